@@ -1,0 +1,168 @@
+"""Queue operations on the job table. No Celery here: the table is the queue."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import CursorResult, Update, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from db.errors import LostClaim
+from db.schema import Job, JobKind, JobStatus
+
+RING_AGAIN = timedelta(seconds=30)
+"""A rung job that nobody took by then is rung again: its message may be lost."""
+LEASE = timedelta(seconds=60)
+"""A running job whose worker gave no sign for so long goes to another one."""
+FIRST_BACKOFF = timedelta(seconds=5)
+LONGEST_BACKOFF = timedelta(hours=1)
+MAX_ATTEMPTS = {
+    JobKind.ANALYSE: 3,
+    JobKind.PUBLISH: 5,
+    JobKind.DELIVER: 20,  # about half a day of an absent PACS
+    JobKind.SIGN: 5,
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A worker's hold on a job. ``attempt`` fences: a later claim has a higher one."""
+
+    job_id: UUID
+    kind: JobKind
+    subject_id: UUID
+    attempt: int
+
+
+def enqueue(
+    session: Session,
+    kind: JobKind,
+    *,
+    key: str,
+    subject_id: UUID,
+    now: datetime,
+    due_at: datetime | None = None,
+) -> Job | None:
+    """Add a job in the caller's transaction; None if the same job exists already."""
+    job = Job(
+        kind=kind, key=key, subject_id=subject_id, due_at=due_at or now, created_at=now, attempts=0
+    )
+    try:
+        with session.begin_nested():
+            session.add(job)
+    except IntegrityError:
+        return None
+    return job
+
+
+def postpone(session: Session, kind: JobKind, key: str, due_at: datetime) -> bool:
+    """Move a job that nobody claimed yet; True if there was one."""
+    return _changed(
+        session,
+        update(Job)
+        .where(Job.kind == kind, Job.key == key, Job.status == JobStatus.QUEUED, Job.attempts == 0)
+        .values(due_at=due_at),
+    )
+
+
+def take_due(session: Session, now: datetime, limit: int = 100) -> Sequence[tuple[UUID, JobKind]]:
+    """Jobs to ring for, each pushed into the future so that the next sweep skips it.
+
+    A running job found here lost its worker: it is queued again, or given up as dead when its
+    attempts are used up.
+    """
+    due = session.scalars(
+        select(Job)
+        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]), Job.due_at <= now)
+        .order_by(Job.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    rung = []
+    for job in due:
+        if job.status is JobStatus.RUNNING and job.attempts >= MAX_ATTEMPTS[job.kind]:
+            _bury(job, "gave up: the worker died every time", now)
+            continue
+        job.status, job.due_at = JobStatus.QUEUED, now + RING_AGAIN
+        rung.append((job.id, job.kind))
+    return rung
+
+
+def claim(session: Session, job_id: UUID, now: datetime) -> Claim | None:
+    """Take the job if nobody else holds it: one UPDATE, one winner."""
+    won = _changed(
+        session,
+        update(Job)
+        .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
+        .values(status=JobStatus.RUNNING, due_at=now + LEASE, attempts=Job.attempts + 1, error=""),
+    )
+    if not won:
+        return None
+    job = session.get_one(Job, job_id, populate_existing=True)
+    return Claim(job.id, job.kind, job.subject_id, job.attempts)
+
+
+def extend(session: Session, claim: Claim, now: datetime) -> bool:
+    """A sign of life from the worker; False if the claim was lost."""
+    return _changed(session, _held(claim).values(due_at=now + LEASE))
+
+
+def finish(session: Session, claim: Claim, now: datetime) -> None:
+    """Done, in the same transaction as the result.
+
+    Raises:
+        LostClaim: another worker took over; the caller's transaction must roll back.
+    """
+    if not _changed(session, _held(claim).values(status=JobStatus.DONE, finished_at=now)):
+        raise LostClaim(f"job {claim.job_id} was taken over by another worker")
+
+
+def fail(
+    session: Session, claim: Claim, error: str, now: datetime, *, permanent: bool = False
+) -> JobStatus | None:
+    """Back off and try again, or give up; returns the new status, None if the claim was lost."""
+    job = session.get_one(Job, claim.job_id, with_for_update=True, populate_existing=True)
+    if job.status is not JobStatus.RUNNING or job.attempts != claim.attempt:
+        return None
+    if permanent or job.attempts >= MAX_ATTEMPTS[job.kind]:
+        _bury(job, error, now)
+    else:
+        job.status, job.error = JobStatus.QUEUED, error[:1024]
+        job.due_at = now + backoff(job.attempts)
+    session.flush()
+    return job.status
+
+
+def retry(session: Session, job_id: UUID, now: datetime) -> bool:
+    """Bring a dead job back, with all its attempts; False if it is not dead."""
+    return _changed(
+        session,
+        update(Job)
+        .where(Job.id == job_id, Job.status == JobStatus.DEAD)
+        .values(status=JobStatus.QUEUED, attempts=0, due_at=now, finished_at=None),
+    )
+
+
+def backoff(attempts: int) -> timedelta:
+    """Doubling, with jitter so that a PACS that comes back is not met by everyone at once."""
+    longest: timedelta = min(FIRST_BACKOFF * 2 ** (attempts - 1), LONGEST_BACKOFF)
+    return longest * random.uniform(0.5, 1)  # noqa: S311  not a secret
+
+
+def _held(claim: Claim) -> Update:
+    return update(Job).where(
+        Job.id == claim.job_id, Job.status == JobStatus.RUNNING, Job.attempts == claim.attempt
+    )
+
+
+def _bury(job: Job, error: str, now: datetime) -> None:
+    job.status, job.error, job.finished_at = JobStatus.DEAD, error[:1024], now
+
+
+def _changed(session: Session, statement: Update) -> bool:
+    result = session.execute(statement)
+    assert isinstance(result, CursorResult)
+    return result.rowcount == 1

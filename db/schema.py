@@ -1,0 +1,523 @@
+"""Tables, in the field's words. Import this from anywhere; it imports nothing of ours but types."""
+
+import enum
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Enum, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from db.types import (
+    AeTitle,
+    AnalysisId,
+    Id,
+    InstanceId,
+    JsonList,
+    LongText,
+    RelativePath,
+    Sha256,
+    ShortText,
+    StudyId,
+    Uid,
+    UtcDateTime,
+)
+
+
+class StudyStatus(enum.StrEnum):
+    """Where a study stands. What a reader decided is in its reviews, not here."""
+
+    RECEIVING = "receiving"
+    ANALYSING = "analysing"
+    ANALYSED = "analysed"
+    REFUSED = "refused"  # closed, and nothing in it could be analysed
+    FAILED = "failed"  # the analysis is in the dead letter
+
+
+class AnalysisStatus(enum.StrEnum):
+    RUNNING = "running"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+class FindingKind(enum.StrEnum):
+    IMAGE = "image"  # what the classifier says of one instance
+    LESION = "lesion"  # one outline in one frame
+
+
+class ResultKind(enum.StrEnum):
+    SEG = "seg"
+    SR = "sr"
+
+
+class DeliveryStatus(enum.StrEnum):
+    PENDING = "pending"
+    RETRYING = "retrying"
+    DELIVERED = "delivered"
+    FAILED = "failed"  # in the dead letter: a person must act
+
+
+class Decision(enum.StrEnum):
+    """A reader's judgement of an analysis."""
+
+    ACCEPT = "accept"
+    MODIFY = "modify"
+    REJECT = "reject"
+
+
+class Role(enum.StrEnum):
+    ADMINISTRATOR = "administrator"
+    RADIOLOGIST = "radiologist"
+    AUDITOR = "auditor"
+
+
+class JobKind(enum.StrEnum):
+    ANALYSE = "analyse"
+    PUBLISH = "publish"
+    DELIVER = "deliver"
+    SIGN = "sign"
+
+
+class JobStatus(enum.StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DEAD = "dead"
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012  SQLAlchemy reads it as a plain class attribute
+        datetime: UtcDateTime,
+        enum.Enum: Enum(
+            enum.Enum,
+            native_enum=False,
+            length=20,
+            values_callable=lambda members: [member.value for member in members],
+        ),
+    }
+
+
+# ------------------------------------------------------------------------------ what was received
+
+
+class Study(Base):
+    """One DICOM study. ``revision`` grows when instances arrive after the study was closed."""
+
+    __tablename__ = "study"
+
+    id: Mapped[Id]
+    study_instance_uid: Mapped[Uid] = mapped_column(unique=True)
+    patient_id: Mapped[ShortText] = mapped_column(default="", index=True)
+    patient_name: Mapped[LongText] = mapped_column(default="")
+    patient_birth_date: Mapped[str] = mapped_column(String(8), default="")
+    patient_sex: Mapped[str] = mapped_column(String(16), default="")
+    accession_number: Mapped[ShortText] = mapped_column(default="", index=True)
+    study_date: Mapped[str] = mapped_column(String(8), default="", index=True)
+    study_time: Mapped[str] = mapped_column(String(16), default="")
+    description: Mapped[LongText] = mapped_column(default="")
+    source_ae: Mapped[AeTitle]
+    status: Mapped[StudyStatus] = mapped_column(default=StudyStatus.RECEIVING, index=True)
+    status_reason: Mapped[LongText] = mapped_column(default="")
+    revision: Mapped[int] = mapped_column(default=1)
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    last_instance_at: Mapped[datetime]
+
+    series: Mapped[list["Series"]] = relationship(back_populates="study")
+    analyses: Mapped[list["Analysis"]] = relationship(
+        back_populates="study", order_by="Analysis.revision"
+    )
+
+
+class Series(Base):
+    __tablename__ = "series"
+
+    id: Mapped[Id]
+    study_id: Mapped[StudyId]
+    series_instance_uid: Mapped[Uid] = mapped_column(unique=True)
+    modality: Mapped[str] = mapped_column(String(16), default="")
+    number: Mapped[int | None]
+    description: Mapped[LongText] = mapped_column(default="")
+
+    study: Mapped[Study] = relationship(back_populates="series")
+    instances: Mapped[list["Instance"]] = relationship(
+        back_populates="series", order_by="Instance.number"
+    )
+
+
+class Instance(Base):
+    """One received SOP instance: its file is kept bit for bit under our own id."""
+
+    __tablename__ = "instance"
+
+    id: Mapped[Id]
+    series_id: Mapped[UUID] = mapped_column(ForeignKey("series.id"), index=True)
+    sop_instance_uid: Mapped[Uid] = mapped_column(unique=True)
+    sop_class_uid: Mapped[Uid]
+    transfer_syntax_uid: Mapped[Uid]
+    number: Mapped[int | None]
+    number_of_frames: Mapped[int] = mapped_column(default=1)
+    rows: Mapped[int] = mapped_column(default=0)
+    columns: Mapped[int] = mapped_column(default=0)
+    frame_time_ms: Mapped[float | None]
+    laterality: Mapped[str] = mapped_column(String(16), default="")
+    file: Mapped[RelativePath]
+    sha256: Mapped[Sha256]
+    size_bytes: Mapped[int]
+    source_ae: Mapped[AeTitle]
+    source_address: Mapped[ShortText]
+    received_at: Mapped[datetime]
+
+    series: Mapped[Series] = relationship(back_populates="instances")
+
+
+class Conflict(Base):
+    """Other bytes under a SOP Instance UID that we already hold: set aside, never overwritten."""
+
+    __tablename__ = "conflict"
+    __table_args__ = (UniqueConstraint("instance_id", "sha256"),)
+
+    id: Mapped[Id]
+    instance_id: Mapped[InstanceId]
+    file: Mapped[RelativePath]
+    sha256: Mapped[Sha256]
+    size_bytes: Mapped[int]
+    source_ae: Mapped[AeTitle]
+    source_address: Mapped[ShortText]
+    received_at: Mapped[datetime]
+
+
+class SenderCount(Base):
+    """How often each sender did something worth counting, good or refused."""
+
+    __tablename__ = "sender_count"
+    __table_args__ = (UniqueConstraint("calling_ae", "address", "what"),)
+
+    id: Mapped[Id]
+    calling_ae: Mapped[AeTitle]
+    address: Mapped[ShortText]
+    what: Mapped[ShortText]
+    count: Mapped[int] = mapped_column(default=0)
+    last_at: Mapped[datetime]
+
+
+# ------------------------------------------------------------------------------ what the AI said
+
+
+class Analysis(Base):
+    """One run of one pipeline version over one state (digest) of a study."""
+
+    __tablename__ = "analysis"
+    __table_args__ = (UniqueConstraint("study_id", "study_digest", "pipeline_version"),)
+
+    id: Mapped[Id]
+    study_id: Mapped[StudyId]
+    revision: Mapped[int]
+    study_digest: Mapped[Sha256]
+    pipeline_version: Mapped[ShortText]
+    classifier_digest: Mapped[Sha256]
+    segmenter_digest: Mapped[Sha256]
+    status: Mapped[AnalysisStatus] = mapped_column(default=AnalysisStatus.RUNNING)
+    label: Mapped[str | None] = mapped_column(String(16), index=True)
+    p_normal: Mapped[float | None]
+    p_benign: Mapped[float | None]
+    p_malignant: Mapped[float | None]
+    predecessor_id: Mapped[UUID | None] = mapped_column(ForeignKey("analysis.id"))
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    study: Mapped[Study] = relationship(back_populates="analyses")
+    findings: Mapped[list["Finding"]] = relationship(
+        back_populates="analysis", order_by="Finding.number"
+    )
+    refusals: Mapped[list["Refusal"]] = relationship(back_populates="analysis")
+    reviews: Mapped[list["Review"]] = relationship(
+        back_populates="analysis", order_by="Review.created_at"
+    )
+    result_sets: Mapped[list["ResultSet"]] = relationship(
+        back_populates="analysis", order_by="ResultSet.created_at"
+    )
+
+    @property
+    def probabilities(self) -> tuple[float, float, float] | None:
+        """Normal, benign, malignant; None while running or when everything was refused."""
+        if self.p_normal is None or self.p_benign is None or self.p_malignant is None:
+            return None
+        return self.p_normal, self.p_benign, self.p_malignant
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the study's label."""
+        return max(self.probabilities) if self.probabilities else None
+
+
+class Finding(Base):
+    """One lesion outline in one frame, or what the classifier says of one instance.
+
+    ``tracking_uid`` stays the same in SEG, SR and review. ``frame_number`` counts from 1.
+    ``frames`` of an image finding lists every classified frame:
+    ``{"frame": 1, "probabilities": [n, b, m], "heatmap": "results/…png"}``.
+    """
+
+    __tablename__ = "finding"
+    __table_args__ = (UniqueConstraint("analysis_id", "tracking_uid", "frame_number"),)
+
+    id: Mapped[Id]
+    analysis_id: Mapped[AnalysisId]
+    instance_id: Mapped[InstanceId]
+    kind: Mapped[FindingKind]
+    number: Mapped[int]
+    tracking_uid: Mapped[Uid]
+    frame_number: Mapped[int]
+    label: Mapped[str] = mapped_column(String(16))
+    p_normal: Mapped[float]
+    p_benign: Mapped[float]
+    p_malignant: Mapped[float]
+    bbox: Mapped[JsonList | None]  # x0, y0, x1, y1 in pixels, ends exclusive
+    contour: Mapped[JsonList | None]  # [[x, y], …] in pixels
+    area_px: Mapped[int | None]
+    long_axis_px: Mapped[float | None]
+    short_axis_px: Mapped[float | None]
+    area_mm2: Mapped[float | None]  # None: the frame is not calibrated
+    long_axis_mm: Mapped[float | None]
+    short_axis_mm: Mapped[float | None]
+    row_spacing_mm: Mapped[float | None]
+    column_spacing_mm: Mapped[float | None]
+    mask_file: Mapped[RelativePath | None]
+    frames: Mapped[JsonList | None]
+
+    analysis: Mapped[Analysis] = relationship(back_populates="findings")
+    instance: Mapped[Instance] = relationship()
+
+    @property
+    def probabilities(self) -> tuple[float, float, float]:
+        return self.p_normal, self.p_benign, self.p_malignant
+
+    @property
+    def calibrated(self) -> bool:
+        return self.row_spacing_mm is not None
+
+
+class Refusal(Base):
+    """An instance (or one frame of it) that was not analysed, and the coded reason."""
+
+    __tablename__ = "refusal"
+
+    id: Mapped[Id]
+    analysis_id: Mapped[AnalysisId]
+    instance_id: Mapped[InstanceId]
+    frame_number: Mapped[int | None]
+    code: Mapped[ShortText]
+    text: Mapped[LongText]
+
+    analysis: Mapped[Analysis] = relationship(back_populates="refusals")
+    instance: Mapped[Instance] = relationship()
+
+
+# ------------------------------------------------------------------------------ what the reader said
+
+
+class User(Base):
+    __tablename__ = "user"
+
+    id: Mapped[Id]
+    username: Mapped[ShortText] = mapped_column(unique=True)
+    display_name: Mapped[ShortText]
+    dicom_name: Mapped[ShortText]  # PN, "Family^Given": the Verifying Observer Name (0040,A075)
+    organization: Mapped[ShortText] = mapped_column(default="")
+    role: Mapped[Role]
+    password_hash: Mapped[str] = mapped_column(String(255))
+    must_change_password: Mapped[bool] = mapped_column(default=False)
+    active: Mapped[bool] = mapped_column(default=True)
+    failed_logins: Mapped[int] = mapped_column(default=0)
+    locked_until: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+
+class Review(Base):
+    """One reader's judgement of an analysis. Signed, it is final: triggers refuse any change."""
+
+    __tablename__ = "review"
+
+    id: Mapped[Id]
+    analysis_id: Mapped[AnalysisId]
+    reader_id: Mapped[UUID] = mapped_column(ForeignKey("user.id"), index=True)
+    decision: Mapped[Decision]
+    final_label: Mapped[str | None] = mapped_column(String(16))
+    birads: Mapped[str | None] = mapped_column(String(2))  # a reader's word, never the network's
+    reason: Mapped[ShortText] = mapped_column(default="")
+    comment: Mapped[str] = mapped_column(Text, default="")
+    predecessor_id: Mapped[UUID | None] = mapped_column(ForeignKey("review.id"))
+    created_at: Mapped[datetime]
+    signed_at: Mapped[datetime | None]
+
+    analysis: Mapped[Analysis] = relationship(back_populates="reviews")
+    reader: Mapped[User] = relationship()
+
+
+# ------------------------------------------------------------------------------ what we made and where it went
+
+
+class ResultSet(Base):
+    """The DICOM objects of one analysis, or of one signed review of it."""
+
+    __tablename__ = "result_set"
+    __table_args__ = (
+        # One set per review, and one per analysis without a review: NULLs are distinct in a
+        # plain UNIQUE on both databases, so the second rule needs an index of its own.
+        UniqueConstraint("review_id"),
+        Index(
+            "uq_result_set_analysis_without_review",
+            "analysis_id",
+            unique=True,
+            sqlite_where=text("review_id IS NULL"),
+            postgresql_where=text("review_id IS NULL"),
+        ),
+    )
+
+    id: Mapped[Id]
+    analysis_id: Mapped[AnalysisId]
+    review_id: Mapped[UUID | None] = mapped_column(ForeignKey("review.id"))
+    created_at: Mapped[datetime]
+
+    analysis: Mapped[Analysis] = relationship(back_populates="result_sets")
+    review: Mapped[Review | None] = relationship()
+    objects: Mapped[list["ResultObject"]] = relationship(back_populates="result_set")
+    deliveries: Mapped[list["Delivery"]] = relationship(back_populates="result_set")
+
+
+class ResultObject(Base):
+    """A DICOM object that we made."""
+
+    __tablename__ = "result_object"
+
+    id: Mapped[Id]
+    result_set_id: Mapped[UUID] = mapped_column(ForeignKey("result_set.id"), index=True)
+    kind: Mapped[ResultKind]
+    sop_class_uid: Mapped[Uid]
+    sop_instance_uid: Mapped[Uid] = mapped_column(unique=True)
+    series_instance_uid: Mapped[Uid]
+    file: Mapped[RelativePath]
+    sha256: Mapped[Sha256]
+    size_bytes: Mapped[int]
+    created_at: Mapped[datetime]
+
+    result_set: Mapped[ResultSet] = relationship(back_populates="objects")
+
+
+class Destination(Base):
+    """A PACS, as the routes file names it; rows are kept in step with the file by name."""
+
+    __tablename__ = "destination"
+
+    id: Mapped[Id]
+    name: Mapped[ShortText] = mapped_column(unique=True)
+    ae_title: Mapped[AeTitle]
+    host: Mapped[ShortText]
+    port: Mapped[int]
+    results: Mapped[JsonList]
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+class Delivery(Base):
+    """One result set on its way to one destination."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (UniqueConstraint("result_set_id", "destination_id"),)
+
+    id: Mapped[Id]
+    result_set_id: Mapped[UUID] = mapped_column(ForeignKey("result_set.id"), index=True)
+    destination_id: Mapped[UUID] = mapped_column(ForeignKey("destination.id"), index=True)
+    route: Mapped[ShortText]
+    status: Mapped[DeliveryStatus] = mapped_column(default=DeliveryStatus.PENDING, index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    error: Mapped[LongText] = mapped_column(default="")
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+
+    result_set: Mapped[ResultSet] = relationship(back_populates="deliveries")
+    destination: Mapped[Destination] = relationship()
+    objects: Mapped[list["DeliveredObject"]] = relationship(back_populates="delivery")
+
+
+class DeliveredObject(Base):
+    """The peer's answer for one object of a delivery: its C-STORE status (PS3.4 B.2.3)."""
+
+    __tablename__ = "delivered_object"
+    __table_args__ = (UniqueConstraint("delivery_id", "result_object_id"),)
+
+    id: Mapped[Id]
+    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("delivery.id"), index=True)
+    result_object_id: Mapped[UUID] = mapped_column(ForeignKey("result_object.id"), index=True)
+    status_code: Mapped[int]
+    answered_at: Mapped[datetime]
+
+    delivery: Mapped[Delivery] = relationship(back_populates="objects")
+    result_object: Mapped[ResultObject] = relationship()
+
+
+# ------------------------------------------------------------------------------ work and its story
+
+
+class Job(Base):
+    """Work to do. ``due_at`` alone drives it: new (now), rung (soon again), running (lease),
+    failed (backoff). ``attempts`` is also the fencing token of a claim.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (
+        UniqueConstraint("kind", "key"),
+        Index("ix_job_status_due_at", "status", "due_at"),
+    )
+
+    id: Mapped[Id]
+    kind: Mapped[JobKind]
+    key: Mapped[str] = mapped_column(String(80))
+    subject_id: Mapped[UUID] = mapped_column(index=True)
+    status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
+    attempts: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime]
+    error: Mapped[LongText] = mapped_column(default="")
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class AuditEvent(Base):
+    """One line of the audit chain; ``hash`` covers every other column and the line before.
+
+    ``details`` is canonical JSON text: a JSON column would be free to reorder it.
+    """
+
+    __tablename__ = "audit_event"
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[datetime] = mapped_column(index=True)
+    tag: Mapped[ShortText] = mapped_column(index=True)
+    actor: Mapped[ShortText] = mapped_column(index=True)
+    study_id: Mapped[UUID | None] = mapped_column(index=True)
+    details: Mapped[str] = mapped_column(Text)
+    previous_hash: Mapped[Sha256]
+    hash: Mapped[Sha256]
+
+
+class AuditHead(Base):
+    """The last line of the chain: one row, locked by each append."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seq: Mapped[int]
+    hash: Mapped[Sha256]
+
+
+def as_dict(row: Base) -> dict[str, Any]:
+    """Columns of a row by name."""
+    return {column.key: getattr(row, column.key) for column in row.__mapper__.column_attrs}

@@ -1,0 +1,94 @@
+"""Settings that every service shares: where state lives."""
+
+import os
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from db.errors import SettingsError
+from db.files import FileStore
+
+PREFIX = "SONOGATE_"
+S = TypeVar("S", bound="StoreSettings")
+
+
+class StoreSettings(BaseSettings):
+    """State of one installation. Each variable may also be given as ``…_FILE``, naming a file
+    that holds the value, as container secrets do.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    home: Path = Path("var")
+    """Directory of all state: database, received files, results, logs."""
+    database_url: str = ""
+    """SQLAlchemy URL; empty: SQLite in the home directory. PostgreSQL: postgresql+psycopg://…"""
+    routes_file: Path | None = None
+    """TOML file of sources, destinations and routes; unset: routes.toml in the home directory."""
+    min_free_bytes: int = 1_000_000_000
+    """Receiving pauses (C-STORE answers A700) while the disk has fewer bytes free."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[Any, ...]:
+        return init_settings, env_settings, _secrets_in_files(settings_cls)
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'sonogate.db'}"
+
+    @property
+    def effective_routes_file(self) -> Path:
+        return self.routes_file or self.home / "routes.toml"
+
+    def file_store(self) -> FileStore:
+        return FileStore(self.home.absolute() / "files", self.min_free_bytes)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read the environment.
+
+        Raises:
+            SettingsError: names each variable that is wrong, what it should be, and never its value.
+        """
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_explain(error)) from None
+
+
+def _secrets_in_files(settings: type[BaseSettings]) -> Any:
+    def read() -> dict[str, Any]:
+        found = {}
+        for field in settings.model_fields:
+            variable = f"{PREFIX}{field.upper()}_FILE"
+            if variable in os.environ and f"{PREFIX}{field.upper()}" not in os.environ:
+                found[field] = _read_secret(variable, Path(os.environ[variable]))
+        return found
+
+    return read
+
+
+def _read_secret(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{variable} names a file that cannot be read: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = (
+        f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+        for item in error.errors(include_input=False)
+    )
+    return "; ".join(lines)

@@ -1,0 +1,48 @@
+"""Column types that mean the same on SQLite and PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, String, TypeDecorator
+from sqlalchemy.orm import mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime. SQLite hands naive ones back, so every value passes through here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime cannot be stored: give it a time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now_utc() -> datetime:
+    """The clock at the edges; functions inside take ``now``."""
+    return datetime.now(UTC)
+
+
+Id = Annotated[UUID, mapped_column(primary_key=True, default=uuid4)]
+Uid = Annotated[str, mapped_column(String(64))]
+"""A DICOM unique identifier (PS3.5 9.1: at most 64 characters)."""
+AeTitle = Annotated[str, mapped_column(String(16))]
+ShortText = Annotated[str, mapped_column(String(64))]
+LongText = Annotated[str, mapped_column(String(1024))]
+RelativePath = Annotated[str, mapped_column(String(255))]
+"""A file below the store's root, under our own ids."""
+Sha256 = Annotated[str, mapped_column(String(64))]
+JsonList = Annotated[list[Any], mapped_column(JSON)]
+
+StudyId = Annotated[UUID, mapped_column(ForeignKey("study.id"), index=True)]
+InstanceId = Annotated[UUID, mapped_column(ForeignKey("instance.id"), index=True)]
+AnalysisId = Annotated[UUID, mapped_column(ForeignKey("analysis.id"), index=True)]
