@@ -1,0 +1,77 @@
+"""A hospital in small: Sonogate's own processes between real peers."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from db import migrate
+from db.engine import Database
+from tests import peers
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """Listener, worker and web as processes of their own, as compose starts them."""
+
+    database: Database
+    dicom_port: int
+    web_port: int
+    logs: Path
+
+
+def routes(pacs: peers.Orthanc) -> str:
+    return f"""
+[[source]]
+ae_title = "STORESCU"
+quiet_seconds = 2
+
+[[destination]]
+name = "pacs"
+ae_title = "{pacs.ae_title}"
+host = "127.0.0.1"
+port = {pacs.dicom_port}
+
+[[route]]
+name = "all"
+destinations = ["pacs"]
+"""
+
+
+@contextmanager
+def gateway(
+    home: Path, pacs: peers.Orthanc, redis_url: str, database_url: str
+) -> Iterator[Gateway]:
+    home.mkdir()
+    (home / "routes.toml").write_text(routes(pacs))
+    dicom_port, web_port = peers.free_port(), peers.free_port()
+    environment = {
+        **os.environ,
+        "SONOGATE_HOME": str(home),
+        "SONOGATE_DATABASE_URL": database_url,
+        "SONOGATE_REDIS_URL": redis_url,
+        "SONOGATE_DICOM_PORT": str(dicom_port),
+        "SONOGATE_WEB_PORT": str(web_port),
+        "SONOGATE_MIN_FREE_BYTES": "0",
+    }
+    database = Database(database_url)
+    migrate.upgrade(database.engine)
+    with ExitStack() as processes:
+        for service in ("listener", "worker", "web"):
+            command = [sys.executable, "-m", "sonogate.cli", service]
+            log = home / f"{service}.log"
+            processes.enter_context(peers.running(command, log=log, env=environment))
+        for port in (dicom_port, web_port):
+            peers.wait_until(lambda p=port: peers.listens(p), seconds=60, what="Sonogate")  # type: ignore[misc]  # mypy cannot type a lambda's default
+        yield Gateway(database, dicom_port, web_port, home)
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[peers.Orthanc]:
+    with peers.orthanc(tmp_path_factory.mktemp("orthanc")) as pacs:
+        yield pacs
