@@ -1,0 +1,39 @@
+"""The storage classes that ultrasound images come in (PS3.4 B.5)."""
+
+from typing import Final
+
+from pydicom.uid import (
+    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
+)
+
+RETIRED_ULTRASOUND: Final = "1.2.840.10008.5.1.4.1.1.6"
+RETIRED_ULTRASOUND_MULTI_FRAME: Final = "1.2.840.10008.5.1.4.1.1.3"
+
+ULTRASOUND: Final = frozenset(
+    {
+        UltrasoundImageStorage,
+        UltrasoundMultiFrameImageStorage,
+        RETIRED_ULTRASOUND,
+        RETIRED_ULTRASOUND_MULTI_FRAME,
+    }
+)
+CAPTURE: Final = frozenset(
+    {
+        SecondaryCaptureImageStorage,
+        MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+        MultiFrameTrueColorSecondaryCaptureImageStorage,
+    }
+)
+MULTI_FRAME: Final = frozenset(
+    {
+        UltrasoundMultiFrameImageStorage,
+        RETIRED_ULTRASOUND_MULTI_FRAME,
+        MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+        MultiFrameTrueColorSecondaryCaptureImageStorage,
+    }
+)
+"""Only images of these classes have frames that a reference may name (PS3.3 Table 10-3)."""

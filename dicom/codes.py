@@ -1,0 +1,107 @@
+"""Every coded concept that Sonogate writes, with the context group (PS3.16) that it comes from."""
+
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+from dicom.uids import CODING_SCHEME_UID
+
+PRIVATE_SCHEME: Final = "99SONOGATE"
+PRIVATE_SCHEME_UID: Final = CODING_SCHEME_UID
+
+# what was examined
+PROCEDURE: Final = codes.SCT.UltrasonographyOfBreast  # CID 6050
+BREAST: Final = codes.SCT.Breast
+SIDE: Final = {"L": codes.SCT.Left, "R": codes.SCT.Right}  # CID 244
+LANGUAGE: Final = Code("en", "RFC5646", "English")  # CID 5000
+
+# what was found
+ABNORMAL_STRUCTURE: Final = codes.SCT.MorphologicallyAbnormalStructure  # CID 7150
+LESION: Final = codes.SCT.Lesion
+NORMAL_TISSUE: Final = codes.DCM.NormalBreastTissue  # CID 6054
+TISSUE: Final = codes.SCT.Tissue  # CID 7150
+
+# what the classes are
+CLASS: Final = {
+    "normal": codes.SCT.Normal,  # CID 222
+    "benign": codes.SCT.Benign,  # CID 6063
+    "malignant": codes.SCT.Malignant,  # CID 6063
+}
+IMPRESSION: Final = codes.DCM.Impression
+# (121071,DCM,"Finding") would say it too, but readers take that name for the group's finding row
+CLASSIFIER_OUTPUT: Final = Code("BUS-CLASS", PRIVATE_SCHEME, "Classifier output class")
+READER_DECISION: Final = Code("BUS-DECISION", PRIVATE_SCHEME, "Reader decision on the analysis")
+DECISION: Final = {
+    "accept": Code("BUS-ACCEPT", PRIVATE_SCHEME, "Accepted"),
+    "modify": Code("BUS-MODIFY", PRIVATE_SCHEME, "Accepted with changes"),
+    "reject": Code("BUS-REJECT", PRIVATE_SCHEME, "Rejected"),
+}
+COMMENT: Final = codes.DCM.Comment
+QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
+
+REFUSED_IMAGE: Final = Code("BUS-REFUSED", PRIVATE_SCHEME, "Image not analysed")
+
+# which images
+SOURCE_IMAGE: Final = Code("260753009", "SCT", "Source")
+MODALITY: Final = codes.DCM.Modality
+ULTRASOUND: Final = codes.DCM.Ultrasound  # CID 29
+TARGET_REGION: Final = codes.DCM.TargetRegion
+IMAGE_LATERALITY: Final = codes.DCM.ImageLaterality
+ROWS: Final = codes.DCM.PixelDataRows
+COLUMNS: Final = codes.DCM.PixelDataColumns
+HORIZONTAL_SPACING: Final = codes.DCM.HorizontalPixelSpacing
+VERTICAL_SPACING: Final = codes.DCM.VerticalPixelSpacing
+
+# how much
+PROBABILITY: Final = codes.DCM.Probability
+PROBABILITY_OF_CANCER: Final = codes.DCM.ProbabilityOfCancer  # CID 6048
+AREA: Final = codes.SCT.Area  # CID 7469
+LONG_AXIS: Final = codes.SCT.LongAxis  # CID 7469
+SHORT_AXIS: Final = codes.SCT.ShortAxis  # CID 7469
+PERCENT: Final = codes.UCUM.Percent
+MM: Final = codes.UCUM.Millimeter
+MM2: Final = codes.UCUM.SquareMillimeter
+PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
+"""Length or area of an image without calibration: never to be taken for millimetres."""
+
+# who says so
+AI: Final = codes.DCM.ArtificialIntelligence  # CID 7162
+
+# BI-RADS assessment, CID 6027 in CID 6026: a reader's word, never the network's. pydicom's copy of
+# CID 6027 is empty, so value and meaning stand here.
+OVERALL_ASSESSMENT: Final = codes.DCM.OverallAssessment
+BIRADS: Final = {
+    "0": Code("397138000", "SCT", "0 - Incomplete - Need additional imaging evaluation"),
+    "1": Code("397140005", "SCT", "1 - Negative"),
+    "2": Code("397141009", "SCT", "2 - Benign"),
+    "3": Code("397143007", "SCT", "3 - Probably Benign"),
+    "4": Code("397144001", "SCT", "4 - Suspicious"),
+    "4A": Code("MA.II.A.5.4A", "BI", "4A - Low suspicion", "4.0"),
+    "4B": Code("MA.II.A.5.4B", "BI", "4B - Intermediate suspicion", "4.0"),
+    "4C": Code("MA.II.A.5.4C", "BI", "4C - Moderate suspicion", "4.0"),
+    "5": Code("397145000", "SCT", "5 - Highly suggestive of malignancy"),
+    "6": Code("MA.II.A.5.6", "BI", "6 - Known biopsy proven malignancy", "4.0"),
+}
+
+
+def code_item(code: Code) -> Dataset:
+    """Return `code` as an item of a code sequence (PS3.3 Table 8.8-1)."""
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme_designator
+    if code.scheme_version:
+        item.CodingSchemeVersion = code.scheme_version
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def private_scheme_item() -> Dataset:
+    """Return the item of Coding Scheme Identification Sequence (0008,0110) that names our codes."""
+    item = Dataset()
+    item.CodingSchemeDesignator = PRIVATE_SCHEME
+    item.CodingSchemeUID = PRIVATE_SCHEME_UID
+    item.CodingSchemeName = "Sonogate private codes"
+    item.CodingSchemeResponsibleOrganization = "Sonogate"
+    return item

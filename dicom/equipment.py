@@ -1,0 +1,10 @@
+"""Who says so: the equipment that every object made here names."""
+
+from typing import Final
+
+MANUFACTURER: Final = "Sonogate"
+RESULT_MODEL: Final = "Sonogate analysis"
+"""Manufacturer's Model Name (0008,1090) of results; the gate knows our own objects by it."""
+WRAP_MODEL: Final = "Sonogate wrap"
+"""Of images that Sonogate wrapped in DICOM itself (phantoms, PNGs): these may be analysed."""
+DISCLAIMER: Final = "Research use only. Not for diagnosis."

@@ -1,0 +1,314 @@
+"""Result objects read back from disk, to prove that what was meant is what is there.
+
+Nothing here shares code with the builders, nor with highdicom: a mistake made there shows here.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.pixels.utils import unpack_bits
+
+from dicom import codes as concepts
+from dicom.errors import ReadBackMismatch
+from dicom.files import encode
+from dicom.reading import open_dataset
+from dicom.results import CLASSES, ImageResult, Probabilities, SignedReview, StudyResult
+
+_LABELS: Final = {code.value: label for label, code in concepts.CLASS.items()}
+_DECISIONS: Final = {code.value: decision for decision, code in concepts.DECISION.items()}
+_BIRADS: Final = {code.value: category for category, code in concepts.BIRADS.items()}
+_TRACKING_UID: Final = "112040"
+_TRACKING_IDENTIFIER: Final = "112039"
+_MEASUREMENT_GROUP: Final = "125007"
+_PERCENT_STEP: Final = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class ReadSegment:
+    number: int
+    tracking_uid: str
+    tracking_id: str
+    masks: Mapping[int, NDArray[np.bool_]]
+    """(rows, columns) by 1-based frame of the source image; a still has frame 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class ReadSegmentation:
+    sop_instance_uid: str
+    source_sop_instance_uid: str
+    segments: tuple[ReadSegment, ...]
+
+
+@dataclass(frozen=True)
+class ReadLesion:
+    """One measurement group with a region: by its segmentation, or by its outline."""
+
+    tracking_uid: str
+    tracking_id: str
+    segmentation_uid: str
+    """SOP Instance UID of the segmentation; empty for an outline."""
+    points: int
+    """Of the outline, the closing one included; 0 for a segmentation."""
+    measurements: Mapping[str, tuple[float, str]]
+    """Value and UCUM unit by code value."""
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """One measurement group without a region: the class of an image."""
+
+    tracking_uid: str
+    label: str | None
+    probabilities: Probabilities | None
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    sop_instance_uid: str
+    verified: bool
+    final: bool
+    label: str | None
+    probabilities: Probabilities | None
+    images: tuple[ReadImage, ...]
+    lesions: tuple[ReadLesion, ...]
+    refusals: tuple[str, ...]
+    """The codes, in the order of the images."""
+    predecessor_uid: str | None
+    reader_name: str
+    decision: str | None
+    birads: str | None
+    comments: tuple[str, ...]
+
+
+def read_back_segmentation(path: Path) -> ReadSegmentation:
+    """Read a BINARY segmentation. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
+    dataset = open_dataset(path)
+    try:
+        return _segmentation(dataset)
+    except (AttributeError, LookupError, ValueError) as error:
+        raise ReadBackMismatch("the segmentation cannot be taken apart") from error
+
+
+def read_back_report(path: Path) -> ReadReport:
+    """Read a report of ours. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
+    dataset = open_dataset(path)
+    try:
+        return _report(dataset)
+    except (AttributeError, LookupError, ValueError) as error:
+        raise ReadBackMismatch("the report cannot be taken apart") from error
+
+
+def verify_written(path: Path, expected: Dataset) -> None:
+    """Raise ReadBackMismatch unless `path` holds `expected` byte for byte."""
+    if path.read_bytes() != encode(expected):
+        raise ReadBackMismatch("the bytes are not those of the object")
+
+
+def verify_segmentation(path: Path, image: ImageResult) -> ReadSegmentation:
+    """Read `path` back; raise ReadBackMismatch unless it holds `image`'s lesions to the pixel."""
+    found = read_back_segmentation(path)
+    if found.source_sop_instance_uid != image.sop_instance_uid:
+        raise ReadBackMismatch("the segmentation names another image")
+    masks = {
+        (segment.tracking_uid, frame): mask
+        for segment in found.segments
+        for frame, mask in segment.masks.items()
+    }
+    if masks.keys() != {(lesion.tracking_uid, lesion.frame_number) for lesion in image.lesions}:
+        raise ReadBackMismatch("the segmentation holds other lesions or frames")
+    for lesion in image.lesions:
+        if not np.array_equal(masks[lesion.tracking_uid, lesion.frame_number], lesion.mask):
+            raise ReadBackMismatch("a lesion's mask differs")
+    return found
+
+
+def verify_report(
+    path: Path, result: StudyResult, review: SignedReview | None = None
+) -> ReadReport:
+    """Read `path` back; raise ReadBackMismatch unless it says what `result`, or `review`, says."""
+    found = read_back_report(path)
+    expected = {
+        "the class": (found.label, review.final_label if review else result.label),
+        "the verification": (found.verified, review is not None),
+        "the refusals": (
+            found.refusals,
+            tuple(image.refusal.code for image in result.images if image.refusal),
+        ),
+        "the tracking UIDs": (_tracking_uids(found), _expected_tracking_uids(result, review)),
+    }
+    if review is not None:
+        expected["the decision"] = (found.decision, review.decision)
+        expected["the BI-RADS category"] = (found.birads, review.birads)
+    elif not _same(found.probabilities, result.probabilities):
+        raise ReadBackMismatch("the probabilities differ")
+    for what, (there, meant) in expected.items():
+        if there != meant:
+            raise ReadBackMismatch(f"{what} differs")
+    return found
+
+
+def _tracking_uids(report: ReadReport) -> set[str]:
+    lesions = {lesion.tracking_uid for lesion in report.lesions}
+    return lesions | {image.tracking_uid for image in report.images}
+
+
+def _expected_tracking_uids(result: StudyResult, review: SignedReview | None) -> set[str]:
+    if review is not None and review.decision == "reject":
+        return set()
+    images = result.analysed_images
+    lesions = {lesion.tracking_uid for image in images for lesion in image.lesions}
+    return lesions | {image.tracking_uid for image in images}
+
+
+def _same(found: Probabilities | None, meant: Probabilities | None) -> bool:
+    if found is None or meant is None:
+        return found is meant
+    return bool(np.allclose(found, meant, rtol=0, atol=_PERCENT_STEP / 100))
+
+
+# --------------------------------------------------------------------------- segmentation
+
+
+def _segmentation(dataset: Dataset) -> ReadSegmentation:
+    masks = dict(_masks(dataset))
+    segments = []
+    for item in dataset.SegmentSequence:
+        number = int(item.SegmentNumber)
+        frames = {frame: mask for (segment, frame), mask in masks.items() if segment == number}
+        uid, identifier = str(item.TrackingUID), str(item.TrackingID)
+        segments.append(ReadSegment(number, uid, identifier, frames))
+    series = dataset.ReferencedSeriesSequence[0]
+    return ReadSegmentation(
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        source_sop_instance_uid=str(series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID),
+        segments=tuple(segments),
+    )
+
+
+def _masks(dataset: Dataset) -> Iterator[tuple[tuple[int, int], NDArray[np.bool_]]]:
+    shape = int(dataset.NumberOfFrames), int(dataset.Rows), int(dataset.Columns)
+    bits = np.asarray(unpack_bits(dataset.PixelData))[: np.prod(shape)]
+    frames = bits.reshape(shape).astype(bool)
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    groups = dataset.PerFrameFunctionalGroupsSequence
+    for item, mask in zip(groups, frames, strict=True):
+        named = item if "SegmentIdentificationSequence" in item else shared
+        segment = int(named.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+        image = item.DerivationImageSequence[0].SourceImageSequence[0]
+        yield (segment, int(image.get("ReferencedFrameNumber", 1))), mask
+
+
+# --------------------------------------------------------------------------- report
+
+
+def _report(dataset: Dataset) -> ReadReport:
+    groups = [item for item in _walk(dataset) if _name(item) == _MEASUREMENT_GROUP]
+    about = list(_walk(_child(dataset, concepts.QUALITATIVE_EVALUATIONS.value)))
+    observers = dataset.get("VerifyingObserverSequence", [])
+    return ReadReport(
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        verified=dataset.VerificationFlag == "VERIFIED",
+        final=dataset.PreliminaryFlag == "FINAL",
+        label=_LABELS.get(_coded(about, concepts.IMPRESSION.value)),
+        probabilities=_probabilities(about),
+        images=tuple(_image(group) for group in groups if not _has_region(group)),
+        lesions=tuple(_lesion(group) for group in groups if _has_region(group)),
+        refusals=tuple(_refusal_codes(about)),
+        predecessor_uid=_predecessor(dataset),
+        reader_name=str(observers[0].VerifyingObserverName) if observers else "",
+        decision=_DECISIONS.get(_coded(about, concepts.READER_DECISION.value)),
+        birads=_BIRADS.get(_coded(about, concepts.OVERALL_ASSESSMENT.value)),
+        comments=tuple(
+            str(item.TextValue) for item in about if _name(item) == concepts.COMMENT.value
+        ),
+    )
+
+
+def _walk(item: Dataset) -> Iterator[Dataset]:
+    """Yield every content item below `item`, depth first."""
+    for child in item.get("ContentSequence", []):
+        yield child
+        yield from _walk(child)
+
+
+def _name(item: Dataset) -> str:
+    names = item.get("ConceptNameCodeSequence")
+    return str(names[0].CodeValue) if names else ""
+
+
+def _child(item: Dataset, name: str) -> Dataset:
+    children: list[Dataset] = [child for child in item.ContentSequence if _name(child) == name]
+    return children[0]
+
+
+def _coded(items: list[Dataset], name: str) -> str:
+    values = (item.ConceptCodeSequence[0].CodeValue for item in items if _name(item) == name)
+    return str(next(values, ""))
+
+
+def _probabilities(items: list[Dataset]) -> Probabilities | None:
+    found = {}
+    for item in items:
+        if _name(item) == concepts.CLASSIFIER_OUTPUT.value:
+            label = _LABELS[str(item.ConceptCodeSequence[0].CodeValue)]
+            found[label], _ = _measured(_child(item, concepts.PROBABILITY.value))
+    if not found:
+        return None
+    normal, benign, malignant = (found[label] / 100 for label in CLASSES)
+    return normal, benign, malignant
+
+
+def _measured(item: Dataset) -> tuple[float, str]:
+    value = item.MeasuredValueSequence[0]
+    return float(value.NumericValue), str(value.MeasurementUnitsCodeSequence[0].CodeValue)
+
+
+def _has_region(group: Dataset) -> bool:
+    return any(_segmentation_uid(item) or "GraphicData" in item for item in _walk(group))
+
+
+def _segmentation_uid(item: Dataset) -> str:
+    segmentation_class = "1.2.840.10008.5.1.4.1.1.66.4"
+    for reference in item.get("ReferencedSOPSequence", []):
+        if reference.ReferencedSOPClassUID == segmentation_class:
+            return str(reference.ReferencedSOPInstanceUID)
+    return ""
+
+
+def _image(group: Dataset) -> ReadImage:
+    items = list(_walk(group))
+    label = _LABELS.get(_coded(items, concepts.IMPRESSION.value))
+    return ReadImage(str(_child(group, _TRACKING_UID).UID), label, _probabilities(items))
+
+
+def _lesion(group: Dataset) -> ReadLesion:
+    items = list(_walk(group))
+    points = [len(item.GraphicData) // 2 for item in items if "GraphicData" in item]
+    numbers = {
+        _name(item): _measured(item) for item in group.ContentSequence if item.ValueType == "NUM"
+    }
+    return ReadLesion(
+        tracking_uid=str(_child(group, _TRACKING_UID).UID),
+        tracking_id=str(_child(group, _TRACKING_IDENTIFIER).TextValue),
+        segmentation_uid=next(filter(None, map(_segmentation_uid, items)), ""),
+        points=points[0] if points else 0,
+        measurements=numbers,
+    )
+
+
+def _refusal_codes(items: list[Dataset]) -> Iterator[str]:
+    for item in items:
+        if _name(item) == concepts.REFUSED_IMAGE.value:
+            yield str(item.TextValue).partition("]")[0].removeprefix("[")
+
+
+def _predecessor(dataset: Dataset) -> str | None:
+    for study in dataset.get("PredecessorDocumentsSequence", []):
+        reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+        return str(reference.ReferencedSOPInstanceUID)
+    return None

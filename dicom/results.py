@@ -1,0 +1,141 @@
+"""What an analysis says about a study, before any of it is DICOM. Plain data, arrays and paths."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES: Final = ("normal", "benign", "malignant")
+"""The classifier's classes, in the order of every probability triple."""
+
+Probabilities = tuple[float, float, float]
+"""Of normal, benign and malignant; each in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why an image was not analysed: a stable code and a sentence for people."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no equality that is true or false
+class LesionResult:
+    """One lesion on one frame.
+
+    The same lesion on several frames of a cine is several of these with one `tracking_uid`.
+    Lengths are of the lesion's outline; the mm values are None when the image is not calibrated.
+    """
+
+    tracking_uid: str
+    tracking_id: str
+    frame_number: int
+    """1-based, as in Referenced Frame Number (0008,1160)."""
+    mask: NDArray[np.bool_]
+    """(rows, columns) of the image."""
+    contour: tuple[tuple[float, float], ...]
+    """(x, y) in pixels, (0, 0) the top left corner of the first one (PS3.3 C.18.6.1.2); open: the
+    last point is not the first again."""
+    area_px: float
+    long_axis_px: float
+    short_axis_px: float
+    area_mm2: float | None
+    long_axis_mm: float | None
+    short_axis_mm: float | None
+    label: str
+    probabilities: Probabilities
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """What was found on one image (a still or a cine), or why nothing was looked for."""
+
+    source: Path
+    """The DICOM file as received."""
+    sop_instance_uid: str
+    tracking_uid: str
+    """Of the image-level classification."""
+    frame_number: int | None
+    """1-based; the frame of a cine that `probabilities` belong to, None for a still."""
+    label: str
+    probabilities: Probabilities
+    lesions: tuple[LesionResult, ...] = ()
+    spacing_mm: tuple[float, float] | None = None
+    """(row, column) spacing; None when uncalibrated."""
+    refusal: Refusal | None = None
+
+    @property
+    def analysed(self) -> bool:
+        return self.refusal is None
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What produced the result. The digests are SHA-256 of the weights, in hex."""
+
+    name: str
+    version: str
+    classifier_digest: str
+    segmenter_digest: str
+    device_uid: str
+    """A new one for each set of weights (Device UID, TID 1004)."""
+
+
+@dataclass(frozen=True)
+class ReportReference:
+    """An SR sent before, as Predecessor Documents Sequence (0040,A360) needs it."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """One analysis of one study. `label` and `probabilities` are None when nothing was analysed."""
+
+    analysis_id: str
+    images: tuple[ImageResult, ...]
+    label: str | None
+    probabilities: Probabilities | None
+    algorithm: Algorithm
+    produced_at: datetime
+    """Aware; written in its own offset."""
+    predecessor: ReportReference | None = None
+    """The report that this one replaces, after images that came late."""
+    note: str = ""
+    """One more sentence for the reader, for instance that the images are phantoms."""
+
+    @property
+    def analysed_images(self) -> tuple[ImageResult, ...]:
+        return tuple(image for image in self.images if image.analysed)
+
+
+Decision = Literal["accept", "modify", "reject"]
+
+
+@dataclass(frozen=True)
+class SignedReview:
+    """One reader's signed judgement of one analysis."""
+
+    review_id: str
+    reader_name: str
+    """DICOM person name: `Family^Given`."""
+    reader_organization: str
+    decision: Decision
+    final_label: str | None
+    """One of CLASSES: the reader's word, which may repeat the network's; None when the reader
+    gives none, as with a rejected analysis."""
+    birads: str | None
+    """A key of `dicom.codes.BIRADS`, the reader's assessment; None when not given."""
+    reason: str
+    comment: str
+    signed_at: datetime
+    """Aware."""
+    reader_id: str = ""
+    """The reader's identification in the organization, when the site keeps one."""

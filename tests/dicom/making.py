@@ -1,0 +1,166 @@
+"""Images, lesions and results small enough to check by hand, of every shape that tests need."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicom.files import write_dataset
+from dicom.header import read_header
+from dicom.results import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
+from dicom.uids import derived_uid
+from dicom.wrap import StudyFacts, wrap_image
+
+MOMENT = datetime(2026, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=2)))
+STUDY = StudyFacts(
+    study_instance_uid="1.2.826.0.1.3680043.8.498.1",
+    patient_id="BUS-1",
+    patient_name="Müller^Änne",
+    study_datetime=datetime(2026, 5, 6, 7, 0, 0, tzinfo=UTC),
+    birth_date="19700102",
+    accession_number="ACC1",
+    laterality="L",
+)
+ALGORITHM = Algorithm("sonogate-busi", "0.1.0", "ab" * 32, "cd" * 32, "2.25.99")
+REVIEW = SignedReview(
+    review_id="review-1",
+    reader_name="Röntgen^Wilhelm",
+    reader_organization="Klinik",
+    decision="accept",
+    final_label="malignant",
+    birads="4C",
+    reason="",
+    comment="Biopsy: 12 µm slices",
+    signed_at=MOMENT + timedelta(hours=1),
+)
+
+
+def grey(rows: int = 64, columns: int = 80, seed: int = 0) -> NDArray[np.uint8]:
+    """Smooth enough for a lossy codec, and different everywhere."""
+    y, x = np.mgrid[:rows, :columns]
+    wave = np.sin((x + 3 * seed) / 9) + np.cos((y + seed) / 7)
+    picture: NDArray[np.uint8] = np.round(40 + 50 * (wave + 2)).clip(0, 255).astype(np.uint8)
+    return picture
+
+
+def colour(rows: int = 64, columns: int = 80, seed: int = 0) -> NDArray[np.uint8]:
+    return np.stack([grey(rows, columns, seed + channel) for channel in range(3)], axis=-1)
+
+
+def disc(shape: tuple[int, int], x: int, y: int, radius: int) -> NDArray[np.bool_]:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    inside: NDArray[np.bool_] = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
+    return inside
+
+
+def write_image(
+    path: Path,
+    pixels: NDArray[np.uint8] | Sequence[NDArray[np.uint8]] | None = None,
+    *,
+    spacing_mm: float | None = None,
+    transfer_syntax_uid: str = ExplicitVRLittleEndian,
+    instance_number: int = 1,
+    study: StudyFacts = STUDY,
+    changes: Mapping[str, object] | None = None,
+) -> Path:
+    """Write a US object; `changes` are attributes to set on it, or to remove when None."""
+    dataset = wrap_image(
+        grey() if pixels is None else pixels,
+        study=study,
+        spacing_mm=spacing_mm,
+        transfer_syntax_uid=transfer_syntax_uid,
+        instance_number=instance_number,
+    )
+    for keyword, value in (changes or {}).items():
+        if value is None:
+            del dataset[keyword]
+        else:
+            setattr(dataset, keyword, value)
+    return write_dataset(dataset, path).path
+
+
+def lesion(
+    mask: NDArray[np.bool_], *, number: int = 1, frame: int = 1, spacing_mm: float | None = None
+) -> LesionResult:
+    ys, xs = np.nonzero(mask)
+    box = (xs.min(), ys.min()), (xs.max(), ys.min()), (xs.max(), ys.max()), (xs.min(), ys.max())
+    scale = spacing_mm or 1
+    size = (mask.sum() * scale**2, np.ptp(xs) * scale, np.ptp(ys) * scale) if spacing_mm else None
+    area_mm2, long_mm, short_mm = (float(value) for value in size) if size else (None,) * 3
+    return LesionResult(
+        tracking_uid=derived_uid("test-lesion", str(number)),
+        tracking_id=f"Lesion {number}",
+        frame_number=frame,
+        mask=mask,
+        contour=tuple((float(x), float(y)) for x, y in box),
+        area_px=float(mask.sum()),
+        long_axis_px=float(np.ptp(xs)),
+        short_axis_px=float(np.ptp(ys)),
+        area_mm2=area_mm2,
+        long_axis_mm=long_mm,
+        short_axis_mm=short_mm,
+        label="malignant",
+        probabilities=(0.05, 0.15, 0.8),
+    )
+
+
+def image_result(
+    path: Path, lesions: Sequence[LesionResult] = (), **changes: object
+) -> ImageResult:
+    header = read_header(path)
+    label = "malignant" if lesions else "normal"
+    cine = header.number_of_frames > 1
+    result = ImageResult(
+        source=path,
+        sop_instance_uid=header.sop_instance_uid,
+        tracking_uid=derived_uid("test-image", header.sop_instance_uid),
+        frame_number=(lesions[0].frame_number if lesions else 1) if cine else None,
+        label=label,
+        probabilities=(0.1, 0.2, 0.7) if lesions else (0.9, 0.06, 0.04),
+        lesions=tuple(lesions),
+    )
+    return replace(result, **changes)  # type: ignore[arg-type]  # whatever the test says
+
+
+def study_result(*images: ImageResult, **changes: object) -> StudyResult:
+    analysed = [image for image in images if image.analysed]
+    result = StudyResult(
+        analysis_id="analysis-1",
+        images=images,
+        label=analysed[0].label if analysed else None,
+        probabilities=analysed[0].probabilities if analysed else None,
+        algorithm=ALGORITHM,
+        produced_at=MOMENT,
+    )
+    return replace(result, **changes)  # type: ignore[arg-type]  # whatever the test says
+
+
+@dataclass(frozen=True)
+class Case:
+    """A kind of image: where it is, and how many lesions are drawn on it."""
+
+    path: Path
+    lesion_count: int
+    spacing_mm: float | None = None
+
+    def result(self) -> StudyResult:
+        return study_result(image_result(self.path, list(self._lesions()), spacing_mm=self._pair))
+
+    @property
+    def _pair(self) -> tuple[float, float] | None:
+        return (self.spacing_mm, self.spacing_mm) if self.spacing_mm else None
+
+    def _lesions(self) -> Iterator[LesionResult]:
+        """On a cine each lesion is on two frames; discs overlap on purpose."""
+        header = read_header(self.path)
+        shape = header.rows, header.columns
+        radius = min(shape) // 6
+        for number in range(1, self.lesion_count + 1):
+            mask = disc(shape, radius * (number + 1), shape[0] // 2, radius)
+            last = header.number_of_frames
+            for frame in sorted({min(number, last), last}):
+                yield lesion(mask, number=number, frame=frame, spacing_mm=self.spacing_mm)

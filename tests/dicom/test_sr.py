@@ -1,0 +1,352 @@
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import highdicom
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom.codes import BIRADS
+from dicom.errors import DicomError, InvalidResult
+from dicom.files import encode, write_dataset
+from dicom.readback import ReadReport, read_back_report, verify_report
+from dicom.results import ImageResult, Refusal, ReportReference, SignedReview, StudyResult
+from dicom.seg import build_segmentations
+from dicom.sr import build_report, build_verified_report, reference_to
+from tests.dicom import making
+from tests.dicom.conftest import Validate
+
+REFUSAL = Refusal("colour-doppler", "The image shows colour Doppler.")
+
+
+def report_of(result: StudyResult) -> Dataset:
+    return build_report(result, build_segmentations(result))
+
+
+def signed(result: StudyResult, review: SignedReview = making.REVIEW) -> Dataset:
+    return build_verified_report(result, build_segmentations(result), review, report_of(result))
+
+
+def write(report: Dataset, folder: Path) -> Path:
+    return write_dataset(report, folder / "report.dcm").path
+
+
+def refused(path: Path, refusal: Refusal = REFUSAL) -> ImageResult:
+    return making.image_result(path, label="normal", probabilities=(0, 0, 0), refusal=refusal)
+
+
+def one_lesion(folder: Path) -> ImageResult:
+    path = making.write_image(folder / "image.dcm")
+    return making.image_result(path, [making.lesion(making.disc((64, 80), 30, 30, 9))])
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A case's result, and its report unsigned and signed, on disk."""
+
+    result: StudyResult
+    report: Path
+    signed: Path
+
+
+@pytest.fixture(scope="module")
+def reported(case: making.Case, tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    result = case.result()
+    segmentations = build_segmentations(result)
+    report = build_report(result, segmentations)
+    verified = build_verified_report(result, segmentations, making.REVIEW, report)
+    folder = tmp_path_factory.mktemp("reported")
+    return Reported(
+        result,
+        write_dataset(report, folder / "report.dcm").path,
+        write_dataset(verified, folder / "signed.dcm").path,
+    )
+
+
+def test_every_kind_of_image_gets_a_valid_report(reported: Reported, dciodvfy: Validate) -> None:
+    dciodvfy(reported.report)
+    found = verify_report(reported.report, reported.result)
+    assert not found.verified
+    assert not found.final
+    assert found.birads is None
+
+
+def test_every_kind_of_image_gets_a_valid_signed_report(
+    reported: Reported, dciodvfy: Validate
+) -> None:
+    dciodvfy(reported.signed)
+    found = verify_report(reported.signed, reported.result, making.REVIEW)
+    assert found.predecessor_uid == read_back_report(reported.report).sop_instance_uid
+    assert found.reader_name == "Röntgen^Wilhelm"
+
+
+@pytest.mark.peer
+def test_dcmtk_reads_every_report(reported: Reported, dsrdump: Validate) -> None:
+    dsrdump(reported.report)
+    dsrdump(reported.signed)
+
+
+def test_highdicom_reads_the_measurements(reported: Reported) -> None:
+    content = highdicom.sr.srread(reported.report).content
+    assert isinstance(content, highdicom.sr.MeasurementReport)
+    (image,) = reported.result.images
+    (image_group,) = content.get_image_measurement_groups()
+    assert image_group.tracking_uid == image.tracking_uid
+    for lesion in image.lesions:
+        groups = content.get_planar_roi_measurement_groups(tracking_uid=lesion.tracking_uid)
+        shown = [one for one in image.lesions if one.tracking_uid == lesion.tracking_uid]
+        assert len(groups) == 2 * len(shown)  # by its segmentation, and by its outline
+
+
+def test_networks_never_give_a_bi_rads_category(reported: Reported) -> None:
+    written = reported.report.read_bytes()
+    assert not [code for code in BIRADS.values() if code.value.encode() in written]
+
+
+def test_building_again_makes_the_same_bytes(tmp_path: Path) -> None:
+    result = making.study_result(one_lesion(tmp_path))
+    assert encode(report_of(result)) == encode(report_of(result))
+    assert encode(signed(result)) == encode(signed(result))
+
+
+def test_calibrated_lesions_are_in_millimetres_and_others_in_pixels(tmp_path: Path) -> None:
+    mask = making.disc((64, 80), 30, 30, 9)
+    for spacing_mm, units in ((0.1, {"mm2", "mm"}), (None, {"{pixels}"})):
+        path = making.write_image(tmp_path / "image.dcm", spacing_mm=spacing_mm)
+        lesion = making.lesion(mask, spacing_mm=spacing_mm)
+        result = making.study_result(making.image_result(path, [lesion]))
+        found = read_back_report(write(report_of(result), tmp_path))
+        numbers = found.lesions[0].measurements
+        assert {unit for _, unit in numbers.values()} == units | {"%"}
+        area = lesion.area_mm2 or lesion.area_px
+        assert numbers["42798000"][0] == pytest.approx(area, abs=0.01)
+
+
+def test_a_cine_report_names_the_segmentations_frame_for_each_lesion(tmp_path: Path) -> None:
+    frames = [making.grey(seed=seed) for seed in range(4)]
+    path = making.write_image(tmp_path / "image.dcm", frames)
+    mask = making.disc((64, 80), 30, 30, 9)
+    lesions = [making.lesion(mask, frame=frame) for frame in (4, 2)]
+    result = making.study_result(making.image_result(path, lesions))
+    content = highdicom.sr.srread(write(report_of(result), tmp_path)).content
+    assert isinstance(content, highdicom.sr.MeasurementReport)
+    groups = content.get_planar_roi_measurement_groups(
+        reference_type=highdicom.sr.CodedConcept("121214", "DCM", "Referenced Segmentation Frame")
+    )
+    references = [group[0].ContentSequence for group in groups]
+    pairs = []
+    for items in references:
+        frame, source = (
+            int(item.ReferencedSOPSequence[0].ReferencedFrameNumber)
+            for item in items
+            if item.ValueType == "IMAGE"
+        )
+        pairs.append((frame, source))
+    assert sorted(pairs) == [(1, 2), (2, 4)]
+
+
+def test_a_class_of_a_whole_cine_names_no_frame(tmp_path: Path, dciodvfy: Validate) -> None:
+    frames = [making.grey(seed=seed) for seed in range(2)]
+    path = making.write_image(tmp_path / "cine.dcm", frames)
+    result = making.study_result(making.image_result(path, frame_number=None))
+    report = write(report_of(result), tmp_path)
+    dciodvfy(report)
+    assert "Referenced Frame Number" not in str(pydicom.dcmread(report))
+
+
+def test_refused_images_are_listed_with_their_reason(
+    tmp_path: Path, dciodvfy: Validate, dsrdump: Validate
+) -> None:
+    other = making.write_image(tmp_path / "other.dcm", instance_number=2)
+    result = making.study_result(one_lesion(tmp_path), refused(other))
+    path = write(report_of(result), tmp_path)
+    dciodvfy(path)
+    dsrdump(path)
+    found = verify_report(path, result)
+    assert found.refusals == ("colour-doppler",)
+    assert "Analysed 1 of 2 images." in found.comments
+
+
+def test_a_study_of_refused_images_still_gets_a_report_that_says_so(
+    tmp_path: Path, dciodvfy: Validate, dsrdump: Validate
+) -> None:
+    result = making.study_result(refused(making.write_image(tmp_path / "image.dcm")))
+    path = write(report_of(result), tmp_path)
+    dciodvfy(path)
+    dsrdump(path)
+    found = verify_report(path, result)
+    assert found.label is None
+    assert found.images == ()
+    assert "No image of this study could be analysed." in found.comments
+
+
+def test_an_unreadable_image_is_mentioned_beside_those_that_can_be_read(tmp_path: Path) -> None:
+    broken = making.write_image(tmp_path / "broken.dcm", instance_number=2)
+    image = refused(broken, Refusal("not-dicom", "The file is not DICOM."))
+    broken.write_bytes(b"nothing of the kind")
+    result = making.study_result(one_lesion(tmp_path), image)
+    verify_report(write(report_of(result), tmp_path), result)
+
+
+def test_an_analysed_image_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    image = one_lesion(tmp_path)
+    image.source.write_bytes(b"nothing of the kind")
+    with pytest.raises(DicomError):
+        build_report(making.study_result(image), [])
+
+
+def test_a_file_that_is_not_the_image_it_is_said_to_be_is_an_error(tmp_path: Path) -> None:
+    image = replace(one_lesion(tmp_path), sop_instance_uid="1.2.3")
+    with pytest.raises(InvalidResult, match="said to hold"):
+        build_report(making.study_result(image), [])
+
+
+def test_a_report_without_any_readable_image_is_an_error(tmp_path: Path) -> None:
+    image = refused(making.write_image(tmp_path / "image.dcm"))
+    image.source.write_bytes(b"nothing of the kind")
+    with pytest.raises(InvalidResult, match="patient"):
+        build_report(making.study_result(image), [])
+
+
+def test_without_a_segmentation_the_outlines_remain(tmp_path: Path, dciodvfy: Validate) -> None:
+    result = making.study_result(one_lesion(tmp_path))
+    path = write(build_report(result, []), tmp_path)
+    dciodvfy(path)
+    (lesion,) = verify_report(path, result).lesions
+    assert lesion.segmentation_uid == ""
+    assert lesion.points == len(result.images[0].lesions[0].contour) + 1
+
+
+def test_an_outline_of_very_many_points_still_fits(tmp_path: Path, dciodvfy: Validate) -> None:
+    image = one_lesion(tmp_path)
+    contour = tuple((20 + i / 1000, 20.0 + i % 2) for i in range(20_000))
+    result = making.study_result(
+        replace(image, lesions=(replace(image.lesions[0], contour=contour),))
+    )
+    path = write(report_of(result), tmp_path)
+    dciodvfy(path)
+    assert max(lesion.points for lesion in read_back_report(path).lesions) > 5000
+
+
+def test_every_referenced_object_is_in_the_evidence_with_its_own_class(tmp_path: Path) -> None:
+    frames = [making.grey(seed=seed) for seed in range(3)]
+    cine = making.write_image(tmp_path / "cine.dcm", frames, instance_number=2)
+    mask = making.disc((64, 80), 30, 30, 9)
+    images = one_lesion(tmp_path), making.image_result(cine, [making.lesion(mask, number=2)])
+    report = report_of(making.study_result(*images))
+    (study,) = report.CurrentRequestedProcedureEvidenceSequence
+    found = {
+        (item.ReferencedSOPInstanceUID, item.ReferencedSOPClassUID)
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    expected = {
+        (images[0].sop_instance_uid, "1.2.840.10008.5.1.4.1.1.6.1"),
+        (images[1].sop_instance_uid, "1.2.840.10008.5.1.4.1.1.3.1"),
+        *(
+            (one.SOPInstanceUID, one.SOPClassUID)
+            for one in build_segmentations(making.study_result(*images))
+        ),
+    }
+    assert found == expected
+
+
+def test_a_revision_names_the_report_that_it_replaces(tmp_path: Path) -> None:
+    first = making.study_result(one_lesion(tmp_path))
+    earlier = reference_to(report_of(first))
+    later = replace(first, analysis_id="analysis-2", predecessor=earlier)
+    found = read_back_report(write(report_of(later), tmp_path))
+    assert found.predecessor_uid == earlier.sop_instance_uid
+    assert found.sop_instance_uid != earlier.sop_instance_uid
+
+
+def test_the_report_names_algorithm_weights_and_research_use(tmp_path: Path) -> None:
+    result = making.study_result(one_lesion(tmp_path), note="The images are phantoms.")
+    found = read_back_report(write(report_of(result), tmp_path))
+    assert "Research use only. Not for diagnosis." in found.comments
+    assert "The images are phantoms." in found.comments
+    (software,) = (comment for comment in found.comments if comment.startswith("Sonogate:"))
+    assert "sonogate-busi 0.1.0" in software
+    assert making.ALGORITHM.classifier_digest in software
+    assert making.ALGORITHM.segmenter_digest in software
+
+
+# --------------------------------------------------------------------------- the reader's report
+
+
+def review_report(folder: Path, **changes: object) -> tuple[ReadReport, StudyResult, SignedReview]:
+    result = making.study_result(one_lesion(folder))
+    review = replace(making.REVIEW, **changes)  # type: ignore[arg-type]  # whatever the test says
+    path = write(signed(result, review), folder)
+    return verify_report(path, result, review), result, review
+
+
+def test_an_accepted_analysis_restates_its_findings(tmp_path: Path) -> None:
+    found, result, _ = review_report(tmp_path)
+    assert found.verified
+    assert found.final
+    assert [image.label for image in found.images] == [result.images[0].label]
+    assert found.birads == "4C"
+    assert making.REVIEW.comment in found.comments
+
+
+def test_a_modified_class_is_the_readers_alone(tmp_path: Path) -> None:
+    found, _, _ = review_report(
+        tmp_path, decision="modify", final_label="benign", birads="2", reason="Cyst."
+    )
+    assert found.label == "benign"
+    assert [image.label for image in found.images] == [None]
+    assert found.images[0].probabilities == pytest.approx((0.1, 0.2, 0.7))
+    assert found.lesions
+    assert "Reason: Cyst." in found.comments
+
+
+def test_a_rejected_analysis_states_none_of_its_findings(
+    tmp_path: Path, dciodvfy: Validate
+) -> None:
+    found, _, _ = review_report(tmp_path, decision="reject", final_label="normal", birads=None)
+    dciodvfy(tmp_path / "report.dcm")
+    assert found.label == "normal"
+    assert found.images == ()
+    assert found.lesions == ()
+    assert found.birads is None
+
+
+def test_an_amended_review_succeeds_the_signed_one(tmp_path: Path) -> None:
+    result = making.study_result(one_lesion(tmp_path))
+    first = signed(result)
+    amended = replace(
+        making.REVIEW, review_id="review-2", signed_at=making.MOMENT + timedelta(days=1)
+    )
+    second = build_verified_report(result, [], amended, reference_to(first))
+    found = read_back_report(write(second, tmp_path))
+    assert found.predecessor_uid == first.SOPInstanceUID
+    assert found.sop_instance_uid != first.SOPInstanceUID
+
+
+def test_the_verifying_observer_is_who_signed_and_when(tmp_path: Path) -> None:
+    report = signed(
+        making.study_result(one_lesion(tmp_path)), replace(making.REVIEW, reader_id="42")
+    )
+    (observer,) = report.VerifyingObserverSequence
+    assert observer.VerifyingOrganization == "Klinik"
+    assert observer.VerificationDateTime == "20260506080809+0200"
+    assert observer.VerifyingObserverIdentificationCodeSequence[0].CodeValue == "42"
+
+
+def test_a_category_that_bi_rads_does_not_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidResult, match="BI-RADS"):
+        review_report(tmp_path, birads="7")
+
+
+def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidResult, match="label"):
+        review_report(tmp_path, final_label="cyst")
+
+
+def test_a_predecessor_may_be_known_by_its_uids_alone(tmp_path: Path) -> None:
+    result = making.study_result(one_lesion(tmp_path))
+    reference = ReportReference("1.2.3", "1.2.4", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.5")
+    report = build_verified_report(result, [], making.REVIEW, reference)
+    assert read_back_report(write(report, tmp_path)).predecessor_uid == "1.2.5"
