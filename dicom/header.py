@@ -17,6 +17,7 @@ from dicom.errors import InvalidHeader
 from dicom.reading import open_header, quiet_libraries
 
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
+_TIME: Final = re.compile(r"[0-9]{2}([0-9]{2}([0-9]{2}(\.[0-9]{1,6})?)?)?")
 _UID_MAX_LENGTH: Final = 64  # PS3.5 9.1
 _SIDES: Final = {"L": "L", "R": "R"}
 # CID 244: SNOMED CT, and the SRT codes that it replaced
@@ -73,6 +74,7 @@ class InstanceHeader:
     study_date: str
     """YYYYMMDD, or empty."""
     study_time: str
+    """HHMMSS or a shorter or finer form of it, or empty."""
     study_description: str
     referring_physician: str
     modality: str
@@ -128,8 +130,8 @@ def header_of(dataset: Dataset) -> InstanceHeader:
         transfer_syntax_uid=str(getattr(dataset, "file_meta", {}).get("TransferSyntaxUID", "")),
         patient=_patient(dataset),
         accession_number=text(dataset, "AccessionNumber"),
-        study_date=_date(dataset, "StudyDate"),
-        study_time=text(dataset, "StudyTime"),
+        study_date=date(dataset, "StudyDate"),
+        study_time=time(dataset, "StudyTime"),
         study_description=text(dataset, "StudyDescription"),
         referring_physician=text(dataset, "ReferringPhysicianName"),
         modality=text(dataset, "Modality"),
@@ -184,6 +186,18 @@ def text(dataset: Dataset, keyword: str) -> str:
     return "\\".join(_texts(dataset, keyword))
 
 
+def date(dataset: Dataset, keyword: str) -> str:
+    """Return YYYYMMDD, else empty; the dotted form is ACR-NEMA's (PS3.5 6.2), still met in archives."""
+    digits = text(dataset, keyword).replace(".", "")
+    return digits if re.fullmatch(r"[0-9]{8}", digits) else ""
+
+
+def time(dataset: Dataset, keyword: str) -> str:
+    """Return HH, HHMM, HHMMSS or HHMMSS.FFFFFF, else empty; ACR-NEMA wrote colons (PS3.5 6.2)."""
+    digits = text(dataset, keyword).replace(":", "")
+    return digits if _TIME.fullmatch(digits) else ""
+
+
 def number(dataset: Dataset, keyword: str) -> float | None:
     """Return a finite number, None when the attribute is absent, empty or not one."""
     value = _value(dataset, keyword, lambda found: float(str(found)))
@@ -225,15 +239,9 @@ def _patient(dataset: Dataset) -> PatientFacts:
     return PatientFacts(
         patient_id=text(dataset, "PatientID"),
         patient_name=text(dataset, "PatientName"),
-        birth_date=_date(dataset, "PatientBirthDate"),
+        birth_date=date(dataset, "PatientBirthDate"),
         sex=text(dataset, "PatientSex"),
     )
-
-
-def _date(dataset: Dataset, keyword: str) -> str:
-    """Return YYYYMMDD; the dotted form is ACR-NEMA's (PS3.5 6.2), still met in old archives."""
-    digits = text(dataset, keyword).replace(".", "")
-    return digits if re.fullmatch(r"[0-9]{8}", digits) else ""
 
 
 def _anatomic_region(dataset: Dataset) -> CodedFact | None:

@@ -5,15 +5,17 @@ each name that any DICOM character set can hold survives, beside sentences of ou
 source's set might not hold.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom.codes import code_item
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
-from dicom.header import text
+from dicom.header import date, text, time
 from dicom.results import Algorithm, StudyResult
 from dicom.source import SourceImage
 
@@ -77,12 +79,16 @@ def copy_texts(
     source: Dataset, target: Dataset, keywords: tuple[str, ...], *, keep_empty: bool = False
 ) -> None:
     """Copy attributes by their decoded text; one that is absent or empty stays absent, or, with
-    `keep_empty`, becomes empty.
+    `keep_empty`, becomes empty. Dates and times are written as PS3.5 6.2 wants them.
     """
     for keyword in keywords:
-        value = text(source, keyword)
+        value = _reader(keyword)(source, keyword)
         if value or keep_empty:
             setattr(target, keyword, value or None)
+
+
+def _reader(keyword: str) -> Callable[[Dataset, str], str]:
+    return {"DA": date, "TM": time}.get(dictionary_VR(keyword), text)
 
 
 def serial_number(algorithm: Algorithm) -> str:

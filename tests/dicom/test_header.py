@@ -112,6 +112,16 @@ def test_a_date_is_eight_digits_or_nothing(stored: str, read: str) -> None:
     assert header_of(dataset).study_date == read
 
 
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [("140438", "140438"), ("14:04:38", "140438"), ("140438.25", "140438.25"), ("noon", "")],
+)
+def test_a_time_is_written_without_colons_or_not_at_all(stored: str, read: str) -> None:
+    dataset = bare()
+    dataset.add_new("StudyTime", "LO", stored)
+    assert header_of(dataset).study_time == read
+
+
 @pytest.mark.parametrize("keyword", ["Laterality", "ImageLaterality", "FrameLaterality"])
 @pytest.mark.parametrize(("stored", "read"), [("L", "L"), ("R", "R"), ("B", ""), ("", "")])
 def test_the_side_is_left_right_or_nothing(keyword: str, stored: str, read: str) -> None:

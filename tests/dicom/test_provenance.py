@@ -100,3 +100,17 @@ def test_no_log_line_holds_patient_data(tmp_path: Path, caplog: pytest.LogCaptur
     assert "Ohne" not in caplog.text
     assert "SECRET-7" not in caplog.text
     assert read_header(source).sop_instance_uid not in caplog.text
+
+
+def test_old_forms_of_dates_and_times_are_written_as_dicom_wants_them(
+    tmp_path: Path, dciodvfy: Validate
+) -> None:
+    source = making.write_image(tmp_path / "image.dcm")
+    dataset = pydicom.dcmread(source)
+    dataset.add_new("StudyDate", "LO", "1997.04.24")
+    dataset.add_new("StudyTime", "LO", "14:04:38")
+    dataset.save_as(source)
+    for path in written(source):
+        dciodvfy(path)
+        found = pydicom.dcmread(path)
+        assert (found.StudyDate, found.StudyTime) == ("19970424", "140438")

@@ -62,7 +62,7 @@ def gateway(
     migrate.upgrade(database.engine)
     with ExitStack() as processes:
         for service in ("listener", "worker", "web"):
-            command = [sys.executable, "-m", "sonogate.cli", service]
+            command = [sys.executable, "-m", "sonogate", service]
             log = home / f"{service}.log"
             processes.enter_context(peers.running(command, log=log, env=environment))
         for port in (dicom_port, web_port):

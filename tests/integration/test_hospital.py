@@ -62,7 +62,7 @@ def afterwards(
     busi = [
         _wrapped(shared_data / "busi" / name, folder / f"{n}.dcm") for n, name in enumerate(BUSI)
     ]
-    sent = busi + sorted((shared_data / "dicom").glob("*.dcm"))
+    sent = busi + [_renamed(path, folder) for path in sorted((shared_data / "dicom").glob("*.dcm"))]
     with ExitStack() as stack:
         redis = stack.enter_context(peers.redis(folder))
         running = stack.enter_context(
@@ -95,8 +95,18 @@ def _wrapped(png: Path, target: Path) -> Path:
     return target
 
 
+def _renamed(path: Path, folder: Path) -> Path:
+    """A study of its own: several of the files show one image in other encodings under one UID."""
+    dataset = pydicom.dcmread(path)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+        setattr(dataset, keyword, pydicom.uid.generate_uid())
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    dataset.save_as(folder / path.name)
+    return folder / path.name
+
+
 def _store(storescu: str, port: int, path: Path) -> None:
-    # -xf with a profile per syntax would be DCMTK's other way; -R proposes what the file needs.
+    # -R proposes the file's own SOP class, which for some is a retired one, and nothing else.
     syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
     option = {
         pydicom.uid.JPEGBaseline8Bit: "-xy",
@@ -108,7 +118,7 @@ def _store(storescu: str, port: int, path: Path) -> None:
         pydicom.uid.ImplicitVRLittleEndian: "-xi",
     }.get(syntax, "-xe")
     subprocess.run(
-        [storescu, "-aec", "SONOGATE", option, "127.0.0.1", str(port), str(path)],
+        [storescu, "-R", "-aec", "SONOGATE", option, "127.0.0.1", str(port), str(path)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -208,8 +218,8 @@ def test_the_audit_chain_tells_the_story(afterwards: Afterwards) -> None:
         tags = set(session.scalars(select(AuditEvent.tag)))
     assert {
         "listener:instance:stored",
-        "worker:analysis:finished",
-        "worker:results:published",
+        "worker:study:analysed",
+        "worker:analysis:published",
         "worker:delivery:delivered",
     } <= tags
 

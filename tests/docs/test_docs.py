@@ -1,0 +1,71 @@
+"""The docs are read by a test, so that no setting, command or audit event goes without its line."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from db.settings import StoreSettings
+from listener.settings import ListenerSettings
+from sonogate.cli import cli
+from sonogate.settings import FrontDoorSettings
+from webui.settings import WebSettings
+from workers.settings import WorkerSettings
+
+TOP = Path(__file__).resolve().parents[2]
+ROOMS = ("db", "dicom", "listener", "models", "sonogate", "webui", "workers")
+SETTINGS = (StoreSettings, ListenerSettings, WorkerSettings, WebSettings, FrontDoorSettings)
+EVENT = re.compile(r'"((?:listener|worker|web|cli):[a-z-]+:[a-z-]+)"')
+LINK = re.compile(r"\]\(([^)#:]+)[^):]*\)")
+
+
+def _doc(name: str) -> str:
+    return (TOP / "docs" / name).read_text()
+
+
+def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from _commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name))
+
+
+def test_every_setting_has_its_line() -> None:
+    text = _doc("settings.md")
+    variables = {f"SONOGATE_{field.upper()}" for s in SETTINGS for field in s.model_fields}
+    assert {name for name in variables if f"| `{name}` |" not in text} == set()
+
+
+def test_every_command_has_its_line() -> None:
+    text = _doc("commands.md")
+    assert {name for name in _commands(cli) if f"`sonogate {name}" not in text} == set()
+
+
+def test_every_audit_event_has_its_line() -> None:
+    text = _doc("audit-events.md")
+    sources = (path for room in ROOMS for path in (TOP / room).rglob("*.py"))
+    events = {event for path in sources for event in EVENT.findall(path.read_text())}
+    assert events, "no event was found: the pattern is out of date"
+    assert {event for event in events if f"`{event}`" not in text} == set()
+
+
+def test_every_dependency_has_its_reason() -> None:
+    text = _doc("dependencies.md")
+    project = (TOP / "pyproject.toml").read_text().partition("\ndependencies = [")[2]
+    names = re.findall(r'^ {4}"([a-z0-9-]+)', project.partition("\n]")[0], re.MULTILINE)
+    assert names, "no dependency was found: the pattern is out of date"
+    assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
+
+
+@pytest.mark.parametrize(
+    "page", [str(p.relative_to(TOP)) for p in (*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"))]
+)
+def test_links_inside_the_project_lead_somewhere(page: str) -> None:
+    path = TOP / page
+    targets = [target for target in LINK.findall(path.read_text()) if "://" not in target]
+    assert [target for target in targets if not (path.parent / target).exists()] == []
