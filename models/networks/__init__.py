@@ -1,0 +1,1 @@
+"""The architectures. Importing a module of this folder loads TensorFlow."""

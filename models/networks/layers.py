@@ -1,0 +1,78 @@
+"""Layers of our own, registered so that saved networks do not remember module paths."""
+
+from typing import Any
+
+import keras  # type: ignore[import-untyped]  # keras ships no types
+
+Tensor = Any  # keras ships no types
+
+
+@keras.saving.register_keras_serializable(package="sonogate")
+class GrayToImageNet(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
+    """``(b, h, w, 1)`` gray 0..255 to the ``(b, h, w, 3)`` -1..1 that MobileNetV2 was made for."""
+
+    def call(self, gray: Tensor) -> Tensor:
+        scaled = keras.ops.cast(gray, self.compute_dtype) / 127.5 - 1.0
+        return keras.ops.concatenate([scaled] * 3, axis=-1)
+
+
+@keras.saving.register_keras_serializable(package="sonogate")
+class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
+    """Two 3x3 convolutions beside a 1x1 shortcut (He 2016), for the decoder.
+
+    Group normalisation (Wu 2018): small batches on two cores make batch statistics too noisy.
+    """
+
+    def __init__(self, filters: int, groups: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.groups = filters, groups
+        self.first = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)
+        self.second = keras.layers.Conv2D(filters, 3, padding="same", use_bias=False)
+        self.shortcut = keras.layers.Conv2D(filters, 1)
+        self.first_norm = keras.layers.GroupNormalization(groups)
+        self.second_norm = keras.layers.GroupNormalization(groups)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        inner = (*input_shape[:-1], self.filters)
+        self.first.build(input_shape)
+        self.shortcut.build(input_shape)
+        for layer in (self.second, self.first_norm, self.second_norm):
+            layer.build(inner)
+        super().build(input_shape)
+
+    def call(self, x: Tensor) -> Tensor:
+        y = keras.ops.relu(self.first_norm(self.first(x)))
+        y = self.second_norm(self.second(y))
+        return keras.ops.relu(y + self.shortcut(x))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "groups": self.groups}
+
+
+@keras.saving.register_keras_serializable(package="sonogate")
+class AttentionGate(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
+    """Additive attention on a skip connection (Oktay 2018, arXiv:1804.03999).
+
+    Called with ``(skip, gate)`` of one resolution; returns the skip, weighted per pixel.
+    """
+
+    def __init__(self, filters: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.from_skip = keras.layers.Conv2D(filters, 1)
+        self.from_gate = keras.layers.Conv2D(filters, 1, use_bias=False)
+        self.weight = keras.layers.Conv2D(1, 1, activation="sigmoid")
+
+    def build(self, input_shape: list[tuple[int | None, ...]]) -> None:
+        skip, gate = input_shape
+        self.from_skip.build(skip)
+        self.from_gate.build(gate)
+        self.weight.build((*skip[:-1], self.filters))
+        super().build(input_shape)
+
+    def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
+        skip, gate = inputs
+        return skip * self.weight(keras.ops.relu(self.from_skip(skip) + self.from_gate(gate)))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters}

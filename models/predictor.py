@@ -1,0 +1,112 @@
+"""Frames in, predictions out: the one door to the trained networks.
+
+TensorFlow is loaded by `Predictor.load`, not by importing this module.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, special
+
+from models.preprocess import Placement, letterbox, to_frame
+from models.preset import DEFAULT_PRESET, Preset, preset_info, read_preset
+from models.types import FramePrediction, PresetInfo
+
+__all__ = ["Predictor", "preset_info"]
+
+
+class _Networks(NamedTuple):
+    """Uint8 ``(b, s, s, 1)`` to logits ``(b, 3)`` and activation ``(b, h, w)``; to mask logits."""
+
+    classify: Callable[[NDArray[np.uint8]], tuple[Any, Any]]
+    segment: Callable[[NDArray[np.uint8]], Any]
+
+
+class Predictor:
+    """A preset's two networks, ready to use from several threads; one call runs at a time."""
+
+    def __init__(self, preset: Preset, build: Callable[[int], _Networks]) -> None:
+        self.info: PresetInfo = preset.info
+        self._preset = preset
+        self._build = build
+        self._traced: dict[int, _Networks] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, directory: Path | None = None) -> "Predictor":
+        """Load the preset in ``directory`` (default: the shipped one). Raises `PresetCorrupt`."""
+        directory = directory or DEFAULT_PRESET
+        preset = read_preset(directory)
+        return cls(preset, _load_networks(directory, preset))
+
+    def predict(
+        self, frames: Sequence[NDArray[np.uint8]], *, batch_size: int = 8
+    ) -> list[FramePrediction]:
+        """Predict each frame, ``(h, w)`` or RGB ``(h, w, 3)`` uint8, of any mix of sizes.
+
+        The first call with a ``batch_size`` traces the networks for it. Raises `FrameUnusable`.
+        """
+        with self._lock:
+            return [
+                prediction
+                for start in range(0, len(frames), batch_size)
+                for prediction in self._batch(frames[start : start + batch_size], batch_size)
+            ]
+
+    def _batch(
+        self, frames: Sequence[NDArray[np.uint8]], batch_size: int
+    ) -> Iterator[FramePrediction]:
+        networks = self._networks(batch_size)
+        inputs, places = _stack(frames, self._preset.classifier.input_size_px, batch_size)
+        logits, activations = (np.asarray(x) for x in networks.classify(inputs))
+        inputs, mask_places = _stack(frames, self._preset.segmenter.input_size_px, batch_size)
+        lesion = special.expit(np.asarray(networks.segment(inputs))[..., 0])
+        for row, (place, mask_place) in enumerate(zip(places, mask_places, strict=True)):
+            yield FramePrediction(
+                _probabilities(logits[row], self._preset.temperature),
+                _mask(to_frame(lesion[row], mask_place), self._preset),
+                np.clip(to_frame(activations[row], place), 0.0, 1.0),
+            )
+
+    def _networks(self, batch_size: int) -> _Networks:
+        if batch_size not in self._traced:
+            self._traced[batch_size] = self._build(batch_size)
+        return self._traced[batch_size]
+
+
+def _stack(
+    frames: Sequence[NDArray[np.uint8]], size_px: int, batch_size: int
+) -> tuple[NDArray[np.uint8], list[Placement]]:
+    """Letterbox the frames; black images fill the batch, so that the graph has one shape."""
+    batch = np.zeros((batch_size, size_px, size_px, 1), np.uint8)
+    places = []
+    for row, frame in enumerate(frames):
+        batch[row, ..., 0], place = letterbox(frame, size_px)
+        places.append(place)
+    return batch, places
+
+
+def _probabilities(logits: NDArray[np.float32], temperature: float) -> tuple[float, float, float]:
+    normal, benign, malignant = special.softmax(logits.astype(np.float64) / temperature).tolist()
+    return normal, benign, malignant
+
+
+def _mask(probability: NDArray[np.float32], preset: Preset) -> NDArray[np.bool_]:
+    """Threshold with hysteresis: a patch counts if it is sure somewhere."""
+    above = probability > preset.mask_threshold
+    patches, count = ndimage.label(above, np.ones((3, 3)))
+    sure = np.zeros(count + 1, np.bool_)
+    sure[np.unique(patches[probability > preset.mask_seed_threshold])] = True
+    sure[0] = False
+    return sure[patches]
+
+
+def _load_networks(directory: Path, preset: Preset) -> Callable[[int], _Networks]:
+    from models.networks.inference import load_networks, trace
+
+    networks = load_networks(directory, preset)
+    return lambda batch_size: _Networks(*trace(*networks, batch_size))

@@ -1,0 +1,1 @@
+"""Making presets: data sets, augmentation, training. Nothing here runs in the services."""

@@ -1,0 +1,95 @@
+"""The model card, filled from what ``preset.json`` holds, so that no figure is copied by hand."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from models.preset import Preset
+
+CARD = "CARD.md"
+_TEMPLATE = Path(__file__).with_name("card.md")
+_FIGURES = (
+    ("accuracy", "classification", "accuracy"),
+    ("balanced accuracy", "classification", "balanced_accuracy"),
+    ("macro precision", "classification", "macro_precision"),
+    ("macro F1", "classification", "macro_f1"),
+    ("Matthews correlation", "classification", "mcc"),
+    ("macro ROC-AUC", "classification", "macro_roc_auc"),
+    ("macro PR-AUC", "classification", "macro_pr_auc"),
+    ("expected calibration error", "classification", "ece"),
+    ("Dice, images with a lesion", "segmentation", "dice"),
+    ("IoU, images with a lesion", "segmentation", "iou"),
+    ("lesions touched by the mask", "segmentation", "found"),
+    ("normal images left without a mask", "segmentation", "normal_without_mask"),
+)
+
+_SIBLINGS = """\
+The shipped networks were then trained in the same way on all folds. They have seen every image
+of the table below: its figures are those of networks trained like them, on fewer images, and
+scored on images that those had not seen."""
+_THEMSELVES = """\
+The shipped networks are those of the table below themselves: they have not seen the images that
+they are scored on."""
+
+
+def write_card(directory: Path, preset: Preset, *, data: str, start: str, choice: str = "") -> None:
+    """Write ``CARD.md`` for a preset described by `models.training.recipe.describe_preset`.
+
+    ``data`` tells where the images come from and under which licence, ``start`` the same of the
+    starting weights, ``choice`` how the recipe was arrived at; whole sentences in Markdown.
+    """
+    (directory / CARD).write_text(
+        render_card(preset, data=data, start=start, choice=choice), encoding="utf-8"
+    )
+
+
+def render_card(preset: Preset, *, data: str, start: str, choice: str = "") -> str:
+    """Return the card as Markdown."""
+    facts = preset.trained
+    seen = set(facts["folds"]) & set(facts["held_out_folds"])
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        vars(preset),
+        data=data,
+        start=start,
+        choice=choice,
+        images=facts["images"],
+        folds=", ".join(str(fold) for fold in facts["held_out_folds"]),
+        shipped=_SIBLINGS if seen else _THEMSELVES,
+        classifier_size=preset.classifier.input_size_px,
+        classifier_sha256=preset.classifier.sha256,
+        classifier_recipe=_config(facts["recipe"]["classifier"]),
+        segmenter_size=preset.segmenter.input_size_px,
+        segmenter_sha256=preset.segmenter.sha256,
+        segmenter_recipe=_config(facts["recipe"]["segmenter"]),
+        figures=_table(facts["held_out"], facts["held_out_pooled"]),
+        figures_by_class=_by_class(facts["held_out_pooled"]["classification"]["by_class"]),
+    )
+
+
+def _config(config: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in config.items())
+
+
+def _table(folds: Mapping[Any, Any], pooled: Mapping[str, Any]) -> str:
+    names = [*(f"fold {fold}" for fold in folds), "all held out"]
+    reports = [*folds.values(), pooled]
+    rows = [[title, *(_number(x[part][key]) for x in reports)] for title, part, key in _FIGURES]
+    return _markdown(["figure", *names], rows)
+
+
+def _by_class(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    keys = ("precision", "recall", "f1")
+    rows = [
+        [name, str(x["support"]), *(_number(x[key]) for key in keys)] for name, x in figures.items()
+    ]
+    return _markdown(["class", "images", *keys], rows)
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,63 @@
+"""What the networks say about one frame, and what can go wrong saying it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES: tuple[str, str, str] = ("normal", "benign", "malignant")
+
+
+@dataclass(frozen=True)
+class FramePrediction:
+    """The networks' raw answer for one frame of ``h`` rows and ``w`` columns.
+
+    ``probabilities`` follow the order of `CLASSES` and sum to 1. ``mask`` is ``(h, w)``, true on
+    lesion pixels. ``heatmap`` is ``(h, w)`` in 0..1: Grad-CAM for the predicted class (Selvaraju
+    2017), its highest value about 1, or 0 where nothing spoke for the class.
+    """
+
+    probabilities: tuple[float, float, float]
+    mask: NDArray[np.bool_]
+    heatmap: NDArray[np.float32]
+
+    @property
+    def label(self) -> str:
+        """The class with the highest probability."""
+        return CLASSES[self.probabilities.index(max(self.probabilities))]
+
+
+@dataclass(frozen=True)
+class PresetInfo:
+    """Names one pair of trained networks; digests are SHA-256 of the weight files, in hex."""
+
+    name: str
+    version: str
+    classifier_digest: str
+    segmenter_digest: str
+
+
+class ModelError(Exception):
+    """Base of what this package raises. ``permanent``: trying again cannot help."""
+
+    def __init__(self, message: str, *, permanent: bool = True) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+
+
+class PresetCorrupt(ModelError):
+    """A preset's file is missing, unreadable or not the one its digest was taken from."""
+
+    def __init__(self, file: str, problem: str) -> None:
+        super().__init__(
+            f"preset file {file}: {problem}; restore it from the release or reinstall Sonogate"
+        )
+        self.file = file
+
+
+class FrameUnusable(ModelError):
+    """A frame whose shape or pixel type the networks cannot take."""
+
+
+class DatasetError(ModelError):
+    """A training data folder that cannot be read as one."""

@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from models.networks.backbone import build_backbone, settle_batch_norm, spread_batch_norm
+
+
+def images(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 64, 64, 3)).astype(np.float32)
+
+
+def test_restating_batch_norm_leaves_the_function_as_it_was(shared_data: Path) -> None:
+    backbone = build_backbone(64, shared_data / "weights" / "mobilenet_v2_1.0_224_notop.weights.h5")
+    before = np.asarray(backbone(images(2, seed=1), training=False))
+
+    spread_batch_norm(backbone, images(12, seed=0))
+
+    after = np.asarray(backbone(images(2, seed=1), training=False))
+    assert np.abs(after - before).max() < 2e-3
+    norm = backbone.get_layer("block_3_expand_BN")
+    assert not np.allclose(norm.moving_variance, 1)
+
+
+def test_the_statistics_are_those_of_the_images() -> None:
+    keras.utils.set_random_seed(0)
+    backbone = build_backbone(64)
+    some = images(11, seed=0)
+    norm = backbone.get_layer("Conv1").output
+    expected = np.asarray(keras.Model(backbone.input, norm)(some))
+
+    spread_batch_norm(backbone, some)
+
+    stored = backbone.get_layer("bn_Conv1")
+    assert np.allclose(stored.moving_mean, expected.mean((0, 1, 2)), atol=1e-5)
+    assert np.allclose(stored.moving_variance, expected.var((0, 1, 2)), rtol=1e-3)
+
+
+def test_a_settled_random_start_keeps_its_signal_alive() -> None:
+    keras.utils.set_random_seed(0)
+    backbone = build_backbone(64)
+    assert np.asarray(backbone(images(4, seed=1), training=False)).max() < 1e-3
+
+    settle_batch_norm(backbone, images(16, seed=0))
+
+    assert 0.2 < np.asarray(backbone(images(4, seed=1), training=False)).max() <= 6
+    assert (
+        backbone.get_layer("bn_Conv1").momentum == build_backbone(64).get_layer("bn_Conv1").momentum
+    )

@@ -1,0 +1,145 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.phantom import make_phantom
+from models.predictor import Predictor, _mask
+from models.preset import DEFAULT_PRESET, NetworkFile, Preset, digest, read_preset, write_preset
+from models.types import CLASSES, FrameUnusable, PresetCorrupt
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor.load()
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    stills = [make_phantom(kind, seed=5, height=150, width=210, spacing_mm=0.25).image
+              for kind in ("cyst", "spiculated", "normal")]  # fmt: skip
+    return [*stills, stills[0][:90, :60].copy(), np.stack([stills[1]] * 3, axis=-1)]
+
+
+def test_each_frame_gets_an_answer_of_its_own_size(
+    predictor: Predictor, frames: list[np.ndarray]
+) -> None:
+    predictions = predictor.predict(frames, batch_size=2)
+
+    assert len(predictions) == len(frames)
+    for frame, prediction in zip(frames, predictions, strict=True):
+        assert prediction.mask.shape == prediction.heatmap.shape == frame.shape[:2]
+        assert prediction.mask.dtype == np.bool_
+        assert prediction.heatmap.dtype == np.float32
+        assert 0 <= prediction.heatmap.min() <= prediction.heatmap.max() <= 1
+        assert sum(prediction.probabilities) == pytest.approx(1)
+        assert prediction.label == CLASSES[int(np.argmax(prediction.probabilities))]
+
+
+def test_the_same_frames_give_the_same_answer_to_the_last_bit(
+    predictor: Predictor, frames: list[np.ndarray]
+) -> None:
+    first, again = (predictor.predict(frames, batch_size=2) for _ in range(2))
+
+    for a, b in zip(first, again, strict=True):
+        assert a.probabilities == b.probabilities
+        assert (a.mask == b.mask).all()
+        assert (a.heatmap == b.heatmap).all()
+
+
+def test_neither_batch_size_nor_neighbours_change_an_answer(
+    predictor: Predictor, frames: list[np.ndarray]
+) -> None:
+    together = predictor.predict(frames, batch_size=4)
+    alone = [predictor.predict([frame], batch_size=2)[0] for frame in frames]
+
+    for a, b in zip(together, alone, strict=True):
+        assert a.probabilities == pytest.approx(b.probabilities, abs=1e-4)
+        assert (a.mask != b.mask).mean() < 1e-3
+        assert np.abs(a.heatmap - b.heatmap).max() < 1e-3
+
+
+def test_gray_and_its_colour_copy_are_the_same_to_it(
+    predictor: Predictor, frames: list[np.ndarray]
+) -> None:
+    gray, colour = predictor.predict([frames[1], frames[4]], batch_size=2)
+
+    assert gray.probabilities == pytest.approx(colour.probabilities, abs=1e-5)
+
+
+def test_threads_get_their_own_answers(predictor: Predictor, frames: list[np.ndarray]) -> None:
+    expected = [predictor.predict([frame], batch_size=2)[0].probabilities for frame in frames]
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda f: predictor.predict([f], batch_size=2)[0], frames * 2))
+
+    assert [answer.probabilities for answer in answers] == expected * 2
+
+
+def test_no_frames_give_no_predictions(predictor: Predictor) -> None:
+    assert predictor.predict([]) == []
+
+
+def test_the_smallest_frame_there_is_has_an_answer(predictor: Predictor) -> None:
+    (prediction,) = predictor.predict([np.zeros((1, 1), np.uint8)], batch_size=2)
+
+    assert prediction.mask.shape == (1, 1)
+
+
+def test_a_frame_that_is_none_is_refused(predictor: Predictor) -> None:
+    with pytest.raises(FrameUnusable, match="uint8"):
+        predictor.predict([np.zeros((8, 8), np.float32)])
+
+
+def test_it_says_which_preset_it_is(predictor: Predictor) -> None:
+    assert predictor.info.classifier_digest != predictor.info.segmenter_digest
+    assert predictor.info.name == "sonogate-default"
+
+
+def test_tampered_weights_are_found_before_anything_is_built(tmp_path: Path) -> None:
+    home = _preset(tmp_path, b"weights")
+    (tmp_path / "c.h5").write_bytes(b"other weights")
+
+    with pytest.raises(PresetCorrupt, match=r"c\.h5: expected SHA-256"):
+        Predictor.load(home)
+
+
+def test_a_file_that_is_no_weight_file_is_a_corrupt_preset(tmp_path: Path) -> None:
+    with pytest.raises(PresetCorrupt, match=r"c\.h5: holds no weights of this classifier"):
+        Predictor.load(_preset(tmp_path, b"not even HDF5"))
+
+
+def test_weights_of_another_network_are_a_corrupt_preset(tmp_path: Path) -> None:
+    shipped = read_preset(DEFAULT_PRESET)
+    shutil.copytree(DEFAULT_PRESET, tmp_path / "swapped")
+    write_preset(tmp_path / "swapped", replace(shipped, classifier=shipped.segmenter))
+
+    with pytest.raises(PresetCorrupt, match="holds no weights of this classifier"):
+        Predictor.load(tmp_path / "swapped")
+
+
+def test_a_patch_counts_only_where_the_network_was_sure(tmp_path: Path) -> None:
+    preset = replace(
+        read_preset(_preset(tmp_path, b"")), mask_threshold=0.4, mask_seed_threshold=0.8
+    )
+    probability = np.zeros((8, 20), np.float32)
+    probability[2:5, 2:6] = 0.6
+    probability[2:6, 12:16] = 0.5
+    probability[3, 13] = 0.9
+
+    mask = _mask(probability, preset)
+
+    assert mask[2:6, 12:16].all()
+    assert mask.sum() == 16
+
+
+def _preset(directory: Path, weights: bytes) -> Path:
+    files = []
+    for name in ("c.h5", "s.h5"):
+        (directory / name).write_bytes(weights)
+        files.append(NetworkFile(name, digest(directory / name), 64))
+    write_preset(directory, Preset("test", "1", *files))
+    return directory

@@ -1,0 +1,96 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.preset import (
+    DEFAULT_PRESET,
+    NetworkFile,
+    Preset,
+    preset_info,
+    read_preset,
+    write_preset,
+)
+from models.types import PresetCorrupt
+
+
+@pytest.fixture
+def preset_dir(tmp_path: Path) -> Path:
+    """A preset whose digests are right, though its weight files hold no weights."""
+    files = {"c.h5": b"classifier", "s.h5": b"segmenter"}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    classifier = NetworkFile(
+        "c.h5", "fe1991a9d8b6abd7ff7c58d5e22b4538a75dadae9f33dcca784e7a87c2d0f6ae", 224
+    )
+    segmenter = NetworkFile(
+        "s.h5", "4c7e9cae5a52eaf925f737bcbffb77fe98cfabf5331348d01ff62a5541c2be39", 256
+    )
+    write_preset(tmp_path, Preset("test", "1.2", classifier, segmenter, temperature=1.5))
+    return tmp_path
+
+
+def test_it_reads_what_was_written(preset_dir: Path) -> None:
+    preset = read_preset(preset_dir)
+
+    assert (preset.name, preset.version, preset.temperature) == ("test", "1.2", 1.5)
+    assert preset.segmenter.input_size_px == 256
+    assert preset_info(preset_dir) == preset.info
+
+
+@pytest.mark.parametrize("name", ["c.h5", "s.h5"])
+def test_changed_weights_are_named_with_both_digests(preset_dir: Path, name: str) -> None:
+    expected = read_preset(preset_dir)
+    (preset_dir / name).write_bytes(b"something else")
+
+    with pytest.raises(PresetCorrupt, match=f"{name}: expected SHA-256 .*found .*reinstall") as e:
+        read_preset(preset_dir)
+
+    assert e.value.permanent
+    assert e.value.file == name
+    digest = expected.classifier.sha256 if name == "c.h5" else expected.segmenter.sha256
+    assert digest[:12] in str(e.value)
+
+
+@pytest.mark.parametrize("name", ["c.h5", "s.h5", "preset.json"])
+def test_a_missing_file_is_named(preset_dir: Path, name: str) -> None:
+    (preset_dir / name).unlink()
+
+    with pytest.raises(PresetCorrupt, match=f"{name}: cannot be read"):
+        read_preset(preset_dir)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x"}', "\udcff"])
+def test_a_broken_description_is_named(preset_dir: Path, text: str) -> None:
+    (preset_dir / "preset.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+
+    with pytest.raises(PresetCorrupt, match=r"preset\.json: is not a preset description"):
+        read_preset(preset_dir)
+
+
+def test_an_unknown_key_is_refused_rather_than_ignored(preset_dir: Path) -> None:
+    values = json.loads((preset_dir / "preset.json").read_text(encoding="utf-8"))
+    (preset_dir / "preset.json").write_text(json.dumps({**values, "mask_treshold": 0.3}))
+
+    with pytest.raises(PresetCorrupt, match="mask_treshold"):
+        read_preset(preset_dir)
+
+
+def test_the_shipped_preset_is_whole_small_and_described() -> None:
+    preset = read_preset(DEFAULT_PRESET)
+    card = (DEFAULT_PRESET / "CARD.md").read_text(encoding="utf-8")
+
+    assert preset_info() == preset.info
+    assert sum(file.stat().st_size for file in DEFAULT_PRESET.iterdir()) < 40_000_000
+    assert preset.classifier.sha256 in card
+    assert preset.segmenter.sha256 in card
+
+
+def test_naming_a_preset_loads_no_tensorflow() -> None:
+    code = (
+        "import sys; from models.predictor import Predictor, preset_info; preset_info();"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
