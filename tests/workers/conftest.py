@@ -1,0 +1,53 @@
+"""A gateway with real databases and files, and networks that see paint."""
+
+from pathlib import Path
+
+import pytest
+
+from db.engine import Database
+from tests.workers.hospital import Hospital
+from tests.workers.painted import PaintedPredictor
+from workers.destinations import RouteBook
+from workers.services import LazyPredictor, Services
+from workers.settings import WorkerSettings
+
+ROUTES = """
+[[destination]]
+name = "pacs"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = {port}
+
+[[destination]]
+name = "reports-only"
+ae_title = "REPORTS"
+host = "127.0.0.1"
+port = 1
+results = ["sr"]
+
+[[route]]
+name = "breast"
+description_contains = ["breast"]
+destinations = ["pacs"]
+
+[[route]]
+name = "reports"
+description_contains = ["report"]
+destinations = ["reports-only"]
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, free_port: int) -> WorkerSettings:
+    (tmp_path / "routes.toml").write_text(ROUTES.format(port=free_port))
+    return WorkerSettings(home=tmp_path, min_free_bytes=0, delivery_connect_seconds=2)
+
+
+@pytest.fixture
+def hospital(database: Database, settings: WorkerSettings) -> Hospital:
+    """On SQLite and on PostgreSQL; nothing was received yet."""
+    store = settings.file_store()
+    store.prepare()
+    routes = RouteBook(settings.effective_routes_file)
+    predictor = LazyPredictor(None, lambda _: PaintedPredictor())
+    return Hospital(Services(settings, database, store, predictor, routes))

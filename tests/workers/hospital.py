@@ -1,0 +1,123 @@
+"""A gateway without sockets: what was received stands in rows and files, and jobs are run here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+
+from db import intake, jobs
+from db.engine import Database
+from db.files import instance_file
+from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
+from db.schema import AuditEvent, Job, JobKind
+from dicom.header import InstanceHeader, read_header
+from workers.hands import Hands, Held
+from workers.run import Runner, works
+from workers.services import Services
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+SENDER = Sender("SCANNER", "127.0.0.1")
+
+
+@dataclass
+class Clock:
+    """Time that stands still until it is told to go on."""
+
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def skip(self, **by: float) -> None:
+        self.now += timedelta(**by)
+
+
+@dataclass
+class Hospital:
+    """One gateway and its clock."""
+
+    services: Services
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def database(self) -> Database:
+        return self.services.database
+
+    @property
+    def runner(self) -> Runner:
+        settings = self.services.settings
+        held = Held(settings.lease, timedelta(hours=1))
+        return Runner(self.services, works(self.services), Hands(4, 2), held, self.clock)
+
+    def receive(self, path: Path) -> UUID:
+        """What the listener does with a file; returns the study's id. Its quiet time is over."""
+        instance_id = uuid4()
+        kept = self.services.store.write(instance_file(instance_id), path.read_bytes())
+        received = _received(read_header(path))
+        with self.database.write() as session:
+            instance = intake.record_stored(
+                session, received, instance_id, kept, quiet=timedelta(0), now=self.clock()
+            )
+            return instance.series.study_id
+
+    def run_due(self) -> int:
+        """Run what is due now, and what that makes due; returns how many jobs."""
+        count = 0
+        while due := self._due():
+            for job_id, kind in due:
+                self.runner.run(job_id, kind)
+            count += len(due)
+        return count
+
+    def _due(self) -> Sequence[tuple[UUID, JobKind]]:
+        with self.database.write() as session:
+            return jobs.take_due(session, self.clock())
+
+    def job(self, kind: JobKind) -> Job:
+        """The newest job of a kind."""
+        with self.database.read() as session:
+            found = session.scalars(select(Job).where(Job.kind == kind).order_by(Job.created_at))
+            return found.all()[-1]
+
+    def tags(self) -> list[str]:
+        with self.database.read() as session:
+            tags = session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq))
+            return [tag for tag in tags if tag.startswith("worker:")]
+
+
+def _received(header: InstanceHeader) -> Received:
+    patient = header.patient
+    return Received(
+        StudyFacts(
+            study_instance_uid=header.study_instance_uid,
+            patient_id=patient.patient_id,
+            patient_name=patient.patient_name,
+            patient_birth_date=patient.birth_date,
+            patient_sex=patient.sex,
+            accession_number=header.accession_number,
+            study_date=header.study_date,
+            study_time=header.study_time,
+            description=header.study_description,
+        ),
+        SeriesFacts(
+            series_instance_uid=header.series_instance_uid,
+            modality=header.modality,
+            number=header.series_number,
+            description=header.series_description,
+        ),
+        InstanceFacts(
+            sop_instance_uid=header.sop_instance_uid,
+            sop_class_uid=header.sop_class_uid,
+            transfer_syntax_uid=header.transfer_syntax_uid,
+            number=header.instance_number,
+            number_of_frames=header.number_of_frames,
+            rows=header.rows,
+            columns=header.columns,
+            frame_time_ms=header.frame_time_ms,
+            laterality=header.laterality,
+        ),
+        SENDER,
+    )

@@ -1,0 +1,87 @@
+"""Pictures whose lesions are painted on, and a network that sees just that."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom.files import write_dataset
+from dicom.wrap import StudyFacts, wrap_image
+from models.phantom import make_phantom
+from models.types import FramePrediction, PresetInfo
+
+MALIGNANT, BENIGN = 255, 245
+ROWS, COLUMNS = 160, 200
+NORMAL_SAYS = (0.9, 0.07, 0.03)
+BENIGN_SAYS = (0.1, 0.8, 0.1)
+MALIGNANT_SAYS = (0.04, 0.06, 0.9)
+Picture = NDArray[np.uint8]
+
+
+class PaintedPredictor:
+    """Finds what was painted: white is malignant, nearly white is benign, all else is normal."""
+
+    def __init__(self) -> None:
+        self.info = PresetInfo("painted", "1", "ab" * 32, "cd" * 32)
+        self.batches: list[int] = []
+
+    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+        self.batches.append(len(frames))
+        return [self._see(frame) for frame in frames]
+
+    def _see(self, frame: Picture) -> FramePrediction:
+        grey = frame if frame.ndim == 2 else frame.max(axis=2)
+        mask = grey >= BENIGN - 2
+        says = NORMAL_SAYS
+        if mask.any():
+            says = MALIGNANT_SAYS if grey.max() >= MALIGNANT - 2 else BENIGN_SAYS
+        return FramePrediction(says, mask, mask.astype(np.float32))
+
+
+@cache
+def _tissue() -> Picture:
+    phantom = make_phantom("normal", seed=1, height=ROWS, width=COLUMNS, spacing_mm=0.1)
+    return np.clip(phantom.image, 20, 200)
+
+
+def picture(*lesions: tuple[int, int, int], paint: int = MALIGNANT) -> Picture:
+    """Tissue with discs painted on: (x, y, radius) in pixels."""
+    canvas = _tissue().copy()
+    rows, columns = np.mgrid[:ROWS, :COLUMNS]
+    for x, y, radius in lesions:
+        canvas[(rows - y) ** 2 + (columns - x) ** 2 <= radius**2] = paint
+    return canvas
+
+
+def study(uid: str = "1.2.3.4") -> StudyFacts:
+    return StudyFacts(
+        study_instance_uid=uid,
+        patient_id="P-1",
+        patient_name="Muster^Anna",
+        study_datetime=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
+        study_description="US breast left",
+    )
+
+
+def write(
+    path: Path,
+    pixels: Picture | Sequence[Picture],
+    *,
+    number: int = 1,
+    facts: StudyFacts | None = None,
+    spacing_mm: float | None = 0.1,
+    region: tuple[int, int, int, int] | None = None,
+) -> Path:
+    """A DICOM file of a still, or of a cine when given several frames."""
+    dataset = wrap_image(
+        pixels,
+        study=facts or study(),
+        instance_number=number,
+        spacing_mm=spacing_mm,
+        region=region,
+    )
+    write_dataset(dataset, path)
+    return path

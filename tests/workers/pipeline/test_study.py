@@ -1,0 +1,73 @@
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dicom.files import write_dataset
+from dicom.readback import verify_report, verify_segmentation
+from dicom.seg import build_segmentations
+from dicom.sr import build_report
+from models.types import PresetInfo
+from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, Picture, picture, write
+from workers.pipeline.image import analyse_image
+from workers.pipeline.study import algorithm_of, combine, pipeline_version, study_result
+from workers.pipeline.types import ImageAnalysis
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+INFO = PaintedPredictor().info
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[ImageAnalysis]:
+    """A normal still, a cine with a lesion, a refused black still, two lesions, and a PNG."""
+    pixels: list[Picture | list[Picture]] = [
+        picture(),
+        [picture(), picture((60, 70, 20)), picture((64, 70, 20)), picture((68, 70, 20))],
+        np.zeros((64, 64), np.uint8),
+        picture((60, 70, 20), (150, 70, 12)),
+    ]
+    paths = [write(tmp_path / f"{n}.dcm", each, number=n) for n, each in enumerate(pixels, 1)]
+    Image.fromarray(picture((60, 70, 20))).save(tmp_path / "e.png")
+    return [analyse_image(path, PaintedPredictor()) for path in [*paths, tmp_path / "e.png"]]
+
+
+def test_a_study_takes_the_class_of_its_most_suspicious_image(images: list[ImageAnalysis]) -> None:
+    combined = combine(images)
+    assert combined.label == "malignant"
+    assert combined.probabilities == pytest.approx(MALIGNANT_SAYS)
+
+
+def test_a_study_of_refused_images_has_no_class(images: list[ImageAnalysis]) -> None:
+    combined = combine([images[2]])
+    assert (combined.label, combined.probabilities) == (None, None)
+
+
+def test_lesions_are_counted_over_the_whole_study(images: list[ImageAnalysis]) -> None:
+    result = study_result(images, analysis_id="a", algorithm=algorithm_of(INFO), produced_at=NOW)
+    names = [[lesion.tracking_id for lesion in image.lesions] for image in result.images]
+    assert names == [[], ["Lesion 1"] * 3, [], ["Lesion 2", "Lesion 3"]]
+    assert [image.frame_number for image in result.images] == [None, 2, None, None]
+
+
+def test_the_builders_take_the_result(images: list[ImageAnalysis], tmp_path: Path) -> None:
+    result = study_result(images, analysis_id="a", algorithm=algorithm_of(INFO), produced_at=NOW)
+    segmentations = build_segmentations(result)
+    outlined = [image for image in result.images if image.lesions]
+    for n, (dataset, image) in enumerate(zip(segmentations, outlined, strict=True)):
+        write_dataset(dataset, tmp_path / f"seg{n}.dcm")
+        verify_segmentation(tmp_path / f"seg{n}.dcm", image)
+    write_dataset(build_report(result, segmentations), tmp_path / "sr.dcm")
+    assert verify_report(tmp_path / "sr.dcm", result).refusals == ("too-dark",)
+
+
+def test_other_weights_are_another_pipeline_and_another_device() -> None:
+    other = PresetInfo(INFO.name, INFO.version, INFO.classifier_digest, "ef" * 32)
+    assert pipeline_version(INFO) != pipeline_version(other)
+    assert algorithm_of(INFO).device_uid != algorithm_of(other).device_uid
+
+
+def test_a_pipeline_version_fits_its_attribute() -> None:
+    wordy = PresetInfo("n" * 99, "v" * 99, "ab" * 32, "cd" * 32)
+    assert len(pipeline_version(wordy)) <= 64

@@ -1,0 +1,76 @@
+import pytest
+
+from workers.pipeline.verdict import image_verdict, label_of, study_verdict
+
+NORMAL = (0.9, 0.06, 0.04)
+BENIGN = (0.1, 0.8, 0.1)
+MALIGNANT = (0.05, 0.15, 0.8)
+
+
+def test_a_still_is_its_frame() -> None:
+    verdict = image_verdict([BENIGN])
+    assert verdict.probabilities == pytest.approx(BENIGN)
+    assert (verdict.label, verdict.representative) == ("benign", 0)
+
+
+def test_a_lesion_in_a_third_of_a_cine_is_not_drowned_by_the_rest() -> None:
+    frames = [NORMAL] * 10 + [MALIGNANT] * 10 + [NORMAL] * 12
+    verdict = image_verdict(frames)
+    assert verdict.label == "malignant"
+    assert verdict.probabilities == pytest.approx(MALIGNANT)
+    assert verdict.representative == 10
+
+
+@pytest.mark.parametrize("count", [3, 4, 8, 32])
+def test_one_odd_frame_does_not_decide(count: int) -> None:
+    frames = [NORMAL] * (count - 1) + [MALIGNANT]
+    assert image_verdict(frames).label == "normal"
+
+
+def test_the_frame_that_speaks_for_a_cine_says_its_class_most_clearly() -> None:
+    clear, odd = (0.0, 0.88, 0.12), (0.0, 0.01, 0.99)
+    verdict = image_verdict([BENIGN, clear, odd, *[BENIGN] * 13])
+    assert verdict.label == "benign"
+    assert verdict.representative == 1
+
+
+def test_probabilities_of_a_cine_sum_to_one() -> None:
+    assert sum(image_verdict([NORMAL, BENIGN, MALIGNANT]).probabilities) == pytest.approx(1)
+
+
+def test_no_frames_have_no_verdict() -> None:
+    with pytest.raises(ValueError, match="no verdict"):
+        image_verdict([])
+
+
+def test_a_study_is_what_its_most_suspicious_image_is() -> None:
+    verdict = study_verdict([NORMAL, MALIGNANT, BENIGN])
+    assert verdict is not None
+    assert (verdict.label, verdict.representative) == ("malignant", 1)
+
+
+def test_a_weak_malignant_image_outranks_a_benign_one_with_more_malignancy_beside_it() -> None:
+    weak_malignant, strong_benign = (0.3, 0.3, 0.4), (0.0, 0.51, 0.49)
+    verdict = study_verdict([strong_benign, weak_malignant])
+    assert verdict is not None
+    assert verdict.label == "malignant"
+
+
+def test_among_normal_images_the_least_clear_one_speaks() -> None:
+    verdict = study_verdict([NORMAL, (0.6, 0.1, 0.3), (0.6, 0.3, 0.1)])
+    assert verdict is not None
+    assert verdict.representative == 1
+
+
+def test_of_equal_images_the_first_speaks() -> None:
+    verdict = study_verdict([BENIGN, BENIGN])
+    assert verdict is not None
+    assert verdict.representative == 0
+
+
+def test_a_study_without_images_has_no_verdict() -> None:
+    assert study_verdict([]) is None
+
+
+def test_a_tie_goes_to_the_more_suspicious_class() -> None:
+    assert label_of((0.4, 0.4, 0.2)) == "benign"

@@ -1,0 +1,95 @@
+"""The real thing: a worker process, Redis, and a PACS."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from db.engine import Database
+from db.errors import SettingsError
+from db.schema import (
+    Delivery,
+    DeliveryStatus,
+    Destination,
+    JobKind,
+    JobStatus,
+    ResultObject,
+)
+from tests import peers
+from tests.workers.hospital import Hospital
+from tests.workers.pacs import pacs
+from tests.workers.painted import picture, write
+from tests.workers.worker_process import worker
+from workers.errors import WorkError
+from workers.main import open_services
+from workers.settings import WorkerSettings
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """The chaos tests take PostgreSQL."""
+    return sqlite_database
+
+
+@pytest.mark.peer
+def test_a_worker_takes_a_study_from_rows_to_the_pacs(
+    hospital: Hospital, redis_url: str, tmp_path: Path, free_port: int
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
+    hospital.receive(write(tmp_path / "b.dcm", [picture((100, 80, 20))] * 3, number=2))
+
+    def delivered() -> bool:
+        with hospital.database.read() as session:
+            statuses = session.scalars(select(Delivery.status)).all()
+        return list(statuses) == [DeliveryStatus.DELIVERED]
+
+    with pacs(port=free_port) as there, worker(hospital, redis_url) as process:
+        peers.wait_until(delivered, seconds=120, what="the delivery")
+        process.terminate()
+        assert process.wait(120) == 0
+    with hospital.database.read() as session:
+        made = session.scalars(select(ResultObject.sop_instance_uid)).all()
+    assert len(made) == 3
+    assert sorted(uid for _, uid in there.asked) == sorted(made)
+    log = (tmp_path / "worker.log").read_text()
+    assert "the worker is ready" in log
+    assert "Muster" not in log
+    assert "1.2.3.4" not in log
+
+
+@pytest.mark.peer
+def test_a_worker_that_is_told_to_stop_finishes_what_it_does(
+    hospital: Hospital, redis_url: str, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
+    with worker(hospital, redis_url, seconds=2) as process:
+        peers.wait_until(
+            lambda: hospital.job(JobKind.ANALYSE).status is JobStatus.RUNNING,
+            seconds=120,
+            what="the analysis",
+        )
+        process.terminate()
+        assert process.wait(120) == 0
+    assert hospital.job(JobKind.ANALYSE).status is JobStatus.DONE
+
+
+def test_destinations_stand_in_rows_before_the_first_job(
+    sqlite_database: Database, settings: WorkerSettings
+) -> None:
+    open_services(settings.model_copy(update={"database_url": sqlite_database.url}))
+    with sqlite_database.read() as session:
+        assert set(session.scalars(select(Destination.name))) == {"pacs", "reports-only"}
+
+
+def test_a_wrong_routes_file_stops_the_start_and_is_named(settings: WorkerSettings) -> None:
+    settings.effective_routes_file.write_text("[[route]]\nname = 1\n")
+    with pytest.raises(SettingsError, match=r"routes\.toml.*route\.0\.name"):
+        open_services(settings)
+
+
+def test_a_database_without_a_schema_stops_the_start(
+    settings: WorkerSettings, tmp_path: Path
+) -> None:
+    empty = settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'empty.db'}"})
+    with pytest.raises(WorkError, match="sonogate db upgrade"):
+        open_services(empty)

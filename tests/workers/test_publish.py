@@ -1,0 +1,197 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from db import dead_letters, jobs
+from db.engine import Database
+from db.schema import (
+    Delivery,
+    Job,
+    JobKind,
+    JobStatus,
+    ResultKind,
+    ResultObject,
+    ResultSet,
+    Study,
+    StudyStatus,
+)
+from dicom.readback import ReadReport, read_back_report, read_back_segmentation
+from tests.workers.hospital import Hospital
+from tests.workers.painted import MALIGNANT_SAYS, picture, study, write
+from workers.run import works
+
+LESION = picture((100, 80, 20))
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """The chaos tests publish on PostgreSQL."""
+    return sqlite_database
+
+
+def run(hospital: Hospital, *kinds: JobKind) -> None:
+    for kind in kinds:
+        hospital.runner.run(hospital.job(kind).id, kind)
+
+
+def publish(hospital: Hospital) -> None:
+    run(hospital, JobKind.ANALYSE, JobKind.PUBLISH)
+
+
+def objects(hospital: Hospital, kind: ResultKind) -> list[tuple[ResultObject, Path]]:
+    with hospital.database.read() as session:
+        found = session.scalars(
+            select(ResultObject)
+            .where(ResultObject.kind == kind)
+            .order_by(ResultObject.created_at, ResultObject.sop_instance_uid)
+        )
+        return [(made, hospital.services.store.path(made.file)) for made in found]
+
+
+def report(hospital: Hospital) -> ReadReport:
+    """The newest SR."""
+    return read_back_report(objects(hospital, ResultKind.SR)[-1][1])
+
+
+def deliveries(hospital: Hospital) -> list[tuple[str, str]]:
+    with hospital.database.read() as session:
+        return [(d.destination.name, d.route) for d in session.scalars(select(Delivery))]
+
+
+def test_each_image_with_a_lesion_gets_a_segmentation_and_the_study_a_report(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION, LESION], number=2))
+    hospital.receive(write(tmp_path / "c.dcm", picture(), number=3))
+    publish(hospital)
+    segmentations = objects(hospital, ResultKind.SEG)
+    assert len(segmentations) == 2
+    for row, path in segmentations:
+        seen = read_back_segmentation(path)
+        assert seen.sop_instance_uid == row.sop_instance_uid
+        for mask in seen.segments[0].masks.values():
+            assert np.array_equal(mask, LESION == 255)
+    seen_report = report(hospital)
+    assert (seen_report.label, seen_report.verified) == ("malignant", False)
+    assert seen_report.probabilities == pytest.approx(MALIGNANT_SAYS, abs=1e-3)
+    assert len(seen_report.images) == 3
+    assert hospital.tags()[-1] == "worker:analysis:published"
+
+
+def test_objects_go_to_the_destinations_of_the_matching_route(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    assert deliveries(hospital) == [("pacs", "breast")]
+    assert hospital.job(JobKind.DELIVER).status is JobStatus.QUEUED
+
+
+def test_a_study_without_a_route_stays_here_and_that_is_told(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.services.settings.effective_routes_file.write_text("")
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    assert deliveries(hospital) == []
+    assert hospital.tags()[-2:] == ["worker:analysis:published", "worker:study:no-route"]
+
+
+def test_a_destination_gets_a_delivery_only_for_what_it_wants(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    routes = hospital.services.settings.effective_routes_file
+    both = routes.read_text().replace('destinations = ["pacs"]', 'destinations = ["pacs", "seg"]')
+    seg = '[[destination]]\nname="seg"\nae_title="S"\nhost="127.0.0.1"\nport=1\nresults=["seg"]'
+    routes.write_text(f"{both}\n{seg}\n")
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    publish(hospital)
+    assert deliveries(hospital) == [("pacs", "breast")]
+
+
+def test_a_second_run_changes_nothing(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    before = objects(hospital, ResultKind.SR)
+    with hospital.database.write() as session:
+        job = session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).one()
+        job.status = JobStatus.QUEUED
+    run(hospital, JobKind.PUBLISH)
+    assert hospital.job(JobKind.PUBLISH).status is JobStatus.DONE
+    assert [row.id for row, _ in objects(hospital, ResultKind.SR)] == [before[0][0].id]
+    with hospital.database.read() as session:
+        assert len(session.scalars(select(ResultSet)).all()) == 1
+
+
+def test_making_the_objects_again_makes_the_same_bytes(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.receive(write(tmp_path / "b.dcm", [LESION] * 3, number=2))
+    run(hospital, JobKind.ANALYSE)
+    with hospital.database.write() as session:
+        claim = jobs.claim(session, hospital.job(JobKind.PUBLISH).id, hospital.clock())
+    assert claim is not None
+    works(hospital.services)[JobKind.PUBLISH].do(claim, hospital.clock())  # and then it crashes
+    results = hospital.services.store.root / "results"
+    before = {path: path.read_bytes() for path in results.rglob("*.dcm")}
+    hospital.clock.skip(minutes=2)
+    hospital.run_due()
+    assert len(before) == 3
+    assert {path: path.read_bytes() for path in results.rglob("*.dcm")} == before
+
+
+def test_refused_images_stand_in_the_report(hospital: Hospital, tmp_path: Path) -> None:
+    black = np.zeros((64, 64), np.uint8)
+    hospital.receive(write(tmp_path / "a.dcm", black, spacing_mm=None))
+    publish(hospital)
+    seen = report(hospital)
+    assert (seen.label, seen.refusals) == (None, ("too-dark",))
+    assert objects(hospital, ResultKind.SEG) == []
+    assert deliveries(hospital) == [("pacs", "breast")]
+
+
+def test_a_revision_names_the_report_before_it(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    publish(hospital)
+    first = report(hospital)
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    publish(hospital)
+    second = report(hospital)
+    assert first.predecessor_uid is None
+    assert second.predecessor_uid == first.sop_instance_uid
+
+
+def test_a_source_that_is_gone_is_told_and_can_be_retried(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    run(hospital, JobKind.ANALYSE)
+    [source] = (hospital.services.store.root / "instances").rglob("*.dcm")
+    content = source.read_bytes()
+    source.write_text("damaged")
+    for _ in range(5):
+        run(hospital, JobKind.PUBLISH)
+    with hospital.database.read() as session:
+        found = session.scalars(select(Study)).one()
+    assert found.status is StudyStatus.FAILED
+    assert found.status_reason.startswith("the results could not be published:")
+    source.write_bytes(content)
+    with hospital.database.write() as session:
+        job_id = hospital.job(JobKind.PUBLISH).id
+        dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
+    run(hospital, JobKind.PUBLISH)
+    with hospital.database.read() as session:
+        found = session.scalars(select(Study)).one()
+        assert (found.status, found.status_reason) == (StudyStatus.ANALYSED, "")
+    assert deliveries(hospital) == [("pacs", "breast")]
+
+
+def test_a_phantom_is_called_one(hospital: Hospital, tmp_path: Path) -> None:
+    facts = replace(study(), patient_id="PHANTOM-1")
+    hospital.receive(write(tmp_path / "a.dcm", LESION, facts=facts))
+    publish(hospital)
+    assert any("plumbing" in comment for comment in report(hospital).comments)

@@ -1,0 +1,59 @@
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from models.preset import DEFAULT_PRESET
+from models.types import PresetCorrupt
+from tests.workers.painted import PaintedPredictor
+from workers.services import LazyPredictor, load_predictor
+
+
+def test_the_networks_are_loaded_once_whoever_asks_first() -> None:
+    loads: list[Path | None] = []
+
+    def load(directory: Path | None) -> PaintedPredictor:
+        loads.append(directory)
+        return PaintedPredictor()
+
+    lazy = LazyPredictor(Path("preset"), load)
+    assert loads == []
+    threads = [threading.Thread(target=lazy) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert loads == [Path("preset")]
+    assert lazy() is lazy()
+
+
+def test_a_load_that_failed_is_tried_again() -> None:
+    failures = [PresetCorrupt("classifier.weights.h5", "is gone")]
+
+    def load(_: Path | None) -> PaintedPredictor:
+        if failures:
+            raise failures.pop()
+        return PaintedPredictor()
+
+    lazy = LazyPredictor(None, load)
+    with pytest.raises(PresetCorrupt):
+        lazy()
+    assert lazy().info.name == "painted"
+
+
+def test_a_corrupt_preset_is_named_before_tensorflow_is_loaded(tmp_path: Path) -> None:
+    preset = tmp_path / "preset"
+    shutil.copytree(DEFAULT_PRESET, preset)
+    weights = preset / "segmenter.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    with pytest.raises(PresetCorrupt, match=r"segmenter\.weights\.h5") as raised:
+        load_predictor(preset)
+    assert raised.value.permanent
+
+
+def test_a_worker_starts_without_tensorflow() -> None:
+    check = "import sys, workers.main;sys.exit(bool({'tensorflow', 'keras'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", check], check=True)

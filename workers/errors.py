@@ -1,0 +1,51 @@
+"""What can go wrong while working; texts carry no patient data and no UID from the network."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from db.errors import RowsError
+from dicom.errors import DicomError
+from models.types import ModelError
+
+
+class WorkError(Exception):
+    """Base of every error of this package; ``permanent`` says that a retry cannot help."""
+
+    permanent = True
+
+
+class NotYet(WorkError):
+    """What this job builds on is still being made; it comes back by itself."""
+
+    permanent = False
+
+
+class PeerProblem(WorkError):
+    """The association did not come about or broke off."""
+
+    def __init__(self, problem: str, *, permanent: bool) -> None:
+        super().__init__(problem)
+        self.permanent = permanent
+
+
+class DeliveryIncomplete(WorkError):
+    """The PACS did not take every object; ``statuses`` holds its answers, by object."""
+
+    def __init__(self, problem: str, *, permanent: bool, statuses: Mapping[UUID, int]) -> None:
+        super().__init__(problem)
+        self.permanent = permanent
+        self.statuses = statuses
+
+
+def is_permanent(error: BaseException) -> bool:
+    """Whether a retry cannot help. What is not known to be so is tried again."""
+    return bool(getattr(error, "permanent", False))
+
+
+def in_words(error: BaseException) -> str:
+    """Why, for people. Foreign errors may quote patient data, so only their kind is told."""
+    if isinstance(error, (WorkError, RowsError, DicomError, ModelError)):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"the system says: {error.strerror}"
+    return f"unexpected {type(error).__name__}"

@@ -1,0 +1,135 @@
+"""A worker process."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from celery import Celery, signals  # type: ignore[import-untyped]  # Celery publishes no types
+from sqlalchemy.exc import IntegrityError
+
+from db import migrate
+from db.engine import Database
+from db.schema import JobKind
+from workers.app import make_app
+from workers.bell import TASK, Bell
+from workers.destinations import RouteBook, keep_in_step
+from workers.errors import WorkError
+from workers.hands import Hands, Held
+from workers.run import Runner, works
+from workers.services import LazyPredictor, Loader, Services, load_predictor
+from workers.settings import WorkerSettings
+from workers.sweep import Heartbeat, Loop, Sweep
+
+logger = logging.getLogger(__name__)
+
+_BEATS_PER_LEASE: Final = 4
+"""Three may be late before another worker takes the job."""
+_SPARE_THREADS: Final = 1
+"""Gives jobs back that arrive while every hand is busy. Without it they would wait here, even
+with another worker idle.
+"""
+_TALKATIVE: Final = (
+    "alembic",
+    "highdicom",  # tells the UIDs of what it copies from
+    "pynetdicom",  # tells every step of every association
+    "celery.worker.strategy",  # a line for each message, where we have one for each job
+    "celery.app.trace",
+)
+
+
+def run(settings: WorkerSettings, load: Loader = load_predictor) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is running and return.
+
+    Raises:
+        SettingsError: the routes file is wrong.
+        WorkError: the database is not at this version's schema.
+    """
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    services = open_services(settings, load)
+    app = make_app(settings)
+    Worker(services, app).connect()
+    app.worker_main(
+        [
+            "--quiet",  # no banner between the log lines
+            "worker",
+            "--pool=threads",  # TensorFlow must not be forked; deliveries wait for networks
+            f"--concurrency={settings.worker_concurrency + _SPARE_THREADS}",
+            "--without-gossip",  # workers meet in rows, not in Redis
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
+    )
+    services.database.close()
+
+
+def open_services(settings: WorkerSettings, load: Loader = load_predictor) -> Services:
+    """Everything a job may use, with the destinations' rows in step with the routes file.
+
+    Raises as `run`.
+    """
+    routes = RouteBook(settings.effective_routes_file)
+    database = Database(settings.effective_database_url)
+    if not migrate.current(database.engine):
+        raise WorkError("the database is not at this version: run `sonogate db upgrade`")
+    try:
+        with database.write() as session:
+            keep_in_step(session, routes.current().destination)
+    except IntegrityError:
+        logger.info("another worker that starts just now has written the same destinations")
+    store = settings.file_store()
+    store.prepare()
+    predictor = LazyPredictor(settings.preset_dir, load)
+    return Services(settings, database, store, predictor, routes)
+
+
+@dataclass
+class Worker:
+    """The parts of a worker process, and how they hang on Celery's signals."""
+
+    services: Services
+    app: Celery
+
+    def connect(self) -> None:
+        settings = self.services.settings
+        hands = Hands(settings.worker_concurrency, settings.worker_analyses)
+        held = Held(settings.lease, timedelta(seconds=settings.job_seconds_at_most))
+        kinds = works(self.services)
+        sweep = Loop(
+            "sweep",
+            settings.sweep_seconds,
+            Sweep(self.services, Bell(self.app), hands, kinds),
+        )
+        heartbeat = Loop(
+            "heartbeat", settings.lease_seconds / _BEATS_PER_LEASE, Heartbeat(self.services, held)
+        )
+        self._add_task(Runner(self.services, kinds, hands, held), sweep.wake)
+        _on(signals.setup_logging)  # somebody listens: so Celery leaves logging to the front door
+        _on(signals.worker_ready, sweep.start, heartbeat.start, self._tell)
+        _on(signals.worker_shutting_down, sweep.stop)  # nothing new; what runs is finished
+        _on(signals.worker_shutdown, heartbeat.stop)
+
+    def _tell(self) -> None:
+        settings = self.services.settings
+        logger.info(
+            "the worker is ready: %d jobs at a time, %d analyses among them",
+            settings.worker_concurrency,
+            settings.worker_analyses,
+        )
+
+    def _add_task(self, runner: Runner, afterwards: Callable[[], None]) -> None:
+        @self.app.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery publishes no types
+        def run_job(job_id: str, kind: str) -> None:
+            runner.run(UUID(job_id), JobKind(kind))
+            afterwards()  # what this job made due is rung for at once
+
+
+def _on(signal: signals.Signal, *actions: Callable[[], None]) -> None:
+    def receive(**_: object) -> None:
+        for action in actions:
+            action()
+
+    signal.connect(receive, weak=False)

@@ -1,0 +1,213 @@
+"""One image through the networks: gate, sample, decode, crop, predict, outline, measure, link."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom.errors import DicomError
+from dicom.frames import sample_frames
+from dicom.regions import BModeRegion
+from dicom.results import Probabilities, Refusal
+from models.measure import Lesion, find_lesions, measure
+from models.types import FramePrediction
+from workers.pipeline.linking import link
+from workers.pipeline.picture import Picture, open_picture
+from workers.pipeline.types import (
+    FoundLesion,
+    Frame,
+    FrameAnalysis,
+    FramePredictor,
+    FrameRefusal,
+    ImageAnalysis,
+)
+from workers.pipeline.verdict import NORMAL, Verdict, image_verdict
+
+CINE_FRAMES: Final = 32
+BATCH_SIZE: Final = 8
+_BRIGHT_PERCENTILE: Final = 99
+_TOO_DARK: Final = 30
+"""Below it is only the noise of a probe in air; the darkest image of BUSI reaches 121."""
+T = TypeVar("T")
+
+
+def analyse_image(
+    path: Path,
+    predictor: FramePredictor,
+    *,
+    cine_frames: int = CINE_FRAMES,
+    batch_size: int = BATCH_SIZE,
+) -> ImageAnalysis:
+    """Analyse a DICOM file, PNG or JPEG, or say why not.
+
+    At most ``cine_frames`` frames, evenly spread, are looked at. Only ``batch_size`` of them are
+    decoded at a time; what stays of each is a mask and a heat map of the frame's size. A frame
+    that cannot be decoded, or shows nothing, is refused alone; an image without any other frame
+    is refused as a whole. Outlines are kept on frames not labelled normal of images not labelled
+    normal: an outline beside the word "normal" would contradict it.
+
+    Raises:
+        OSError: the file cannot be read at all.
+        ModelError: the networks cannot be used.
+    """
+    try:
+        picture = open_picture(path)
+    except DicomError as error:
+        return ImageAnalysis(path, None, "", (0, 0), refusal=_reason(error))
+    try:
+        return _analyse(picture, predictor, cine_frames, batch_size)
+    except DicomError as error:
+        return _refused(picture, _reason(error))
+
+
+def _analyse(
+    picture: Picture, predictor: FramePredictor, cine_frames: int, batch_size: int
+) -> ImageAnalysis:
+    refusal = picture.refusal()
+    if refusal:
+        return _refused(picture, refusal)
+    look = _Look(picture, predictor, batch_size)
+    look.at(sample_frames(picture.frame_count, cine_frames))
+    if not look.seen:
+        return _refused(picture, look.refused[0].refusal, look.refused)
+    verdict = image_verdict([frame.probabilities for frame in look.seen])
+    return ImageAnalysis(
+        picture.source,
+        picture.header,
+        picture.tracking_uid("image"),
+        picture.shape,
+        look.region,
+        tuple(_outlined(picture, look, verdict)),
+        verdict.probabilities,
+        verdict.label,
+        look.seen[verdict.representative].frame_number,
+        tuple(look.refused),
+    )
+
+
+def _reason(error: DicomError) -> Refusal:
+    return Refusal(error.code, str(error))
+
+
+def _refused(
+    picture: Picture, refusal: Refusal, frames: Sequence[FrameRefusal] = ()
+) -> ImageAnalysis:
+    return ImageAnalysis(
+        picture.source,
+        picture.header,
+        picture.tracking_uid("image"),
+        picture.shape,
+        refused_frames=tuple(frames),
+        refusal=refusal,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What the networks said of one frame, in pixels of the whole frame."""
+
+    frame_number: int
+    probabilities: Probabilities
+    label: str
+    mask: NDArray[np.bool_]
+    heatmap: NDArray[np.uint8]
+
+
+class _Look:
+    """Frames of one picture on their way through the networks, a batch at a time."""
+
+    def __init__(self, picture: Picture, predictor: FramePredictor, batch_size: int) -> None:
+        self.region: BModeRegion | None = None
+        self.seen: list[_Seen] = []
+        self.refused: list[FrameRefusal] = []
+        self._picture = picture
+        self._predictor = predictor
+        # The networks are traced for whole batches: a still would pay for the empty places of one.
+        self._batch_size = batch_size if picture.frame_count > 1 else 1
+
+    def at(self, indices: Sequence[int]) -> None:
+        for batch in _batches(self._usable(indices), self._batch_size):
+            self._predict(batch)
+
+    def _usable(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
+        for index, frame in self._picture.frames(indices):
+            crop = frame if isinstance(frame, Refusal) else self._crop(frame)
+            if isinstance(crop, Refusal):
+                self.refused.append(FrameRefusal(index + 1, crop))
+            else:
+                yield index, crop
+
+    def _crop(self, frame: Frame) -> Frame | Refusal:
+        region = self.region or self._picture.region(frame)
+        crop = frame[region.y0 : region.y1, region.x0 : region.x1]
+        if np.percentile(crop, _BRIGHT_PERCENTILE) < _TOO_DARK:
+            return Refusal("too-dark", "The picture is black: nothing was imaged.")
+        self.region = region  # one for all frames, and not one guessed from a black frame
+        return crop
+
+    def _predict(self, batch: Sequence[tuple[int, Frame]]) -> None:
+        predictions = self._predictor.predict(
+            [crop for _, crop in batch], batch_size=self._batch_size
+        )
+        for (index, _), prediction in zip(batch, predictions, strict=True):
+            self.seen.append(self._placed(index + 1, prediction))
+
+    def _placed(self, frame_number: int, prediction: FramePrediction) -> _Seen:
+        assert self.region is not None
+        mask = np.zeros(self._picture.shape, np.bool_)
+        heatmap = np.zeros(self._picture.shape, np.uint8)
+        inside = np.s_[self.region.y0 : self.region.y1, self.region.x0 : self.region.x1]
+        mask[inside] = prediction.mask
+        heatmap[inside] = np.rint(prediction.heatmap * 255)
+        return _Seen(frame_number, prediction.probabilities, prediction.label, mask, heatmap)
+
+
+def _outlined(picture: Picture, look: _Look, verdict: Verdict) -> Iterator[FrameAnalysis]:
+    found = [
+        [] if NORMAL in (frame.label, verdict.label) else find_lesions(frame.mask)
+        for frame in look.seen
+    ]
+    for frame, lesions, numbers in zip(look.seen, found, link(found), strict=True):
+        yield FrameAnalysis(
+            frame.frame_number,
+            frame.probabilities,
+            frame.label,
+            _union(lesions, frame.mask.shape),
+            frame.heatmap,
+            tuple(
+                _lesion(picture, look.region, frame, lesion, number)
+                for lesion, number in zip(lesions, numbers, strict=True)
+            ),
+        )
+
+
+def _lesion(
+    picture: Picture, region: BModeRegion | None, frame: _Seen, outline: Lesion, number: int
+) -> FoundLesion:
+    spacing_mm = region.spacing_mm if region else None
+    return FoundLesion(
+        number,
+        picture.tracking_uid("lesion", str(number)),
+        frame.frame_number,
+        outline,
+        measure(outline, spacing_mm) if spacing_mm else None,
+        frame.label,
+        frame.probabilities,
+    )
+
+
+def _union(lesions: Sequence[Lesion], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    union = np.zeros(shape, np.bool_)
+    for lesion in lesions:
+        union |= lesion.mask
+    return union
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch

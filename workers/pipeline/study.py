@@ -1,0 +1,123 @@
+"""All images of a study together, and the result as the DICOM builders want it."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from importlib import metadata
+from typing import Final
+
+from dicom.results import (
+    Algorithm,
+    ImageResult,
+    LesionResult,
+    Probabilities,
+    ReportReference,
+    StudyResult,
+)
+from dicom.uids import derived_uid
+from models.types import PresetInfo
+from workers.pipeline.types import FoundLesion, ImageAnalysis, StudyAnalysis
+from workers.pipeline.verdict import study_verdict
+
+ALGORITHM_NAME: Final = "Sonogate"
+NOT_ANALYSED: Final[Probabilities] = (0.0, 0.0, 0.0)
+_DIGEST_CHARACTERS: Final = 12
+
+
+def combine(images: Sequence[ImageAnalysis]) -> StudyAnalysis:
+    """A study is what its most suspicious image is; refused images have no say."""
+    verdict = study_verdict([image.probabilities for image in images if image.probabilities])
+    if verdict is None:
+        return StudyAnalysis(tuple(images), None, None)
+    return StudyAnalysis(tuple(images), verdict.probabilities, verdict.label)
+
+
+def study_result(
+    images: Sequence[ImageAnalysis],
+    *,
+    analysis_id: str,
+    algorithm: Algorithm,
+    produced_at: datetime,
+    predecessor: ReportReference | None = None,
+    note: str = "",
+) -> StudyResult:
+    """The DICOM images as `dicom.seg` and `dicom.sr` take them; others are left out."""
+    combined = combine([image for image in images if image.header])
+    return StudyResult(
+        analysis_id,
+        tuple(_image_results(combined.images)),
+        combined.label,
+        combined.probabilities,
+        algorithm,
+        produced_at,
+        predecessor,
+        note,
+    )
+
+
+def algorithm_of(info: PresetInfo) -> Algorithm:
+    """How results name what made them."""
+    return algorithm_with(pipeline_version(info), info.classifier_digest, info.segmenter_digest)
+
+
+def algorithm_with(version: str, classifier_digest: str, segmenter_digest: str) -> Algorithm:
+    """As `algorithm_of`, from what the rows keep. New weights are a new device (TID 1004)."""
+    device_uid = derived_uid("device", classifier_digest, segmenter_digest)
+    return Algorithm(ALGORITHM_NAME, version, classifier_digest, segmenter_digest, device_uid)
+
+
+def pipeline_version(info: PresetInfo) -> str:
+    """Names the program and the weights: with the same version a study is not analysed twice.
+
+    At most 64 characters (LO, PS3.5 6.2).
+    """
+    weights = derived_uid(info.classifier_digest, info.segmenter_digest)[-_DIGEST_CHARACTERS:]
+    return f"{program_version()[:20]}+{info.name[:16]}.{info.version[:12]}.{weights}"
+
+
+def program_version() -> str:
+    try:
+        return metadata.version("sonogate")
+    except metadata.PackageNotFoundError:  # run from a checkout that was not installed
+        return "0"
+
+
+def _image_results(images: Sequence[ImageAnalysis]) -> Iterator[ImageResult]:
+    lesions_before = 0
+    for image in images:
+        assert image.header is not None
+        yield ImageResult(
+            image.source,
+            image.header.sop_instance_uid,
+            image.tracking_uid,
+            image.frame_number if image.header.number_of_frames > 1 else None,
+            image.label or "",
+            image.probabilities or NOT_ANALYSED,
+            tuple(_lesion_result(lesion, lesions_before) for lesion in image.lesions),
+            image.region.spacing_mm if image.region else None,
+            image.refusal,
+        )
+        lesions_before += max((lesion.number for lesion in image.lesions), default=0)
+
+
+def _lesion_result(lesion: FoundLesion, lesions_before: int) -> LesionResult:
+    outline, size = lesion.outline, lesion.size
+    return LesionResult(
+        lesion.tracking_uid,
+        tracking_id(lesions_before + lesion.number),
+        lesion.frame_number,
+        outline.mask,
+        outline.contour,
+        outline.area_px,
+        outline.long_axis_px,
+        outline.short_axis_px,
+        size.area_mm2 if size else None,
+        size.long_axis_mm if size else None,
+        size.short_axis_mm if size else None,
+        lesion.label,
+        lesion.probabilities,
+    )
+
+
+def tracking_id(number: int) -> str:
+    """What people call a lesion; ``number`` counts over the whole study."""
+    return f"Lesion {number}"

@@ -1,0 +1,264 @@
+"""C-STORE and C-ECHO to a peer, and what its answers mean. No rows, no queue, no TensorFlow."""
+
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pynetdicom import AE, _config, build_context, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
+from pynetdicom.transport import AddressInformation, AssociationSocket
+
+from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from workers.errors import PeerProblem
+
+CONNECT_SECONDS: Final = 10.0
+ANSWER_SECONDS: Final = 60.0
+TlsArguments = tuple[ssl.SSLContext, str]
+_PDU_BYTES: Final = 131_072
+
+_REJECTED_PERMANENT: Final = 0x01
+# Source and reason of a rejection (PS3.8 9.3.4); without a text here it gave no reason.
+_REJECT_TEXTS: Final = {
+    (1, 2): "it does not support DICOM's application context",
+    (1, 3): "it does not know our AE title {calling!r}; have it registered there",
+    (1, 7): "its AE title is not {called!r}; correct the destination in the routes file",
+    (2, 2): "it speaks another version of the protocol",
+    (3, 1): "it is congested",
+    (3, 2): "it serves as many associations as it can",
+}
+# C-STORE statuses (PS3.4 B.2.3) and those of DIMSE itself (PS3.7 C).
+_ACCEPTED: Final = frozenset(
+    {
+        0x0000,
+        0x0001,
+        0x0107,
+        # Our UIDs follow from the analysis: a PACS that has one already has this very object.
+        0x0111,
+    }
+)
+_PERMANENT: Final = frozenset({0x0105, 0x0106, 0x0117, 0x0122, 0x0124})
+_STATUS_TEXTS: Final = {
+    0xA7: "out of resources",
+    0xA9: "the object does not match its SOP class",
+    0x0110: "processing failure",
+    0x0122: "it does not store this SOP class",
+    0x0124: "not authorised",
+}
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A DICOM node that takes associations."""
+
+    ae_title: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class SendOutcome:
+    """What became of one file. ``status`` is the peer's answer, None when there was none."""
+
+    path: Path
+    status: int | None
+    problem: str = ""
+    permanent: bool = False
+    """Sending the same bytes again cannot help."""
+
+    @property
+    def accepted(self) -> bool:
+        return not self.problem
+
+
+def echo(
+    peer: Peer,
+    *,
+    calling_ae: str,
+    connect_seconds: float = CONNECT_SECONDS,
+    answer_seconds: float = ANSWER_SECONDS,
+) -> None:
+    """C-ECHO. Raises PeerProblem, which says what is wrong and what to do."""
+    call = _Call(peer, calling_ae, connect_seconds, answer_seconds)
+    with call.associated([build_context(Verification)]) as association:
+        status = association.send_c_echo().get("Status")
+        if status != 0:
+            raise PeerProblem("the peer did not answer C-ECHO with success", permanent=False)
+
+
+def send(
+    paths: Sequence[Path],
+    peer: Peer,
+    *,
+    calling_ae: str,
+    connect_seconds: float = CONNECT_SECONDS,
+    answer_seconds: float = ANSWER_SECONDS,
+) -> list[SendOutcome]:
+    """C-STORE the DICOM files over one association, byte for byte as they are.
+
+    An object that the peer refuses, and a file that is not DICOM, do not stop the others; when
+    the association breaks, what is left has the status None.
+
+    Raises:
+        PeerProblem: no association came about.
+    """
+    contexts = {path: _context_of(path) for path in paths}
+    proposed = sorted({context for context in contexts.values() if context})
+    if not proposed:
+        return [_not_dicom(path) for path in paths]
+    call = _Call(peer, calling_ae, connect_seconds, answer_seconds)
+    # One presentation context per pair: with several syntaxes in one, the peer picks one of them
+    # and everything in the others can no longer be sent.
+    with call.associated([build_context(*context) for context in proposed]) as association:
+        return [
+            _send_one(association, path, number) if contexts[path] else _not_dicom(path)
+            for number, path in enumerate(paths, start=1)
+        ]
+
+
+def is_accepted(status: int) -> bool:
+    """Whether the peer has taken the object: success or warning (PS3.4 B.2.3)."""
+    return status in _ACCEPTED or status >> 12 == 0xB
+
+
+def answer(path: Path, status: int) -> SendOutcome:
+    """Judge a C-STORE status."""
+    if is_accepted(status):
+        return SendOutcome(path, status)
+    permanent = status in _PERMANENT or status >> 8 == 0xA9 or status >> 12 == 0xC
+    what = _STATUS_TEXTS.get(status) or _STATUS_TEXTS.get(status >> 8, "it cannot take the object")
+    return SendOutcome(path, status, f"refused with status 0x{status:04X}: {what}", permanent)
+
+
+def _send_one(association: Association, path: Path, number: int) -> SendOutcome:
+    if not association.is_established:
+        return SendOutcome(path, None, "not sent: the association broke off")
+    try:
+        # Message IDs are 16 bits (PS3.7 E.1) and only one request is open at a time.
+        status = association.send_c_store(path, msg_id=(number - 1) % 0xFFFF + 1).get("Status")
+    except ValueError:  # pynetdicom found no accepted presentation context
+        problem = "the peer takes neither this kind of object nor its transfer syntax"
+        return SendOutcome(path, None, problem, permanent=True)
+    except (OSError, RuntimeError):
+        return SendOutcome(path, None, "not sent: the connection broke off")
+    if status is None:
+        return SendOutcome(path, None, "no answer: the peer timed out or broke off")
+    return answer(path, int(status))
+
+
+def _not_dicom(path: Path) -> SendOutcome:
+    return SendOutcome(path, None, "not a DICOM file that can be sent", permanent=True)
+
+
+def _context_of(path: Path) -> tuple[str, str] | None:
+    """SOP class and transfer syntax out of the file meta group; None if it cannot be sent."""
+    try:
+        meta = read_file_meta_info(path)
+        sop_class, _ = str(meta.MediaStorageSOPClassUID), meta.MediaStorageSOPInstanceUID
+        return sop_class, str(meta.TransferSyntaxUID)
+    except (InvalidDicomError, OSError, AttributeError, ValueError, EOFError):
+        return None
+
+
+class _Caller(AE):
+    """An AE that closes its socket when the connection fails; pynetdicom leaves that to chance."""
+
+    opened: socket.socket | None = None
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: TlsArguments | None
+    ) -> AssociationSocket:
+        transport = super()._create_socket(assoc, address, tls_args)
+        self.opened = transport.socket
+        if self.opened is not None:
+            # Without it each answer waits some 40 ms for a delayed acknowledgement.
+            self.opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return transport
+
+    def close(self) -> None:
+        if self.opened is not None:
+            self.opened.close()
+
+
+@dataclass
+class _Call:
+    """One association with a peer."""
+
+    peer: Peer
+    calling_ae: str
+    connect_seconds: float
+    answer_seconds: float
+    connected: bool = False
+
+    @contextmanager
+    def associated(self, contexts: list[PresentationContext]) -> Iterator[Association]:
+        """Raises PeerProblem when the peer cannot be reached or does not want us."""
+        caller = self._caller()
+        association = self._request(caller, contexts)
+        if not association.is_established:
+            if not self.connected:
+                caller.close()
+            raise self._problem(association)
+        try:
+            yield association
+        finally:
+            if association.is_established:
+                association.release()
+
+    def _caller(self) -> _Caller:
+        caller = _Caller(ae_title=self.calling_ae)
+        caller.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        caller.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+        caller.connection_timeout = caller.acse_timeout = self.connect_seconds
+        caller.dimse_timeout = caller.network_timeout = self.answer_seconds
+        return caller
+
+    def _request(self, caller: _Caller, contexts: list[PresentationContext]) -> Association:
+        # From the file to the socket: the object is not parsed, so what leaves is what was checked.
+        _config.STORE_SEND_CHUNKED_DATASET = True
+        try:
+            return caller.associate(
+                self.peer.host,
+                self.peer.port,
+                contexts=contexts,
+                ae_title=self.peer.ae_title,
+                max_pdu=_PDU_BYTES,
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._on_open)],
+            )
+        except OSError as error:  # the name does not resolve
+            raise self._absent() from error
+
+    def _on_open(self, _event: evt.Event) -> None:
+        self.connected = True
+
+    def _problem(self, association: Association) -> PeerProblem:
+        if association.is_rejected:
+            return self._rejection(association)
+        if not self.connected:
+            return self._absent()
+        if association.rejected_contexts:
+            return PeerProblem("the peer takes none of these kinds of objects", permanent=True)
+        return PeerProblem("the peer broke off before the association began", permanent=False)
+
+    def _absent(self) -> PeerProblem:
+        where = f"{self.peer.host}:{self.peer.port}"
+        return PeerProblem(f"nothing answers at {where}; is the PACS running?", permanent=False)
+
+    def _rejection(self, association: Association) -> PeerProblem:
+        """A peer that says "permanent" and why is believed at once: asking again every hour only
+        fills its log. Without a reason it may just be starting up.
+        """
+        said = association.acceptor.primitive
+        text = said and _REJECT_TEXTS.get((said.result_source or 0, said.diagnostic or 0))
+        permanent = bool(text and said and said.result == _REJECTED_PERMANENT)
+        text = (text or "it gave no reason").format(
+            calling=self.calling_ae, called=self.peer.ae_title
+        )
+        return PeerProblem(f"the peer rejected the association: {text}", permanent=permanent)

@@ -1,0 +1,105 @@
+"""An analysis out of its rows and files, as the DICOM builders want it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from db.files import FileStore
+from db.schema import Analysis, Finding, FindingKind
+from db.schema import Refusal as RefusalRow
+from dicom.results import ImageResult, LesionResult, Refusal, ReportReference, StudyResult
+from workers.grey_png import read_mask
+from workers.pipeline.picture import tracking_uid
+from workers.pipeline.study import NOT_ANALYSED, algorithm_with, tracking_id
+
+PHANTOM_NOTE: Final = "Phantom: shows the plumbing, not the diagnosis."
+
+
+def stored_result(
+    analysis: Analysis, store: FileStore, predecessor: ReportReference | None = None
+) -> StudyResult:
+    """The analysis as `db.analyses.whole` gives it; reads each lesion's mask from the store."""
+    assert analysis.finished_at is not None
+    return StudyResult(
+        str(analysis.id),
+        (*_analysed(analysis, store), *_refused(analysis, store)),
+        analysis.label,
+        analysis.probabilities,
+        algorithm_with(
+            analysis.pipeline_version, analysis.classifier_digest, analysis.segmenter_digest
+        ),
+        analysis.finished_at,
+        predecessor,
+        note=PHANTOM_NOTE if analysis.study.patient_id.upper().startswith("PHANTOM") else "",
+    )
+
+
+def _analysed(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
+    # rows come in no order of their own, and the same result must give the same bytes
+    findings = sorted(analysis.findings, key=lambda found: (found.number, found.frame_number))
+    for image in findings:
+        if image.kind is FindingKind.IMAGE:
+            lesions = (
+                _lesion(found, store)
+                for found in findings
+                if found.kind is FindingKind.LESION and found.instance_id == image.instance_id
+            )
+            yield replace(_image(image, store), lesions=tuple(lesions))
+
+
+def _image(finding: Finding, store: FileStore) -> ImageResult:
+    instance = finding.instance
+    return ImageResult(
+        source=store.path(instance.file),
+        sop_instance_uid=instance.sop_instance_uid,
+        tracking_uid=finding.tracking_uid,
+        frame_number=finding.frame_number if instance.number_of_frames > 1 else None,
+        label=finding.label,
+        probabilities=finding.probabilities,
+        spacing_mm=_spacing_mm(finding),
+    )
+
+
+def _spacing_mm(finding: Finding) -> tuple[float, float] | None:
+    if finding.row_spacing_mm is None or finding.column_spacing_mm is None:
+        return None
+    return finding.row_spacing_mm, finding.column_spacing_mm
+
+
+def _lesion(finding: Finding, store: FileStore) -> LesionResult:
+    assert finding.mask_file is not None
+    assert finding.contour is not None
+    return LesionResult(
+        tracking_uid=finding.tracking_uid,
+        tracking_id=tracking_id(finding.number),
+        frame_number=finding.frame_number,
+        mask=read_mask(store.path(finding.mask_file)),
+        contour=tuple((x, y) for x, y in finding.contour),
+        area_px=finding.area_px or 0,
+        long_axis_px=finding.long_axis_px or 0.0,
+        short_axis_px=finding.short_axis_px or 0.0,
+        area_mm2=finding.area_mm2,
+        long_axis_mm=finding.long_axis_mm,
+        short_axis_mm=finding.short_axis_mm,
+        label=finding.label,
+        probabilities=finding.probabilities,
+    )
+
+
+def _refused(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
+    for refusal in sorted(analysis.refusals, key=lambda row: row.instance.sop_instance_uid):
+        if refusal.frame_number is None:
+            yield _refused_image(analysis, refusal, store)
+
+
+def _refused_image(analysis: Analysis, refusal: RefusalRow, store: FileStore) -> ImageResult:
+    sop_instance_uid = refusal.instance.sop_instance_uid
+    return ImageResult(
+        source=store.path(refusal.instance.file),
+        sop_instance_uid=sop_instance_uid,
+        tracking_uid=tracking_uid(analysis.study.study_instance_uid, sop_instance_uid, "image"),
+        frame_number=None,
+        label="",
+        probabilities=NOT_ANALYSED,
+        refusal=Refusal(refusal.code, refusal.text),
+    )
