@@ -3,8 +3,8 @@
 Importing this module loads TensorFlow.
 """
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
-import tensorflow as tf  # type: ignore[import-untyped]  # tensorflow ships no types
+import keras
+import tensorflow as tf
 
 from models.networks.layers import Tensor
 

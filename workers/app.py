@@ -1,6 +1,6 @@
 """The Celery application. Each setting that is not a default says why."""
 
-from celery import Celery  # type: ignore[import-untyped]  # Celery publishes no types
+from celery import Celery
 
 from workers.settings import WorkerSettings
 

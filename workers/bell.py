@@ -3,7 +3,7 @@
 from typing import Final
 from uuid import UUID
 
-from celery import Celery  # type: ignore[import-untyped]  # Celery publishes no types
+from celery import Celery
 from kombu.exceptions import OperationalError
 
 from db.schema import JobKind

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from celery import Celery, signals  # type: ignore[import-untyped]  # Celery publishes no types
+from celery import Celery, signals
 from sqlalchemy.exc import IntegrityError
 
 from db import migrate

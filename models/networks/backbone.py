@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
+import keras
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,6 +1,6 @@
 """Normal, benign or malignant: MobileNetV2 with a dense head."""
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
+import keras
 
 from models.networks.layers import GrayToImageNet
 from models.types import CLASSES

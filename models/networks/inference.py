@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
-import tensorflow as tf  # type: ignore[import-untyped]  # tensorflow ships no types
+import keras
+import tensorflow as tf
 
 from models.gradcam import by_gradient, closed_form
 from models.networks.backbone import build_backbone

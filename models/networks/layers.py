@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
+import keras
 
 Tensor = Any  # keras ships no types
 

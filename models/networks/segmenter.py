@@ -4,7 +4,7 @@ The encoder is MobileNetV2, whose inverted residual blocks carry the ImageNet st
 is made of residual blocks (Zhang 2018, Res-U-Net) and attention gates (Oktay 2018).
 """
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
+import keras
 
 from models.networks.layers import AttentionGate, GrayToImageNet, ResidualBlock, Tensor
 

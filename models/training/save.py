@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
+import keras
 
 from models.preset import NetworkFile, Preset, digest, write_preset
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import keras  # type: ignore[import-untyped]  # keras ships no types
+import keras
 import numpy as np
 from numpy.typing import NDArray
 

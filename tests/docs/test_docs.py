@@ -17,7 +17,7 @@ from workers.settings import WorkerSettings
 TOP = Path(__file__).resolve().parents[2]
 ROOMS = ("db", "dicom", "listener", "models", "sonogate", "webui", "workers")
 SETTINGS = (StoreSettings, ListenerSettings, WorkerSettings, WebSettings, FrontDoorSettings)
-EVENT = re.compile(r'"((?:listener|worker|web|cli):[a-z-]+:[a-z-]+)"')
+EVENT = re.compile(r'"((?:listener|worker|web|accounts):[a-z-]+:[a-z-]+)"')
 LINK = re.compile(r"\]\(([^)#:]+)[^):]*\)")
 
 

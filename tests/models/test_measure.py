@@ -13,7 +13,8 @@ def ellipse(a: float, b: float, tilt_deg: float, *, center: tuple[float, float])
     tilt = np.deg2rad(tilt_deg)
     x, y = x - center[0], y - center[1]
     u, v = x * np.cos(tilt) + y * np.sin(tilt), y * np.cos(tilt) - x * np.sin(tilt)
-    return (u / a) ** 2 + (v / b) ** 2 <= 1
+    inside: Mask = (u / a) ** 2 + (v / b) ** 2 <= 1
+    return inside
 
 
 def only(mask: Mask, min_area_px: int = 1) -> Lesion:

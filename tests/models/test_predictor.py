@@ -137,9 +137,11 @@ def test_a_patch_counts_only_where_the_network_was_sure(tmp_path: Path) -> None:
 
 
 def _preset(directory: Path, weights: bytes) -> Path:
-    files = []
-    for name in ("c.h5", "s.h5"):
-        (directory / name).write_bytes(weights)
-        files.append(NetworkFile(name, digest(directory / name), 64))
-    write_preset(directory, Preset("test", "1", *files))
+    classifier, segmenter = (_network(directory / name, weights) for name in ("c.h5", "s.h5"))
+    write_preset(directory, Preset("test", "1", classifier, segmenter))
     return directory
+
+
+def _network(file: Path, weights: bytes) -> NetworkFile:
+    file.write_bytes(weights)
+    return NetworkFile(file.name, digest(file), 64)

@@ -11,7 +11,8 @@ def lesions(*values: float) -> np.ndarray:
 
 
 def overlap(truth: np.ndarray, logits: np.ndarray) -> list[float]:
-    return np.asarray(overlap_loss(truth, logits)).tolist()
+    losses: list[float] = np.asarray(overlap_loss(truth, logits)).tolist()
+    return losses
 
 
 def test_the_overlap_loss_is_nothing_when_all_is_right() -> None:
