@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what is missing of the programs that tests talk to. Tests whose peer is missing are
+# skipped with a reason, so this never fails: it says what is missing and how to get it.
+set -euo pipefail
+
+missing=()
+need() { # package, then the places where its program may be
+    local package=$1 place
+    shift
+    for place in "$@"; do
+        if command -v "$place" >/dev/null; then return; fi
+    done
+    missing+=("$package")
+}
+
+need orthanc Orthanc /usr/sbin/Orthanc
+if [ ! -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ]; then missing+=(orthanc-dicomweb); fi
+need dcmtk storescu
+need redis-server redis-server
+need postgresql initdb /usr/lib/postgresql/*/bin/initdb
+need chromium chromium
+need docker-compose docker-compose
+
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
+    echo "peers: not installed: ${missing[*]} (names of Debian packages); their tests are skipped." >&2
+    echo "peers: on Debian, run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
+    exit 0
+fi
+
+echo "peers: installing ${missing[*]}" >&2
+install() { # RUNLEVEL=1: the packages' own services stay off, tests start their own
+    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+install 2>/dev/null || { apt-get update -qq && install; } ||
+    echo "peers: apt-get could not install ${missing[*]}; their tests are skipped." >&2

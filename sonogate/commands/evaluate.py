@@ -1,0 +1,31 @@
+"""`sonogate evaluate`: figures of a preset."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from models.evaluation import evaluate
+from models.predictor import Predictor
+from models.training.dataset import cases, read_samples
+from models.types import DatasetError
+from sonogate.quiet import without_chatter
+
+
+@click.command()
+@click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--preset", type=click.Path(path_type=Path, exists=True), help="Default: shipped.")
+@click.option("--fold", type=int, help="Only the images of this fold.")
+def command(data: Path, preset: Path | None, fold: int | None) -> None:
+    """Score a preset on DATA, laid out as for `sonogate train`, and print JSON.
+
+    Images that the preset was trained on flatter it; the shipped preset's card says which.
+    """
+    samples = [each for each in read_samples(data) if fold in (None, each.fold)]
+    if not samples:
+        raise DatasetError(f"fold {fold} of {data.name} holds no image")
+    with without_chatter():
+        predictor = Predictor.load(preset)
+    figures = evaluate(predictor, cases(samples)).to_dict()
+    click.echo(json.dumps({"preset": asdict(predictor.info), **figures}, indent=2))

