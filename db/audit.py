@@ -7,7 +7,7 @@ verify`` prints it) and give it to ``verify`` as an anchor.
 
 import hashlib
 import json
-from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from db.schema import AuditEvent, AuditHead
 
 GENESIS = "0" * 64
+_IN_ORDER = select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=1000)
 
 
 @dataclass(frozen=True)
@@ -92,28 +93,34 @@ def verify(session: Session, anchor: str = "") -> Verdict:
     Args:
         anchor: a head hash noted earlier; the chain must still contain it.
     """
-    head = session.get(AuditHead, 1)
-    if head is None:
+    # Appends go on meanwhile: the head of now must be met on the way, the head of then not passed.
+    start = _head(session)
+    if start is None:
         return Verdict(0, "", "the head of the chain is missing")
-    previous, count, anchored = GENESIS, 0, anchor in ("", GENESIS)
-    for event in _in_order(session):
-        count += 1
-        problem = _problem(event, count, previous)
-        if problem:
-            return Verdict(count, previous, problem, event.seq)
-        previous = event.hash
-        anchored = anchored or event.hash == anchor
-    if (head.seq, head.hash) != (count, previous):
-        return Verdict(count, previous, f"the head names event {head.seq}, the last is {count}")
+    previous, count = GENESIS, 0
+    met, anchored = start == (0, GENESIS), anchor in ("", GENESIS)
+    with closing(session.scalars(_IN_ORDER)) as events:
+        for event in events:
+            count += 1
+            problem = _problem(event, count, previous)
+            if problem:
+                return Verdict(count, previous, problem, event.seq)
+            previous = event.hash
+            met = met or start == (event.seq, event.hash)
+            anchored = anchored or event.hash == anchor
+    end = _head(session)
+    if not met or end is None or end[0] < count:
+        return Verdict(count, previous, f"the head names event {start[0]}, the last is {count}")
     if not anchored:
         return Verdict(count, previous, "the anchor is not in the chain: its tail was replaced")
     return Verdict(count, previous)
 
 
-def _in_order(session: Session) -> Iterator[AuditEvent]:
-    yield from session.scalars(
-        select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=1000)
-    )
+def _head(session: Session) -> tuple[int, str] | None:
+    """Its place and hash as they are now, past any row that the session remembers."""
+    head = select(AuditHead.seq, AuditHead.hash).where(AuditHead.id == 1)
+    row = session.execute(head).one_or_none()
+    return None if row is None else (row.seq, row.hash)
 
 
 def _problem(event: AuditEvent, expected_seq: int, previous: str) -> str:

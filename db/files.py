@@ -37,7 +37,7 @@ class FileStore:
     def prepare(self) -> None:
         """Make the directories; safe to call again."""
         for name in ("spool", "instances", "conflicts", "results"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            make_directory(self.root / name)
 
     def path(self, file: str) -> Path:
         """The absolute path of a stored file.
@@ -62,9 +62,9 @@ class FileStore:
         Raises:
             OSError: the disk is full or gone; the spooled file is still there.
         """
-        digest, size = _digest_and_flush(spooled)
+        digest, size = flush_and_digest(spooled)
         target = self.path(file)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(target.parent)
         spooled.rename(target)
         flush_directory(target.parent)
         return StoredFile(file, digest, size)
@@ -86,10 +86,7 @@ class FileStore:
 
         A sender that dies in the middle of a transfer leaves its part behind.
         """
-        stale = [path for path in self.spool.iterdir() if path.stat().st_mtime < older_than]
-        for path in stale:
-            path.unlink(missing_ok=True)
-        return len(stale)
+        return sum(_remove_stale(path, older_than) for path in self.spool.iterdir())
 
 
 def instance_file(instance_id: UUID) -> str:
@@ -105,6 +102,14 @@ def result_file(analysis_id: UUID, name: str) -> str:
     return f"results/{analysis_id}/{name}"
 
 
+def make_directory(directory: Path) -> None:
+    """Make it and its parents; a new directory survives a crash only when its parent is flushed."""
+    if not directory.is_dir():
+        make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        flush_directory(directory.parent)
+
+
 def flush_directory(directory: Path) -> None:
     """A rename survives a crash only when its directory is on disk too."""
     descriptor = os.open(directory, os.O_RDONLY)
@@ -114,7 +119,18 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _digest_and_flush(path: Path) -> tuple[str, int]:
+def _remove_stale(path: Path, older_than: float) -> bool:
+    try:
+        stale = path.stat().st_mtime < older_than
+    except FileNotFoundError:  # renamed into its place meanwhile
+        return False
+    if stale:
+        path.unlink(missing_ok=True)
+    return stale
+
+
+def flush_and_digest(path: Path) -> tuple[str, int]:
+    """Bring a file's bytes to the disk; returns their SHA-256 in hex, and how many there are."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()

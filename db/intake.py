@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from db import audit, jobs
 from db.files import StoredFile
 from db.schema import (
+    Base,
     Conflict,
     Instance,
     Job,
@@ -121,6 +122,8 @@ def record_stored(
     session.add(instance)
     session.flush()
     _schedule_analysis(session, study, now + quiet, now)
+    if study.patient_id != received.study.patient_id:
+        _tell_of_other_patient(session, study, instance, received.sender, now)
     audit.append(
         session,
         "listener:instance:stored",
@@ -166,20 +169,25 @@ def record_conflict(
     now: datetime,
 ) -> bool:
     """Other bytes under a UID that we hold. False: these very bytes were set aside before."""
-    known = select(Conflict).where(Conflict.instance_id == held.id, Conflict.sha256 == kept.sha256)
-    count(session, sender, Outcome.CONFLICT, now)
-    if session.scalar(known) is not None:
-        return False
-    session.add(
-        Conflict(
-            id=conflict_id,
-            instance_id=held.id,
-            source_ae=sender.calling_ae,
-            source_address=sender.address,
-            received_at=now,
-            **kept.__dict__,
-        )
+    conflict = Conflict(
+        id=conflict_id,
+        instance_id=held.id,
+        source_ae=sender.calling_ae,
+        source_address=sender.address,
+        received_at=now,
+        **kept.__dict__,
     )
+    fresh = _added(session, conflict)
+    if fresh:
+        _audit_conflict(session, held, kept, sender, now)
+    # Last, as everywhere: transactions that lock rows in different orders block each other.
+    count(session, sender, Outcome.CONFLICT, now)
+    return fresh
+
+
+def _audit_conflict(
+    session: Session, held: Instance, kept: StoredFile, sender: Sender, now: datetime
+) -> None:
     audit.append(
         session,
         "listener:instance:conflict",
@@ -192,7 +200,6 @@ def record_conflict(
         calling_ae=sender.calling_ae,
         address=sender.address,
     )
-    return True
 
 
 def count(session: Session, sender: Sender, what: str, now: datetime) -> None:
@@ -242,6 +249,21 @@ def _schedule_analysis(session: Session, study: Study, due_at: datetime, now: da
     )
 
 
+def _tell_of_other_patient(
+    session: Session, study: Study, instance: Instance, sender: Sender, now: datetime
+) -> None:
+    """The image names another Patient ID than its study: corrected since, or mixed up."""
+    audit.append(
+        session,
+        "listener:instance:other-patient",
+        actor=ACTOR,
+        now=now,
+        study_id=study.id,
+        instance_id=instance.id,
+    )
+    count(session, sender, "other-patient", now)
+
+
 def _study(session: Session, received: Received, now: datetime) -> Study:
     uid = received.study.study_instance_uid
     query = select(Study).where(Study.study_instance_uid == uid).with_for_update()
@@ -263,16 +285,22 @@ def _study(session: Session, received: Received, now: datetime) -> Study:
 
 
 def _series(session: Session, received: Received, study: Study) -> Series:
-    query = select(Series).where(Series.series_instance_uid == received.series.series_instance_uid)
+    uid = received.series.series_instance_uid
+    query = select(Series).where(Series.study_id == study.id, Series.series_instance_uid == uid)
     fresh = Series(id=uuid4(), study_id=study.id, **received.series.__dict__)
     return session.scalar(query) or _added_or_found(session, fresh, query)
 
 
 def _added_or_found(session: Session, row: R, query: Select[R]) -> R:
     """Row or skip: of two associations that meet here, one inserts and the other finds."""
+    return row if _added(session, row) else session.scalars(query).one()
+
+
+def _added(session: Session, row: Base) -> bool:
+    """False: a row with the same unique key is there already."""
     try:
         with session.begin_nested():
             session.add(row)
     except IntegrityError:
-        return session.scalars(query).one()
-    return row
+        return False
+    return True

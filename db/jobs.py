@@ -1,12 +1,12 @@
 """Queue operations on the job table. No Celery here: the table is the queue."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Update, select, update
+from sqlalchemy import CursorResult, Update, and_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -25,6 +25,7 @@ MAX_ATTEMPTS = {
     JobKind.DELIVER: 20,  # about half a day of an absent PACS
     JobKind.SIGN: 5,
 }
+_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -68,36 +69,66 @@ def postpone(session: Session, kind: JobKind, key: str, due_at: datetime) -> boo
     )
 
 
-def take_due(session: Session, now: datetime, limit: int = 100) -> Sequence[tuple[UUID, JobKind]]:
+def take_due(
+    session: Session,
+    now: datetime,
+    limit: int = 100,
+    *,
+    kinds: Collection[JobKind] = tuple(JobKind),
+    ring_again: timedelta = RING_AGAIN,
+) -> Sequence[tuple[UUID, JobKind]]:
     """Jobs to ring for, each pushed into the future so that the next sweep skips it.
 
     A running job found here lost its worker: it is queued again, or given up as dead when its
-    attempts are used up.
+    attempts are used up (`bury_lost`).
     """
+    bury_lost(session, now)
     due = session.scalars(
         select(Job)
-        .where(Job.status.in_([JobStatus.QUEUED, JobStatus.RUNNING]), Job.due_at <= now)
+        .where(Job.status.in_(_UNFINISHED), Job.kind.in_(kinds), Job.due_at <= now)
         .order_by(Job.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    rung = []
     for job in due:
-        if job.status is JobStatus.RUNNING and job.attempts >= MAX_ATTEMPTS[job.kind]:
-            _bury(job, "gave up: the worker died every time", now)
-            continue
-        job.status, job.due_at = JobStatus.QUEUED, now + RING_AGAIN
-        rung.append((job.id, job.kind))
-    return rung
+        job.status, job.due_at = JobStatus.QUEUED, now + ring_again
+    return [(job.id, job.kind) for job in due]
 
 
-def claim(session: Session, job_id: UUID, now: datetime) -> Claim | None:
+def bury_lost(session: Session, now: datetime, limit: int = 100) -> Sequence[Job]:
+    """Give up the running jobs whose workers died on every attempt; returns them."""
+    used_up = [
+        and_(Job.kind == kind, Job.attempts >= attempts) for kind, attempts in MAX_ATTEMPTS.items()
+    ]
+    lost = session.scalars(
+        select(Job)
+        .where(Job.status == JobStatus.RUNNING, Job.due_at <= now, or_(*used_up))
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for job in lost:
+        _bury(job, "gave up: the worker died every time", now)
+    session.flush()
+    return lost
+
+
+def release(session: Session, job_id: UUID, due_at: datetime) -> bool:
+    """Give back a rung job that was not claimed: it is due again at ``due_at``."""
+    return _changed(
+        session,
+        update(Job).where(Job.id == job_id, Job.status == JobStatus.QUEUED).values(due_at=due_at),
+    )
+
+
+def claim(
+    session: Session, job_id: UUID, now: datetime, *, lease: timedelta = LEASE
+) -> Claim | None:
     """Take the job if nobody else holds it: one UPDATE, one winner."""
     won = _changed(
         session,
         update(Job)
         .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
-        .values(status=JobStatus.RUNNING, due_at=now + LEASE, attempts=Job.attempts + 1, error=""),
+        .values(status=JobStatus.RUNNING, due_at=now + lease, attempts=Job.attempts + 1, error=""),
     )
     if not won:
         return None
@@ -105,9 +136,9 @@ def claim(session: Session, job_id: UUID, now: datetime) -> Claim | None:
     return Claim(job.id, job.kind, job.subject_id, job.attempts)
 
 
-def extend(session: Session, claim: Claim, now: datetime) -> bool:
+def extend(session: Session, claim: Claim, now: datetime, *, lease: timedelta = LEASE) -> bool:
     """A sign of life from the worker; False if the claim was lost."""
-    return _changed(session, _held(claim).values(due_at=now + LEASE))
+    return _changed(session, _held(claim).values(due_at=now + lease))
 
 
 def finish(session: Session, claim: Claim, now: datetime) -> None:

@@ -125,7 +125,11 @@ def load_routes(path: Path) -> Routes:
     if not path.exists():
         return Routes()
     try:
-        return Routes.model_validate(tomllib.loads(path.read_text()))
+        return Routes.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     except ValidationError as error:

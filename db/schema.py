@@ -138,11 +138,16 @@ class Study(Base):
 
 
 class Series(Base):
+    """Unique within its study only: machines that give one Series Instance UID to two patients
+    exist, and a row of its own keeps their images apart.
+    """
+
     __tablename__ = "series"
+    __table_args__ = (UniqueConstraint("study_id", "series_instance_uid"),)
 
     id: Mapped[Id]
     study_id: Mapped[StudyId]
-    series_instance_uid: Mapped[Uid] = mapped_column(unique=True)
+    series_instance_uid: Mapped[Uid]
     modality: Mapped[str] = mapped_column(String(16), default="")
     number: Mapped[int | None]
     description: Mapped[LongText] = mapped_column(default="")

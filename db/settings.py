@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from db.errors import SettingsError
@@ -81,14 +82,17 @@ def _secrets_in_files(settings: type[BaseSettings]) -> Any:
 
 def _read_secret(variable: str, path: Path) -> str:
     try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise SettingsError(f"{variable} names a file that cannot be read: {error}") from None
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise SettingsError(f"{variable} names a file that cannot be read: {reason}") from None
 
 
 def _explain(error: ValidationError) -> str:
-    lines = (
-        f"{PREFIX}{'_'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
-        for item in error.errors(include_input=False)
-    )
-    return "; ".join(lines)
+    return "; ".join(_line(item) for item in error.errors(include_input=False))
+
+
+def _line(item: ErrorDetails) -> str:
+    field = "_".join(str(part) for part in item["loc"]).upper()
+    # a rule over several fields has no place of its own: its text names the variables
+    return f"{PREFIX}{field}: {item['msg']}" if field else item["msg"]

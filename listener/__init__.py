@@ -1,0 +1,1 @@
+"""DICOM in: Storage and Verification SCP. Bytes to disk, one row, then Success."""

@@ -1,7 +1,9 @@
 """Real parts for every test: databases, a Redis, a free port, the shared data."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -35,10 +37,20 @@ def free_port() -> int:
     return peers.free_port()
 
 
-@pytest.fixture
-def sqlite_database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path / 'sonogate.db'}")
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrating takes a hundred times as long as copying what was migrated."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    database = Database(f"sqlite:///{path}")
     migrate.upgrade(database.engine)
+    database.close()
+    return path
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path, _migrated_file: Path) -> Iterator[Database]:
+    path = shutil.copy(_migrated_file, tmp_path / "sonogate.db")
+    database = Database(f"sqlite:///{path}")
     yield database
     database.close()
 
@@ -50,24 +62,37 @@ def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         yield url
 
 
-@pytest.fixture
-def postgresql_url(postgresql_server: str) -> Iterator[str]:
-    """A database of its own, migrated from a template that is made once."""
+@contextmanager
+def _postgresql_of_its_own(server_url: str, template: str) -> Iterator[str]:
     name = f"t{uuid4().hex}"
-    server = create_engine(postgresql_server, isolation_level="AUTOCOMMIT")
+    server = create_engine(server_url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    url = make_url(postgresql_server).set(database=name).render_as_string(hide_password=False)
-    yield url
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
 
 
+@pytest.fixture(scope="session")
+def _migrated_template(postgresql_server: str) -> Iterator[str]:
+    with _postgresql_of_its_own(postgresql_server, "template1") as url:
+        database = Database(url)
+        migrate.upgrade(database.engine)
+        database.close()
+        yield str(make_url(url).database)
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str, _migrated_template: str) -> Iterator[str]:
+    """A migrated database of its own."""
+    with _postgresql_of_its_own(postgresql_server, _migrated_template) as url:
+        yield url
+
+
 @pytest.fixture
 def postgresql_database(postgresql_url: str) -> Iterator[Database]:
     database = Database(postgresql_url)
-    migrate.upgrade(database.engine)
     yield database
     database.close()
 

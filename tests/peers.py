@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -75,18 +76,27 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def postgresql(directory: Path) -> Iterator[str]:
-    """A throw-away cluster; PostgreSQL refuses to run as root, so root lends it another user."""
+    """A throw-away cluster; PostgreSQL refuses to run as root, so root lends it another user.
+
+    Its log is in ``directory``; its data is not, for pytest closes its folders to other users
+    each time that a second session begins.
+    """
+    with TemporaryDirectory(prefix="sonogate-postgresql-", ignore_cleanup_errors=True) as home:
+        yield from _cluster(Path(home), log=directory / "postgresql.log")
+
+
+def _cluster(home: Path, *, log: Path) -> Iterator[str]:
     initdb = program("initdb", *_newest_postgresql("initdb"))
     server = program("postgres", *_newest_postgresql("postgres"))
-    data, port = directory / "data", free_port()
+    data, port = home / "data", free_port()
     data.mkdir(mode=0o700)
-    user = _unprivileged_user(directory, data)
+    user = _unprivileged_user(home, data)
     subprocess.run(
         [initdb, "-D", str(data), "-U", "sonogate", "-A", "trust", "--no-sync", "-E", "UTF8"],
         check=True,
         capture_output=True,
         user=user,
-        cwd=directory,
+        cwd=home,
     )
     command = [
         server,
@@ -103,7 +113,7 @@ def postgresql(directory: Path) -> Iterator[str]:
         "-c",
         "max_connections=200",
     ]
-    with running(command, log=directory / "log", user=user, cwd=directory):
+    with running(command, log=log, user=user, cwd=home):
         wait_until(lambda: listens(port), seconds=30, what="PostgreSQL")
         yield f"postgresql+psycopg://sonogate@127.0.0.1:{port}/postgres"
 
@@ -118,9 +128,6 @@ def _unprivileged_user(*owned: Path) -> int | None:
     user = pwd.getpwnam("postgres").pw_uid
     for path in owned:
         os.chown(path, user, -1)
-    for parent in owned[0].parents:  # pytest makes its directories for root alone
-        if parent.stat().st_uid == 0 and parent.name.startswith("pytest-"):
-            parent.chmod(0o755)
     return user
 
 

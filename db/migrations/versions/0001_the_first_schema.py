@@ -215,7 +215,9 @@ def upgrade() -> None:
         sa.Column("description", sa.String(length=1024), nullable=False),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name=op.f("fk_series_study_id_study")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_series")),
-        sa.UniqueConstraint("series_instance_uid", name=op.f("uq_series_series_instance_uid")),
+        sa.UniqueConstraint(
+            "study_id", "series_instance_uid", name=op.f("uq_series_study_id_series_instance_uid")
+        ),
     )
     with op.batch_alter_table("series", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_series_study_id"), ["study_id"], unique=False)

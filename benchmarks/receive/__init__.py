@@ -1,0 +1,1 @@
+"""How fast studies come in, beside other storage SCPs."""

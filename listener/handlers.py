@@ -1,0 +1,218 @@
+"""What happens on an association. No handler throws: a failure is a status and a log line."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
+from datetime import timedelta
+from pathlib import Path
+from threading import Lock
+from traceback import extract_tb
+from typing import Any, Final, Self
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext
+
+from db.intake import Sender
+from db.routes import Source
+from db.types import now_utc
+from dicom.header import InstanceHeader
+from listener import facts
+from listener.errors import IdentityMismatch, NotAuthorised
+from listener.journal import Journal
+from listener.keeper import Keeper
+from listener.part10 import read_whole
+from listener.sources import Sources
+from listener.spool import Spool
+from listener.statuses import SUCCESS, UNEXPECTED, Answer, answer_to
+
+logger = logging.getLogger(__name__)
+
+# A-ASSOCIATE-RJ (PS3.8 9.3.4): result, source, reason
+_UNKNOWN_CALLER: Final = (1, 1, 3)
+_UNKNOWN_CALLED: Final = (1, 1, 7)
+_NAMED_IN_LOG: Final = 5
+# Result/Reason of a presentation context (PS3.8 9.3.3.2)
+_REASONS: Final = {3: "abstract-syntax-not-supported", 4: "transfer-syntaxes-not-supported"}
+
+
+@dataclass
+class _Reply:
+    """The answer so far; nobody who forgets to set one promises anything."""
+
+    answer: Answer = UNEXPECTED
+
+
+@dataclass(frozen=True)
+class _Rejection:
+    """A presentation context that we turned down; of transfer syntaxes at fault the first."""
+
+    abstract_syntax: str
+    transfer_syntax: str
+    name: str
+    reason: str
+
+    @classmethod
+    def of(cls, context: PresentationContext) -> Self:
+        abstract_syntax = UID(facts.clean(context.abstract_syntax or "", 64))
+        reason = _REASONS.get(context.result or 0, "rejected")
+        at_fault = context.transfer_syntax[0] if reason == _REASONS[4] else ""
+        return cls(abstract_syntax, facts.clean(at_fault, 64), abstract_syntax.name, reason)
+
+
+class Handlers:
+    """The edge between pynetdicom's events and ours."""
+
+    def __init__(
+        self, sources: Sources, spool: Spool, keeper: Keeper, journal: Journal, called_ae: str
+    ) -> None:
+        """``called_ae``: the only AE title that we answer to; empty for any."""
+        self._sources = sources
+        self._spool = spool
+        self._keeper = keeper
+        self._journal = journal
+        self._called_ae = called_ae
+        self._lock = Lock()
+        self._rejections: defaultdict[Sender, set[_Rejection]] = defaultdict(set)
+
+    def bindings(self) -> list[evt.EventHandlerType]:
+        return [
+            (evt.EVT_REQUESTED, self.on_requested),
+            (evt.EVT_ACCEPTED, self.on_accepted),
+            (evt.EVT_REJECTED, self.on_rejected),
+            (evt.EVT_C_STORE, self.on_store),
+        ]
+
+    def on_requested(self, event: evt.Event) -> None:
+        """Refuse callers that no source admits, before anything is negotiated."""
+        sender = _sender(event.assoc)
+        if self._sources.find(sender) is None:
+            self._refuse(event.assoc, sender, _UNKNOWN_CALLER, "unknown-source")
+        elif self._called_ae not in ("", _request(event.assoc).called_ae_title):
+            self._refuse(event.assoc, sender, _UNKNOWN_CALLED, "unknown-called-ae")
+
+    def on_rejected(self, event: evt.Event) -> None:
+        """pynetdicom's own refusal: too many associations at once."""
+        self._note_refusal(_sender(event.assoc), "too-many-associations")
+
+    def on_accepted(self, event: evt.Event) -> None:
+        """Tell of the contexts that we turned down: else images stay away and nobody knows why.
+
+        Many senders propose every class that they know on every association: each is told of once.
+        """
+        rejected = {_Rejection.of(context) for context in event.assoc.rejected_contexts}
+        if not rejected:
+            return
+        sender = _sender(event.assoc)
+        with self._lock:
+            fresh = rejected - self._rejections[sender]
+            self._rejections[sender] |= fresh
+        if fresh:
+            self._tell_of(sender, sorted(fresh, key=astuple))
+        else:
+            self._journal.count(sender, "context-rejected")
+
+    def on_store(self, event: evt.Event) -> Dataset:
+        """C-STORE: Success stands for bytes on disk and a committed row."""
+        sender = _sender(event.assoc)
+        with self._answering(sender) as reply:
+            source = self._authorise(sender)
+            part = self._spool.received(event.dataset_path)
+            header = _examine(part, event)
+            kept = self._keeper.keep(
+                part,
+                facts.received_from(header, sender),
+                quiet=timedelta(seconds=source.quiet_seconds),
+                now=now_utc(),
+            )
+            logger.info("%s: instance %s %s", _who(sender), kept.instance_id, kept.outcome)
+            reply.answer = SUCCESS
+        return reply.answer.as_dataset()
+
+    @contextmanager
+    def _answering(self, sender: Sender) -> Iterator[_Reply]:
+        """Whatever goes wrong inside becomes a status, a log line and an event."""
+        reply = _Reply()
+        try:
+            yield reply
+        except Exception as error:  # noqa: BLE001  what is thrown here, pynetdicom answers C211 to
+            reply.answer = answer_to(error)
+            code = reply.answer.code
+            logger.error("%s: object refused: %s (%s)", _who(sender), code, _place(error))
+            self._journal.note(
+                "listener:instance:refused",
+                sender,
+                f"refused:{code}",
+                status=f"{reply.answer.status:04X}",
+                code=code,
+            )
+
+    def _tell_of(self, sender: Sender, rejected: list[_Rejection]) -> None:
+        first = ", ".join(f"{one.name} ({one.reason})" for one in rejected[:_NAMED_IN_LOG])
+        more = f" and {len(rejected) - _NAMED_IN_LOG} more" if len(rejected) > _NAMED_IN_LOG else ""
+        logger.warning("%s: contexts rejected: %s%s", _who(sender), first, more)
+        self._journal.note(
+            "listener:context:rejected",
+            sender,
+            "context-rejected",
+            contexts=[asdict(one) for one in rejected],
+        )
+
+    def _authorise(self, sender: Sender) -> Source:
+        source = self._sources.find(sender)
+        if source is None:
+            raise NotAuthorised
+        return source
+
+    def _refuse(
+        self, association: Association, sender: Sender, reason: tuple[int, int, int], code: str
+    ) -> None:
+        association.acse.send_reject(*reason)
+        self._note_refusal(sender, code)
+        association.kill()
+
+    def _note_refusal(self, sender: Sender, code: str) -> None:
+        logger.warning("%s: association refused: %s", _who(sender), code)
+        self._journal.note(
+            "listener:association:refused", sender, f"association-refused:{code}", code=code
+        )
+
+
+def _examine(part: Path, event: evt.Event) -> InstanceHeader:
+    """The header of an object that is whole, and the one that the request speaks of."""
+    header = read_whole(part)
+    request: Any = event.request
+    for keyword, found, promised in (
+        ("SOPInstanceUID", header.sop_instance_uid, request.AffectedSOPInstanceUID),
+        ("SOPClassUID", header.sop_class_uid, request.AffectedSOPClassUID),
+        ("SOPClassUID", header.sop_class_uid, event.context.abstract_syntax),
+    ):
+        if found != str(promised).strip("\0 "):  # padding is not part of a UID
+            raise IdentityMismatch(keyword)
+    return header
+
+
+def _sender(association: Association) -> Sender:
+    calling_ae = _request(association).calling_ae_title
+    return facts.sender_of(calling_ae, association.requestor.address)
+
+
+def _request(association: Association) -> A_ASSOCIATE:
+    request = association.requestor.primitive
+    assert request is not None  # pynetdicom raises no event of ours before it came
+    return request
+
+
+def _who(sender: Sender) -> str:
+    return f"{sender.calling_ae or '(no AE title)'} at {sender.address}"
+
+
+def _place(error: Exception) -> str:
+    """Where it happened, without the exception's own text, which may quote the data set."""
+    last = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"

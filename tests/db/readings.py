@@ -1,0 +1,74 @@
+"""Rows of studies and analyses, bare: no files, no images."""
+
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
+
+from db.schema import Analysis, AnalysisStatus, Role, Study, StudyStatus, User
+
+NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+
+
+def add_study(session: Session, name: str = "Berg^Anna", **columns: object) -> Study:
+    study_id = uuid4()
+    values: dict[str, object] = {
+        "patient_name": name,
+        "patient_id": "P1",
+        "study_date": "20261120",
+        "source_ae": "PROBE",
+        "status": StudyStatus.ANALYSED,
+        "received_at": NOW,
+        "last_instance_at": NOW,
+        "revision": 1,
+        **columns,
+    }
+    study = Study(id=study_id, study_instance_uid=f"2.25.{study_id.int}", **values)
+    session.add(study)
+    session.flush()
+    return study
+
+
+def add_analysis(
+    session: Session,
+    study: Study,
+    probabilities: tuple[float, float, float] | None = (0.1, 0.2, 0.7),
+    *,
+    revision: int = 1,
+) -> Analysis:
+    labels = ("normal", "benign", "malignant")
+    said = probabilities or (None, None, None)
+    analysis = Analysis(
+        study_id=study.id,
+        revision=revision,
+        study_digest=f"{revision:064}",
+        pipeline_version="test 1",
+        classifier_digest="0" * 64,
+        segmenter_digest="0" * 64,
+        status=AnalysisStatus.DONE if probabilities else AnalysisStatus.REFUSED,
+        label=labels[probabilities.index(max(probabilities))] if probabilities else None,
+        p_normal=said[0],
+        p_benign=said[1],
+        p_malignant=said[2],
+        started_at=NOW,
+        finished_at=NOW,
+    )
+    session.add(analysis)
+    session.flush()
+    return analysis
+
+
+def add_user(session: Session, username: str, role: Role = Role.RADIOLOGIST) -> User:
+    """Cannot log in: making a password takes its time, and no row here needs one."""
+    user = User(
+        username=username,
+        display_name=username,
+        dicom_name=f"{username}^Dr",
+        role=role,
+        password_hash="none",
+        active=True,
+        created_at=NOW,
+    )
+    session.add(user)
+    session.flush()
+    return user

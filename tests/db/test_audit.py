@@ -1,0 +1,238 @@
+"""The audit chain: what was changed, removed or inserted is found, on both databases."""
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from db import audit
+from db.audit import GENESIS, Verdict
+from db.engine import Database, is_sqlite
+from db.migrations.guards import GUARDS
+from db.schema import AuditEvent, AuditHead
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
+STUDY = UUID("12345678-1234-5678-1234-567812345678")
+
+
+def append(database: Database, count: int = 1) -> None:
+    with database.write() as session:
+        for number in range(count):
+            audit.append(
+                session,
+                "web:study:viewed",
+                actor="reader",
+                now=NOW,
+                study_id=STUDY,
+                number=number,
+                name="Müller 山田",
+            )
+
+
+def verify(database: Database, anchor: str = "") -> Verdict:
+    with database.read() as session:
+        return audit.verify(session, anchor)
+
+
+def tamper(database: Database, *statements: str) -> None:
+    """As someone who owns the database: take the guards away first."""
+    with database.engine.begin() as connection:
+        _drop_guards(connection, sqlite=is_sqlite(database.url))
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def _drop_guards(connection: Connection, *, sqlite: bool) -> None:
+    for guard in GUARDS:
+        on = "" if sqlite else f" ON {guard.table}"
+        connection.execute(text(f"DROP TRIGGER {guard.name}{on}"))
+
+
+@pytest.fixture
+def chain(database: Database) -> Database:
+    """Five events."""
+    append(database, 5)
+    return database
+
+
+def test_an_empty_chain_is_intact(database: Database) -> None:
+    assert verify(database) == Verdict(0, GENESIS)
+
+
+def test_a_chain_that_nobody_touched_is_intact(chain: Database) -> None:
+    verdict = verify(chain)
+    assert verdict.intact
+    assert verdict.events == 5
+    with chain.read() as session:
+        assert verdict.head == session.get_one(AuditHead, 1).hash
+
+
+def test_each_event_holds_the_hash_of_the_one_before(chain: Database) -> None:
+    with chain.read() as session:
+        events = [session.get_one(AuditEvent, seq) for seq in range(1, 6)]
+    hashes = [GENESIS, *(event.hash for event in events)]
+    assert [event.previous_hash for event in events] == hashes[:-1]
+    assert len(set(hashes)) == 6
+
+
+@pytest.mark.parametrize(
+    "column", ["tag = 'x:y:z'", "actor = 'other'", "details = '{}'", "study_id = NULL"]
+)
+def test_a_changed_event_is_found(chain: Database, column: str) -> None:
+    tamper(chain, f"UPDATE audit_event SET {column} WHERE seq = 3")  # noqa: S608  fixed texts
+    assert verify(chain).problem == "event 3 was changed"
+    assert verify(chain).seq == 3
+
+
+def test_a_changed_time_is_found(chain: Database) -> None:
+    with chain.engine.begin() as connection:
+        _drop_guards(connection, sqlite=is_sqlite(chain.url))
+        event = AuditEvent.__table__
+        other = NOW + timedelta(microseconds=1)
+        connection.execute(event.update().where(AuditEvent.seq == 2).values(at=other))  # type: ignore[attr-defined]  # a Table, which the stubs call FromClause
+    assert verify(chain).problem == "event 2 was changed"
+
+
+@pytest.mark.parametrize(("seq", "found"), [(1, 2), (3, 4)])
+def test_a_removed_event_is_found(chain: Database, seq: int, found: int) -> None:
+    tamper(chain, f"DELETE FROM audit_event WHERE seq = {seq}")  # noqa: S608  fixed texts
+    assert verify(chain).problem == f"event {seq} is missing"
+    assert verify(chain).seq == found
+
+
+def test_a_removed_last_event_is_found_by_the_head(chain: Database) -> None:
+    tamper(chain, "DELETE FROM audit_event WHERE seq = 5")
+    assert verify(chain).problem == "the head names event 5, the last is 4"
+
+
+def test_an_inserted_event_is_found(chain: Database) -> None:
+    tamper(
+        chain,
+        "INSERT INTO audit_event SELECT 6, at, tag, actor, study_id, details, hash, hash"
+        " FROM audit_event WHERE seq = 5",
+    )
+    assert verify(chain).problem == "event 6 was changed"
+
+
+def test_an_event_inserted_with_a_right_hash_is_found_by_the_head(chain: Database) -> None:
+    head = "SELECT seq, hash FROM audit_head"
+    with chain.read() as session:
+        seq, digest = session.execute(text(head)).one()
+    append(chain)
+    tamper(chain, f"UPDATE audit_head SET seq = {seq}, hash = '{digest}'")  # noqa: S608  our own
+    assert verify(chain).problem == "the head names event 5, the last is 6"
+
+
+def test_a_head_that_names_another_place_is_found(chain: Database) -> None:
+    tamper(chain, "UPDATE audit_head SET seq = 9")
+    assert verify(chain).problem == "the head names event 9, the last is 5"
+
+
+def test_a_missing_head_is_found(chain: Database) -> None:
+    tamper(chain, "DELETE FROM audit_head")
+    assert verify(chain).problem == "the head of the chain is missing"
+
+
+def test_two_events_that_changed_places_are_found(chain: Database) -> None:
+    tamper(
+        chain,
+        "UPDATE audit_event SET seq = 99 WHERE seq = 2",
+        "UPDATE audit_event SET seq = 2 WHERE seq = 3",
+        "UPDATE audit_event SET seq = 3 WHERE seq = 99",
+    )
+    assert verify(chain).problem == "event 2 does not follow the event before it"
+
+
+def test_a_tail_cut_off_together_with_its_head_is_found_by_an_anchor(chain: Database) -> None:
+    anchor = verify(chain).head
+    with chain.read() as session:
+        third = session.get_one(AuditEvent, 3).hash
+    tamper(
+        chain,
+        "DELETE FROM audit_event WHERE seq > 3",
+        f"UPDATE audit_head SET seq = 3, hash = '{third}'",  # noqa: S608  our own hash
+    )
+    assert verify(chain).intact
+    assert verify(chain, anchor=third).intact
+    assert "anchor" in verify(chain, anchor).problem
+
+
+def test_an_anchor_holds_while_the_chain_grows(chain: Database) -> None:
+    anchor = verify(chain).head
+    append(chain, 3)
+    assert verify(chain, anchor).intact
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_event SET actor = 'other' WHERE seq = 1",
+        "DELETE FROM audit_event WHERE seq = 5",
+        "DELETE FROM audit_head",
+        "UPDATE audit_head SET seq = 1",
+        "UPDATE audit_head SET hash = 'x'",
+    ],
+)
+def test_the_database_itself_refuses_to_touch_the_chain(chain: Database, statement: str) -> None:
+    with pytest.raises(DBAPIError, match="audit"), chain.engine.begin() as connection:
+        connection.execute(text(statement))
+    assert verify(chain).intact
+
+
+def test_postgresql_refuses_to_truncate_the_chain(postgresql_database: Database) -> None:
+    append(postgresql_database)
+    with (
+        pytest.raises(DBAPIError, match="append-only"),
+        postgresql_database.engine.begin() as connection,
+    ):
+        connection.execute(text("TRUNCATE audit_event"))
+
+
+def test_appends_at_once_form_one_chain(database: Database) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda _: append(database, 3), range(8)))
+    assert verify(database).events == 24
+    assert verify(database).intact
+
+
+def test_a_chain_that_grows_while_it_is_walked_is_intact(database: Database) -> None:
+    append(database, 50)
+
+    def walk(_: int) -> Verdict:
+        return verify(database)
+
+    def grow(_: int) -> None:
+        append(database)
+
+    with ThreadPoolExecutor(4) as threads:
+        growing = [threads.submit(grow, number) for number in range(30)]
+        verdicts = list(threads.map(walk, range(10)))
+    assert all(future.exception() is None for future in growing)
+    assert [verdict.problem for verdict in verdicts] == [""] * 10
+
+
+def test_an_event_of_a_transaction_that_failed_leaves_no_gap(database: Database) -> None:
+    append(database)
+    with suppress(RuntimeError), database.write() as session:
+        audit.append(session, "a:b:c", actor="x", now=NOW)
+        raise RuntimeError
+    append(database)
+    assert verify(database).events == 2
+
+
+def test_the_hash_does_not_depend_on_the_time_zone_of_the_clock() -> None:
+    east = timezone(timedelta(hours=9))
+    events = [
+        AuditEvent(seq=1, at=at, tag="a:b:c", actor="x", details="{}", previous_hash=GENESIS)
+        for at in (NOW, NOW.astimezone(east))
+    ]
+    assert len({audit.hash_of(event) for event in events}) == 1
+
+
+def test_details_have_one_text_for_one_meaning() -> None:
+    assert audit.canonical({"b": 1, "a": "é"}) == audit.canonical({"a": "é", "b": 1})
+    assert audit.canonical({"a": "é"}) == '{"a":"é"}'

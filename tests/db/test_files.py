@@ -1,0 +1,94 @@
+"""The file store: whole files in their place, or nothing."""
+
+import hashlib
+import os
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from db.errors import StoreFull
+from db.files import FileStore, StoredFile, conflict_file, instance_file, result_file
+
+ID = UUID("12345678-1234-5678-1234-567812345678")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    made = FileStore(tmp_path / "deep" / "files")
+    made.prepare()
+    return made
+
+
+def test_preparing_twice_changes_nothing(store: FileStore) -> None:
+    store.write("results/x", b"kept")
+    store.prepare()
+    assert store.path("results/x").read_bytes() == b"kept"
+
+
+def test_an_adopted_file_has_its_digest_and_leaves_the_spool(store: FileStore) -> None:
+    part = store.spool / "x.part"
+    part.write_bytes(b"content")
+    kept = store.adopt(part, instance_file(ID))
+    assert kept == StoredFile(
+        f"instances/12/{ID}.dcm", hashlib.sha256(b"content").hexdigest(), len(b"content")
+    )
+    assert store.path(kept.file).read_bytes() == b"content"
+    assert not part.exists()
+
+
+def test_a_file_that_cannot_be_adopted_stays_in_the_spool(store: FileStore) -> None:
+    part = store.spool / "x.part"
+    part.write_bytes(b"content")
+    store.path("results/occupied/x").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        store.adopt(part, "results/occupied/x")
+    assert part.read_bytes() == b"content"
+
+
+def test_writing_replaces_the_file_of_that_name(store: FileStore) -> None:
+    store.write("results/a/x", b"old")
+    store.write("results/a/x", b"new")
+    assert store.path("results/a/x").read_bytes() == b"new"
+    assert not list(store.spool.iterdir())
+
+
+@pytest.mark.parametrize("file", ["../outside", "/etc/passwd", "instances/../../outside"])
+def test_no_path_leads_out_of_the_store(store: FileStore, file: str) -> None:
+    with pytest.raises(ValueError, match="out of the store"):
+        store.path(file)
+
+
+def test_a_link_out_of_the_store_is_not_followed(store: FileStore, tmp_path: Path) -> None:
+    (store.root / "results" / "link").symlink_to(tmp_path)
+    with pytest.raises(ValueError, match="out of the store"):
+        store.path("results/link/secret")
+
+
+def test_a_disk_below_the_watermark_names_the_setting(store: FileStore) -> None:
+    store.check_room()
+    full = FileStore(store.root, min_free_bytes=2**62)
+    with pytest.raises(StoreFull, match="SONOGATE_MIN_FREE_BYTES") as caught:
+        full.check_room()
+    assert not caught.value.permanent
+    assert caught.value.watermark_bytes == 2**62
+
+
+def test_only_stale_parts_are_swept(store: FileStore) -> None:
+    for name, written_at in (("old.part", 1000), ("young.part", 3000)):
+        (store.spool / name).touch()
+        os.utime(store.spool / name, (written_at, written_at))
+    assert store.sweep_spool(older_than=2000) == 1
+    assert [path.name for path in store.spool.iterdir()] == ["young.part"]
+
+
+def test_removing_what_is_not_there_is_no_error(store: FileStore) -> None:
+    store.write("results/x", b"")
+    store.remove("results/x")
+    store.remove("results/x")
+    assert not store.path("results/x").exists()
+
+
+def test_names_are_our_own_ids() -> None:
+    assert conflict_file(ID) == f"conflicts/{ID}.dcm"
+    assert result_file(ID, "report.dcm") == f"results/{ID}/report.dcm"

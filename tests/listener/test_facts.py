@@ -1,0 +1,85 @@
+"""Headers of hostile senders as rows that both databases take."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from db import intake
+from db.engine import Database
+from db.files import StoredFile
+from db.intake import Sender
+from db.schema import Series, Study
+from dicom.header import InstanceHeader, PatientFacts
+from listener import facts
+from listener.part10 import read_whole
+from tests.listener.making import image, save
+
+SENDER = Sender("MODALITY", "10.0.0.7")
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
+NASTY = "\0\ud800\n\x1b[31mé漢" * 600
+
+
+def hostile_header() -> InstanceHeader:
+    return InstanceHeader(
+        study_instance_uid="1.2.3",
+        series_instance_uid="1.2.3.4",
+        sop_instance_uid="1.2.3.4.5",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.6.1",
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        patient=PatientFacts(NASTY, NASTY, NASTY, NASTY),
+        accession_number=NASTY,
+        study_date=NASTY,
+        study_time=NASTY,
+        study_description=NASTY,
+        referring_physician=NASTY,
+        modality=NASTY,
+        series_number=10**30,
+        series_description=NASTY,
+        body_part=NASTY,
+        laterality=NASTY,
+        instance_number=-(10**30),
+        number_of_frames=10**30,
+        rows=10**30,
+        columns=10**30,
+        photometric_interpretation=NASTY,
+        manufacturer=NASTY,
+        manufacturer_model_name=NASTY,
+        station_name=NASTY,
+        frame_time_ms=None,
+    )
+
+
+def test_both_databases_take_what_a_hostile_header_says(database: Database) -> None:
+    received = facts.received_from(hostile_header(), facts.sender_of(NASTY, "fe80::1%eth0"))
+    kept = StoredFile("instances/aa/x.dcm", "0" * 64, 1)
+    with database.write() as session:
+        intake.record_stored(session, received, uuid4(), kept, quiet=timedelta(1), now=NOW)
+    with database.read() as session:
+        study = session.scalars(select(Study)).one()
+        assert len(study.patient_name) == 1024
+        assert study.patient_name.startswith("?[31mé漢")
+        assert session.scalars(select(Series)).one().number is None
+
+
+def test_names_in_every_script_stay_as_they_are(tmp_path: Path) -> None:
+    name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    dataset = image(SpecificCharacterSet="ISO_IR 192", PatientName=name)
+    header = read_whole(save(dataset, tmp_path / "x.dcm"))
+    assert facts.received_from(header, SENDER).study.patient_name == name
+
+
+def test_a_zone_is_not_part_of_an_address() -> None:
+    assert facts.sender_of("AE", "fe80::1%eth0") == Sender("AE", "fe80::1")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(), st.integers(1, 64))
+def test_clean_text_is_printable_and_fits(text: str, length: int) -> None:
+    cleaned = facts.clean(text, length)
+    assert len(cleaned) <= length
+    assert cleaned.isprintable()
+    cleaned.encode()

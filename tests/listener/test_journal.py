@@ -1,0 +1,36 @@
+"""Telling of what happened, also when nobody can write it down."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from db import audit
+from db.engine import Database
+from db.intake import Sender
+from db.schema import AuditEvent, SenderCount
+from listener.journal import Journal
+
+SENDER = Sender("MODALITY", "10.0.0.7")
+
+
+def test_a_note_is_an_event_and_a_count(database: Database) -> None:
+    journal = Journal(database)
+    for _ in range(2):
+        journal.note("listener:instance:refused", SENDER, "refused:not-dicom", code="not-dicom")
+    journal.count(SENDER, "not-dicom")
+    with database.read() as session:
+        assert audit.verify(session).events == 2
+        counts = {row.what: row.count for row in session.scalars(select(SenderCount))}
+        assert counts == {"refused:not-dicom": 2, "not-dicom": 1}
+        first = session.get_one(AuditEvent, 1)
+        assert (first.actor, first.tag) == ("listener", "listener:instance:refused")
+
+
+def test_a_database_that_is_down_costs_a_log_line_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'never-migrated.db'}")
+    Journal(database).note("listener:instance:refused", SENDER, "refused:not-dicom")
+    assert "listener:instance:refused could not be recorded: OperationalError" in caplog.text
+    database.close()

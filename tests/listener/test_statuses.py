@@ -1,0 +1,49 @@
+"""One table from failures to statuses."""
+
+import errno
+
+import pytest
+from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
+from sqlalchemy.exc import OperationalError
+
+from db.errors import StoreFull
+from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
+from listener.errors import IdentityMismatch, NotAuthorised
+from listener.statuses import SUCCESS, Status, answer_to
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (StoreFull(1, 2), 0xA700, "disk-full"),
+        (OSError(errno.ENOSPC, "No space left on device"), 0xA700, "disk-failed"),
+        (OperationalError("", {}, Exception()), 0xA701, "database-down"),
+        (IdentityMismatch("SOPInstanceUID"), 0xA900, "identity-mismatch"),
+        (InvalidHeader("StudyInstanceUID", "missing"), 0xA900, "invalid-header"),
+        (InvalidHeader("structure", "damaged"), 0xC000, "invalid-header"),
+        (NotDicom(), 0xC000, "not-dicom"),
+        (TruncatedFile(), 0xC000, "truncated-file"),
+        (NotAuthorised(), 0x0124, "not-authorised"),
+        (KeyError("a fault of ours"), 0x0110, "unexpected"),
+    ],
+)
+def test_each_failure_has_its_status(error: Exception, status: int, code: str) -> None:
+    answer = answer_to(error)
+    assert (answer.status, answer.code) == (status, code)
+
+
+def test_every_status_is_one_of_the_storage_service() -> None:
+    assert set(Status) <= set(STORAGE_SERVICE_CLASS_STATUS)
+
+
+def test_a_comment_fits_its_value_representation() -> None:
+    answer = answer_to(InvalidHeader("StudyInstanceUID", "x" * 100))
+    assert len(answer.as_dataset().ErrorComment) == 64
+
+
+def test_success_has_no_comment() -> None:
+    assert "ErrorComment" not in SUCCESS.as_dataset()
+
+
+def test_an_unexpected_failure_quotes_nothing() -> None:
+    assert "Doe" not in answer_to(ValueError("Doe^Jane")).comment

@@ -1,0 +1,224 @@
+"""What arrives at the port and is no association, and associations over TLS."""
+
+import logging
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pynetdicom.ae import ApplicationEntity
+
+from db.engine import Database
+from db.errors import SettingsError
+from listener.transport import tls_context
+from tests import peers
+from tests.listener.conftest import Door, Opener, settings_for
+from tests.listener.making import image
+from tests.listener.sending import ULTRASOUND, VERIFICATION, association, request, send
+
+
+@contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        yield connection
+
+
+def hangs_up(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
+# ------------------------------------------------------------------------------ no association
+
+
+def test_a_health_check_leaves_no_thread_and_no_line(
+    door: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    before = threading.active_count()
+    for _ in range(30):
+        with connected(door.port):
+            pass
+    peers.wait_until(lambda: threading.active_count() <= before, seconds=5, what="their end")
+    assert not [r for r in caplog.records if r.levelno >= logging.INFO]
+    assert not door.counts()
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\x04\x00\x00\x00\x00\x04abcd", b"\x01\x00\xff\xff\xff\xff" * 3],
+    ids=["http", "data-before-association", "request-of-four-gigabytes"],
+)
+def test_what_is_no_association_request_is_hung_up_on(door: Door, garbage: bytes) -> None:
+    with connected(door.port) as connection:
+        connection.sendall(garbage)
+        assert hangs_up(connection)
+    door.wait_for_counts({"not-dicom": 1})
+    assert send(door.port, image()) == [0x0000]
+
+
+def test_a_silent_caller_is_hung_up_on_and_keeps_nobody_out(
+    open_door: Opener, sqlite_database: Database
+) -> None:
+    door = open_door(sqlite_database, dicom_acse_timeout_s=1)
+    with connected(door.port) as silent:
+        assert send(door.port, image()) == [0x0000]
+        assert hangs_up(silent)
+
+
+def test_half_a_header_is_not_waited_for_longer_than_a_whole_one(
+    open_door: Opener, sqlite_database: Database
+) -> None:
+    door = open_door(sqlite_database, dicom_acse_timeout_s=0.3)
+    with connected(door.port) as slow:
+        slow.sendall(b"\x01\x00\x00")
+        assert hangs_up(slow)
+
+
+def test_a_sender_that_vanishes_within_a_transfer_frees_its_association(
+    open_door: Opener, sqlite_database: Database
+) -> None:
+    door = open_door(sqlite_database, dicom_network_timeout_s=0.5)
+    before = threading.active_count()
+    opened = request(door.port)
+    connection = opened.dul.socket.socket if opened.dul.socket else None
+    assert connection is not None
+    connection.sendall(b"\x04\x00\x00\x01\x00\x00half a PDU")
+    peers.wait_until(lambda: not opened.is_established, seconds=5, what="the abort")
+    peers.wait_until(lambda: threading.active_count() <= before, seconds=5, what="their end")
+
+
+def test_answers_are_not_delayed(door: Door) -> None:
+    with association(door.port, [VERIFICATION]) as opened:
+        opened.send_c_echo()
+        start = time.monotonic()
+        for _ in range(20):
+            opened.send_c_echo()
+        assert time.monotonic() - start < 20 * 0.04  # what Nagle's algorithm would cost
+
+
+# ------------------------------------------------------------------------------ TLS
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A certificate authority with a server and a client, as PEM files."""
+
+    folder: Path
+
+    def make(self) -> None:
+        self._openssl(
+            *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Test CA"),
+            *("-keyout", "ca.key", "-out", "ca.pem", "-days", "2"),
+        )
+        for name in ("server", "client"):
+            self._sign(name)
+
+    def path(self, name: str) -> Path:
+        return self.folder / name
+
+    def client(self, *, with_certificate: bool = True) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.path("ca.pem")))
+        if with_certificate:
+            context.load_cert_chain(self.path("client.pem"), self.path("client.key"))
+        return context
+
+    def settings(self) -> dict[str, Path]:
+        return {
+            "dicom_tls_certificate": self.path("server.pem"),
+            "dicom_tls_key": self.path("server.key"),
+            "dicom_tls_ca": self.path("ca.pem"),
+        }
+
+    def _sign(self, name: str) -> None:
+        (self.folder / "san").write_text("subjectAltName=DNS:localhost\n")
+        self._openssl(
+            *("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"),
+            *("-keyout", f"{name}.key", "-out", f"{name}.csr"),
+        )
+        self._openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
+            *("-CAcreateserial", "-days", "2", "-extfile", "san", "-out", f"{name}.pem"),
+        )
+
+    def _openssl(self, *arguments: str) -> None:
+        command = [peers.program("openssl"), *arguments]
+        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    made = Certificates(tmp_path_factory.mktemp("tls"))
+    made.make()
+    return made
+
+
+@pytest.fixture
+def tls_door(open_door: Opener, sqlite_database: Database, certificates: Certificates) -> Door:
+    return open_door(sqlite_database, dicom_acse_timeout_s=3, **certificates.settings())
+
+
+def stores_over_tls(port: int, context: ssl.SSLContext) -> bool:
+    entity = ApplicationEntity("MODALITY")
+    entity.acse_timeout = entity.connection_timeout = 10
+    opened = entity.associate("127.0.0.1", port, [ULTRASOUND], tls_args=(context, "localhost"))
+    if not opened.is_established:
+        return False
+    status: int = opened.send_c_store(image()).Status
+    opened.release()
+    return status == 0x0000
+
+
+def test_it_stores_over_mutual_tls(tls_door: Door, certificates: Certificates) -> None:
+    assert stores_over_tls(tls_door.port, certificates.client())
+    assert len(tls_door.instances()) == 1
+
+
+def test_a_caller_without_a_certificate_is_refused(
+    tls_door: Door, certificates: Certificates
+) -> None:
+    context = certificates.client(with_certificate=False)
+    with (
+        connected(tls_door.port) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as connection,
+        pytest.raises(ssl.SSLError, match="certificate required"),
+    ):
+        connection.recv(1)  # TLS 1.3 tells a client of its refusal with the first answer
+
+
+def test_a_plain_caller_on_the_tls_port_is_hung_up_on(tls_door: Door) -> None:
+    assert not request(tls_door.port).is_established
+    tls_door.wait_for_counts({"not-dicom": 1})
+
+
+def test_one_silent_caller_on_the_tls_port_keeps_nobody_out(
+    tls_door: Door, certificates: Certificates
+) -> None:
+    with connected(tls_door.port) as silent:
+        assert stores_over_tls(tls_door.port, certificates.client())
+        silent.sendall(b"\x16")  # the first byte of a handshake that never comes
+        assert stores_over_tls(tls_door.port, certificates.client())
+
+
+@pytest.mark.peer
+def test_dcmtk_can_echo_over_tls(tls_door: Door, certificates: Certificates) -> None:
+    key, certificate, authority = map(certificates.path, ("client.key", "client.pem", "ca.pem"))
+    tls = ["+tls", str(key), str(certificate), "+cf", str(authority)]
+    echoscu = peers.program("echoscu")
+    subprocess.run([echoscu, *tls, "127.0.0.1", str(tls_door.port)], check=True)
+
+
+def test_a_key_that_does_not_fit_its_certificate_names_the_variables(
+    certificates: Certificates, sqlite_database: Database, tmp_path: Path
+) -> None:
+    wrong = certificates.settings() | {"dicom_tls_key": certificates.path("client.key")}
+    with pytest.raises(SettingsError, match="SONOGATE_DICOM_TLS_KEY"):
+        tls_context(settings_for(tmp_path, sqlite_database, **wrong))
