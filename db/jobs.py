@@ -30,12 +30,13 @@ _UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's hold on a job. ``attempt`` fences: a later claim has a higher one."""
+    """A worker's hold on a job. ``fence`` is higher in every later claim of the same job."""
 
     job_id: UUID
     kind: JobKind
     subject_id: UUID
     attempt: int
+    fence: int
 
 
 def enqueue(
@@ -49,7 +50,7 @@ def enqueue(
 ) -> Job | None:
     """Add a job in the caller's transaction; None if the same job exists already."""
     job = Job(
-        kind=kind, key=key, subject_id=subject_id, due_at=due_at or now, created_at=now, attempts=0
+        kind=kind, key=key, subject_id=subject_id, due_at=due_at or now, created_at=now, attempts=0, claims=0
     )
     try:
         with session.begin_nested():
@@ -128,12 +129,18 @@ def claim(
         session,
         update(Job)
         .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
-        .values(status=JobStatus.RUNNING, due_at=now + lease, attempts=Job.attempts + 1, error=""),
+        .values(
+            status=JobStatus.RUNNING,
+            due_at=now + lease,
+            attempts=Job.attempts + 1,
+            claims=Job.claims + 1,
+            error="",
+        ),
     )
     if not won:
         return None
     job = session.get_one(Job, job_id, populate_existing=True)
-    return Claim(job.id, job.kind, job.subject_id, job.attempts)
+    return Claim(job.id, job.kind, job.subject_id, job.attempts, job.claims)
 
 
 def extend(session: Session, claim: Claim, now: datetime, *, lease: timedelta = LEASE) -> bool:
@@ -156,7 +163,7 @@ def fail(
 ) -> JobStatus | None:
     """Back off and try again, or give up; returns the new status, None if the claim was lost."""
     job = session.get_one(Job, claim.job_id, with_for_update=True, populate_existing=True)
-    if job.status is not JobStatus.RUNNING or job.attempts != claim.attempt:
+    if job.status is not JobStatus.RUNNING or job.claims != claim.fence:
         return None
     if permanent or job.attempts >= MAX_ATTEMPTS[job.kind]:
         _bury(job, error, now)
@@ -185,7 +192,7 @@ def backoff(attempts: int) -> timedelta:
 
 def _held(claim: Claim) -> Update:
     return update(Job).where(
-        Job.id == claim.job_id, Job.status == JobStatus.RUNNING, Job.attempts == claim.attempt
+        Job.id == claim.job_id, Job.status == JobStatus.RUNNING, Job.claims == claim.fence
     )
 
 

@@ -474,7 +474,7 @@ class DeliveredObject(Base):
 
 class Job(Base):
     """Work to do. ``due_at`` alone drives it: new (now), rung (soon again), running (lease),
-    failed (backoff). ``attempts`` is also the fencing token of a claim.
+    failed (backoff). ``claims`` only ever grows: it fences off a worker that lost its claim.
     """
 
     __tablename__ = "job"
@@ -489,6 +489,7 @@ class Job(Base):
     subject_id: Mapped[UUID] = mapped_column(index=True)
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
+    claims: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
     error: Mapped[LongText] = mapped_column(default="")
     created_at: Mapped[datetime]

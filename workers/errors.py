@@ -14,6 +14,15 @@ class WorkError(Exception):
     permanent = True
 
 
+class NotAPicture(DicomError):
+    """Refused in the same way as a DICOM file that is none."""
+
+    code = "not-a-picture"
+
+    def __init__(self) -> None:
+        super().__init__("The file is neither PNG nor JPEG, whatever its name says.")
+
+
 class NotYet(WorkError):
     """What this job builds on is still being made; it comes back by itself."""
 

@@ -213,6 +213,20 @@ def test_a_dead_job_can_be_brought_back_once(database: Database, job_id: UUID) -
     claimed(database, job_id)
 
 
+def test_a_worker_from_before_the_dead_letter_cannot_finish_the_job_of_another(
+    database: Database, job_id: UUID
+) -> None:
+    late = claimed(database, job_id)
+    fail(database, late, permanent=True)
+    with database.write() as session:
+        jobs.retry(session, job_id, NOW)
+    current = claimed(database, job_id)
+    with pytest.raises(LostClaim), database.write() as session:
+        jobs.finish(session, late, NOW)
+    with database.write() as session:
+        jobs.finish(session, current, NOW)
+
+
 def test_a_long_error_is_clipped_to_its_column(database: Database, job_id: UUID) -> None:
     held = claimed(database, job_id)
     with database.write() as session:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydicom.dataset import Dataset
 
-from dicom.errors import NotDicom, UndecodableFrame
+from dicom.errors import UndecodableFrame
 from dicom.frames import decode_frames
 from dicom.gate import MINIMUM_SIDE_PX, refusal_of
 from dicom.header import InstanceHeader, header_of
@@ -19,6 +19,7 @@ from dicom.reading import open_header
 from dicom.regions import BModeRegion, bmode_region, content_region
 from dicom.results import Refusal
 from dicom.uids import derived_uid
+from workers.errors import NotAPicture
 from workers.pipeline.types import Frame
 
 PLAIN_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
@@ -117,7 +118,7 @@ class PlainPicture:
             with Image.open(source) as image:
                 self.shape = image.height, image.width
         except UnidentifiedImageError as error:
-            raise NotDicom from error
+            raise NotAPicture from error
         except Image.DecompressionBombError as error:
             raise UndecodableFrame(0, "it has more pixels than any ultrasound image") from error
 

@@ -74,6 +74,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("claims", sa.Integer(), nullable=False),
         sa.Column("due_at", UtcDateTime(), nullable=False),
         sa.Column("error", sa.String(length=1024), nullable=False),
         sa.Column("created_at", UtcDateTime(), nullable=False),
