@@ -1,0 +1,1 @@
+"""People: worklist, study review, audit and administration in the browser. One folder per screen."""

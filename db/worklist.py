@@ -1,0 +1,376 @@
+"""The list that readers work through: filtered, sorted and cut into pages by the database.
+
+A page costs three statements however long it is: its number of studies, its rows, their deliveries.
+"""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ColumnElement,
+    Label,
+    ScalarSelect,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from db.schema import (
+    Analysis,
+    AnalysisStatus,
+    Decision,
+    Delivery,
+    DeliveryStatus,
+    Destination,
+    ResultSet,
+    Review,
+    Study,
+    StudyStatus,
+    User,
+)
+
+
+class ReviewState(enum.StrEnum):
+    """Where the reading of a study stands."""
+
+    UNREVIEWED = "unreviewed"
+    DRAFT = "draft"
+    SIGNED = "signed"
+    OUTDATED = "outdated"  # signed, but a newer analysis has come since
+
+
+class DeliveryState(enum.StrEnum):
+    """Where the results of a study's current analysis stand, taken together."""
+
+    NONE = "none"
+    WAITING = "waiting"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    DELIVERED = "delivered"
+
+
+class SortKey(enum.StrEnum):
+    RECEIVED = "received"
+    STATUS = "status"
+    PATIENT = "patient"
+    STUDY_DATE = "study-date"
+    DESCRIPTION = "description"
+    CONFIDENCE = "confidence"
+    SUSPICION = "suspicion"  # makes the list a triage device: a site option, off by default
+
+
+@dataclass(frozen=True)
+class Filter:
+    """What the list is narrowed to; every field left alone takes everything."""
+
+    text: str = ""
+    """Words that must each stand in the patient's name or id or the accession number."""
+    status: StudyStatus | None = None
+    label: str = ""
+    review: ReviewState | None = None
+    delivery: DeliveryState | None = None
+    date_from: str = ""
+    """Study Date, YYYYMMDD, inclusive."""
+    date_to: str = ""
+
+
+@dataclass(frozen=True)
+class Order:
+    key: SortKey = SortKey.RECEIVED
+    descending: bool = True
+
+
+@dataclass(frozen=True)
+class DeliverySummary:
+    """Deliveries of all result sets of the current analysis; ``errors`` name their destination."""
+
+    delivered: int = 0
+    waiting: int = 0
+    retrying: int = 0
+    failed: int = 0
+    errors: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return self.delivered + self.waiting + self.retrying + self.failed
+
+    @property
+    def state(self) -> DeliveryState:
+        for state in (DeliveryState.FAILED, DeliveryState.RETRYING, DeliveryState.WAITING):
+            if getattr(self, state.value):
+                return state
+        return DeliveryState.DELIVERED if self.delivered else DeliveryState.NONE
+
+
+@dataclass(frozen=True)
+class Row:
+    """One study of the list. ``label`` and ``confidence`` are those of its current analysis."""
+
+    id: UUID
+    status: StudyStatus
+    status_reason: str
+    patient_name: str
+    patient_id: str
+    patient_birth_date: str
+    patient_sex: str
+    accession_number: str
+    study_date: str
+    description: str
+    received_at: datetime
+    analysis_id: UUID | None
+    label: str | None
+    confidence: float | None
+    review: ReviewState
+    decision: Decision | None
+    final_label: str | None
+    reader: str
+    delivery: DeliverySummary
+
+
+@dataclass(frozen=True)
+class Page:
+    rows: tuple[Row, ...]
+    total: int
+    number: int
+    """Counts from 1; never beyond the last page."""
+    size: int
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // self.size))
+
+
+def load_page(
+    session: Session, wanted: Filter, order: Order, *, number: int = 1, size: int = 50
+) -> Page:
+    """One page of the worklist."""
+    conditions = _conditions(wanted)
+    total = session.scalar(_joined(select(func.count(Study.id))).where(*conditions)) or 0
+    number = min(max(1, number), max(1, -(-total // size)))
+    found = session.execute(
+        _joined(select(*_columns()))
+        .where(*conditions)
+        .order_by(*_ordering(order))
+        .limit(size)
+        .offset((number - 1) * size)
+    ).all()
+    deliveries = _deliveries(session, [row.analysis_id for row in found if row.analysis_id])
+    return Page(tuple(_row(row, deliveries) for row in found), total, number, size)
+
+
+def current_analysis_id() -> ScalarSelect[UUID]:
+    """The newest finished analysis of the enclosing statement's Study."""
+    return (
+        select(Analysis.id)
+        .where(Analysis.study_id == Study.id, Analysis.status != AnalysisStatus.RUNNING)
+        .order_by(Analysis.revision.desc(), Analysis.started_at.desc())
+        .limit(1)
+        .correlate(Study)
+        .scalar_subquery()
+    )
+
+
+def find_current_analysis(session: Session, study_id: UUID) -> Analysis | None:
+    """The analysis that a reader reads: the newest finished one, whatever state it describes."""
+    wanted = select(current_analysis_id()).where(Study.id == study_id).scalar_subquery()
+    return session.scalar(select(Analysis).where(Analysis.id == wanted))
+
+
+# ------------------------------------------------------------------------------ the statement
+
+_Signed = aliased(Review, name="signed_review")
+_Reader = aliased(User, name="reader")
+
+
+def _joined(statement: Select[Any]) -> Select[Any]:
+    # The foreign keys look superfluous beside the ids. Without them, SQLite starts a filter on the
+    # label from the analyses, and tries every study for each one: minutes for 10,000 studies.
+    current = and_(Analysis.study_id == Study.id, Analysis.id == current_analysis_id())
+    signed = and_(_Signed.analysis_id == Analysis.id, _Signed.id == _last_signed())
+    return (
+        statement.select_from(Study)
+        .outerjoin(Analysis, current)
+        .outerjoin(_Signed, signed)
+        .outerjoin(_Reader, _Reader.id == _Signed.reader_id)
+    )
+
+
+def _last_signed() -> ScalarSelect[UUID]:
+    return (
+        select(Review.id)
+        .where(Review.analysis_id == Analysis.id, Review.signed_at.is_not(None))
+        .order_by(Review.signed_at.desc())
+        .limit(1)
+        .correlate(Analysis)
+        .scalar_subquery()
+    )
+
+
+def _confidence() -> ColumnElement[float | None]:
+    normal, benign, malignant = Analysis.p_normal, Analysis.p_benign, Analysis.p_malignant
+    return case(
+        (and_(normal >= benign, normal >= malignant), normal),
+        (benign >= malignant, benign),
+        else_=malignant,
+    )
+
+
+def _review_state() -> ColumnElement[str]:
+    draft = select(Review.id).where(Review.analysis_id == Analysis.id).correlate(Analysis)
+    older = (
+        select(Review.id)
+        .join(Analysis, Analysis.id == Review.analysis_id)
+        .where(Analysis.study_id == Study.id, Review.signed_at.is_not(None))
+        .correlate(Study)
+    )
+    return case(
+        (_Signed.id.is_not(None), literal(ReviewState.SIGNED.value)),
+        (older.exists(), literal(ReviewState.OUTDATED.value)),
+        (draft.exists(), literal(ReviewState.DRAFT.value)),
+        else_=literal(ReviewState.UNREVIEWED.value),
+    )
+
+
+def _columns() -> list[InstrumentedAttribute[Any] | Label[Any]]:
+    return [
+        Study.id,
+        Study.status,
+        Study.status_reason,
+        Study.patient_name,
+        Study.patient_id,
+        Study.patient_birth_date,
+        Study.patient_sex,
+        Study.accession_number,
+        Study.study_date,
+        Study.description,
+        Study.received_at,
+        Analysis.id.label("analysis_id"),
+        Analysis.label,
+        _confidence().label("confidence"),
+        _review_state().label("review"),
+        _Signed.decision,
+        _Signed.final_label,
+        _Reader.display_name.label("reader"),
+    ]
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    conditions = [_has_word(word) for word in wanted.text.replace("^", " ").split()]
+    if wanted.status:
+        conditions.append(Study.status == wanted.status)
+    if wanted.label:
+        conditions.append(Analysis.label == wanted.label)
+    if wanted.review:
+        conditions.append(_review_state() == wanted.review.value)
+    if wanted.delivery:
+        conditions.append(_delivery_state() == wanted.delivery.value)
+    if wanted.date_from:
+        conditions.append(Study.study_date >= wanted.date_from)
+    if wanted.date_to:
+        conditions.append(and_(Study.study_date != "", Study.study_date <= wanted.date_to))
+    return conditions
+
+
+def _has_word(word: str) -> ColumnElement[bool]:
+    # SQLite folds the case of ASCII only, so a name in another script is tried in each case.
+    variants = {word, word.lower(), word.upper(), word.capitalize()}
+    places = (Study.patient_name, Study.patient_id, Study.accession_number)
+    return or_(
+        *(
+            place.icontains(variant, autoescape=True)
+            for place in places
+            for variant in sorted(variants)
+        )
+    )
+
+
+def _delivery_state() -> ColumnElement[str]:
+    def some(*statuses: DeliveryStatus) -> ColumnElement[bool]:
+        return (
+            select(Delivery.id)
+            .join(ResultSet, ResultSet.id == Delivery.result_set_id)
+            .where(ResultSet.analysis_id == Analysis.id, Delivery.status.in_(statuses))
+            .correlate(Analysis)
+            .exists()
+        )
+
+    return case(
+        (some(DeliveryStatus.FAILED), literal(DeliveryState.FAILED.value)),
+        (some(DeliveryStatus.RETRYING), literal(DeliveryState.RETRYING.value)),
+        (some(DeliveryStatus.PENDING), literal(DeliveryState.WAITING.value)),
+        (some(DeliveryStatus.DELIVERED), literal(DeliveryState.DELIVERED.value)),
+        else_=literal(DeliveryState.NONE.value),
+    )
+
+
+def _ordering(order: Order) -> list[ColumnElement[Any]]:
+    column = _sort_column(order.key)
+    wanted = column.desc().nulls_last() if order.descending else column.asc().nulls_last()
+    return [wanted, Study.received_at.desc(), Study.id.asc()]
+
+
+def _sort_column(key: SortKey) -> ColumnElement[Any]:
+    match key:
+        case SortKey.RECEIVED:
+            return Study.received_at.expression
+        case SortKey.STATUS:
+            return Study.status.expression
+        case SortKey.PATIENT:
+            return func.lower(Study.patient_name)
+        case SortKey.STUDY_DATE:
+            return Study.study_date.expression
+        case SortKey.DESCRIPTION:
+            return func.lower(Study.description)
+        case SortKey.CONFIDENCE:
+            return _confidence()
+        case SortKey.SUSPICION:
+            return Analysis.p_malignant.expression
+
+
+# ------------------------------------------------------------------------------ rows
+
+
+def _row(found: Any, deliveries: dict[UUID, DeliverySummary]) -> Row:
+    values = dict(found._mapping)
+    values["review"] = ReviewState(values["review"])
+    values["reader"] = values["reader"] or ""
+    values["delivery"] = deliveries.get(values["analysis_id"], DeliverySummary())
+    return Row(**values)
+
+
+def _deliveries(session: Session, analyses: Sequence[UUID]) -> dict[UUID, DeliverySummary]:
+    found = session.execute(
+        select(ResultSet.analysis_id, Delivery.status, Delivery.error, Destination.name)
+        .join(ResultSet, ResultSet.id == Delivery.result_set_id)
+        .join(Destination, Destination.id == Delivery.destination_id)
+        .where(ResultSet.analysis_id.in_(analyses))
+        .order_by(Delivery.created_at)
+    )
+    grouped: dict[UUID, list[tuple[DeliveryStatus, str, str]]] = {}
+    for analysis_id, status, error, destination in found:
+        grouped.setdefault(analysis_id, []).append((status, error, destination))
+    return {analysis_id: _summary(lines) for analysis_id, lines in grouped.items()}
+
+
+def _summary(lines: list[tuple[DeliveryStatus, str, str]]) -> DeliverySummary:
+    statuses = [status for status, _, _ in lines]
+    return DeliverySummary(
+        delivered=statuses.count(DeliveryStatus.DELIVERED),
+        waiting=statuses.count(DeliveryStatus.PENDING),
+        retrying=statuses.count(DeliveryStatus.RETRYING),
+        failed=statuses.count(DeliveryStatus.FAILED),
+        errors=tuple(
+            f"{destination}: {error}"
+            for status, error, destination in lines
+            if error and status is not DeliveryStatus.DELIVERED
+        ),
+    )

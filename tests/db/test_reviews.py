@@ -1,0 +1,257 @@
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from db import reviews
+from db.engine import Database
+from db.reviews import (
+    AlreadySigned,
+    DraftChanged,
+    Judgement,
+    MayNotReview,
+    ReviewInvalid,
+    Superseded,
+)
+from db.schema import (
+    Analysis,
+    AuditEvent,
+    Decision,
+    Job,
+    JobKind,
+    Review,
+    Role,
+    Study,
+    StudyStatus,
+    User,
+)
+from tests.db.readings import NOW, add_analysis, add_study, add_user
+
+ACCEPT = Judgement(Decision.ACCEPT)
+MODIFY = Judgement(Decision.MODIFY, "benign", "3", "Class is wrong", "smooth margin")
+
+
+@pytest.fixture
+def analysis_id(database: Database) -> UUID:
+    """Says malignant; rita and sam may read it, aud may not."""
+    with database.write() as session:
+        for name, role in (
+            ("rita", Role.RADIOLOGIST),
+            ("sam", Role.RADIOLOGIST),
+            ("aud", Role.AUDITOR),
+        ):
+            add_user(session, name, role)
+        return add_analysis(session, add_study(session)).id
+
+
+def _user(session: Session, name: str) -> User:
+    return session.scalars(select(User).where(User.username == name)).one()
+
+
+def _draft(
+    database: Database, analysis_id: UUID, name: str = "rita", judgement: Judgement = ACCEPT
+) -> Review:
+    with database.write() as session:
+        return reviews.save_draft(session, analysis_id, _user(session, name), judgement, NOW)
+
+
+def _sign(database: Database, review: Review, name: str = "rita") -> Review:
+    shown = reviews.judgement_of(review).digest
+    with database.write() as session:
+        return reviews.sign(session, review.id, _user(session, name), shown, NOW)
+
+
+def test_a_draft_can_change_and_stays_one(database: Database, analysis_id: UUID) -> None:
+    first = _draft(database, analysis_id)
+    second = _draft(database, analysis_id, judgement=MODIFY)
+    assert first.id == second.id
+    assert (second.decision, second.final_label, second.birads) == ("modify", "benign", "3")
+    assert second.signed_at is None
+
+
+def test_accepting_takes_over_the_networks_class(database: Database, analysis_id: UUID) -> None:
+    said = replace(ACCEPT, final_label="normal", reason="Class is wrong")
+    draft = _draft(database, analysis_id, judgement=said)
+    assert (draft.final_label, draft.reason) == ("malignant", "")
+
+
+def test_rejecting_leaves_no_class(database: Database, analysis_id: UUID) -> None:
+    said = Judgement(Decision.REJECT, "benign", reason="Image quality")
+    assert _draft(database, analysis_id, judgement=said).final_label is None
+
+
+def test_an_incomplete_judgement_is_refused_by_field(database: Database, analysis_id: UUID) -> None:
+    incomplete = [
+        (replace(MODIFY, final_label=None), "final_label"),
+        (replace(MODIFY, final_label="cyst"), "final_label"),
+        (replace(MODIFY, reason=""), "reason"),
+        (replace(MODIFY, reason="Image quality"), "reason"),
+        (replace(MODIFY, reason="Other, see comment", comment=" "), "comment"),
+        (replace(MODIFY, birads="7"), "birads"),
+        (replace(MODIFY, comment="x" * 4001), "comment"),
+        (Judgement(Decision.REJECT), "reason"),
+    ]
+    for judgement, field in incomplete:
+        with pytest.raises(ReviewInvalid) as refused:
+            _draft(database, analysis_id, judgement=judgement)
+        assert refused.value.field == field
+
+
+def test_a_refused_study_has_nothing_to_accept_but_takes_the_readers_class(
+    database: Database, analysis_id: UUID
+) -> None:
+    with database.write() as session:
+        refused = add_analysis(session, add_study(session), None).id
+    with pytest.raises(ReviewInvalid, match="no AI result"):
+        _draft(database, refused)
+    assert _draft(database, refused, judgement=MODIFY).final_label == "benign"
+
+
+def test_signing_queues_the_report_and_is_an_event_in_one_transaction(
+    database: Database, analysis_id: UUID
+) -> None:
+    signed = _sign(database, _draft(database, analysis_id))
+    assert signed.signed_at == NOW
+    with database.read() as session:
+        job = session.scalars(select(Job)).one()
+        tags = session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq)).all()
+    assert (job.kind, job.key, job.subject_id) == (JobKind.SIGN, str(signed.id), signed.id)
+    assert tags[-2:] == ["web:review:draft-saved", "web:review:signed"]
+
+
+def test_a_comment_stays_out_of_the_audit_chain(database: Database, analysis_id: UUID) -> None:
+    _sign(database, _draft(database, analysis_id, judgement=MODIFY))
+    with database.read() as session:
+        assert not [d for d in session.scalars(select(AuditEvent.details)) if "smooth" in d]
+
+
+def test_a_double_click_signs_once(database: Database, analysis_id: UUID) -> None:
+    draft = _draft(database, analysis_id)
+    with ThreadPoolExecutor(4) as clicks:
+        signed = list(clicks.map(lambda _: _sign(database, draft), range(4)))
+    assert {review.id for review in signed} == {draft.id}
+    assert _count(database, Job.id) == 1
+    assert _count(database, AuditEvent.seq, AuditEvent.tag == "web:review:signed") == 1
+
+
+def test_of_two_readers_who_sign_at_once_one_is_told(database: Database, analysis_id: UUID) -> None:
+    drafts = {name: _draft(database, analysis_id, name) for name in ("rita", "sam")}
+
+    def attempt(name: str) -> str:
+        try:
+            _sign(database, drafts[name], name)
+        except AlreadySigned as told:
+            return str(told)
+        return "signed"
+
+    with ThreadPoolExecutor(2) as readers:
+        outcomes = sorted(readers.map(attempt, drafts))
+    assert "signed" in outcomes
+    assert sum("signed a review of this analysis meanwhile" in text for text in outcomes) == 1
+    assert _count(database, Job.id) == 1
+
+
+def _count(database: Database, column: object, *where: object) -> int:
+    with database.read() as session:
+        statement = select(func.count(column)).where(*where)  # type: ignore[arg-type]  # any column
+        return session.scalar(statement) or 0
+
+
+def test_a_newer_analysis_stops_a_draft_and_a_signature(
+    database: Database, analysis_id: UUID
+) -> None:
+    draft = _draft(database, analysis_id)
+    with database.write() as session:
+        study = session.get_one(Analysis, analysis_id).study
+        add_analysis(session, study, revision=2)
+    with pytest.raises(Superseded, match="newer analysis"):
+        _sign(database, draft)
+    with pytest.raises(Superseded):
+        _draft(database, analysis_id)
+
+
+def test_nothing_is_signed_while_new_images_come(database: Database, analysis_id: UUID) -> None:
+    draft = _draft(database, analysis_id)
+    for status in (StudyStatus.RECEIVING, StudyStatus.ANALYSING):
+        with database.write() as session:
+            session.scalars(select(Study)).one().status = status
+        with pytest.raises(Superseded, match="new images"):
+            _sign(database, draft)
+
+
+def test_what_was_not_shown_is_not_signed(database: Database, analysis_id: UUID) -> None:
+    shown = _draft(database, analysis_id)
+    _draft(database, analysis_id, judgement=MODIFY)  # in another window
+    with pytest.raises(DraftChanged):
+        _sign(database, shown)
+
+
+def test_only_the_reader_of_a_draft_signs_it(database: Database, analysis_id: UUID) -> None:
+    with pytest.raises(MayNotReview):
+        _sign(database, _draft(database, analysis_id), "sam")
+
+
+def test_an_auditor_neither_drafts_nor_amends(database: Database, analysis_id: UUID) -> None:
+    with pytest.raises(MayNotReview):
+        _draft(database, analysis_id, "aud")
+    signed = _sign(database, _draft(database, analysis_id))
+    with database.write() as session, pytest.raises(MayNotReview):
+        reviews.amend(session, signed.id, _user(session, "aud"), NOW)
+
+
+def test_an_amendment_names_what_it_amends_and_both_stay(
+    database: Database, analysis_id: UUID
+) -> None:
+    first = _sign(database, _draft(database, analysis_id))
+    with database.write() as session:
+        draft = reviews.amend(session, first.id, _user(session, "sam"), NOW)
+    assert (draft.predecessor_id, draft.decision) == (first.id, Decision.ACCEPT)
+    draft = _draft(database, analysis_id, "sam", MODIFY)
+    with database.write() as session:
+        shown = reviews.judgement_of(draft).digest
+        sam = _user(session, "sam")
+        second = reviews.sign(session, draft.id, sam, shown, NOW + timedelta(minutes=1))
+    with database.read() as session:
+        standing = reviews.find_signed(session, analysis_id)
+        study_id = session.get_one(Analysis, analysis_id).study_id
+        assert [r.id for r in reviews.reviews_of(session, study_id)] == [first.id, second.id]
+    assert standing is not None
+    assert standing.id == second.id
+
+
+def test_a_review_that_was_amended_is_not_amended_again(
+    database: Database, analysis_id: UUID
+) -> None:
+    first = _sign(database, _draft(database, analysis_id))
+    for name in ("rita", "sam"):
+        with database.write() as session:
+            reviews.amend(session, first.id, _user(session, name), NOW)
+    later = _draft(database, analysis_id, "sam", MODIFY)
+    with database.write() as session:
+        shown = reviews.judgement_of(later).digest
+        sam = _user(session, "sam")
+        reviews.sign(session, later.id, sam, shown, NOW + timedelta(minutes=1))
+    with pytest.raises(AlreadySigned) as told:
+        _sign(database, _draft(database, analysis_id, "rita"))
+    assert told.value.review_id == later.id
+
+
+def test_without_an_amendment_nobody_drafts_beside_a_signed_review(
+    database: Database, analysis_id: UUID
+) -> None:
+    _sign(database, _draft(database, analysis_id))
+    with pytest.raises(AlreadySigned):
+        _draft(database, analysis_id, "sam")
+
+
+def test_the_database_itself_refuses_to_change_a_signed_review(
+    database: Database, analysis_id: UUID
+) -> None:
+    signed = _sign(database, _draft(database, analysis_id))
+    with pytest.raises(DBAPIError), database.write() as session:
+        session.get_one(Review, signed.id).comment = "another"

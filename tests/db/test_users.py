@@ -1,0 +1,209 @@
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import select
+
+from db import users
+from db.engine import Database
+from db.schema import AuditEvent, Role, User
+from db.users import FREE_FAILURES, LONGEST_WAIT, AccountInvalid, NewUser
+from tests.db.readings import NOW
+
+GOOD = "a sentence that is long enough"
+
+
+def _enter(database: Database, password: str, now: datetime = NOW) -> User | None:
+    return users.verify_login(database, "rita", password, now)
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """Hashing is slow by design: one database for most, the other where its locks matter."""
+    return sqlite_database
+
+
+@pytest.fixture
+def rita(database: Database) -> str:
+    """Her one-time password."""
+    with database.write() as session:
+        new = NewUser("rita", Role.RADIOLOGIST, "Rita R", "R^Rita")
+        return users.create_user(session, new, actor="test", now=NOW)
+
+
+def test_the_first_admin_is_made_once_and_must_choose_a_password(database: Database) -> None:
+    with database.write() as session:
+        password = users.ensure_first_admin(session, NOW)
+    with database.write() as session:
+        assert users.ensure_first_admin(session, NOW) is None
+    assert password is not None
+    admin = users.verify_login(database, "admin", password, NOW)
+    assert admin is not None
+    assert (admin.role, admin.must_change_password) == (Role.ADMINISTRATOR, True)
+
+
+def test_a_one_time_password_lets_in_and_a_wrong_one_does_not(
+    database: Database, rita: str
+) -> None:
+    assert _enter(database, "wrong") is None
+    assert users.verify_login(database, "nobody", rita, NOW) is None
+    user = users.verify_login(database, " Rita ", rita, NOW)
+    assert user is not None
+    assert user.failed_logins == 0
+
+
+def test_passwords_are_kept_as_argon2id(database: Database, rita: str) -> None:
+    with database.read() as session:
+        kept = users.get_user(session, "rita").password_hash
+    assert kept.startswith("$argon2id$")
+    assert rita not in kept
+
+
+def test_wrong_passwords_make_the_account_wait_and_the_wait_grows(
+    database: Database, rita: str
+) -> None:
+    for _ in range(FREE_FAILURES + 1):
+        assert _enter(database, "wrong") is None
+    assert _enter(database, rita) is None  # right, but too early
+    later = NOW + users.FIRST_WAIT + timedelta(seconds=1)
+    assert _enter(database, "wrong", later) is None
+    assert _enter(database, rita, later + users.FIRST_WAIT) is None  # twice as long by now
+    assert _enter(database, rita, later + 2 * users.FIRST_WAIT) is not None
+
+
+def test_the_wait_has_an_end_however_often_somebody_tried(database: Database, rita: str) -> None:
+    with database.write() as session:
+        user = users.get_user(session, "rita")
+        user.failed_logins = 5000
+        users.finish_login(session, user.id, matched=False, now=NOW)
+        assert user.locked_until == NOW + LONGEST_WAIT
+
+
+def test_a_burst_of_attempts_that_began_together_meets_the_wait(
+    database: Database, rita: str
+) -> None:
+    with database.read() as session:
+        attempt = users.begin_login(session, "rita", NOW)
+    assert attempt.user_id is not None
+    for _ in range(FREE_FAILURES + 1):
+        _enter(database, "wrong")
+    with database.write() as session:
+        assert users.finish_login(session, attempt.user_id, matched=True, now=NOW) is None
+
+
+def test_on_a_server_a_failed_login_is_counted_in_a_locked_row(
+    postgresql_database: Database,
+) -> None:
+    with postgresql_database.write() as session:
+        password = users.ensure_first_admin(session, NOW)
+    assert password is not None
+    for _ in range(FREE_FAILURES + 1):
+        assert users.verify_login(postgresql_database, "admin", "wrong", NOW) is None
+    assert users.verify_login(postgresql_database, "admin", password, NOW) is None
+    later = NOW + users.FIRST_WAIT
+    assert users.verify_login(postgresql_database, "admin", password, later) is not None
+
+
+def test_failed_logins_are_events_without_what_was_typed(database: Database, rita: str) -> None:
+    _enter(database, "secret-typo")
+    with database.read() as session:
+        found = session.scalars(
+            select(AuditEvent).where(AuditEvent.tag == "accounts:user:login-failed")
+        ).one()
+    assert found.actor == "user:rita"
+    assert "secret-typo" not in found.details
+
+
+def test_a_chosen_password_replaces_the_one_time_one(database: Database, rita: str) -> None:
+    with database.write() as session:
+        user = users.get_user(session, "rita")
+        before = users.fingerprint(user)
+        users.set_password(session, user, GOOD, actor="user:rita", now=NOW)
+        assert not user.must_change_password
+        assert users.fingerprint(user) != before
+    assert _enter(database, rita) is None
+    assert _enter(database, GOOD) is not None
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 257, "my name is Rita, you know"])
+def test_a_weak_password_is_refused(database: Database, rita: str, password: str) -> None:
+    with database.write() as session:
+        user = users.get_user(session, "rita")
+        with pytest.raises(AccountInvalid) as refused:
+            users.set_password(session, user, password, actor="user:rita", now=NOW)
+    assert refused.value.field == "password"
+
+
+def test_the_one_time_password_cannot_be_chosen_again(database: Database, rita: str) -> None:
+    with database.write() as session, pytest.raises(AccountInvalid):
+        users.set_password(
+            session, users.get_user(session, "rita"), rita, actor="user:rita", now=NOW
+        )
+
+
+def test_a_reset_ends_the_wait_and_gives_a_new_one_time_password(
+    database: Database, rita: str
+) -> None:
+    for _ in range(FREE_FAILURES + 1):
+        _enter(database, "wrong")
+    with database.write() as session:
+        fresh = users.reset_password(session, users.get_user(session, "rita"), actor="cli", now=NOW)
+    assert fresh != rita
+    user = _enter(database, fresh)
+    assert user is not None
+    assert user.must_change_password
+
+
+def test_a_user_who_is_switched_off_stays_out(database: Database, rita: str) -> None:
+    with database.write() as session:
+        users.set_active(session, users.get_user(session, "rita"), False, actor="cli", now=NOW)
+    assert _enter(database, rita) is None
+
+
+def test_the_last_administrator_can_neither_leave_nor_change_role(database: Database) -> None:
+    with database.write() as session:
+        users.ensure_first_admin(session, NOW)
+        admin = users.get_user(session, "admin")
+        with pytest.raises(AccountInvalid):
+            users.set_active(session, admin, False, actor="cli", now=NOW)
+        new = NewUser("admin", Role.AUDITOR)
+        with pytest.raises(AccountInvalid):
+            users.change_account(session, admin, new, actor="cli", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("new", "field"),
+    [
+        (NewUser("X", Role.AUDITOR), "username"),
+        (NewUser("with space", Role.AUDITOR), "username"),
+        (NewUser("rita", Role.AUDITOR), "username"),
+        (NewUser("rob", Role.AUDITOR, "N" * 65), "display_name"),
+        (NewUser("rob", Role.RADIOLOGIST, "Rob", "Rob\\Injected"), "dicom_name"),
+        (NewUser("rob", Role.RADIOLOGIST, "Rob", "Rob", "Two\nlines"), "organization"),
+    ],
+)
+def test_a_malformed_account_is_refused_by_field(
+    database: Database, rita: str, new: NewUser, field: str
+) -> None:
+    with database.write() as session, pytest.raises(AccountInvalid) as refused:
+        users.create_user(session, new, actor="test", now=NOW)
+    assert refused.value.field == field
+
+
+def test_names_and_role_change_and_the_username_stays(database: Database, rita: str) -> None:
+    with database.write() as session:
+        user = users.get_user(session, "rita")
+        new = NewUser("ignored", Role.AUDITOR, "Rita Q", "Q^Rita", "Clinic")
+        users.change_account(session, user, new, actor="user:admin", now=NOW)
+    with database.read() as session:
+        user = users.get_user(session, "rita")
+        assert (user.role, user.dicom_name, user.organization) == (
+            Role.AUDITOR,
+            "Q^Rita",
+            "Clinic",
+        )
+        assert [user.username for user in users.list_users(session)] == ["rita"]
+
+
+def test_an_unknown_user_is_named(database: Database) -> None:
+    with database.read() as session, pytest.raises(users.UnknownUser, match="'ghost'"):
+        users.get_user(session, "ghost")

@@ -1,0 +1,352 @@
+"""Studies in every state a page can show: real rows and real files, written as the services do."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import analyses, intake, results, users
+from db.analyses import Conclusion, Pipeline
+from db.engine import Database
+from db.files import FileStore, StoredFile, instance_file, result_file
+from db.schema import (
+    Analysis,
+    Destination,
+    Finding,
+    FindingKind,
+    Instance,
+    Refusal,
+    ResultKind,
+    ResultObject,
+    Role,
+    Study,
+    User,
+)
+from dicom.files import write_dataset
+from dicom.header import read_header
+from dicom.uids import derived_uid
+from dicom.wrap import StudyFacts, wrap_image
+from models.measure import find_lesions, measure
+from models.phantom import Phantom, make_cine, make_phantom
+from workers.pipeline.verdict import study_verdict
+
+NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+PIPELINE = Pipeline("sonogate 0.1.0, default 1.0", "ab" * 32, "cd" * 32)
+PASSWORD = "a sentence for signing in"
+Probabilities = tuple[float, float, float]
+LABELS = ("normal", "benign", "malignant")
+
+
+@cache
+def still(kind: str, seed: int, height: int = 240, width: int = 320) -> Phantom:
+    return make_phantom(kind, seed=seed, height=height, width=width, spacing_mm=0.16 * 240 / height)
+
+
+@cache
+def cine(kind: str, seed: int, frames: int, height: int = 240, width: int = 320) -> list[Phantom]:
+    spacing_mm = 0.16 * 240 / height
+    return make_cine(
+        kind, seed=seed, frames=frames, height=height, width=width, spacing_mm=spacing_mm
+    )
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One still (a list of one) or cine, and what the AI shall have said of each of its frames."""
+
+    frames: Sequence[Phantom]
+    says: Probabilities
+    calibrated: bool = True
+    refused: str = ""
+    heat: Sequence[NDArray[np.float32]] = ()
+    """0 to 1, one for each frame; empty: warm where the lesion is."""
+
+    @property
+    def label(self) -> str:
+        return LABELS[self.says.index(max(self.says))]
+
+
+@dataclass
+class Hospital:
+    """A database and file store, and quick ways to bring studies to a wanted state."""
+
+    database: Database
+    files: FileStore
+    now: datetime = NOW
+    count: int = 0
+    people: dict[str, User] = field(default_factory=dict)
+
+    def hire(self, username: str, role: Role, name: str = "") -> User:
+        """A user with ``PASSWORD``, free to work at once."""
+        user = User(
+            username=username,
+            display_name=name or username.title(),
+            dicom_name=f"{username.title()}^Dr",
+            organization="Clinic",
+            role=role,
+            password_hash=_hash_of_password(),
+            active=True,
+            created_at=self.now,
+        )
+        with self.database.write() as session:
+            session.add(user)
+        self.people[username] = user
+        return user
+
+    def receive(
+        self,
+        pictures: Sequence[Picture] = (),
+        *,
+        name: str = "Berg^Anna",
+        patient_id: str = "",
+        description: str = "US breast",
+        study_day: datetime | None = None,
+    ) -> UUID:
+        """A study whose images came in, as the listener leaves it: its files, rows and job."""
+        self.count += 1
+        day = study_day or self.now - timedelta(minutes=self.count)
+        facts = StudyFacts(
+            study_instance_uid=derived_uid("test", str(self.count)),
+            patient_id=patient_id or f"PID{self.count:05}",
+            patient_name=name,
+            study_datetime=day,
+            birth_date="19680304",
+            accession_number=f"ACC{self.count:05}",
+            study_description=description,
+            laterality="L",
+        )
+        for number, picture in enumerate(pictures, 1):
+            self._store(facts, picture, number)
+        with self.database.read() as session:
+            return _study_of(session, facts.study_instance_uid).id
+
+    def analyse(self, study_id: UUID, pictures: Sequence[Picture]) -> UUID:
+        """What the worker writes when it is done, for pictures in the order of the images."""
+        with self.database.write() as session:
+            study = session.get_one(Study, study_id)
+            analysis = analyses.begin(session, study, PIPELINE, self.now)
+            instances = analyses.images_of(session, study_id)
+        findings: list[Finding] = []
+        refusals: list[Refusal] = []
+        for number, (instance, picture) in enumerate(zip(instances, pictures, strict=True), 1):
+            if picture.refused:
+                refusals.append(_refusal(analysis, instance, picture))
+            else:
+                findings += self._findings(analysis, instance, picture, number)
+        verdict = study_verdict([picture.says for picture in pictures if not picture.refused])
+        conclusion = (
+            Conclusion(verdict.label, verdict.probabilities) if verdict else Conclusion(None, None)
+        )
+        with self.database.write() as session:
+            analyses.conclude(session, analysis.id, conclusion, findings, refusals, self.now)
+        return analysis.id
+
+    def study(self, *pictures: Picture, **facts: Any) -> UUID:
+        """Received and analysed."""
+        study_id = self.receive(pictures, **facts)
+        self.analyse(study_id, pictures)
+        return study_id
+
+    def destination(self, name: str = "pacs") -> UUID:
+        row = Destination(
+            id=uuid4(), name=name, ae_title=name.upper(), host="127.0.0.1", port=104,
+            results=["seg", "sr"], active=True,
+        )  # fmt: skip
+        with self.database.write() as session:
+            session.add(row)
+        return row.id
+
+    def publish(self, study_id: UUID, destination_id: UUID, error: str | None = "") -> UUID:
+        """Results built and sent: ``error`` empty: delivered, text: retried, None: on its way."""
+        with self.database.write() as session:
+            study = session.get_one(Study, study_id)
+            made = results.add_set(session, study.analyses[-1].id, [self._object(study)], self.now)
+            destination = session.get_one(Destination, destination_id)
+            delivery = results.add_delivery(session, made, destination, "all", self.now)
+            assert delivery is not None
+            results.tell_published(session, made, [delivery], self.now)
+            if error:
+                results.not_delivered(session, delivery.id, error, self.now, given_up=False)
+            elif error is not None:
+                results.delivered(session, delivery.id, self.now)
+            return delivery.id
+
+    def _store(self, facts: StudyFacts, picture: Picture, number: int) -> None:
+        images = [frame.image for frame in picture.frames]
+        dataset = wrap_image(
+            images[0] if len(images) == 1 else images,
+            study=facts,
+            spacing_mm=picture.frames[0].spacing_mm if picture.calibrated else None,
+            instance_number=number,
+            frame_time_ms=50,
+        )
+        instance_id = uuid4()
+        path = self.files.path(instance_file(instance_id))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = write_dataset(dataset, path)
+        kept = StoredFile(instance_file(instance_id), written.sha256, written.size_bytes)
+        with self.database.write() as session:
+            intake.record_stored(
+                session,
+                _received(path, facts),
+                instance_id,
+                kept,
+                quiet=timedelta(seconds=15),
+                now=self.now,
+            )
+
+    def _findings(
+        self, analysis: Analysis, instance: Instance, picture: Picture, number: int
+    ) -> list[Finding]:
+        frames = range(1, len(picture.frames) + 1)
+        # Like the worker: a still is looked at, of a cine every second frame.
+        looked = [frame for frame in frames if frame % 2 or len(picture.frames) == 1]
+        speaker = max(looked, key=lambda frame: picture.frames[frame - 1].mask.sum())
+        common = {"analysis_id": analysis.id, "instance_id": instance.id}
+        said = [
+            {
+                "frame": frame,
+                "probabilities": list(picture.says),
+                "heatmap": self._heatmap(analysis, instance, picture, frame),
+            }
+            for frame in looked
+        ]
+        image = Finding(
+            **common, kind=FindingKind.IMAGE, number=number, frame_number=speaker, frames=said,
+            tracking_uid=derived_uid(str(instance.id), "image"), **_said(picture),
+        )  # fmt: skip
+        outlined = [] if picture.label == "normal" else looked
+        return [
+            image,
+            *(
+                lesion
+                for frame in outlined
+                for lesion in _lesions(common, instance, picture, number, frame)
+            ),
+        ]
+
+    def _heatmap(
+        self, analysis: Analysis, instance: Instance, picture: Picture, number: int
+    ) -> str:
+        if picture.heat:
+            warm = picture.heat[number - 1]
+        else:
+            blurred = ndimage.gaussian_filter(picture.frames[number - 1].mask.astype(float), 14)
+            warm = blurred / max(blurred.max(), 1e-6)
+        name = f"{instance.id}/frame-{number:05d}-heatmap.png"
+        content = _png((255 * warm).astype(np.uint8))
+        return self.files.write(result_file(analysis.id, name), content).file
+
+    def _object(self, study: Study) -> ResultObject:
+        return ResultObject(
+            id=uuid4(), kind=ResultKind.SR, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
+            sop_instance_uid=derived_uid("sr", str(uuid4())),
+            series_instance_uid=derived_uid("series", str(study.id)),
+            file="results/none.dcm", sha256="0" * 64, size_bytes=1, created_at=self.now,
+        )  # fmt: skip
+
+
+@cache
+def _hash_of_password() -> str:
+    return users.hash_password(PASSWORD)
+
+
+def _study_of(session: Session, uid: str) -> Study:
+    found: Study = session.scalars(select(Study).where(Study.study_instance_uid == uid)).one()
+    return found
+
+
+def _received(path: Path, facts: StudyFacts) -> intake.Received:
+    header = read_header(path)
+    return intake.Received(
+        intake.StudyFacts(
+            header.study_instance_uid,
+            header.patient.patient_id,
+            header.patient.patient_name,
+            header.patient.birth_date,
+            header.patient.sex,
+            header.accession_number,
+            header.study_date,
+            header.study_time,
+            facts.study_description,
+        ),
+        intake.SeriesFacts(
+            header.series_instance_uid, "US", header.series_number, header.series_description
+        ),
+        intake.InstanceFacts(
+            header.sop_instance_uid,
+            header.sop_class_uid,
+            header.transfer_syntax_uid,
+            header.instance_number,
+            header.number_of_frames,
+            header.rows,
+            header.columns,
+            header.frame_time_ms,
+            header.laterality,
+        ),
+        intake.Sender("PROBE", "127.0.0.1"),
+    )
+
+
+def _said(picture: Picture) -> dict[str, Any]:
+    spacing = picture.frames[0].spacing_mm if picture.calibrated else None
+    return {
+        "label": picture.label,
+        "p_normal": picture.says[0],
+        "p_benign": picture.says[1],
+        "p_malignant": picture.says[2],
+        "row_spacing_mm": spacing,
+        "column_spacing_mm": spacing,
+    }
+
+
+def _lesions(
+    common: dict[str, Any], instance: Instance, picture: Picture, number: int, frame: int
+) -> list[Finding]:
+    shown = picture.frames[frame - 1]
+    rows = []
+    for lesion in find_lesions(shown.mask, max_lesions=1):
+        size = measure(lesion, (shown.spacing_mm, shown.spacing_mm)) if picture.calibrated else None
+        rows.append(
+            Finding(
+                **common,
+                kind=FindingKind.LESION,
+                number=number,
+                frame_number=frame,
+                tracking_uid=derived_uid(str(instance.id), "lesion"),
+                bbox=list(lesion.bbox),
+                contour=[list(point) for point in lesion.contour],
+                area_px=lesion.area_px,
+                long_axis_px=lesion.long_axis_px,
+                short_axis_px=lesion.short_axis_px,
+                area_mm2=size.area_mm2 if size else None,
+                long_axis_mm=size.long_axis_mm if size else None,
+                short_axis_mm=size.short_axis_mm if size else None,
+                **_said(picture),
+            )
+        )
+    return rows
+
+
+def _refusal(analysis: Analysis, instance: Instance, picture: Picture) -> Refusal:
+    return Refusal(
+        analysis_id=analysis.id, instance_id=instance.id, code=picture.refused,
+        text="The picture shows colour Doppler, which the networks were not made for.",
+    )  # fmt: skip
+
+
+def _png(values: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,108 @@
+from sqlalchemy import select
+
+from db import intake, jobs, users
+from db.schema import AuditEvent, Delivery, DeliveryStatus, Job, JobKind, JobStatus, Role
+from tests.webui.conftest import Visitor
+from tests.webui.seeding import Hospital, Picture, still
+
+CYST = Picture([still("cyst", 1)], (0.1, 0.8, 0.1))
+
+
+def _bury_delivery(hospital: Hospital) -> None:
+    study_id = hospital.study(CYST)
+    delivery_id = hospital.publish(study_id, hospital.destination("pacs"), "refused for good")
+    with hospital.database.write() as session:
+        job = session.scalars(select(Job).where(Job.kind == JobKind.DELIVER)).one()
+        claim = jobs.claim(session, job.id, hospital.now)
+        assert claim is not None
+        jobs.fail(session, claim, "called AE not recognized", hospital.now, permanent=True)
+        session.get_one(Delivery, delivery_id).status = DeliveryStatus.FAILED
+
+
+def test_work_that_was_given_up_is_shown_and_starts_again(
+    visitor: Visitor, hospital: Hospital
+) -> None:
+    _bury_delivery(hospital)
+    visitor.sign_in("admin")
+    page = visitor.get("/admin/problems").text
+    assert "delivery to pacs" in page
+    assert "called AE not recognized" in page
+    address = page.partition('action="/admin/problems/')[2].partition('"')[0]
+    assert visitor.post(f"/admin/problems/{address}").status_code == 303
+    with hospital.database.read() as session:
+        job = session.scalars(select(Job).where(Job.kind == JobKind.DELIVER)).one()
+        delivery = session.scalars(select(Delivery)).one()
+        retried = session.scalars(
+            select(AuditEvent).where(AuditEvent.tag == "web:job:retried")
+        ).one()
+    assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
+    assert delivery.status is DeliveryStatus.RETRYING
+    assert retried.actor == "user:admin"
+    assert "Nothing was given up" in visitor.get("/admin/problems").text
+    visitor.post(f"/admin/problems/{address}")
+    assert "not waiting here any more" in visitor.get("/admin/problems").text
+
+
+def test_senders_are_shown_with_what_they_did(visitor: Visitor, hospital: Hospital) -> None:
+    hospital.receive([CYST])
+    with hospital.database.write() as session:
+        stranger = intake.Sender("STRANGER", "10.0.0.9")
+        intake.count(session, stranger, "association-refused", hospital.now)
+    visitor.sign_in("admin")
+    page = visitor.get("/admin/senders").text
+    assert "stored <b>1</b>" in page
+    assert "STRANGER" in page
+    assert "association-refused <b>1</b>" in page
+
+
+def test_destinations_are_shown_with_what_arrived(visitor: Visitor, hospital: Hospital) -> None:
+    hospital.publish(hospital.study(CYST), hospital.destination("pacs"))
+    hospital.publish(hospital.study(CYST), hospital.destination("slow"), "no answer from the peer")
+    visitor.sign_in("admin")
+    page = visitor.get("/admin/destinations").text
+    assert "127.0.0.1:104" in page
+    assert "no answer from the peer" in page
+
+
+def test_a_new_user_gets_a_one_time_password_shown_once(
+    visitor: Visitor, other_visitor: Visitor
+) -> None:
+    visitor.sign_in("admin")
+    page = visitor.post(
+        "/admin/users", username="Nora", role="radiologist", dicom_name="North^Nora"
+    ).text
+    password = page.partition('id="one-time">')[2].partition("<")[0]
+    assert len(password) == 23
+    assert password not in visitor.get("/admin/users").text
+    answer = other_visitor.sign_in("nora", password)
+    assert answer.headers["Location"] == "/worklist"
+    assert other_visitor.get("/worklist").headers["Location"] == "/account/password"
+
+
+def test_a_malformed_user_is_refused_with_what_to_do(visitor: Visitor) -> None:
+    visitor.sign_in("admin")
+    answer = visitor.post("/admin/users", username="A B", role="auditor")
+    assert answer.status_code == 422
+    assert "2 to 40 lower-case letters" in answer.text
+    assert visitor.post("/admin/users", username="rob", role="surgeon").status_code == 400
+    assert visitor.post("/admin/users/ghost", role="auditor").status_code == 404
+
+
+def test_an_account_is_changed_reset_and_switched_off(visitor: Visitor, hospital: Hospital) -> None:
+    visitor.sign_in("admin")
+    visitor.post("/admin/users/reader", role="auditor", display_name="R. Reader")
+    page = visitor.post("/admin/users/reader/password").text
+    assert "One-time password of reader" in page
+    visitor.post("/admin/users/reader/active", active="no")
+    with hospital.database.read() as session:
+        reader = users.get_user(session, "reader")
+    assert (reader.role, reader.display_name, reader.active) == (Role.AUDITOR, "R. Reader", False)
+    visitor.post("/admin/users/reader/active", active="yes")
+    assert "(off)" not in visitor.get("/admin/users").text
+
+
+def test_the_last_administrator_is_kept(visitor: Visitor) -> None:
+    visitor.sign_in("admin")
+    answer = visitor.post("/admin/users/admin/active", active="no")
+    assert answer.status_code == 422
+    assert "last active administrator" in answer.text

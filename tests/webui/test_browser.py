@@ -1,0 +1,427 @@
+"""The pages in a real Chromium. The ``page`` fixture fails a test on any error that the browser
+reports: a script's, a missing file, a breach of the content security policy.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+from sqlalchemy import select
+
+from db import users
+from db.schema import Review, Study, StudyStatus
+from models.phantom import Phantom
+from models.predictor import Predictor
+from tests import peers
+from tests.webui.conftest import sign_in
+from tests.webui.seeding import PASSWORD, Hospital, Picture, cine, still
+from workers.pipeline.verdict import image_verdict
+
+pytestmark = pytest.mark.peer
+
+SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
+CINE = Picture(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
+NORMAL = Picture([still("normal", 3)], (0.9, 0.07, 0.03))
+CHOSEN = "another sentence, chosen by her"
+
+
+@pytest.fixture
+def study_id(hospital: Hospital) -> UUID:
+    return hospital.study(NORMAL, SPICULATED, CINE, name="Berg^Anna")
+
+
+@pytest.fixture
+def study(page: Page, study_id: UUID) -> Page:
+    """The study's page, open in front of a radiologist, its first frame drawn."""
+    sign_in(page, "reader")
+    page.goto(f"/study/{study_id}")
+    expect(page.locator("#corner")).to_contain_text("AI on this frame")
+    return page
+
+
+def _pixel(page: Page) -> list[int]:
+    """The middle of the drawn frame."""
+    found: list[int] = page.evaluate(
+        """() => {
+            const canvas = document.getElementById("frame");
+            const middle = [canvas.width / 2, canvas.height / 2, 1, 1];
+            return [...canvas.getContext("2d").getImageData(...middle).data];
+        }"""
+    )
+    return found
+
+
+def _names(page: Page) -> list[str]:
+    return page.locator("#list .name").all_inner_texts()
+
+
+# ------------------------------------------------------------------------------ signing in
+
+
+def test_a_one_time_password_is_changed_before_anything_else(
+    page: Page, hospital: Hospital
+) -> None:
+    with hospital.database.write() as session:
+        user = users.get_user(session, "reader")
+        one_time = users.reset_password(session, user, actor="test", now=hospital.now)
+    page.goto("/")
+    page.get_by_label("Username").fill("reader")
+    page.get_by_label("Password").fill(one_time)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading")).to_have_text("Change your password")
+    page.get_by_label("Password in use").fill(one_time)
+    page.get_by_label("New password", exact=False).first.fill(CHOSEN)
+    page.get_by_label("New password, again").fill(CHOSEN)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/worklist")
+    expect(page.get_by_role("status")).to_have_text("Your password is changed.")
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading")).to_have_text("Sign in")
+
+
+# ------------------------------------------------------------------------------ the worklist
+
+
+def test_the_list_is_searched_filtered_and_sorted(page: Page, hospital: Hospital) -> None:
+    hospital.study(SPICULATED, name="Berg^Anna")
+    hospital.study(NORMAL, name="Okafor^Ngozi")
+    hospital.study(NORMAL, name="Abel^Zoe")
+    sign_in(page, "reader")
+    page.locator("#filter-label").focus()
+    page.keyboard.type("n")  # chooses "normal"
+    expect(page.locator("#list .name")).to_have_count(2)
+    assert "label=normal" in page.url
+    expect(page.locator("#filter-label")).to_be_focused()
+    page.get_by_role("link", name="Patient").click()
+    assert _names(page) == ["Abel, Zoe", "Okafor, Ngozi"]
+    page.keyboard.press("/")
+    page.keyboard.type("okafor")
+    page.keyboard.press("Enter")
+    expect(page.locator("#list .name")).to_have_count(1)
+    assert _names(page) == ["Okafor, Ngozi"]
+    assert "okafor" not in page.url
+    page.get_by_role("button", name="Clear all").click()
+    expect(page.locator("#list .name")).to_have_count(3)
+
+
+def test_the_list_turns_its_pages(page: Page, hospital: Hospital) -> None:
+    _many(hospital, 45)
+    sign_in(page, "reader")
+    page.get_by_role("link", name="Next page").click()
+    page.get_by_role("link", name="Next page").click()
+    expect(page.locator(".pager")).to_contain_text("41–45 of 45")
+    page.go_back()
+    expect(page.locator(".pager")).to_contain_text("21–40 of 45")
+
+
+def test_new_rows_come_by_themselves_and_leave_scroll_and_focus(
+    page: Page, hospital: Hospital
+) -> None:
+    _many(hospital, 30)
+    sign_in(page, "reader")
+    page.keyboard.press("ArrowUp")  # to the last patient of the page
+    focused = page.evaluate("document.activeElement.id")
+    before = page.evaluate("window.scrollY")
+    assert before > 0
+    changed = UUID(focused.removeprefix("study-"))
+    with hospital.database.write() as session:
+        session.get_one(Study, changed).status = StudyStatus.FAILED
+    row = page.locator("tr", has=page.locator(f"#{focused}"))
+    expect(row).to_contain_text("failed")
+    assert page.evaluate("document.activeElement.id") == focused
+    assert page.evaluate("window.scrollY") == before
+    expect(page.locator("#summary")).to_contain_text("30 studies in the list")
+
+
+def _many(hospital: Hospital, count: int) -> None:
+    with hospital.database.write() as session:
+        session.add_all(
+            Study(
+                study_instance_uid=f"2.25.{number + 1}",
+                patient_name=f"P{number:02}",
+                source_ae="PROBE",
+                status=StudyStatus.RECEIVING,
+                received_at=hospital.now,
+                last_instance_at=hospital.now,
+            )
+            for number in range(count)
+        )
+
+
+def test_the_list_works_without_javascript(
+    chromium: Browser, address: str, hospital: Hospital
+) -> None:
+    hospital.study(NORMAL, name="Okafor^Ngozi")
+    hospital.study(SPICULATED, name="Berg^Anna")
+    context = chromium.new_context(base_url=address, java_script_enabled=False)
+    page = context.new_page()
+    sign_in(page, "reader")
+    page.locator("#filter-label").select_option("malignant")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#list .name")).to_have_text(["Berg, Anna"])
+    page.get_by_role("link", name="Berg, Anna").click()
+    expect(page.locator("noscript img")).to_be_visible()
+    page.get_by_role("radio", name="Accept").check()
+    page.get_by_role("button", name="Sign…").click()
+    page.get_by_label("Your password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign", exact=True).click()
+    expect(page.locator(".verified")).to_contain_text("signed by Reader")
+    context.close()
+
+
+# ------------------------------------------------------------------------------ the study
+
+
+def test_the_page_opens_with_the_image_that_speaks_for_the_study(study: Page) -> None:
+    expect(study.locator(".thumbs [aria-current]")).to_have_attribute("data-image", "1")
+    expect(study.locator("#outlines polygon.malignant")).to_have_count(1)
+    expect(study.locator("#ruler text")).to_have_text(re.compile(r"\d+ mm"))
+    assert _pixel(study)[3] == 255
+
+
+def test_the_picture_fills_its_stage(study: Page) -> None:
+    stage, picture = _box(study.locator("#stage")), _box(study.locator("#plane"))
+    assert max(picture["width"] / stage["width"], picture["height"] / stage["height"]) > 0.99
+    assert stage["width"] > 700
+    assert stage["height"] > 600
+    assert study.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def _box(locator: Locator) -> dict[str, float]:
+    box = locator.bounding_box()
+    assert box is not None
+    return dict(box)  # type: ignore[arg-type]  # a TypedDict of floats
+
+
+def test_the_heat_map_lies_over_the_frame_and_its_slider_fades_it(study: Page) -> None:
+    heat = study.locator("#heat")
+    expect(heat).to_be_hidden()
+    study.keyboard.press("h")
+    expect(heat).to_be_visible()
+    assert study.evaluate("document.getElementById('heat').naturalWidth") == 320
+    study.locator("#opacity").fill("80")
+    expect(heat).to_have_css("opacity", "0.8")
+    study.locator("#opacity").fill("0")
+    expect(heat).to_have_css("opacity", "0")
+    study.locator("#heat-toggle").click()
+    expect(heat).to_be_hidden()
+
+
+def test_the_outline_comes_and_goes(study: Page) -> None:
+    study.keyboard.press("m")
+    expect(study.locator("#outlines polygon")).to_have_count(0)
+    study.locator("#mask").click()
+    expect(study.locator("#outlines polygon.malignant")).to_have_count(1)
+
+
+def test_zoom_follows_the_pointer_and_fit_comes_back(study: Page) -> None:
+    fitted = _box(study.locator("#plane"))
+    study.locator("#stage").hover()
+    study.mouse.wheel(0, -400)
+    study.keyboard.press("+")
+    assert _box(study.locator("#plane"))["width"] > 2 * fitted["width"]
+    moved = _box(study.locator("#plane"))["x"]
+    study.mouse.down()
+    study.mouse.move(400, 300)
+    study.mouse.up()
+    assert _box(study.locator("#plane"))["x"] != moved
+    study.keyboard.press("f")
+    assert _box(study.locator("#plane")) == fitted
+
+
+def test_a_cine_plays_at_its_pace_and_stops(study: Page) -> None:
+    study.keyboard.press("ArrowDown")
+    position = study.locator("#position")
+    expect(position).to_have_text("5 / 9")
+    expect(study.locator("#corner")).to_contain_text("20 frames/s")
+    expect(study.locator("#ticks rect")).to_have_count(5)
+    before = _pixel(study)
+    study.evaluate(
+        """() => {
+            window.shown = [];
+            const note = () => window.shown.push([
+                Number(document.getElementById("position").textContent.split(" ")[0]),
+                performance.now(),
+            ]);
+            const changes = { childList: true, characterData: true, subtree: true };
+            new MutationObserver(note).observe(document.getElementById("position"), changes);
+        }"""
+    )
+    study.keyboard.press(" ")
+    expect(study.locator("#play")).to_have_attribute("aria-pressed", "true")
+    peers.wait_until(
+        lambda: bool(study.evaluate("window.shown.length >= 12")), seconds=15, what="a played cine"
+    )
+    study.keyboard.press(" ")
+    shown: list[tuple[int, float]] = study.evaluate("window.shown")
+    assert [number for number, _ in shown[:12]] == [6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert shown[11][1] - shown[1][1] > 10 * 50 * 0.9  # milliseconds: never faster than its pace
+    expect(study.locator("#play")).to_have_attribute("aria-pressed", "false")
+    stopped = position.inner_text()
+    study.wait_for_timeout(200)
+    assert position.inner_text() == stopped
+    study.keyboard.press("ArrowRight")
+    assert position.inner_text() != stopped
+    study.locator("#seek").fill("8")
+    expect(study.locator("#corner")).to_contain_text("This frame was not analysed")
+    expect(study.locator("#outlines polygon")).to_have_count(0)
+    assert _pixel(study) != before
+
+
+def test_a_lesion_of_the_list_leads_to_its_frame(study: Page) -> None:
+    study.locator(".thumbs [data-image='0']").click()
+    expect(study.locator("#corner")).to_contain_text("Image 1")
+    study.locator(".lesions button").nth(1).click()
+    expect(study.locator("#corner")).to_contain_text("Image 3")
+    expect(study.locator("#outlines polygon.benign")).to_have_count(1)
+
+
+def test_a_frame_that_cannot_be_shown_says_so(
+    page: Page, hospital: Hospital, study_id: UUID, complaints: list[str]
+) -> None:
+    for path in hospital.files.root.glob("instances/*/*.dcm"):
+        path.write_bytes(b"gone")
+    sign_in(page, "reader")
+    page.goto(f"/study/{study_id}")
+    expect(page.locator("#trouble")).to_contain_text("cannot be shown")
+    complaints.clear()  # the browser logs each refused picture
+
+
+# ------------------------------------------------------------------------------ the review
+
+
+def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, hospital: Hospital) -> None:
+    expect(study.get_by_text("What you see")).to_be_hidden()
+    study.keyboard.press("2")
+    study.get_by_role("radio", name="benign").check()
+    study.get_by_label("Reason").locator("visible=true").select_option("Class is wrong")
+    study.get_by_label("BI-RADS").select_option("3")
+    study.get_by_role("textbox", name="Comment").fill("smooth, h and s stay letters here")
+    expect(study.locator("#heat")).to_be_hidden()
+    study.get_by_role("button", name="Save draft").click()
+    expect(study.locator("#saved")).to_contain_text("not signed")
+    study.locator("#stage").focus()
+    study.keyboard.press("s")
+    dialog = study.get_by_role("dialog", name="Sign the review")
+    expect(dialog).to_contain_text("class changed: benign")
+    expect(dialog).to_contain_text("Reader, Dr, Clinic")
+    study.keyboard.type(PASSWORD)
+    study.keyboard.press("Enter")
+    expect(study.locator(".verified")).to_contain_text("signed by Reader")
+    expect(study.get_by_role("button", name="Amend…")).to_be_visible()
+    with hospital.database.read() as session:
+        review = session.scalars(select(Review)).one()
+    assert (review.final_label, review.birads) == ("benign", "3")
+    assert review.signed_at is not None
+
+
+def test_what_is_missing_is_said_beside_the_form(study: Page, complaints: list[str]) -> None:
+    study.keyboard.press("3")
+    study.get_by_role("button", name="Sign…").click()
+    expect(study.locator("#review-problem")).to_contain_text("Choose why the AI result")
+    expect(study.get_by_role("dialog")).to_be_hidden()
+    complaints.clear()  # the browser logs the refusal, a 422, as an error
+    study.get_by_label("Reason").locator("visible=true").select_option("Image quality")
+    study.get_by_role("button", name="Sign…").click()
+    dialog = study.get_by_role("dialog", name="Sign the review")
+    expect(dialog).to_contain_text("AI result rejected")
+    dialog.get_by_text("Not yet").click()
+    expect(dialog).to_be_hidden()
+
+
+def test_news_of_the_delivery_come_by_themselves(
+    study: Page, hospital: Hospital, study_id: UUID
+) -> None:
+    expect(study.locator("#news")).to_contain_text("Nothing yet.")
+    hospital.publish(study_id, hospital.destination("pacs"))
+    expect(study.locator("#news .delivered")).to_have_text("delivered")
+
+
+# ------------------------------------------------------------------------------ control
+
+
+def test_an_auditor_narrows_verifies_and_exports(
+    page: Page, hospital: Hospital, study_id: UUID
+) -> None:
+    sign_in(page, "auditor")
+    page.get_by_role("link", name="Audit", exact=True).click()
+    page.get_by_label("Event").select_option("worker:study:analysed")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator(".events tbody tr")).to_have_count(1)
+    page.get_by_role("link", name=str(study_id)[:8]).click()
+    expect(page.locator(".events tbody tr")).to_have_count(4)
+    page.get_by_role("button", name="Verify the chain").click()
+    expect(page.get_by_role("status")).to_contain_text("The chain is intact")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSON lines").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == 4
+
+
+def test_an_administrator_sees_every_page(page: Page, hospital: Hospital, study_id: UUID) -> None:
+    sign_in(page, "admin")
+    for name in ("Audit", "Problems", "Senders", "Destinations", "Users"):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+    page.goto(f"/study/{study_id}")
+    expect(page.locator("#corner")).to_contain_text("AI on this frame")
+
+
+# ------------------------------------------------------------------------------ pictures for the README
+
+
+@pytest.mark.skipif(
+    "SONOGATE_SCREENSHOTS" not in os.environ, reason="set SONOGATE_SCREENSHOTS=1 to renew them"
+)
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
+def test_the_pictures_of_the_readme_are_renewed(
+    page: Page, hospital: Hospital, width: int, height: int
+) -> None:
+    shown = _exhibition(hospital)
+    images = Path(__file__).parents[2] / "docs" / "images"
+    images.mkdir(parents=True, exist_ok=True)
+    page.set_viewport_size({"width": width, "height": height})
+    sign_in(page, "reader")
+    page.screenshot(path=images / f"worklist-{width}.jpg", quality=90)
+    page.goto(f"/study/{shown}")
+    expect(page.locator("#corner")).to_contain_text("AI on this frame")
+    page.keyboard.press("h")
+    page.keyboard.press("1")
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=images / f"study-{width}.jpg", quality=90)
+
+
+def _exhibition(hospital: Hospital) -> UUID:
+    """Phantoms, said to be phantoms, with what the shipped networks make of them."""
+    size = {"height": 480, "width": 640}
+    spiculated, cyst, normal = (
+        _looked_at([still(kind, seed, **size)])
+        for kind, seed in (("spiculated", 3), ("cyst", 6), ("normal", 7))
+    )
+    sweep = _looked_at(cine("fibroadenoma", 5, 12, **size))
+    doppler = Picture([still("normal", 8)], (1, 0, 0), refused="colour-doppler")
+    pacs = hospital.destination("pacs")
+    hospital.study(doppler, name="Phantom^Doppler", patient_id="PHANTOM-0004")
+    for number, (name, picture) in enumerate({"Normal": normal, "Cyst": cyst}.items(), 2):
+        study = hospital.study(picture, name=f"Phantom^{name}", patient_id=f"PHANTOM-000{number}")
+        hospital.publish(study, pacs, "the peer does not answer" if name == "Cyst" else "")
+    shown = hospital.study(
+        spiculated, sweep, cyst, normal, name="Phantom^Spiculated", patient_id="PHANTOM-0001"
+    )
+    hospital.publish(shown, pacs)
+    hospital.receive([cyst], name="Phantom^Arriving", patient_id="PHANTOM-0005")
+    return shown
+
+
+def _looked_at(frames: Sequence[Phantom]) -> Picture:
+    said = Predictor.load().predict([frame.image for frame in frames])
+    verdict = image_verdict([prediction.probabilities for prediction in said])
+    seen = [
+        replace(frame, mask=prediction.mask) for frame, prediction in zip(frames, said, strict=True)
+    ]
+    return Picture(seen, verdict.probabilities, heat=[prediction.heatmap for prediction in said])

@@ -1,0 +1,1 @@
+"""For administrators: work that was given up, senders, destinations, people."""

@@ -1,0 +1,64 @@
+"""How the field writes things down: names, ages, dates, sizes. Template filters."""
+
+from datetime import date, datetime
+
+from flask import Flask
+
+
+def person_name(value: str) -> str:
+    """DICOM PN to text: alphabetic group, "Family, Given Middle" (PS3.5 6.2.1.1)."""
+    groups = value.split("=")
+    chosen = next((group for group in groups if group.strip("^ ")), "")
+    family, _, rest = chosen.partition("^")
+    given = " ".join(part for part in rest.split("^")[:2] if part.strip())
+    return ", ".join(part for part in (family.strip(), given.strip()) if part)
+
+
+def dicom_date(value: str) -> str:
+    """DA (YYYYMMDD) as 2026-11-20; anything else as it came."""
+    whole = len(value) == 8 and value.isdigit()
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if whole else value
+
+
+def age_years(birth: str, on: str) -> int | None:
+    """Whole years between two DA values; None unless both are dates in order."""
+    born, then = _date(birth), _date(on)
+    if born is None or then is None or then < born:
+        return None
+    return then.year - born.year - ((then.month, then.day) < (born.month, born.day))
+
+
+def age_sex(birth: str, sex: str, on: str) -> str:
+    age = age_years(birth, on)
+    return " ".join(part for part in (f"{age} y" if age is not None else "", sex) if part)
+
+
+def percent(value: float | None) -> str:
+    """A probability; never rounded up to certainty."""
+    if value is None:
+        return ""
+    if 0.995 <= value < 1:
+        return "> 99 %"
+    return "< 1 %" if 0 < value < 0.005 else f"{100 * value:.0f} %"
+
+
+def clock(value: datetime | None) -> str:
+    """Local time of the server, to the minute."""
+    return value.astimezone().strftime("%Y-%m-%d %H:%M") if value else ""
+
+
+def seconds(value: datetime | None) -> str:
+    return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if value else ""
+
+
+def install(app: Flask) -> None:
+    filters = (person_name, dicom_date, age_sex, percent, clock, seconds)
+    app.jinja_env.filters.update({function.__name__: function for function in filters})
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+
+def _date(value: str) -> date | None:
+    try:
+        return datetime.strptime(value, "%Y%m%d").date()  # noqa: DTZ007  a DA has no time zone
+    except ValueError:
+        return None

@@ -1,0 +1,36 @@
+"""The review form, read."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from werkzeug.exceptions import BadRequest
+
+from db.reviews import Judgement, ReviewInvalid
+from db.schema import Decision
+
+
+def judgement(form: Mapping[str, str]) -> Judgement:
+    """What the reader entered; ``db.reviews`` judges whether it is complete.
+
+    Raises:
+        ReviewInvalid: no decision is chosen.
+    """
+    try:
+        decision = Decision(form.get("decision", ""))
+    except ValueError:
+        raise ReviewInvalid("decision", "choose whether you accept the AI result") from None
+    return Judgement(
+        decision=decision,
+        final_label=form.get("final_label") or None,
+        birads=form.get("birads") or None,
+        reason=form.get(f"reason_{decision}", ""),
+        comment=form.get("comment", "").replace("\r\n", "\n"),
+    )
+
+
+def identity(form: Mapping[str, str], name: str) -> UUID:
+    """Raises BadRequest."""
+    try:
+        return UUID(form.get(name, ""))
+    except ValueError:
+        raise BadRequest from None

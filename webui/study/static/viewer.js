@@ -1,0 +1,219 @@
+// Which image and frame is seen, with what over it. Pictures come from frames.js, places from stage.js.
+
+import { Frames } from "./frames.js";
+import { Stage, element } from "./stage.js";
+
+const CLASSES = ["normal", "benign", "malignant"];
+const USUAL_FRAME_TIME_MS = 66;
+const AHEAD = 12;
+
+export class Viewer {
+  #images;
+  #frames = new Frames();
+  #stage = new Stage();
+  #index = 0;
+  #number = 1;
+  #mask = true;
+  #heat = false;
+  #opacity = 0.45;
+  #playing = false;
+
+  constructor(images) {
+    this.#images = images;
+    document.getElementById("stage").addEventListener("zoomed", () => this.#describe());
+    at("seek").addEventListener("input", (event) => this.frame(Number(event.target.value)));
+    at("opacity").addEventListener("input", (event) => this.#setOpacity(Number(event.target.value)));
+  }
+
+  get image() {
+    return this.#images[this.#index];
+  }
+
+  open(index, number = null) {
+    if (!this.#images[index]) {
+      return;
+    }
+    this.stop();
+    this.#index = index;
+    this.#stage.open(this.image);
+    this.#markThumbnail();
+    this.#drawTicks();
+    at("cine").hidden = this.image.frames < 2;
+    at("seek").max = this.image.frames;
+    this.frame(number ?? this.image.first);
+  }
+
+  step(by) {
+    this.open(Math.min(Math.max(this.#index + by, 0), this.#images.length - 1));
+  }
+
+  stepFrame(by) {
+    this.stop();
+    const count = this.image.frames;
+    this.frame(((this.#number - 1 + by + count) % count) + 1);
+  }
+
+  async frame(number) {
+    this.#number = number;
+    const image = this.image;
+    const wanted = () => this.image === image && this.#number === number;
+    try {
+      const picture = await this.#frames.get(image, number);
+      if (wanted()) {
+        this.#stage.draw(picture);
+        this.#tell("");
+      }
+    } catch {
+      if (wanted()) {
+        this.#stage.clear();
+        this.#tell(image.refused || `Frame ${number} cannot be shown.`);
+      }
+    }
+    if (wanted()) {
+      this.#overlay();
+      this.#describe();
+    }
+  }
+
+  togglePlay() {
+    if (this.#playing) {
+      this.stop();
+    } else if (this.image.frames > 1) {
+      this.#play();
+    }
+  }
+
+  stop() {
+    this.#playing = false;
+    this.#showPlaying();
+  }
+
+  toggleMask() {
+    this.#mask = !this.#mask;
+    at("mask").setAttribute("aria-pressed", this.#mask);
+    this.#overlay();
+  }
+
+  toggleHeat() {
+    this.#heat = !this.#heat;
+    at("heat-toggle").setAttribute("aria-pressed", this.#heat);
+    this.#overlay();
+    this.#describe();
+  }
+
+  fit() {
+    this.#stage.fit();
+  }
+
+  zoom(factor) {
+    this.#stage.zoom(factor);
+  }
+
+  // Frames are shown at their own pace; one that is late is waited for, never jumped over.
+  async #play() {
+    this.#playing = true;
+    this.#showPlaying();
+    const image = this.image;
+    const pace = image.frame_time_ms ?? USUAL_FRAME_TIME_MS;
+    let due = performance.now();
+    while (this.#playing && this.image === image) {
+      const next = (this.#number % image.frames) + 1;
+      this.#frames.ahead(image, next, Math.min(AHEAD, image.frames));
+      due = Math.max(due + pace, performance.now() - pace);
+      await Promise.all([this.#frames.get(image, next).catch(() => {}), until(due)]);
+      if (this.#playing && this.image === image) {
+        await this.frame(next);
+      }
+    }
+  }
+
+  #showPlaying() {
+    at("play").textContent = this.#playing ? "Stop" : "Play";
+    at("play").setAttribute("aria-pressed", this.#playing);
+  }
+
+  #setOpacity(percent) {
+    this.#opacity = percent / 100;
+    if (!this.#heat) {
+      this.toggleHeat();
+    }
+    this.#overlay();
+  }
+
+  get #sampled() {
+    return this.image.sampled.find((frame) => frame.number === this.#number);
+  }
+
+  #overlay() {
+    const lesions = this.image.outlines.filter((outline) => outline.frame === this.#number);
+    this.#stage.outline(lesions, this.#mask);
+    this.#stage.heat(this.#heat ? this.#sampled?.heatmap : null, this.#opacity);
+  }
+
+  #describe() {
+    const { image } = this;
+    const cine = image.frames > 1;
+    at("seek").value = this.#number;
+    at("position").textContent = cine ? `${this.#number} / ${image.frames}` : "";
+    const pace = image.frame_time_ms ? `${Math.round(1000 / image.frame_time_ms)} frames/s` : "frame rate not known";
+    const facts = [
+      `Image ${image.number}${image.laterality ? ` ${image.laterality}` : ""}${cine ? ` · ${pace}` : ""} · ${this.#stage.percent} %`,
+      this.#verdict(),
+      image.spacing_mm || image.refused ? "" : "Not calibrated: no sizes in mm",
+    ];
+    at("corner").textContent = facts.filter(Boolean).join("\n");
+  }
+
+  #verdict() {
+    const { image } = this;
+    if (image.refused) {
+      return `Not analysed: ${image.refused}`;
+    }
+    if (!image.label) {
+      return "";
+    }
+    const sampled = this.#sampled;
+    if (!sampled) {
+      return "This frame was not analysed";
+    }
+    const values = CLASSES.map((name, at) => `${name} ${Math.round(100 * sampled.probabilities[at])} %`);
+    const heat = this.#heat && !sampled.heatmap ? " · no heat map" : "";
+    return `AI on this frame: ${values.join(", ")}${heat}`;
+  }
+
+  #tell(text) {
+    at("trouble").textContent = text;
+    at("trouble").hidden = !text;
+  }
+
+  #markThumbnail() {
+    for (const button of document.querySelectorAll(".thumbs [data-image]")) {
+      const current = Number(button.dataset.image) === this.#index;
+      button.toggleAttribute("aria-current", current);
+      if (current) {
+        button.setAttribute("aria-current", "true");
+        button.scrollIntoView({ block: "nearest" });
+      }
+    }
+  }
+
+  // One bar for each analysed frame, as high as the network was sure, in the colour of its class.
+  #drawTicks() {
+    const { image } = this;
+    const ticks = at("ticks");
+    const span = Math.max(image.frames - 1, 1);
+    ticks.setAttribute("viewBox", `0 0 ${span} 100`);
+    const width = Math.max(span / 240, 0.15);
+    ticks.replaceChildren(
+      ...image.sampled.map(({ number, probabilities }) => {
+        const height = 100 * Math.max(...probabilities);
+        const label = CLASSES[probabilities.indexOf(Math.max(...probabilities))];
+        return element("rect", { x: number - 1 - width / 2, y: 100 - height, width, height, class: label });
+      }),
+    );
+  }
+}
+
+const at = (id) => document.getElementById(id);
+
+const until = (due) => new Promise((done) => setTimeout(done, Math.max(0, due - performance.now())));

@@ -1,0 +1,210 @@
+"""What the frame viewer draws, as plain data that goes to the browser as JSON."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from db.schema import Analysis, Finding, FindingKind, Instance, Refusal
+from webui.study.loading import StudyPage
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """How the browser asks for pictures."""
+
+    frame: Callable[[UUID, int], str]
+    thumbnail: Callable[[UUID, int], str]
+    heatmap: Callable[[UUID, int], str]
+
+
+@dataclass(frozen=True)
+class SampledFrame:
+    """A frame that the classifier looked at; ``number`` counts from 1."""
+
+    number: int
+    probabilities: tuple[float, float, float]
+    heatmap: str | None
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One lesion on one frame. ``lesion`` is its number in the study's list."""
+
+    lesion: int
+    frame: int
+    label: str
+    points: Sequence[Point]
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """One still or cine. Sizes in pixels; ``spacing_mm`` is (row, column), None: uncalibrated."""
+
+    id: UUID
+    number: int
+    columns: int
+    rows: int
+    frames: int
+    frame_time_ms: float | None
+    first: int
+    """The frame to show first: the one that speaks for the image."""
+    label: str | None
+    probabilities: tuple[float, float, float] | None
+    laterality: str
+    spacing_mm: tuple[float, float] | None
+    refused: str
+    thumbnail: str
+    folder: str
+    """Address below which the frames lie: ``<folder>/<number>.jpg``."""
+    sampled: Sequence[SampledFrame]
+    outlines: Sequence[Outline]
+
+
+@dataclass(frozen=True)
+class LesionView:
+    """One lesion of the study on all its frames; its size is that of its largest outline."""
+
+    number: int
+    image: int
+    frames: Sequence[int]
+    largest: Finding
+
+    @property
+    def frame(self) -> int:
+        return self.largest.frame_number
+
+    @property
+    def size(self) -> str:
+        row = self.largest
+        if row.long_axis_mm is not None and row.short_axis_mm is not None:
+            return f"{row.long_axis_mm:.1f} × {row.short_axis_mm:.1f} mm"
+        if row.long_axis_px is not None and row.short_axis_px is not None:
+            return f"{row.long_axis_px:.0f} × {row.short_axis_px:.0f} px"
+        return ""
+
+    @property
+    def area(self) -> str:
+        """Empty when the image is not calibrated: a number of pixels says nothing of a lesion."""
+        area = self.largest.area_mm2
+        return f"{area:.0f} mm²" if area is not None else ""
+
+
+def lesions_of(page: StudyPage) -> list[LesionView]:
+    """The study's lesions, numbered as in its SR, each with all its frames."""
+    order = {instance.id: number for number, instance in enumerate(page.instances, 1)}
+    grouped: dict[str, list[Finding]] = {}
+    lesions = [finding for finding in page.findings if finding.kind is FindingKind.LESION]
+    for finding in sorted(lesions, key=lambda f: (order[f.instance_id], f.number, f.frame_number)):
+        grouped.setdefault(finding.tracking_uid, []).append(finding)
+    return [
+        LesionView(
+            rows[0].number,
+            order[rows[0].instance_id],
+            [row.frame_number for row in rows],
+            max(rows, key=lambda row: row.area_px or 0),
+        )
+        for rows in grouped.values()
+    ]
+
+
+def images_of(page: StudyPage, addresses: Addresses) -> list[ImageView]:
+    numbers = {lesion.largest.tracking_uid: lesion.number for lesion in lesions_of(page)}
+    return [
+        _image(
+            instance,
+            number,
+            [finding for finding in page.findings if finding.instance_id == instance.id],
+            _whole_refusal(page.refusals, instance.id),
+            numbers,
+            addresses,
+        )
+        for number, instance in enumerate(page.instances, 1)
+    ]
+
+
+def first_image(images: Sequence[ImageView], analysis: Analysis | None) -> int:
+    """Index of the image to open with: the one that speaks for the study, whose probabilities
+    are the study's.
+    """
+    said = analysis.probabilities if analysis else None
+    speaking = (at for at, image in enumerate(images) if said and image.probabilities == said)
+    return next(speaking, 0)
+
+
+def as_json(images: Sequence[ImageView]) -> list[dict[str, Any]]:
+    return [_plain(image) for image in images]
+
+
+def _image(
+    instance: Instance,
+    number: int,
+    findings: Sequence[Finding],
+    refusal: Refusal | None,
+    lesion_numbers: dict[str, int],
+    addresses: Addresses,
+) -> ImageView:
+    said = next((finding for finding in findings if finding.kind is FindingKind.IMAGE), None)
+    count = max(1, instance.number_of_frames)
+    first = min(said.frame_number, count) if said else 1
+    return ImageView(
+        id=instance.id,
+        number=number,
+        columns=instance.columns,
+        rows=instance.rows,
+        frames=count,
+        frame_time_ms=instance.frame_time_ms,
+        first=first,
+        label=said.label if said else None,
+        probabilities=said.probabilities if said else None,
+        laterality=instance.laterality,
+        spacing_mm=_spacing(findings),
+        refused=refusal.text if refusal else "",
+        thumbnail=addresses.thumbnail(instance.id, first),
+        folder=addresses.frame(instance.id, first).rsplit("/", 1)[0],
+        sampled=_sampled(said, addresses),
+        outlines=_outlines(findings, lesion_numbers),
+    )
+
+
+def _whole_refusal(refusals: Sequence[Refusal], instance_id: UUID) -> Refusal | None:
+    whole = (r for r in refusals if r.instance_id == instance_id and r.frame_number is None)
+    return next(whole, None)
+
+
+def _spacing(findings: Sequence[Finding]) -> tuple[float, float] | None:
+    for finding in findings:
+        if finding.row_spacing_mm is not None and finding.column_spacing_mm is not None:
+            return finding.row_spacing_mm, finding.column_spacing_mm
+    return None
+
+
+def _sampled(said: Finding | None, addresses: Addresses) -> list[SampledFrame]:
+    if said is None:
+        return []
+    return [
+        SampledFrame(
+            entry["frame"],
+            tuple(entry["probabilities"]),
+            addresses.heatmap(said.instance_id, entry["frame"]) if entry["heatmap"] else None,
+        )
+        for entry in said.frames or []
+    ]
+
+
+def _outlines(findings: Sequence[Finding], numbers: dict[str, int]) -> list[Outline]:
+    return [
+        Outline(numbers[row.tracking_uid], row.frame_number, row.label, row.contour)
+        for row in findings
+        if row.kind is FindingKind.LESION and row.contour
+    ]
+
+
+def _plain(image: ImageView) -> dict[str, Any]:
+    plain = dict(vars(image))
+    plain["id"] = str(image.id)
+    plain["sampled"] = [vars(frame) for frame in image.sampled]
+    plain["outlines"] = [vars(outline) for outline in image.outlines]
+    return plain
