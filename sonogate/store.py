@@ -47,8 +47,16 @@ def first_password(settings: StoreSettings) -> str | None:
         return users.ensure_first_admin(session, now_utc())
 
 
-def has_never_logged_in(settings: StoreSettings) -> bool:
-    """Whether the first administrator's one-time password is still the valid one."""
+def has_never_logged_in(settings: StoreSettings, username: str = users.FIRST_ADMIN) -> bool:
+    """Whether the account's one-time password is still the valid one."""
     with migrated(settings) as database, database.read() as session:
-        admin = users.find_user(session, users.FIRST_ADMIN)
-        return admin is not None and admin.must_change_password
+        account = users.find_user(session, username)
+        return account is not None and account.must_change_password
+
+
+def password_of_new(settings: StoreSettings, account: users.NewUser, *, actor: str) -> str | None:
+    """Add an account and return its one-time password; None when there is one of that name."""
+    with migrated(settings) as database, database.write() as session:
+        if users.find_user(session, account.username) is not None:
+            return None
+        return users.create_user(session, account, actor=actor, now=now_utc())

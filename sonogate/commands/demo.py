@@ -2,17 +2,22 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 
+from db.schema import Role
+from db.users import FIRST_ADMIN, NewUser
 from dicom.equipment import DISCLAIMER
 from sonogate import demo
 from sonogate.demo import Demo
 from sonogate.demo_report import StudyReport
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import first_password, has_never_logged_in
+from sonogate.store import first_password, has_never_logged_in, password_of_new
+
+READER = NewUser("reader", Role.RADIOLOGIST, "Demo Reader", "Reader^Demo", "Demonstration")
+"""Administrators look; it takes a radiologist to review and sign."""
 
 
 @click.command()
@@ -87,16 +92,23 @@ def _print(running: Demo, reports: Sequence[StudyReport], problems: list[str]) -
     listener = running.up.installation.listener
     click.echo()
     click.echo(f"Worklist   {running.up.url}")
-    click.echo(f"Login      {_login(running)}")
+    for role, login in _logins(running):
+        click.echo(f"{role:10} {login}")
     click.echo(f"Listener   {listener.ae_title} at {listener.dicom_host}:{listener.dicom_port}")
     click.echo(f"{demo.CAUTION} {DISCLAIMER} Ctrl-C stops it.")
 
 
-def _login(running: Demo) -> str:
+def _logins(running: Demo) -> Iterator[tuple[str, str]]:
     front = running.up.installation.front
-    if password := first_password(front):
-        return f"admin, one-time password {password}"
-    again = f"SONOGATE_HOME={front.home} sonogate users reset-password admin"
-    if has_never_logged_in(front):
-        return f"admin, with the one-time password of the first run; a new one: {again}"
-    return f"admin, with your password; a new one: {again}"
+    administrator = _login(front, FIRST_ADMIN, first_password(front))
+    yield "To read", _login(front, READER.username, password_of_new(front, READER, actor="demo"))
+    yield "To run it", administrator
+
+
+def _login(front: FrontDoorSettings, username: str, password: str | None) -> str:
+    if password:
+        return f"{username}, one-time password {password}"
+    again = f"SONOGATE_HOME={front.home} sonogate users reset-password {username}"
+    if has_never_logged_in(front, username):
+        return f"{username}, with the one-time password of the first run; a new one: {again}"
+    return f"{username}, with your password; a new one: {again}"
