@@ -50,7 +50,13 @@ def enqueue(
 ) -> Job | None:
     """Add a job in the caller's transaction; None if the same job exists already."""
     job = Job(
-        kind=kind, key=key, subject_id=subject_id, due_at=due_at or now, created_at=now, attempts=0, claims=0
+        kind=kind,
+        key=key,
+        subject_id=subject_id,
+        due_at=due_at or now,
+        created_at=now,
+        attempts=0,
+        claims=0,
     )
     try:
         with session.begin_nested():
