@@ -18,7 +18,8 @@ EVERY = (
 
 
 def test_each_error_is_listed_here() -> None:
-    assert {type(error) for error in EVERY} == set(DicomError.__subclasses__())
+    ours = {error for error in DicomError.__subclasses__() if error.__module__ == "dicom.errors"}
+    assert {type(error) for error in EVERY} == ours
 
 
 def test_codes_are_unique_and_kebab_case() -> None:
