@@ -183,7 +183,7 @@ def _refusal_reason(session: Session, analysis_id: UUID) -> str:
     codes = session.scalars(
         select(Refusal.code).where(Refusal.analysis_id == analysis_id).distinct()
     )
-    return f"nothing could be analysed: {', '.join(sorted(codes))}"[:_REASON_CHARACTERS]
+    return f"refused: {', '.join(sorted(codes))}"[:_REASON_CHARACTERS]
 
 
 def fail(session: Session, study_id: UUID, reason: str, now: datetime) -> None:

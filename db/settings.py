@@ -2,17 +2,30 @@
 
 import os
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import AfterValidator, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from db.errors import SettingsError
 from db.files import FileStore
 
 PREFIX = "SONOGATE_"
 S = TypeVar("S", bound="StoreSettings")
+_DATABASES = ("sqlite:///", "postgresql+psycopg://")
+
+
+def _database_url(url: str) -> str:
+    try:
+        known = not url or bool(make_url(url)) and url.startswith(_DATABASES)
+    except (ArgumentError, ValueError):  # its text would quote the password
+        known = False
+    if not known:
+        raise ValueError("should be sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+    return url
 
 
 class StoreSettings(BaseSettings):
@@ -26,7 +39,7 @@ class StoreSettings(BaseSettings):
 
     home: Path = Path("var")
     """Directory of all state: database, received files, results, logs."""
-    database_url: str = ""
+    database_url: Annotated[str, AfterValidator(_database_url)] = ""
     """SQLAlchemy URL; empty: SQLite in the home directory. PostgreSQL: postgresql+psycopg://…"""
     routes_file: Path | None = None
     """TOML file of sources, destinations and routes; unset: routes.toml in the home directory."""
@@ -94,5 +107,6 @@ def _explain(error: ValidationError) -> str:
 
 def _line(item: ErrorDetails) -> str:
     field = "_".join(str(part) for part in item["loc"]).upper()
+    text = item["msg"].removeprefix("Value error, ")  # of rules of ours
     # a rule over several fields has no place of its own: its text names the variables
-    return f"{PREFIX}{field}: {item['msg']}" if field else item["msg"]
+    return f"{PREFIX}{field}: {text}" if field else text

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from db import results
 from db.jobs import Claim
 from db.schema import Destination, Job, ResultObject
-from workers.errors import DeliveryIncomplete
+from workers.destinations import keep_in_step
+from workers.errors import DeliveryIncomplete, NoDestination
 from workers.job import Failure, Write
 from workers.services import Services
 from workers.store_client import Peer, SendOutcome, is_accepted, send
@@ -22,9 +23,13 @@ class Deliver:
         self._services = services
 
     def do(self, claim: Claim, now: datetime) -> Write:
-        with self._services.database.read() as session:
+        with self._services.database.write() as session:
+            # what a person corrected or struck off since this was queued holds for this attempt
+            keep_in_step(session, self._services.routes.current().destination)
             delivery = results.delivery_with_destination(session, claim.subject_id)
             objects = results.objects_due(session, delivery, is_accepted)
+        if not delivery.destination.active:
+            raise NoDestination
         outcomes = self._send(delivery.destination, objects)
         statuses = {
             made.id: outcome.status

@@ -37,6 +37,15 @@ class PeerProblem(WorkError):
         self.permanent = permanent
 
 
+class NoDestination(WorkError):
+    """Nothing is sent to a peer that was struck off; it may come back: files go missing."""
+
+    permanent = False
+
+    def __init__(self) -> None:
+        super().__init__("the destination is no longer in the routes file; put it back to go on")
+
+
 class DeliveryIncomplete(WorkError):
     """The PACS did not take every object; ``statuses`` holds its answers, by object."""
 

@@ -12,10 +12,11 @@ from sqlalchemy.exc import IntegrityError
 
 from db import migrate
 from db.engine import Database
+from db.route_book import RouteBook
 from db.schema import JobKind
 from workers.app import make_app
 from workers.bell import TASK, Bell
-from workers.destinations import RouteBook, keep_in_step
+from workers.destinations import keep_in_step
 from workers.errors import WorkError
 from workers.hands import Hands, Held
 from workers.run import Runner, works

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from db.engine import Database
 from db.files import FileStore
-from workers.destinations import RouteBook
+from db.route_book import RouteBook
 from workers.pipeline.types import FramePredictor
 from workers.settings import WorkerSettings
 

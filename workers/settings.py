@@ -4,7 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from db.jobs import LEASE, RING_AGAIN
 from db.settings import StoreSettings
@@ -12,10 +12,17 @@ from db.settings import StoreSettings
 Seconds = Annotated[float, Field(gt=0)]
 
 
+def _redis_url(url: str) -> str:
+    # Celery would wait for ever for a broker that cannot be
+    if url and not url.startswith(("redis://", "rediss://")):
+        raise ValueError("should be redis://HOST:PORT/0, or rediss:// for TLS")
+    return url
+
+
 class WorkerSettings(StoreSettings):
     """Settings of one worker process; any number of them may share a database and a Redis."""
 
-    redis_url: str = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = "redis://127.0.0.1:6379/0"
     """Celery's broker. It may lose everything: what is to be done stands in the database."""
     worker_concurrency: Annotated[int, Field(ge=2, le=64)] = 4
     """Jobs that run side by side in this process, as threads."""

@@ -24,7 +24,6 @@ ANSWER_SECONDS: Final = 60.0
 TlsArguments = tuple[ssl.SSLContext, str]
 _PDU_BYTES: Final = 131_072
 
-_REJECTED_PERMANENT: Final = 0x01
 # Source and reason of a rejection (PS3.8 9.3.4); without a text here it gave no reason.
 _REJECT_TEXTS: Final = {
     (1, 2): "it does not support DICOM's application context",
@@ -252,13 +251,12 @@ class _Call:
         return PeerProblem(f"nothing answers at {where}; is the PACS running?", permanent=False)
 
     def _rejection(self, association: Association) -> PeerProblem:
-        """A peer that says "permanent" and why is believed at once: asking again every hour only
-        fills its log. Without a reason it may just be starting up.
+        """Never for good, whatever the peer says: an AE title is registered there in the end, and
+        what waits then must not have to be sent by hand, study by study.
         """
         said = association.acceptor.primitive
         text = said and _REJECT_TEXTS.get((said.result_source or 0, said.diagnostic or 0))
-        permanent = bool(text and said and said.result == _REJECTED_PERMANENT)
         text = (text or "it gave no reason").format(
             calling=self.calling_ae, called=self.peer.ae_title
         )
-        return PeerProblem(f"the peer rejected the association: {text}", permanent=permanent)
+        return PeerProblem(f"the peer rejected the association: {text}", permanent=False)

@@ -142,7 +142,7 @@ def test_refusals_are_counted_by_their_codes(database: Database, study_id: UUID)
         analyses.conclude(session, analysis.id, Conclusion(None, None), [], refusals, NOW)
         study = session.get_one(Study, study_id)
         assert study.status is StudyStatus.REFUSED
-        assert study.status_reason == "nothing could be analysed: too-dark, too-small"
+        assert study.status_reason == "refused: too-dark, too-small"
         assert analysis.status is AnalysisStatus.REFUSED
 
 

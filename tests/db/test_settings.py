@@ -31,6 +31,19 @@ def test_a_wrong_value_names_its_variable_and_is_not_quoted(
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["nonsense", "mysql://h/n", "postgresql://u:s3cret@h/n", "postgresql+psycopg://u:s3cret@h:x/n"],
+)
+def test_a_database_that_we_cannot_use_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("SONOGATE_DATABASE_URL", url)
+    with pytest.raises(SettingsError, match=r"^SONOGATE_DATABASE_URL: should be sqlite") as caught:
+        StoreSettings.load()
+    assert "s3cret" not in str(caught.value)
+
+
 def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Two(StoreSettings):
         other: int = 0

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from db.engine import Database
+from db.route_book import RouteBook
 from tests.workers.hospital import Hospital
 from tests.workers.painted import PaintedPredictor
-from workers.destinations import RouteBook
 from workers.services import LazyPredictor, Services
 from workers.settings import WorkerSettings
 

@@ -102,7 +102,7 @@ def test_a_study_with_nothing_to_analyse_is_refused_with_its_reasons(
     analyse(hospital)
     found, analysis = look(hospital)
     assert found.status is StudyStatus.REFUSED
-    assert found.status_reason == "nothing could be analysed: too-dark, too-small"
+    assert found.status_reason == "refused: too-dark, too-small"
     assert (analysis.status, analysis.label) == (AnalysisStatus.REFUSED, None)
     assert analysis.probabilities is None
     assert {r.code for r in analysis.refusals if r.frame_number is None} == {

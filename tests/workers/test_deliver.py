@@ -52,6 +52,11 @@ def classes(asked: Sequence[tuple[str, str]]) -> list[str]:
     return [sop_class for sop_class, _ in asked]
 
 
+def rewrite_routes(hospital: Hospital, old: str, new: str) -> None:
+    path = hospital.services.settings.effective_routes_file
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
 def test_every_object_is_sent_and_its_answer_kept(published: Hospital, free_port: int) -> None:
     with pacs(port=free_port) as there:
         delivery = deliver(published)
@@ -128,13 +133,15 @@ def test_an_object_that_is_refused_for_good_goes_to_the_dead_letter(
     assert classes(there.asked) == [SEG, SR, SEG]
 
 
-def test_a_pacs_that_does_not_know_us_is_not_asked_again_and_again(
+def test_what_waits_is_sent_once_the_pacs_has_registered_us(
     published: Hospital, free_port: int
 ) -> None:
     with pacs(port=free_port, known_callers=("SOMEONE",)):
         delivery = deliver(published)
-    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 1)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, 1)
     assert "does not know our AE title 'SONOGATE'" in delivery.error
+    with pacs(port=free_port, known_callers=("SONOGATE",)):
+        assert deliver(published).status is DeliveryStatus.DELIVERED
 
 
 def test_an_absent_pacs_is_given_up_in_the_end(published: Hospital) -> None:
@@ -147,8 +154,7 @@ def test_an_absent_pacs_is_given_up_in_the_end(published: Hospital) -> None:
 def test_a_destination_gets_only_the_kinds_that_it_wants(
     published: Hospital, free_port: int
 ) -> None:
-    with published.database.write() as session:
-        session.scalars(select(Delivery)).one().destination.results = ["sr"]
+    rewrite_routes(published, f"port = {free_port}", f'port = {free_port}\nresults = ["sr"]')
     with pacs(port=free_port) as there:
         assert deliver(published).status is DeliveryStatus.DELIVERED
     assert classes(there.asked) == [SR]
@@ -162,3 +168,26 @@ def test_a_second_run_after_a_delivery_sends_nothing(published: Hospital, free_p
             session.merge(job).status = JobStatus.QUEUED
         assert deliver(published).status is DeliveryStatus.DELIVERED
     assert len(there.asked) == 2
+
+
+def test_a_corrected_destination_holds_for_deliveries_that_wait(
+    published: Hospital, free_port: int
+) -> None:
+    assert deliver(published).status is DeliveryStatus.RETRYING
+    with pacs() as there:
+        rewrite_routes(published, f"port = {free_port}", f"port = {there.peer.port}")
+        published.clock.skip(minutes=1)
+        published.run_due()
+    assert look(published).status is DeliveryStatus.DELIVERED
+
+
+def test_nothing_goes_to_a_destination_that_was_struck_off(
+    published: Hospital, free_port: int
+) -> None:
+    rewrite_routes(published, 'name = "pacs"', 'name = "elsewhere"')
+    rewrite_routes(published, 'destinations = ["pacs"]', 'destinations = ["elsewhere"]')
+    with pacs(port=free_port) as there:
+        delivery = deliver(published)
+    assert there.asked == []
+    assert delivery.status is DeliveryStatus.RETRYING
+    assert "no longer in the routes file" in delivery.error
