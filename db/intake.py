@@ -2,18 +2,20 @@
 
 import enum
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, and_, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import audit, jobs
 from db.files import StoredFile
 from db.schema import (
+    Analysis,
     Base,
     Conflict,
     Instance,
@@ -141,12 +143,12 @@ def record_stored(
 
 
 def record_duplicate(session: Session, held: Instance, sender: Sender, now: datetime) -> None:
-    """The same bytes again. A study whose analysis was given up gets a new chance."""
+    """The same bytes again. A study whose analysis or results were given up gets a new chance."""
     study = held.series.study
-    job = session.scalar(select(Job).where(Job.kind == JobKind.ANALYSE, Job.key == job_key(study)))
-    if job is not None and job.status is JobStatus.DEAD:
+    for job in _given_up(session, study):
         jobs.retry(session, job.id, now)
-        study.status, study.status_reason = StudyStatus.RECEIVING, ""
+        if job.kind is JobKind.ANALYSE:  # the results' own job settles the status when it is done
+            study.status, study.status_reason = StudyStatus.RECEIVING, ""
     audit.append(
         session,
         "listener:instance:duplicate",
@@ -158,6 +160,18 @@ def record_duplicate(session: Session, held: Instance, sender: Sender, now: date
         address=sender.address,
     )
     count(session, sender, Outcome.DUPLICATE, now)
+
+
+def _given_up(session: Session, study: Study) -> Sequence[Job]:
+    """Dead jobs of the study's present revision."""
+    analyses = select(Analysis.id).where(
+        Analysis.study_id == study.id, Analysis.revision == study.revision
+    )
+    analyse = and_(Job.kind == JobKind.ANALYSE, Job.key == job_key(study))
+    publish = and_(Job.kind == JobKind.PUBLISH, Job.subject_id.in_(analyses))
+    return session.scalars(
+        select(Job).where(Job.status == JobStatus.DEAD, or_(analyse, publish))
+    ).all()
 
 
 def record_conflict(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import CursorResult, Update, and_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, not_, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,6 +17,8 @@ RING_AGAIN = timedelta(seconds=30)
 """A rung job that nobody took by then is rung again: its message may be lost."""
 LEASE = timedelta(seconds=60)
 """A running job whose worker gave no sign for so long goes to another one."""
+PUT_OFF = timedelta(seconds=30)
+"""How long a job waits for room on the disk before it looks again."""
 FIRST_BACKOFF = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(hours=1)
 MAX_ATTEMPTS = {
@@ -86,13 +88,13 @@ def take_due(
 ) -> Sequence[tuple[UUID, JobKind]]:
     """Jobs to ring for, each pushed into the future so that the next sweep skips it.
 
-    A running job found here lost its worker: it is queued again, or given up as dead when its
-    attempts are used up (`bury_lost`).
+    A running job found here lost its worker: it is queued again, unless its attempts are used up:
+    `bury_lost` is for those, and whoever calls it tells what they were about.
     """
-    bury_lost(session, now)
     due = session.scalars(
         select(Job)
         .where(Job.status.in_(_UNFINISHED), Job.kind.in_(kinds), Job.due_at <= now)
+        .where(not_(_lost_for_good()))
         .order_by(Job.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -104,12 +106,9 @@ def take_due(
 
 def bury_lost(session: Session, now: datetime, limit: int = 100) -> Sequence[Job]:
     """Give up the running jobs whose workers died on every attempt; returns them."""
-    used_up = [
-        and_(Job.kind == kind, Job.attempts >= attempts) for kind, attempts in MAX_ATTEMPTS.items()
-    ]
     lost = session.scalars(
         select(Job)
-        .where(Job.status == JobStatus.RUNNING, Job.due_at <= now, or_(*used_up))
+        .where(Job.due_at <= now, _lost_for_good())
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
@@ -180,6 +179,19 @@ def fail(
     return job.status
 
 
+def put_off(session: Session, claim: Claim, reason: str, now: datetime) -> bool:
+    """Wait for what is nobody's fault, a full disk: the attempt does not count. False: lost."""
+    return _changed(
+        session,
+        _held(claim).values(
+            status=JobStatus.QUEUED,
+            attempts=Job.attempts - 1,
+            due_at=now + PUT_OFF,
+            error=reason[:1024],
+        ),
+    )
+
+
 def retry(session: Session, job_id: UUID, now: datetime) -> bool:
     """Bring a dead job back, with all its attempts; False if it is not dead."""
     return _changed(
@@ -194,6 +206,14 @@ def backoff(attempts: int) -> timedelta:
     """Doubling, with jitter so that a PACS that comes back is not met by everyone at once."""
     longest: timedelta = min(FIRST_BACKOFF * 2 ** (attempts - 1), LONGEST_BACKOFF)
     return longest * random.uniform(0.5, 1)  # noqa: S311  not a secret
+
+
+def _lost_for_good() -> ColumnElement[bool]:
+    """Of running jobs whose lease is over: no further attempt is left."""
+    used_up = [
+        and_(Job.kind == kind, Job.attempts >= attempts) for kind, attempts in MAX_ATTEMPTS.items()
+    ]
+    return and_(Job.status == JobStatus.RUNNING, or_(*used_up))
 
 
 def _held(claim: Claim) -> Update:

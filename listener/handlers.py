@@ -19,6 +19,7 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
 from db.intake import Sender
+from db.route_book import RouteBook
 from db.routes import Source
 from db.types import now_utc
 from dicom.header import InstanceHeader
@@ -27,7 +28,6 @@ from listener.errors import IdentityMismatch, NotAuthorised
 from listener.journal import Journal
 from listener.keeper import Keeper
 from listener.part10 import read_whole
-from listener.sources import Sources
 from listener.spool import Spool
 from listener.statuses import SUCCESS, UNEXPECTED, Answer, answer_to
 
@@ -69,10 +69,10 @@ class Handlers:
     """The edge between pynetdicom's events and ours."""
 
     def __init__(
-        self, sources: Sources, spool: Spool, keeper: Keeper, journal: Journal, called_ae: str
+        self, routes: RouteBook, spool: Spool, keeper: Keeper, journal: Journal, called_ae: str
     ) -> None:
         """``called_ae``: the only AE title that we answer to; empty for any."""
-        self._sources = sources
+        self._routes = routes
         self._spool = spool
         self._keeper = keeper
         self._journal = journal
@@ -91,7 +91,7 @@ class Handlers:
     def on_requested(self, event: evt.Event) -> None:
         """Refuse callers that no source admits, before anything is negotiated."""
         sender = _sender(event.assoc)
-        if self._sources.find(sender) is None:
+        if self._source_of(sender) is None:
             self._refuse(event.assoc, sender, _UNKNOWN_CALLER, "unknown-source")
         elif self._called_ae not in ("", _request(event.assoc).called_ae_title):
             self._refuse(event.assoc, sender, _UNKNOWN_CALLED, "unknown-called-ae")
@@ -163,8 +163,12 @@ class Handlers:
             contexts=[asdict(one) for one in rejected],
         )
 
+    def _source_of(self, sender: Sender) -> Source | None:
+        """The first source that admits the sender, as the routes file says at this moment."""
+        return self._routes.current().source_for(sender.calling_ae, sender.address)
+
     def _authorise(self, sender: Sender) -> Source:
-        source = self._sources.find(sender)
+        source = self._source_of(sender)
         if source is None:
             raise NotAuthorised
         return source

@@ -16,13 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import Database
 from db.errors import StoreFull
 from db.intake import Sender
+from db.route_book import RouteBook
 from listener.contexts import RETIRED_CLASSES, STORAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
 from listener.errors import CannotListen
 from listener.handlers import Handlers
 from listener.journal import Journal
 from listener.keeper import Keeper
 from listener.settings import ListenerSettings
-from listener.sources import Sources
 from listener.spool import Spool
 from listener.transport import Reception, tls_context
 
@@ -54,7 +54,7 @@ class Listener:
         self.keeper = Keeper(self.database, self.files)
         self._spool = Spool(self.files)
         self._handlers = Handlers(
-            Sources(settings.effective_routes_file),
+            RouteBook(settings.effective_routes_file),
             self._spool,
             self.keeper,
             self.journal,

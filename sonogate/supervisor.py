@@ -44,6 +44,8 @@ class Child:
 
     program: Program
     log: Path
+    log_start: int = 0
+    """Where in the log the present process began to write."""
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     restart_at: float | None = None
@@ -52,6 +54,7 @@ class Child:
     def start(self, now: float) -> None:
         _rotate(self.log)
         with self.log.open("ab") as log:
+            self.log_start = log.tell()
             self.process = subprocess.Popen(  # noqa: S603  our own programs, no shell
                 tethered(self.program.command),
                 env=dict(self.program.environment),
@@ -127,7 +130,7 @@ class Supervisor:
         while waiting := [child for child in self.children if not child.ready]:
             ended = next((child for child in waiting if not child.running), None)
             if ended is not None:
-                raise DidNotStart(f"{ended.program.name} {ended.ending}: {_tail(ended.log)}")
+                raise DidNotStart(f"{ended.program.name} {ended.ending}: {_last_words(ended)}")
             if time.monotonic() > deadline:
                 late = ", ".join(child.program.name for child in waiting)
                 raise DidNotStart(f"{late}: not ready within {seconds:.0f} s, see {self.logs}")
@@ -192,6 +195,7 @@ def _rotate(log: Path) -> None:
         log.replace(log.with_name(f"{log.name}.1"))
 
 
-def _tail(log: Path, characters: int = 600) -> str:
-    text = log.read_text(errors="replace").strip()
-    return text[-characters:] or f"it said nothing, see {log}"
+def _last_words(child: Child, characters: int = 600) -> str:
+    """Of the present process; a log goes on where the one before it ended."""
+    said = child.log.read_bytes()[child.log_start :].decode(errors="replace").strip()
+    return said[-characters:] or f"it said nothing, see {child.log}"

@@ -1,11 +1,15 @@
 """What can go wrong while working; texts carry no patient data and no UID from the network."""
 
+import errno
 from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
-from db.errors import RowsError
+from db.errors import RowsError, StoreFull
 from dicom.errors import DicomError
 from models.types import ModelError
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class WorkError(Exception):
@@ -58,6 +62,11 @@ class DeliveryIncomplete(WorkError):
 def is_permanent(error: BaseException) -> bool:
     """Whether a retry cannot help. What is not known to be so is tried again."""
     return bool(getattr(error, "permanent", False))
+
+
+def lacks_room(error: BaseException) -> bool:
+    """Whether the disk is full: every job fails then, and none of them is to blame."""
+    return isinstance(error, StoreFull) or (isinstance(error, OSError) and error.errno in _NO_ROOM)
 
 
 def in_words(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from db.schema import Job, JobKind, JobStatus
 from db.types import now_utc
 from workers.analyse import Analyse
 from workers.deliver import Deliver
-from workers.errors import in_words, is_permanent
+from workers.errors import in_words, is_permanent, lacks_room
 from workers.hands import Hands, Held
 from workers.job import Failure, Work
 from workers.publish import Publish
@@ -94,6 +94,9 @@ class Runner:
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         reason, permanent, now = in_words(error), is_permanent(error), self._clock()
+        if lacks_room(error):
+            self._put_off(claim, reason, now)
+            return
         with self._services.database.write() as session:
             status = jobs.fail(session, claim, reason, now, permanent=permanent)
             if status is None:
@@ -103,6 +106,11 @@ class Runner:
             self._works[claim.kind].failed(session, job, failure, now)
         outcome = "is given up" if failure.given_up else "will be tried again"
         logger.warning("job %s %s: %s%s", claim.job_id, outcome, reason, _trace(error))
+
+    def _put_off(self, claim: Claim, reason: str, now: datetime) -> None:
+        with self._services.database.write() as session:
+            jobs.put_off(session, claim, reason, now)
+        logger.warning("job %s waits for room on the disk: %s", claim.job_id, reason)
 
 
 def _trace(error: BaseException) -> str:

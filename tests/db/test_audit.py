@@ -97,6 +97,13 @@ def test_a_changed_time_is_found(chain: Database) -> None:
     assert verify(chain).problem == "event 2 was changed"
 
 
+@pytest.mark.parametrize("value", ["at = 'noon'", "at = 5", "study_id = 'zz'", "study_id = 7"])
+def test_a_value_that_cannot_be_read_is_a_change(sqlite_database: Database, value: str) -> None:
+    append(sqlite_database, 5)  # PostgreSQL's types refuse such values
+    tamper(sqlite_database, f"UPDATE audit_event SET {value} WHERE seq = 3")  # noqa: S608
+    assert "was changed: it cannot be read" in verify(sqlite_database).problem
+
+
 @pytest.mark.parametrize(("seq", "found"), [(1, 2), (3, 4)])
 def test_a_removed_event_is_found(chain: Database, seq: int, found: int) -> None:
     tamper(chain, f"DELETE FROM audit_event WHERE seq = {seq}")  # noqa: S608  fixed texts

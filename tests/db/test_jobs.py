@@ -199,6 +199,9 @@ def test_a_job_whose_worker_dies_every_time_is_buried(database: Database, job_id
         claimed(database, job_id, now)
         now += LEASE
     assert ring(database, now) == []
+    assert look(database, job_id).status is JobStatus.RUNNING  # nobody was told yet
+    with database.write() as session:
+        assert [job.id for job in jobs.bury_lost(session, now)] == [job_id]
     job = look(database, job_id)
     assert job.status is JobStatus.DEAD
     assert "died" in job.error

@@ -90,6 +90,16 @@ def test_a_child_that_ends_at_the_start_shows_its_last_words(
         supervisor.wait_ready(20)
 
 
+def test_the_last_words_are_not_those_of_the_process_before(tmp_path: Path, free_port: int) -> None:
+    (tmp_path / "web.log").write_text("an older process said this\n")
+    silent = Program("web", (sys.executable, "-c", "raise SystemExit(3)"), ENVIRONMENT, free_port)
+    with (
+        Supervisor((silent,), tmp_path, print) as supervisor,
+        pytest.raises(DidNotStart, match="web ended with 3: it said nothing"),
+    ):
+        supervisor.wait_ready(20)
+
+
 def test_a_child_that_never_listens_is_named(tmp_path: Path, free_port: int) -> None:
     deaf = Program("web", (sys.executable, "-c", SLEEP), ENVIRONMENT, free_port)
     with (

@@ -1,14 +1,17 @@
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from db import dead_letters, jobs
+from db import dead_letters, intake, jobs
 from db.engine import Database
 from db.schema import (
     Delivery,
+    Instance,
     Job,
     JobKind,
     JobStatus,
@@ -19,7 +22,7 @@ from db.schema import (
     StudyStatus,
 )
 from dicom.readback import ReadReport, read_back_report, read_back_segmentation
-from tests.workers.hospital import Hospital
+from tests.workers.hospital import SENDER, Hospital
 from tests.workers.painted import MALIGNANT_SAYS, picture, study, write
 from workers.run import works
 
@@ -165,8 +168,19 @@ def test_a_revision_names_the_report_before_it(hospital: Hospital, tmp_path: Pat
     assert second.predecessor_uid == first.sop_instance_uid
 
 
+def by_button(session: Session, hospital: Hospital) -> None:
+    job_id = hospital.job(JobKind.PUBLISH).id
+    dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
+
+
+def by_sending_again(session: Session, hospital: Hospital) -> None:
+    held = session.scalars(select(Instance)).one()
+    intake.record_duplicate(session, held, SENDER, hospital.clock())
+
+
+@pytest.mark.parametrize("revive", [by_button, by_sending_again])
 def test_a_source_that_is_gone_is_told_and_can_be_retried(
-    hospital: Hospital, tmp_path: Path
+    hospital: Hospital, tmp_path: Path, revive: Callable[[Session, Hospital], None]
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     run(hospital, JobKind.ANALYSE)
@@ -181,8 +195,7 @@ def test_a_source_that_is_gone_is_told_and_can_be_retried(
     assert found.status_reason.startswith("the results could not be published:")
     source.write_bytes(content)
     with hospital.database.write() as session:
-        job_id = hospital.job(JobKind.PUBLISH).id
-        dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
+        revive(session, hospital)
     run(hospital, JobKind.PUBLISH)
     with hospital.database.read() as session:
         found = session.scalars(select(Study)).one()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import jobs
 from db.engine import Database
+from db.errors import StoreFull
 from db.jobs import Claim
 from db.schema import Job, JobKind, JobStatus
 from tests.workers.hospital import NOON, Hospital
@@ -135,10 +136,24 @@ def test_a_strange_error_is_told_without_its_text(
     assert "Muster" not in caplog.text
 
 
-def test_a_full_disk_is_told_in_words(hospital: Hospital, job_id: UUID) -> None:
-    work = Scripted(raises=OSError(28, "No space left on device", "/some/where"))
-    runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert look(hospital).error == "the system says: No space left on device"
+@pytest.mark.parametrize(
+    ("full", "words"),
+    [
+        (OSError(28, "No space left on device", "/some/where"), "No space left on device"),
+        (StoreFull(1, 2), "only 1 bytes are free"),
+    ],
+)
+def test_a_full_disk_is_told_and_waited_for_without_using_up_attempts(
+    hospital: Hospital, job_id: UUID, full: Exception, words: str
+) -> None:
+    work = Scripted(raises=full)
+    for _ in range(30):
+        runner(hospital, work).run(job_id, JobKind.DELIVER)
+    job = look(hospital)
+    assert words in job.error
+    assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
+    assert job.due_at - hospital.clock() == jobs.PUT_OFF
+    assert work.failures == []
 
 
 def test_the_result_of_a_lost_claim_is_not_written(hospital: Hospital, job_id: UUID) -> None:

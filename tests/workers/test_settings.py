@@ -27,6 +27,7 @@ def test_at_least_one_hand_stays_free_of_analyses() -> None:
         ("SONOGATE_BATCH_SIZE", "many"),
         ("SONOGATE_AE_TITLE", "LONGER-THAN-SIXTEEN"),
         ("SONOGATE_LEASE_SECONDS", "-1"),
+        ("SONOGATE_REDIS_URL", "nonsense"),
     ],
 )
 def test_a_wrong_value_names_its_variable(

@@ -128,7 +128,9 @@ def test_a_host_that_does_not_resolve_is_absent(stills: list[Path]) -> None:
         send(stills, Peer("PACS", "no-such-host.invalid", 104), calling_ae="SONOGATE")
 
 
-def test_a_peer_that_does_not_know_us_may_have_learned_our_name_by_the_next_time(stills: list[Path]) -> None:
+def test_a_peer_that_does_not_know_us_may_have_learned_our_name_by_the_next_time(
+    stills: list[Path],
+) -> None:
     with (
         pacs(known_callers=("SOMEONE",)) as there,
         pytest.raises(PeerProblem, match="does not know our AE title 'SONOGATE'") as raised,
