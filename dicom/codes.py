@@ -23,6 +23,14 @@ LESION: Final = codes.SCT.Lesion
 NORMAL_TISSUE: Final = codes.DCM.NormalBreastTissue  # CID 6054
 TISSUE: Final = codes.SCT.Tissue  # CID 7150
 
+# what the network looked at
+FUNCTION: Final = codes.SCT.Function  # CID 7150
+GRAD_CAM: Final = codes.DCM.GradientWeightedClassActivation  # CID 7180
+
+# what the key images are for, CID 7010
+OF_INTEREST: Final = codes.DCM.OfInterest
+FOR_REPORT_ATTACHMENT: Final = codes.DCM.ForReportAttachment
+
 # what the classes are
 CLASS: Final = {
     "normal": codes.SCT.Normal,  # CID 222

@@ -80,6 +80,16 @@ class InvalidResult(DicomError):
         self.problem = problem
 
 
+class UnknownResult(DicomError, ValueError):
+    """A result that a destination asks for and that is not made here."""
+
+    code = "unknown-result"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 class ReadBackMismatch(DicomError):
     """What was written is not what is on disk. Not permanent: writing again may heal it."""
 

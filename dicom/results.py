@@ -1,8 +1,10 @@
 """What an analysis says about a study, before any of it is DICOM. Plain data, arrays and paths."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Literal
 
 import numpy as np
@@ -21,6 +23,10 @@ class Refusal:
 
     code: str
     text: str
+
+
+Origin = Literal["network", "corrected", "drawn"]
+"""Whose an outline is: the network's, the network's as a reader changed it, a reader's own."""
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality that is true or false
@@ -48,6 +54,12 @@ class LesionResult:
     short_axis_mm: float | None
     label: str
     probabilities: Probabilities
+    """`label` and `probabilities` are the network's: no report repeats them beside an outline
+    that is not."""
+    probability: NDArray[np.float32] | None = None
+    """(rows, columns) of the image, [0, 1]: how surely a pixel is this lesion's; None when the
+    network gave no more than the mask."""
+    origin: Origin = "network"
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,11 @@ class ImageResult:
     spacing_mm: tuple[float, float] | None = None
     """(row, column) spacing; None when uncalibrated."""
     refusal: Refusal | None = None
+    heatmaps: Mapping[int, NDArray[np.uint8]] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False
+    )
+    """Grad-CAM of the class `label` by 1-based frame: (rows, columns) of the image, 255 the
+    greatest weight of that frame. A still has frame 1."""
 
     @property
     def analysed(self) -> bool:
@@ -139,3 +156,18 @@ class SignedReview:
     """Aware."""
     reader_id: str = ""
     """The reader's identification in the organization, when the site keeps one."""
+    outlines: Mapping[str, tuple[LesionResult, ...]] = field(
+        default_factory=lambda: MappingProxyType({}), compare=False
+    )
+    """By SOP Instance UID of the images whose outlines the reader changed: all lesions of the
+    image as the reader leaves them, none when all were removed. A lesion keeps its tracking UID;
+    one that the reader drew has a new one."""
+
+
+def as_reviewed(result: StudyResult, review: SignedReview) -> StudyResult:
+    """Return `result` with the outlines that `review` leaves."""
+    images = (
+        replace(image, lesions=review.outlines.get(image.sop_instance_uid, image.lesions))
+        for image in result.images
+    )
+    return replace(result, images=tuple(images))

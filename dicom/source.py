@@ -1,5 +1,6 @@
 """The received image that a result speaks about, and what highdicom needs to know of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,3 +75,16 @@ def one_frame_stand_in(source: SourceImage) -> Dataset:
     for keyword in _TYPE_2:
         setattr(stand_in, keyword, None)
     return stand_in
+
+
+def name_true_classes(item: Dataset, sources: Mapping[str, SourceImage]) -> None:
+    """Undo, in every reference below `item`, what `one_frame_stand_in` said of a source's class.
+
+    `sources` are by SOP Instance UID.
+    """
+    if source := sources.get(str(item.get("ReferencedSOPInstanceUID", ""))):
+        item.ReferencedSOPClassUID = source.header.sop_class_uid
+    for element in item:
+        if element.VR == "SQ":
+            for child in element.value:
+                name_true_classes(child, sources)

@@ -1,21 +1,23 @@
 """Structured reports: what the networks found (UNVERIFIED), and what a reader signed (VERIFIED).
 
-Both are a Measurement Report (PS3.16 TID 1500) in a Comprehensive SR, the class that most viewers
-and archives take.
+Both are a Measurement Report (PS3.16 TID 1500), the same in each of three classes. Regions are
+SCOORD in all of them: ultrasound has no frame of reference for the SCOORD3D of Comprehensive 3D.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from highdicom.sr import (
     CodeContentItem,
     CodedConcept,
+    Comprehensive3DSR,
     ComprehensiveSR,
     ContainerContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
+    EnhancedSR,
     LanguageOfContentItemAndDescendants,
     ObservationContext,
     ObserverContext,
@@ -25,18 +27,27 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import SegmentationStorage
 
 from dicom import codes as concepts
 from dicom.codes import code_item, private_scheme_item
-from dicom.equipment import MANUFACTURER, RESULT_MODEL
+from dicom.equipment import MANUFACTURER
 from dicom.errors import DicomError, InvalidResult
-from dicom.provenance import add_provenance, add_times, date_time, serial_number
-from dicom.results import Algorithm, ImageResult, ReportReference, SignedReview, StudyResult
-from dicom.source import SourceImage, one_frame_stand_in, read_source
+from dicom.provenance import add_provenance, add_times, date_time
+from dicom.results import (
+    Algorithm,
+    ImageResult,
+    ReportReference,
+    SignedReview,
+    StudyResult,
+    as_reviewed,
+)
+from dicom.source import SourceImage, name_true_classes, one_frame_stand_in, read_source
 from dicom.sr_content import (
     ReportFacts,
     SegmentationFrame,
     conclusions,
+    device_observer,
     image_library,
     imaging_measurements,
 )
@@ -48,10 +59,28 @@ SERIES_DESCRIPTION: Final = "AI findings (UNVERIFIED)"
 VERIFIED_SERIES_DESCRIPTION: Final = "Breast US findings (VERIFIED)"
 
 
+class ReportClass(StrEnum):
+    """The storage class (PS3.4 B.5) that carries the report."""
+
+    COMPREHENSIVE = "comprehensive"
+    """What most viewers and archives take."""
+    COMPREHENSIVE_3D = "comprehensive-3d"
+    """What IHE AIR names."""
+    ENHANCED = "enhanced"
+
+
+_CLASSES: Final = {
+    ReportClass.COMPREHENSIVE: ComprehensiveSR,
+    ReportClass.COMPREHENSIVE_3D: Comprehensive3DSR,
+    ReportClass.ENHANCED: EnhancedSR,
+}
+
+
 @dataclass(frozen=True)
 class _Document:
     """How one report differs from another, apart from its content."""
 
+    report_class: ReportClass
     series_instance_uid: str
     series_number: int
     series_description: str
@@ -61,20 +90,29 @@ class _Document:
     review: SignedReview | None = None
 
 
-def build_report(result: StudyResult, segmentations: Sequence[Dataset]) -> Dataset:
+def build_report(
+    result: StudyResult,
+    segmentations: Sequence[Dataset],
+    report_class: ReportClass = ReportClass.COMPREHENSIVE,
+) -> Dataset:
     """Return the study's one report: UNVERIFIED, PRELIMINARY, COMPLETE.
 
-    `segmentations` are those of `dicom.seg.build_segmentations`, as built or as read back; it may
-    be empty. Images that were refused are listed with their reason; a report is also made when
-    all were. Building again makes the same object.
+    `segmentations` are those of `dicom.seg.build_segmentations`, as built or as read back; there
+    may be none. Label maps among them are passed over: validators and readers of reports do not
+    know their class yet. Images that were refused are listed with their reason; a report is also
+    made when all were. The UIDs follow from analysis, class and segmentations: building again
+    makes the same object.
 
     Raises InvalidResult when none of the images can be read, or a label is not one of CLASSES.
     """
+    segmentations = _referable(segmentations)
+    parts = result.analysis_id, report_class, *_uids(segmentations)
     document = _Document(
-        series_instance_uid=derived_uid("sr-series", result.analysis_id),
+        report_class=report_class,
+        series_instance_uid=derived_uid("sr-series", *parts),
         series_number=SERIES_NUMBER,
         series_description=SERIES_DESCRIPTION,
-        sop_instance_uid=derived_uid("sr", result.analysis_id),
+        sop_instance_uid=derived_uid("sr", *parts),
         moment=result.produced_at,
         predecessor=result.predecessor,
     )
@@ -86,25 +124,33 @@ def build_verified_report(
     segmentations: Sequence[Dataset],
     review: SignedReview,
     predecessor: Dataset | ReportReference,
+    report_class: ReportClass = ReportClass.COMPREHENSIVE,
 ) -> Dataset:
     """Return the reader's report: VERIFIED, FINAL, successor of `predecessor`.
 
+    `predecessor` is the report that was reviewed or, when `review` amends another, the report of
+    that one. `segmentations` are those of `dicom.seg.in_force`.
+
     The study's class, decision, BI-RADS category, reason and comment are the reader's. Accepted
-    findings are restated; with a modified class they stay, but without the networks' class; with
-    a rejected analysis they do not appear. The UID follows from the review.
+    findings are restated, in the outlines that the reader left; with a modified class they stay,
+    but without the networks' class; with a rejected analysis they do not appear. The UID follows
+    from the review, the class and the segmentations.
 
     Raises as `build_report`.
     """
+    segmentations = _referable(segmentations)
+    parts = report_class, *_uids(segmentations)
     document = _Document(
-        series_instance_uid=derived_uid("sr-verified-series", result.analysis_id),
+        report_class=report_class,
+        series_instance_uid=derived_uid("sr-verified-series", result.analysis_id, report_class),
         series_number=VERIFIED_SERIES_NUMBER,
         series_description=VERIFIED_SERIES_DESCRIPTION,
-        sop_instance_uid=derived_uid("sr-verified", review.review_id),
+        sop_instance_uid=derived_uid("sr-verified", review.review_id, *parts),
         moment=review.signed_at,
         predecessor=reference_to(predecessor),
         review=review,
     )
-    return _build(result, segmentations, document)
+    return _build(as_reviewed(result, review), segmentations, document)
 
 
 def reference_to(report: Dataset | ReportReference) -> ReportReference:
@@ -119,12 +165,20 @@ def reference_to(report: Dataset | ReportReference) -> ReportReference:
     )
 
 
+def _referable(segmentations: Iterable[Dataset]) -> list[Dataset]:
+    return [one for one in segmentations if one.SOPClassUID == SegmentationStorage]
+
+
+def _uids(segmentations: Iterable[Dataset]) -> list[str]:
+    return [str(segmentation.SOPInstanceUID) for segmentation in segmentations]
+
+
 def _build(result: StudyResult, segmentations: Sequence[Dataset], document: _Document) -> Dataset:
     _check_labels(result, document.review)
     sources = _sources(result.images)
     facts = ReportFacts(result, sources, _masks(segmentations), document.review)
     report = _by_highdicom(facts, segmentations, document)
-    _name_true_classes(report, sources)
+    name_true_classes(report, sources)
     add_provenance(report, next(iter(sources.values())), result)
     report.CodingSchemeIdentificationSequence = [private_scheme_item()]
     add_times(report, document.moment)
@@ -135,7 +189,8 @@ def _build(result: StudyResult, segmentations: Sequence[Dataset], document: _Doc
 
 def _check_labels(result: StudyResult, review: SignedReview | None) -> None:
     labels = {image.label for image in result.analysed_images}
-    labels |= {lesion.label for image in result.analysed_images for lesion in image.lesions}
+    lesions = [lesion for image in result.analysed_images for lesion in image.lesions]
+    labels |= {lesion.label for lesion in lesions if lesion.origin == "network"}
     if result.label is not None:
         labels.add(result.label)
     if review is not None and review.final_label is not None:
@@ -185,7 +240,7 @@ def _by_highdicom(
     evidence = [one_frame_stand_in(source) for source in facts.sources.values()]
     review = document.review
     predecessor = document.predecessor
-    return ComprehensiveSR(
+    report: Dataset = _CLASSES[document.report_class](
         evidence=[*evidence, *segmentations],
         content=_tree(facts),
         series_instance_uid=document.series_instance_uid,
@@ -202,6 +257,7 @@ def _by_highdicom(
         performed_procedure_codes=[concepts.PROCEDURE],
         previous_versions=[_as_dataset(predecessor)] if predecessor else None,
     )
+    return report
 
 
 def _tree(facts: ReportFacts) -> ContainerContentItem:
@@ -223,16 +279,9 @@ def _tree(facts: ReportFacts) -> ContainerContentItem:
 
 def _observers(algorithm: Algorithm, review: SignedReview | None) -> ObservationContext:
     """Return TID 1001: the device, and before it the person who signed."""
-    device = DeviceObserverIdentifyingAttributes(
-        uid=algorithm.device_uid,
-        name=algorithm.name,
-        manufacturer_name=MANUFACTURER,
-        model_name=RESULT_MODEL,
-        serial_number=serial_number(algorithm),
-    )
     return ObservationContext(
         observer_person_context=_reader(review) if review else None,
-        observer_device_context=ObserverContext(codes.DCM.Device, device),
+        observer_device_context=device_observer(algorithm),
     )
 
 
@@ -255,15 +304,6 @@ def _as_dataset(reference: ReportReference) -> Dataset:
     dataset.SOPClassUID = reference.sop_class_uid
     dataset.SOPInstanceUID = reference.sop_instance_uid
     return dataset
-
-
-def _name_true_classes(report: Dataset, sources: Mapping[str, SourceImage]) -> None:
-    """Undo in the evidence what `one_frame_stand_in` said of the images' class."""
-    for study in report.CurrentRequestedProcedureEvidenceSequence:
-        for series in study.ReferencedSeriesSequence:
-            for item in series.ReferencedSOPSequence:
-                if source := sources.get(item.ReferencedSOPInstanceUID):
-                    item.ReferencedSOPClassUID = source.header.sop_class_uid
 
 
 def _sign(report: Dataset, review: SignedReview) -> None:

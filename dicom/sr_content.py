@@ -1,16 +1,16 @@
 """The content tree of a Measurement Report (PS3.16 TID 1500), the same in every SR class."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     CodeContentItem,
     ContainerContentItem,
     ContentItem,
     ContentSequence,
+    DeviceObserverIdentifyingAttributes,
     FindingSite,
     GraphicTypeValues,
     ImageContentItem,
@@ -18,6 +18,7 @@ from highdicom.sr import (
     Measurement,
     MeasurementsAndQualitativeEvaluations,
     NumContentItem,
+    ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegmentationFrame,
@@ -32,8 +33,9 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom import codes as concepts
-from dicom.equipment import DISCLAIMER, MANUFACTURER
-from dicom.provenance import algorithm_parameters
+from dicom.equipment import DISCLAIMER, MANUFACTURER, RESULT_MODEL
+from dicom.outline import closed_outline
+from dicom.provenance import algorithm_parameters, serial_number
 from dicom.results import (
     CLASSES,
     Algorithm,
@@ -47,8 +49,6 @@ from dicom.source import SourceImage
 
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
 _CONTEXT: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT
-# Graphic Data is FL, whose length in Explicit VR is 16 bits: more points would not fit
-_MAX_OUTLINE_POINTS: Final = 8000
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,18 @@ class ReportFacts:
     @property
     def algorithm(self) -> AlgorithmIdentification:
         return _algorithm(self.result.algorithm)
+
+
+def device_observer(algorithm: Algorithm) -> ObserverContext:
+    """Return TID 1004: the algorithm as the device that observed."""
+    device = DeviceObserverIdentifyingAttributes(
+        uid=algorithm.device_uid,
+        name=algorithm.name,
+        manufacturer_name=MANUFACTURER,
+        model_name=RESULT_MODEL,
+        serial_number=serial_number(algorithm),
+    )
+    return ObserverContext(codes.DCM.Device, device)
 
 
 def image_library(facts: ReportFacts) -> ContainerContentItem | None:
@@ -202,10 +214,10 @@ def _mask_group(
         referenced_segment=frame,
         finding_category=concepts.ABNORMAL_STRUCTURE,
         finding_type=concepts.LESION,
-        algorithm_id=facts.algorithm,
+        algorithm_id=_drawn_by(facts, lesion),
         finding_sites=[_site(source)],
-        measurements=[*_sizes(lesion), _probability_of_cancer(lesion.probabilities)],
-        qualitative_evaluations=_classes(facts, lesion.label, lesion.probabilities),
+        measurements=[*_sizes(lesion), *_networks_probability(lesion)],
+        qualitative_evaluations=_networks_class(facts, lesion),
     )
 
 
@@ -216,7 +228,7 @@ def _outline_group(
     header = source.header
     region = ImageRegion(
         graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=_closed(lesion.contour),
+        graphic_data=closed_outline(lesion.contour),
         source_image=SourceImageForRegion(
             header.sop_class_uid, header.sop_instance_uid, source.frames(lesion.frame_number)
         ),
@@ -226,16 +238,25 @@ def _outline_group(
         referenced_region=region,
         finding_category=concepts.ABNORMAL_STRUCTURE,
         finding_type=concepts.LESION,
-        algorithm_id=facts.algorithm,
+        algorithm_id=_drawn_by(facts, lesion),
         finding_sites=[_site(source)],
         measurements=_sizes(lesion),
     )
 
 
-def _closed(contour: Sequence[tuple[float, float]]) -> np.ndarray:
-    step = -(-len(contour) // _MAX_OUTLINE_POINTS)
-    points = [*contour[::step], contour[0]]
-    return np.array(points, dtype=np.float32)
+def _drawn_by(facts: ReportFacts, lesion: LesionResult) -> AlgorithmIdentification | None:
+    """Name the algorithm (TID 4019) of its own outlines only: a reader's are the observer's."""
+    return facts.algorithm if lesion.origin == "network" else None
+
+
+def _networks_probability(lesion: LesionResult) -> list[Measurement]:
+    return [_probability_of_cancer(lesion.probabilities)] if lesion.origin == "network" else []
+
+
+def _networks_class(facts: ReportFacts, lesion: LesionResult) -> list[QualitativeEvaluation] | None:
+    if lesion.origin != "network":
+        return None
+    return _classes(facts, lesion.label, lesion.probabilities)
 
 
 def _sizes(lesion: LesionResult) -> list[Measurement]:

@@ -1,20 +1,16 @@
 """Pictures that are not DICOM yet (phantoms, PNGs) as ultrasound objects that any PACS takes."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 import numpy as np
-from PIL import Image
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
-    JPEGBaseline8Bit,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
 )
@@ -22,10 +18,9 @@ from pydicom.uid import (
 from dicom.codes import BREAST, code_item
 from dicom.equipment import MANUFACTURER, WRAP_MODEL
 from dicom.frames import Frame
+from dicom.picture import TRANSFER_SYNTAXES, add_pixels
 from dicom.uids import derived_uid
 
-TRANSFER_SYNTAXES: Final = (ExplicitVRLittleEndian, JPEGBaseline8Bit)
-_JPEG_QUALITY: Final = 90
 _MM_PER_CM: Final = 10
 _DEFAULT_FRAME_TIME_MS: Final = 40.0
 
@@ -93,7 +88,7 @@ def wrap_image(
     if not still:
         _add_cine(dataset, len(frames), frame_time_ms)
     _add_region(dataset, frames[0], region, spacing_mm)
-    _add_pixels(dataset, frames, transfer_syntax_uid)
+    add_pixels(dataset, frames, transfer_syntax_uid)
     return dataset
 
 
@@ -168,42 +163,3 @@ def _add_region(
     item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3  # cm
     item.PhysicalDeltaX = item.PhysicalDeltaY = spacing_mm / _MM_PER_CM
     dataset.SequenceOfUltrasoundRegions = [item]
-
-
-def _add_pixels(dataset: Dataset, frames: list[Frame], transfer_syntax_uid: str) -> None:
-    colour = frames[0].ndim == 3
-    dataset.Rows, dataset.Columns = frames[0].shape[:2]
-    dataset.SamplesPerPixel = 3 if colour else 1
-    if colour:
-        dataset.PlanarConfiguration = 0
-    dataset.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
-    dataset.BitsAllocated = dataset.BitsStored = 8
-    dataset.HighBit = 7
-    dataset.PixelRepresentation = 0
-    dataset.LossyImageCompression = "00"
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    if transfer_syntax_uid == JPEGBaseline8Bit:
-        _add_jpeg(dataset, frames)
-    else:
-        raw = b"".join(frame.tobytes() for frame in frames)
-        dataset.add_new("PixelData", "OB", raw + b"\0" * (len(raw) % 2))
-
-
-def _add_jpeg(dataset: Dataset, frames: list[Frame]) -> None:
-    encoded = [_jpeg(frame) for frame in frames]
-    ratio = sum(frame.nbytes for frame in frames) / sum(map(len, encoded))
-    if dataset.SamplesPerPixel == 3:
-        dataset.PhotometricInterpretation = "YBR_FULL_422"
-    dataset.LossyImageCompression = "01"
-    dataset.LossyImageCompressionRatio = f"{ratio:.2f}"
-    dataset.LossyImageCompressionMethod = "ISO_10918_1"
-    dataset.add_new("PixelData", "OB", encapsulate(encoded))
-    dataset["PixelData"].is_undefined_length = True
-
-
-def _jpeg(frame: Frame) -> bytes:
-    buffer = io.BytesIO()
-    subsampling = {"subsampling": "4:2:2"} if frame.ndim == 3 else {}
-    Image.fromarray(frame).save(buffer, "JPEG", quality=_JPEG_QUALITY, **subsampling)
-    return buffer.getvalue()

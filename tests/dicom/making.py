@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian
+from scipy import ndimage
 
 from dicom.files import write_dataset
 from dicom.header import read_header
@@ -55,6 +56,17 @@ def disc(shape: tuple[int, int], x: int, y: int, radius: int) -> NDArray[np.bool
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     inside: NDArray[np.bool_] = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
     return inside
+
+
+def heat(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A heat map that is hottest in the middle of `mask`, and 0 far from it."""
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), 5)
+    weights: NDArray[np.uint8] = np.rint(255 * smooth / smooth.max()).astype(np.uint8)
+    return weights
+
+
+def probability(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return (heat(mask) / 255).astype(np.float32)
 
 
 def write_image(
@@ -148,11 +160,17 @@ class Case:
     spacing_mm: float | None = None
 
     def result(self) -> StudyResult:
-        return study_result(image_result(self.path, list(self._lesions()), spacing_mm=self._pair))
+        lesions = list(self._lesions())
+        heatmaps = {lesion.frame_number: heat(lesion.mask) for lesion in lesions}
+        pair = (self.spacing_mm, self.spacing_mm) if self.spacing_mm else None
+        image = image_result(self.path, lesions, spacing_mm=pair, heatmaps=heatmaps)
+        return study_result(image)
 
-    @property
-    def _pair(self) -> tuple[float, float] | None:
-        return (self.spacing_mm, self.spacing_mm) if self.spacing_mm else None
+    def probable_result(self) -> StudyResult:
+        """As `result`, and each lesion with a probability map."""
+        (image,) = self.result().images
+        lesions = tuple(replace(one, probability=probability(one.mask)) for one in image.lesions)
+        return study_result(replace(image, lesions=lesions))
 
     def _lesions(self) -> Iterator[LesionResult]:
         """On a cine each lesion is on two frames; discs overlap on purpose."""

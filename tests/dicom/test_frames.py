@@ -1,7 +1,7 @@
 import tracemalloc
 from pathlib import Path
 
-import gdcm  # type: ignore[import-untyped]  # it has no types
+import gdcm
 import numpy as np
 import pydicom
 import pydicom.data

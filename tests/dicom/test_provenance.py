@@ -8,24 +8,23 @@ from pydicom.dataset import Dataset
 from dicom.files import write_dataset
 from dicom.header import read_header
 from dicom.provenance import algorithm_parameters
-from dicom.seg import build_segmentations
-from dicom.sr import build_report, build_verified_report
+from dicom.sr import build_verified_report
+from dicom.variants import CATALOGUE, build_set, parse_spec
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 from tests.dicom.test_header import NAMES, write_name
 
 
 def objects_of(path: Path) -> list[Dataset]:
-    """The segmentation, the report and the signed report on one image."""
+    """One object of every kind on one image, and the signed report."""
     mask = making.disc((64, 80), 30, 30, 9)
-    result = making.study_result(making.image_result(path, [making.lesion(mask)]))
-    segmentations = build_segmentations(result)
-    report = build_report(result, segmentations)
-    return [
-        *segmentations,
-        report,
-        build_verified_report(result, segmentations, making.REVIEW, report),
-    ]
+    image = making.image_result(path, [making.lesion(mask)], heatmaps={1: making.heat(mask)})
+    result = making.study_result(image)
+    built = build_set(map(parse_spec, CATALOGUE), result)
+    assert all(built.values())
+    (report,), segmentations = built[parse_spec("sr")], built[parse_spec("seg")]
+    signed = build_verified_report(result, segmentations, making.REVIEW, report)
+    return [*(one for objects in built.values() for one in objects), signed]
 
 
 def written(path: Path) -> list[Path]:
@@ -67,7 +66,7 @@ def test_empty_stays_empty_and_absent_type_3_stays_absent(tmp_path: Path) -> Non
 
 def test_a_sex_that_dicom_does_not_know_does_not_stop_the_result(tmp_path: Path) -> None:
     source = making.write_image(tmp_path / "image.dcm", changes={"PatientSex": "X"})
-    assert [dataset.PatientSex for dataset in objects_of(source)] == ["X"] * 3
+    assert {dataset.PatientSex for dataset in objects_of(source)} == {"X"}
 
 
 def test_acquisition_and_processing_equipment_are_named(tmp_path: Path) -> None:

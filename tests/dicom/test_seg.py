@@ -20,7 +20,8 @@ from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
 from dicom.readback import verify_segmentation
 from dicom.results import ImageResult, StudyResult
-from dicom.seg import build_segmentations
+from dicom.seg import Form, build_segmentations
+from dicom.segmentation import Encoding
 from dicom.source import read_source
 from tests.dicom import making
 from tests.dicom.conftest import Validate
@@ -182,7 +183,7 @@ def test_a_lesion_outlined_twice_on_a_frame_is_refused(tmp_path: Path) -> None:
 def drawn_lesions(draw: st.DrawFn) -> tuple[int, tuple[int, int], list[tuple[int, int, int]]]:
     """Frame count (1 is a still), size, and (lesion, frame, seed) triples without repetition."""
     frames = draw(st.sampled_from([1, 1, 2, 5]))
-    shape = draw(st.tuples(st.integers(16, 300), st.integers(16, 400)))
+    shape = draw(st.tuples(st.integers(16, 900), st.integers(16, 1200)))
     pairs = draw(
         st.lists(
             st.tuples(st.integers(1, 3), st.integers(1, frames)),
@@ -196,15 +197,23 @@ def drawn_lesions(draw: st.DrawFn) -> tuple[int, tuple[int, int], list[tuple[int
 
 
 @settings(
-    max_examples=25,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # files are overwritten
 )
-@given(drawn=drawn_lesions())
-@example(drawn=(2, (900, 1200), [(1, 2, 0), (2, 1, 1), (1, 1, 2)]))
-@example(drawn=(1, (16, 16), [(1, 1, 0)]))
-def test_any_masks_on_any_frames_of_any_size_survive(
-    tmp_path: Path, drawn: tuple[int, tuple[int, int], list[tuple[int, int, int]]]
+@given(drawn=drawn_lesions(), encoding=st.sampled_from(Encoding), every_frame=st.booleans())
+@example(
+    drawn=(2, (900, 1200), [(1, 2, 0), (2, 1, 1), (1, 1, 2)]),
+    encoding=Encoding.BINARY,
+    every_frame=True,
+)
+@example(drawn=(1, (16, 16), [(1, 1, 0)]), encoding=Encoding.BINARY, every_frame=False)
+def test_any_masks_on_any_frames_of_any_size_survive_in_any_form(
+    tmp_path: Path,
+    drawn: tuple[int, tuple[int, int], list[tuple[int, int, int]]],
+    encoding: Encoding,
+    *,
+    every_frame: bool,
 ) -> None:
     count, shape, wanted = drawn
     frames = [making.grey(*shape, seed=seed) for seed in range(count)]
@@ -214,9 +223,11 @@ def test_any_masks_on_any_frames_of_any_size_survive(
         for number, frame, seed in wanted
     ]
     image = making.image_result(path, lesions)
-    (written,) = write_all(making.study_result(image), tmp_path)
+    (built,) = build_segmentations(making.study_result(image), Form(encoding, every_frame))
+    written = write_dataset(built, tmp_path / "seg.dcm").path
     verify_segmentation(written, image)
-    assert_highdicom_agrees(written, image)
+    if encoding is Encoding.BINARY:
+        assert_highdicom_agrees(written, image)
 
 
 def random_mask(shape: tuple[int, int], seed: int) -> NDArray[np.bool_]:

@@ -10,10 +10,17 @@ from pydicom.dataset import Dataset
 from dicom.codes import BIRADS
 from dicom.errors import DicomError, InvalidResult
 from dicom.files import encode, write_dataset
-from dicom.readback import ReadReport, read_back_report, verify_report
-from dicom.results import ImageResult, Refusal, ReportReference, SignedReview, StudyResult
-from dicom.seg import build_segmentations
-from dicom.sr import build_report, build_verified_report, reference_to
+from dicom.readback import ReadReport, read_back_report, verify_report, verify_segmentation
+from dicom.results import (
+    ImageResult,
+    Refusal,
+    ReportReference,
+    SignedReview,
+    StudyResult,
+    as_reviewed,
+)
+from dicom.seg import build_edited_segmentations, build_segmentations, in_force
+from dicom.sr import ReportClass, build_report, build_verified_report, reference_to
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
@@ -272,6 +279,35 @@ def test_the_report_names_algorithm_weights_and_research_use(tmp_path: Path) -> 
     assert making.ALGORITHM.segmenter_digest in software
 
 
+CLASS_UIDS = {
+    ReportClass.COMPREHENSIVE: "1.2.840.10008.5.1.4.1.1.88.33",
+    ReportClass.COMPREHENSIVE_3D: "1.2.840.10008.5.1.4.1.1.88.34",
+    ReportClass.ENHANCED: "1.2.840.10008.5.1.4.1.1.88.22",
+}
+
+
+@pytest.mark.parametrize("report_class", ReportClass)
+def test_the_content_is_the_same_in_every_class(
+    tmp_path: Path, dciodvfy: Validate, dsrdump: Validate, report_class: ReportClass
+) -> None:
+    result = making.study_result(one_lesion(tmp_path))
+    segmentations = build_segmentations(result)
+    report = build_report(result, segmentations, report_class)
+    assert report.SOPClassUID == CLASS_UIDS[report_class]
+    assert report.ContentSequence == build_report(result, segmentations).ContentSequence
+    path = write(report, tmp_path)
+    dciodvfy(path)
+    dsrdump(path)
+    verify_report(path, result)
+
+
+def test_no_region_needs_a_frame_of_reference(tmp_path: Path) -> None:
+    result = making.study_result(one_lesion(tmp_path))
+    report = build_report(result, [], ReportClass.COMPREHENSIVE_3D)
+    assert "SCOORD3D" not in str(report)
+    assert "SCOORD" in str(report)
+
+
 # --------------------------------------------------------------------------- the reader's report
 
 
@@ -350,3 +386,128 @@ def test_a_predecessor_may_be_known_by_its_uids_alone(tmp_path: Path) -> None:
     reference = ReportReference("1.2.3", "1.2.4", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.5")
     report = build_verified_report(result, [], making.REVIEW, reference)
     assert read_back_report(write(report, tmp_path)).predecessor_uid == "1.2.5"
+
+
+# --------------------------------------------------------------------------- edited outlines
+
+
+@dataclass(frozen=True, eq=False)
+class Edited:
+    """A still with three lesions: the reader left one, corrected one, removed one, drew one."""
+
+    result: StudyResult
+    review: SignedReview
+    segmentations: list[Dataset]
+
+    def report(self, folder: Path) -> ReadReport:
+        found = build_verified_report(
+            self.result, self.segmentations, self.review, report_of(self.result)
+        )
+        return verify_report(write(found, folder), self.result, self.review)
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Edited:
+    path = making.write_image(tmp_path / "image.dcm")
+    first, second, third = (
+        making.lesion(making.disc((64, 80), 20 * number, 30, 8), number=number)
+        for number in (1, 2, 3)
+    )
+    image = making.image_result(path, [first, second, third])
+    corrected = replace(
+        making.lesion(making.disc((64, 80), 42, 32, 6), number=2), origin="corrected"
+    )
+    drawn = replace(
+        making.lesion(making.disc((64, 80), 10, 10, 4), number=4), origin="drawn", label=""
+    )
+    result = making.study_result(image)
+    outlines = {image.sop_instance_uid: (first, corrected, drawn)}
+    review = replace(making.REVIEW, decision="modify", outlines=outlines)
+    segmentations = build_edited_segmentations(result, review)
+    return Edited(result, review, in_force(build_segmentations(result), segmentations, review))
+
+
+def test_what_the_reader_outlined_becomes_a_segmentation_under_the_same_tracking_uids(
+    edited: Edited, tmp_path: Path, dciodvfy: Validate
+) -> None:
+    (built,) = edited.segmentations
+    path = write_dataset(built, tmp_path / "seg.dcm").path
+    dciodvfy(path)
+    (reviewed,) = as_reviewed(edited.result, edited.review).images
+    found = verify_segmentation(path, reviewed)
+    assert [segment.algorithm_type for segment in found.segments] == [
+        "AUTOMATIC",
+        "SEMIAUTOMATIC",
+        "MANUAL",
+    ]
+    before = [lesion.tracking_uid for lesion in edited.result.images[0].lesions]
+    after = [segment.tracking_uid for segment in found.segments]
+    assert after[:2] == before[:2]
+    assert after[2] not in before
+    manual = built.SegmentSequence[2]
+    assert "SegmentationAlgorithmIdentificationSequence" not in manual
+    assert "SegmentAlgorithmName" not in manual
+    assert "UNVERIFIED" not in built.SeriesDescription
+    assert built.ContentCreatorName == edited.review.reader_name
+    assert built.ContentTime == f"{edited.review.signed_at:%H%M%S}"
+
+
+def test_the_signed_report_measures_the_readers_outlines(edited: Edited, tmp_path: Path) -> None:
+    found = edited.report(tmp_path)
+    (segmentation,) = edited.segmentations
+    assert {lesion.segmentation_uid for lesion in found.lesions} == {
+        "",
+        str(segmentation.SOPInstanceUID),
+    }
+    areas = {lesion.tracking_uid: lesion.measurements["42798000"][0] for lesion in found.lesions}
+    (outlines,) = edited.review.outlines.values()
+    assert areas == {lesion.tracking_uid: lesion.area_px for lesion in outlines}
+
+
+def test_the_network_answers_for_its_own_outlines_only(edited: Edited, tmp_path: Path) -> None:
+    found = edited.report(tmp_path)
+    cancer = "111047"
+    by_network = {one.tracking_uid for one in found.lesions if cancer in one.measurements}
+    assert by_network == {edited.result.images[0].lesions[0].tracking_uid}
+    content = highdicom.sr.srread(tmp_path / "report.dcm").content
+    assert isinstance(content, highdicom.sr.MeasurementReport)
+    for group in content.get_planar_roi_measurement_groups():
+        named = "Algorithm Name" in str(group[0])
+        assert named == (group.tracking_uid in by_network)
+
+
+def test_an_outline_that_was_removed_is_in_neither_object(edited: Edited, tmp_path: Path) -> None:
+    removed = edited.result.images[0].lesions[2].tracking_uid
+    found = edited.report(tmp_path)
+    assert removed not in {lesion.tracking_uid for lesion in found.lesions}
+    assert removed not in str(edited.segmentations[0])
+
+
+def test_when_all_outlines_were_removed_no_segmentation_holds(
+    edited: Edited, tmp_path: Path
+) -> None:
+    (uid,) = edited.review.outlines
+    review = replace(edited.review, outlines={uid: ()})
+    assert build_edited_segmentations(edited.result, review) == []
+    assert in_force(build_segmentations(edited.result), [], review) == []
+    report = build_verified_report(edited.result, [], review, report_of(edited.result))
+    assert verify_report(write(report, tmp_path), edited.result, review).lesions == ()
+
+
+def test_a_rejected_analysis_leaves_no_outlines(edited: Edited) -> None:
+    rejected = replace(edited.review, decision="reject")
+    assert build_edited_segmentations(edited.result, rejected) == []
+
+
+def test_another_review_of_the_same_outlines_makes_other_objects(edited: Edited) -> None:
+    amended = replace(edited.review, review_id="review-2")
+    (again,) = build_edited_segmentations(edited.result, edited.review)
+    (other,) = build_edited_segmentations(edited.result, amended)
+    assert encode(again) == encode(edited.segmentations[0])
+    assert other.SOPInstanceUID != again.SOPInstanceUID
+    assert other.SeriesInstanceUID != again.SeriesInstanceUID
+
+
+def test_the_verifying_observers_code_is_there_even_when_empty(tmp_path: Path) -> None:
+    (observer,) = signed(making.study_result(one_lesion(tmp_path))).VerifyingObserverSequence
+    assert list(observer.VerifyingObserverIdentificationCodeSequence) == []

@@ -1,0 +1,117 @@
+"""Every result object of every kind of study, on disk, for readers that Sonogate did not write."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom.files import write_dataset
+from dicom.results import LesionResult, Refusal, ReportReference, SignedReview, StudyResult
+from dicom.sr import reference_to
+from dicom.variants import (
+    ResultSpec,
+    Signing,
+    build_set,
+    build_signed_set,
+    parse_spec,
+)
+from tests.dicom import making
+from tests.dicom.conftest import CASES, make_case
+
+ASKED = (
+    *("seg", "seg:every-frame", "seg:fractional", "seg:labelmap"),
+    *("sr", "sr:comprehensive-3d", "sr:enhanced"),
+    *("heatmap-seg", "heatmap-sc", "heatmap-sc:jpeg"),
+    *("key-objects", "key-objects:for-report-attachment", "presentation-state"),
+)
+SPECS = [parse_spec(text) for text in ASKED]
+AMENDED = [parse_spec(text) for text in ("seg", "sr")]
+STUDIES = (*CASES, "refused")
+Files = Mapping[ResultSpec, list[Path]]
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """One study, and what was made of it: of the analysis, of its review, of the amendment."""
+
+    result: StudyResult
+    review: SignedReview
+    unsigned: Files
+    signed: Files
+    amended: Files
+
+    def files(self, *kinds: str) -> list[Path]:
+        """Every file of these kinds, signed or not."""
+        return [
+            path
+            for made in (self.unsigned, self.signed, self.amended)
+            for spec, paths in made.items()
+            if spec.kind in kinds
+            for path in paths
+        ]
+
+
+@pytest.fixture(scope="session", params=STUDIES)
+def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Proof:
+    folder = tmp_path_factory.mktemp("proof")
+    if request.param == "refused":
+        return prove(refused(folder), folder)
+    return prove(make_case(request, request.param, folder).result(), folder)
+
+
+def refused(folder: Path) -> StudyResult:
+    refusal = Refusal("colour-doppler", "The image shows colour Doppler.")
+    path = making.write_image(folder / "image.dcm", making.colour())
+    image = making.image_result(path, refusal=refusal, probabilities=(0, 0, 0))
+    return making.study_result(image)
+
+
+def prove(result: StudyResult, folder: Path) -> Proof:
+    """The reader shrinks the first outline; the amendment gives another category."""
+    review = replace(making.REVIEW, decision="modify", reader_id="7", outlines=shrunk(result))
+    amendment = replace(
+        review,
+        review_id="review-2",
+        birads="5",
+        signed_at=making.MOMENT + timedelta(days=1),
+    )
+    unsigned = build_set(SPECS, result)
+    signed = build_signed_set(SPECS, result, Signing(review, unsigned, reports(unsigned)))
+    amended = build_signed_set(AMENDED, result, Signing(amendment, unsigned, reports(signed)))
+    return Proof(
+        result,
+        review,
+        write_each(unsigned, folder / "unsigned"),
+        write_each(signed, folder / "signed"),
+        write_each(amended, folder / "amended"),
+    )
+
+
+def shrunk(result: StudyResult) -> Mapping[str, tuple[LesionResult, ...]]:
+    (image,) = result.images
+    if not image.lesions:
+        return {}
+    first, *others = image.lesions
+    mask = first.mask.copy()
+    mask[:, : mask.nonzero()[1].min() + 2] = False
+    smaller = making.lesion(mask, number=1, frame=first.frame_number)
+    corrected = replace(smaller, origin="corrected", label="")
+    return {image.sop_instance_uid: (corrected, *others)}
+
+
+def reports(made: Mapping[ResultSpec, list[Dataset]]) -> dict[ResultSpec, ReportReference]:
+    return {spec: reference_to(made[spec][0]) for spec in made if spec.kind == "sr"}
+
+
+def write_each(made: Mapping[ResultSpec, list[Dataset]], folder: Path) -> Files:
+    folder.mkdir()
+    return {
+        spec: [
+            write_dataset(one, folder / f"{str(spec).replace(':', '-')}.{n}.dcm").path
+            for n, one in enumerate(objects)
+        ]
+        for spec, objects in made.items()
+    }

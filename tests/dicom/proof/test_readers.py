@@ -1,0 +1,122 @@
+"""Independent readers get back the masks and the measurements that were meant."""
+
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pytest
+
+from dicom.readback import read_back_report
+from dicom.results import ImageResult, as_reviewed
+from dicom.source import read_source
+from dicom.variants import parse_spec
+from tests.dicom.proof.conftest import Files, Proof
+from tests.peers import program
+
+AREA = "42798000"
+
+
+@pytest.fixture(scope="module")
+def tid1500reader() -> str:
+    """dcmqi's reader of measurement reports."""
+    wheel = importlib.util.find_spec("dcmqi")
+    places = wheel.submodule_search_locations if wheel else None
+    return program("tid1500reader", *(f"{place}/bin/tid1500reader" for place in places or ()))
+
+
+@pytest.mark.peer
+def test_dcmqi_reads_back_the_measurements(
+    proof: Proof, tid1500reader: str, tmp_path: Path
+) -> None:
+    for path in proof.files("sr"):
+        if "3d" in path.name:  # the DCMTK inside dcmqi does not know this class
+            continue
+        found = read_with_dcmqi(tid1500reader, path, tmp_path / "out.json")
+        ours = read_back_report(path)
+        meant = [(one.tracking_uid, one.measurements) for one in ours.lesions]
+        assert [(uid, numbers) for uid, numbers in found if AREA in numbers] == meant
+
+
+def read_with_dcmqi(
+    reader: str, path: Path, out: Path
+) -> list[tuple[str, dict[str, tuple[float, str]]]]:
+    command = [reader, "--inputDICOM", str(path), "--outputMetadata", str(out)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 0, run.stderr
+    return [
+        (
+            group["TrackingUniqueIdentifier"],
+            {
+                item["quantity"]["CodeValue"]: (float(item["value"]), item["units"]["CodeValue"])
+                for item in group.get("measurementItems", [])
+            },
+        )
+        for group in json.loads(out.read_text()).get("Measurements", [])
+    ]
+
+
+def test_highdicom_reads_back_every_mask_signed_and_unsigned(proof: Proof) -> None:
+    (image,) = proof.result.images
+    (reviewed,) = as_reviewed(proof.result, proof.review).images
+    for files, meant in ((proof.unsigned, image), (proof.signed, reviewed)):
+        for path in files.get(parse_spec("seg"), []):
+            assert_masks(path, meant)
+
+
+def assert_masks(path: Path, image: ImageResult) -> None:
+    segmentation = highdicom.seg.segread(path)
+    frames = sorted({lesion.frame_number for lesion in image.lesions})
+    if read_source(image.source).cine:
+        pixels = segmentation.get_pixels_by_source_frame(
+            image.sop_instance_uid,
+            frames,
+            ignore_spatial_locations=True,
+            assert_missing_frames_are_empty=True,
+        )
+    else:
+        pixels = segmentation.get_pixels_by_source_instance(
+            [image.sop_instance_uid], ignore_spatial_locations=True
+        )
+    for lesion in image.lesions:
+        (number,) = segmentation.get_segment_numbers(tracking_uid=lesion.tracking_uid)
+        found = pixels[frames.index(lesion.frame_number), ..., number - 1]
+        assert np.array_equal(found, lesion.mask)
+
+
+def test_highdicom_reads_back_every_report(proof: Proof) -> None:
+    for path in proof.files("sr"):
+        content = highdicom.sr.srread(path).content
+        assert isinstance(content, highdicom.sr.MeasurementReport)
+        ours = read_back_report(path)
+        if not ours.images:  # all was refused, so there is no measurement group
+            continue
+        groups = content.get_planar_roi_measurement_groups()
+        assert [group.tracking_uid for group in groups] == [
+            lesion.tracking_uid for lesion in ours.lesions
+        ]
+
+
+def test_the_amendment_succeeds_the_signed_report_and_that_the_unsigned(proof: Proof) -> None:
+    unsigned, signed, amended = (
+        read_back_report(only(files, "sr"))
+        for files in (proof.unsigned, proof.signed, proof.amended)
+    )
+    assert unsigned.predecessor_uid is None
+    assert signed.predecessor_uid == unsigned.sop_instance_uid
+    assert amended.predecessor_uid == signed.sop_instance_uid
+    assert [one.birads for one in (unsigned, signed, amended)] == [None, "4C", "5"]
+
+
+@pytest.mark.parametrize("text", ["sr", "sr:comprehensive-3d", "sr:enhanced"])
+def test_the_signed_report_succeeds_that_of_its_own_class(proof: Proof, text: str) -> None:
+    unsigned, signed = (only(files, text) for files in (proof.unsigned, proof.signed))
+    before = read_back_report(unsigned).sop_instance_uid
+    assert read_back_report(signed).predecessor_uid == before
+
+
+def only(files: Files, text: str) -> Path:
+    (path,) = files[parse_spec(text)]
+    return path
