@@ -2,6 +2,7 @@
 # Installs what is missing of the programs that tests talk to. Tests whose peer is missing are
 # skipped with a reason, so this never fails: it says what is missing and how to get it.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 missing=()
 need() { # package, then the places where its program may be
@@ -20,11 +21,24 @@ need redis-server redis-server
 need postgresql initdb /usr/lib/postgresql/*/bin/initdb
 need chromium chromium
 need docker-compose docker-compose
+need nodejs node
+need npm npm
 
-if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+viewers() { # the parsers of OHIF and others, from their lock file; left alone when they are there
+    local modules=tests/viewers/node_modules
+    if [ "$modules" -nt tests/viewers/package-lock.json ] || ! command -v npm >/dev/null; then return; fi
+    if npm ci --prefix tests/viewers --ignore-scripts --no-audit --no-fund --silent; then
+        touch "$modules"
+    else
+        echo "peers: npm could not install tests/viewers; their tests are skipped." >&2
+    fi
+}
+
+if [ ${#missing[@]} -eq 0 ]; then viewers; exit 0; fi
 if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
     echo "peers: not installed: ${missing[*]} (names of Debian packages); their tests are skipped." >&2
     echo "peers: on Debian, run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
+    viewers
     exit 0
 fi
 
@@ -35,3 +49,4 @@ install() { # RUNLEVEL=1: the packages' own services stay off, tests start their
 }
 install 2>/dev/null || { apt-get update -qq && install; } ||
     echo "peers: apt-get could not install ${missing[*]}; their tests are skipped." >&2
+viewers
