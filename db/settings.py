@@ -15,12 +15,12 @@ from db.files import FileStore
 
 PREFIX = "SONOGATE_"
 S = TypeVar("S", bound="StoreSettings")
-_DATABASES = ("sqlite:///", "postgresql+psycopg://")
+_DRIVERS = ("sqlite", "postgresql+psycopg")
 
 
 def _database_url(url: str) -> str:
     try:
-        known = not url or bool(make_url(url)) and url.startswith(_DATABASES)
+        known = not url or make_url(url).drivername in _DRIVERS
     except (ArgumentError, ValueError):  # its text would quote the password
         known = False
     if not known:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dicom.errors import DicomError
 from dicom.frames import sample_frames
+from dicom.gate import frame_refusal_of
 from dicom.regions import BModeRegion
 from dicom.results import Probabilities, Refusal
 from models.measure import Lesion, find_lesions, measure
@@ -146,6 +147,8 @@ class _Look:
         crop = frame[region.y0 : region.y1, region.x0 : region.x1]
         if np.percentile(crop, _BRIGHT_PERCENTILE) < _TOO_DARK:
             return Refusal("too-dark", "The picture is black: nothing was imaged.")
+        if coloured := frame_refusal_of(frame, region):  # power Doppler, say, that no header tells
+            return coloured
         self.region = region  # one for all frames, and not one guessed from a black frame
         return crop
 

@@ -272,3 +272,14 @@ def test_the_shipped_networks_look_at_a_phantom(tmp_path: Path) -> None:
     [frame] = image.frames
     assert frame.mask.shape == frame.heatmap.shape == (240, 320)
     assert frame.heatmap.max() > 0
+
+
+def test_a_picture_in_colours_is_refused_whatever_its_header_says(
+    tmp_path: Path, predictor: PaintedPredictor
+) -> None:
+    flow = np.repeat(picture()[..., None], 3, axis=2)
+    rows, columns = flow.shape[:2]
+    flow[rows // 4 : rows // 2, columns // 4 : columns // 2] = (230, 60, 20)
+    flow[rows // 2 : 3 * rows // 4, columns // 4 : columns // 2] = (20, 60, 230)
+    Image.fromarray(flow).save(tmp_path / "flow.png")
+    assert code_of(analyse_image(tmp_path / "flow.png", predictor)) == "colour-doppler"
