@@ -29,8 +29,7 @@ def compose() -> dict[str, Any]:
 @pytest.mark.peer
 def test_docker_compose_accepts_it(tmp_path: Path) -> None:
     docker_compose = peers.program("docker-compose")
-    for name in ("docker-compose.yml", "Dockerfile"):
-        shutil.copy(TOP / name, tmp_path / name)
+    shutil.copy(TOP / "docker-compose.yml", tmp_path)
     subprocess.run([docker_compose, "config", "--quiet"], cwd=tmp_path, check=True)
 
 
@@ -60,7 +59,7 @@ def test_no_secret_stands_in_the_file(compose: dict[str, Any]) -> None:
 
 
 def test_the_image_runs_as_an_ordinary_user() -> None:
-    lines = (TOP / "Dockerfile").read_text().splitlines()
+    lines = (TOP / "deploy" / "Dockerfile").read_text().splitlines()
     assert sum(line.startswith("FROM ") for line in lines) == 2
     assert "USER sonogate" in lines
     assert lines.index("USER sonogate") < next(
