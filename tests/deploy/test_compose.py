@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import yaml
-from listener.settings import ListenerSettings
-from webui.settings import WebSettings
-from workers.settings import WorkerSettings
 
 from db.routes import load_routes
+from listener.settings import ListenerSettings
 from tests import peers
+from webui.settings import WebSettings
+from workers.settings import WorkerSettings
 
 TOP = Path(__file__).resolve().parents[2]
 OURS = ("setup", "listener", "worker", "web")
