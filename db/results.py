@@ -16,7 +16,6 @@ from db.schema import (
     DeliveryStatus,
     Destination,
     JobKind,
-    ResultKind,
     ResultObject,
     ResultSet,
 )
@@ -41,11 +40,6 @@ def _set(session: Session, *where: ColumnElement[bool]) -> ResultSet | None:
         .where(*where)
         .options(selectinload(ResultSet.objects), selectinload(ResultSet.deliveries))
     )
-
-
-def report_of(result_set: ResultSet) -> ResultObject:
-    """The one SR of a result set."""
-    return next(made for made in result_set.objects if made.kind is ResultKind.SR)
 
 
 def published_before(session: Session, analysis: Analysis) -> ResultSet | None:
@@ -76,16 +70,22 @@ def add_set(
 
 
 def add_delivery(
-    session: Session, result_set: ResultSet, destination: Destination, route: str, now: datetime
+    session: Session,
+    result_set: ResultSet,
+    destination: Destination,
+    wish: Sequence[str],
+    route: str,
+    now: datetime,
 ) -> Delivery | None:
-    """Send the set to the destination; None when it holds nothing that is wanted there."""
-    if not any(made.kind in destination.results for made in result_set.objects):
+    """Send what the set holds for `wish` to the destination; None when that is nothing."""
+    if not any(list(wish) in made.wishes for made in result_set.objects):
         return None
     delivery = Delivery(
         id=uuid4(),
         result_set_id=result_set.id,
         destination_id=destination.id,
         route=route,
+        wish=list(wish),
         status=DeliveryStatus.PENDING,
         attempts=0,
         error="",
@@ -136,9 +136,12 @@ def delivery_with_destination(session: Session, delivery_id: UUID) -> Delivery:
 def objects_due(
     session: Session, delivery: Delivery, accepted: Callable[[int], bool]
 ) -> Sequence[ResultObject]:
-    """Objects that the destination wants and has not accepted yet, segmentations first: a report
-    that arrives before what it refers to cannot be shown.
+    """Objects that the destination wants and has not accepted yet, in the order of its wish: a
+    report that arrives before what it refers to cannot be shown.
+
+    What it no longer wants is left out: a kind that a PACS refuses must not hold up the others.
     """
+    wanted = [spec for spec in delivery.wish if spec in delivery.destination.results]
     done = [
         answered.result_object_id
         for answered in session.scalars(
@@ -146,15 +149,17 @@ def objects_due(
         )
         if accepted(answered.status_code)
     ]
-    return session.scalars(
-        select(ResultObject)
-        .where(
+    objects = session.scalars(
+        select(ResultObject).where(
             ResultObject.result_set_id == delivery.result_set_id,
-            ResultObject.kind.in_([ResultKind(kind) for kind in delivery.destination.results]),
+            ResultObject.spec.in_(wanted),
             ResultObject.id.not_in(done),
         )
-        .order_by(ResultObject.kind, ResultObject.sop_instance_uid)
-    ).all()
+    )
+    return sorted(
+        (made for made in objects if delivery.wish in made.wishes),
+        key=lambda made: (wanted.index(made.spec), made.sop_instance_uid),
+    )
 
 
 def record_answers(

@@ -15,8 +15,9 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import audit, jobs
+from db import audit, jobs, outlines
 from db.errors import RowsError, SignedReviewIsFinal
+from db.outlines import ReaderOutline
 from db.schema import Analysis, Decision, JobKind, Review, Role, Study, StudyStatus, User
 from db.users import actor
 from db.worklist import find_current_analysis
@@ -85,6 +86,8 @@ class Judgement:
     birads: str | None = None
     reason: str = ""
     comment: str = ""
+    outlines: tuple[ReaderOutline, ...] = ()
+    """Those that differ from the network's."""
 
     @property
     def digest(self) -> str:
@@ -94,7 +97,12 @@ class Judgement:
 
 def judgement_of(review: Review) -> Judgement:
     return Judgement(
-        review.decision, review.final_label, review.birads, review.reason, review.comment
+        review.decision,
+        review.final_label,
+        review.birads,
+        review.reason,
+        review.comment,
+        outlines.outlines_of(review),
     )
 
 
@@ -115,8 +123,7 @@ def save_draft(
         _check_unsigned(session, analysis_id, None)
         draft = Review(analysis_id=analysis_id, reader_id=reader.id, created_at=now)
         session.add(draft)
-    _write(draft, judgement)
-    session.flush()
+    _write(session, draft, judgement)
     _record(session, "web:review:draft-saved", analysis, draft, reader, now)
     return draft
 
@@ -134,9 +141,10 @@ def amend(session: Session, review_id: UUID, reader: User, now: datetime) -> Rev
     _check_unsigned(session, analysis.id, signed.id)
     draft = find_draft(session, analysis.id, reader.id)
     if draft is None:
+        judgement = judgement_of(signed)
         draft = Review(analysis_id=analysis.id, reader_id=reader.id, created_at=now)
-        _write(draft, judgement_of(signed))
         session.add(draft)
+        _write(session, draft, judgement)
     draft.predecessor_id = signed.id
     session.flush()
     _record(session, "web:review:amendment-begun", analysis, draft, reader, now)
@@ -241,12 +249,14 @@ def _completed(judgement: Judgement, analysis: Analysis) -> Judgement:
     if judgement.birads is not None and judgement.birads not in BIRADS:
         raise ReviewInvalid("birads", "choose one of the BI-RADS categories, or none")
     _check_reason(judgement)
+    _check_change(judgement, analysis)
     return Judgement(
         judgement.decision,
         _final_label(judgement, analysis),
         judgement.birads,
         "" if judgement.decision is Decision.ACCEPT else judgement.reason,
         judgement.comment.strip(),
+        judgement.outlines,
     )
 
 
@@ -258,6 +268,18 @@ def _check_reason(judgement: Judgement) -> None:
         raise ReviewInvalid("reason", "choose why the AI result is changed or rejected")
     if judgement.reason == known[-1] and not judgement.comment.strip():
         raise ReviewInvalid("comment", "say in the comment why")
+
+
+def _check_change(judgement: Judgement, analysis: Analysis) -> None:
+    changes = judgement.decision is Decision.MODIFY
+    if judgement.outlines and not changes:
+        raise ReviewInvalid(
+            "outlines",
+            "you changed outlines: choose to change the AI result, or use the AI outlines again",
+        )
+    same = judgement.final_label is not None and judgement.final_label == analysis.label
+    if changes and same and not judgement.outlines:
+        raise ReviewInvalid("final_label", "that is the AI's class: accept it")
 
 
 def _final_label(judgement: Judgement, analysis: Analysis) -> str | None:
@@ -274,12 +296,13 @@ def _final_label(judgement: Judgement, analysis: Analysis) -> str | None:
             return judgement.final_label
 
 
-def _write(review: Review, judgement: Judgement) -> None:
+def _write(session: Session, review: Review, judgement: Judgement) -> None:
     if review.signed_at is not None:
         raise SignedReviewIsFinal("a signed review is never changed: amend it")
     review.decision, review.final_label = judgement.decision, judgement.final_label
     review.birads, review.reason = judgement.birads, judgement.reason
     review.comment = judgement.comment
+    outlines.write(session, review, judgement.outlines)
 
 
 def _record(
@@ -297,5 +320,6 @@ def _record(
         decision=review.decision,
         final_label=review.final_label,
         birads=review.birads,
+        outlines=len(review.outlines),
         judgement=judgement_of(review).digest,
     )

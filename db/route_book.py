@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Lock
 
 from db.errors import SettingsError
-from db.routes import Routes, load_routes
+from db.routes import CheckResult, Routes, load_routes
 
 logger = logging.getLogger(__name__)
 
@@ -15,15 +15,18 @@ Stamp = tuple[int, int, int] | None
 class RouteBook:
     """The routes in force. A changed file holds from the next look on; a bad one is not taken.
 
+    `check_result` is that of `db.routes.load_routes`.
+
     Raises:
         SettingsError: the file is wrong at the start.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check_result: CheckResult | None = None) -> None:
         self._path = path
+        self._check_result = check_result
         self._lock = Lock()
         self._stamp = _stamp(path)
-        self._routes = load_routes(path)
+        self._routes = load_routes(path, check_result)
 
     def current(self) -> Routes:
         """The same object for as long as nothing changes."""
@@ -39,7 +42,7 @@ class RouteBook:
             logger.warning("the routes file is gone: what it said last stays in force")
             return
         try:
-            self._routes = load_routes(self._path)
+            self._routes = load_routes(self._path, self._check_result)
             logger.info("the routes file changed: read again")
         except SettingsError as error:
             logger.error("the routes file is wrong, what it said last stays in force: %s", error)

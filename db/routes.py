@@ -1,6 +1,7 @@
 """The routes file: who may send, where results go, which study takes which way. Data, not code."""
 
 import tomllib
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Self
@@ -17,12 +18,12 @@ from pydantic import (
 )
 
 from db.errors import SettingsError
-from db.schema import ResultKind
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 ANY_AE = "*"
 
 AeTitleText = Annotated[str, StringConstraints(min_length=1, max_length=16, strip_whitespace=True)]
+ResultText = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
 
 
@@ -55,8 +56,8 @@ class DestinationTable(_Table):
     ae_title: AeTitleText
     host: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     port: Annotated[int, Field(gt=0, lt=65536)]
-    results: tuple[ResultKind, ...] = (ResultKind.SEG, ResultKind.SR)
-    """Which result objects it wants."""
+    results: tuple[ResultText, ...] = ("seg", "sr")
+    """Which result objects it wants, in the words of `dicom.variants`: "sr:enhanced"."""
 
 
 class Route(_Table):
@@ -116,14 +117,35 @@ def _plain(address: str) -> IPv4Address | IPv6Address:
     return mapped or caller
 
 
-def load_routes(path: Path) -> Routes:
+CheckResult = Callable[[str], object]
+"""Raises ValueError for a result that nobody can make, and says what there is."""
+
+
+def load_routes(path: Path, check_result: CheckResult | None = None) -> Routes:
     """Read the routes file; one that does not exist means: loopback may send, nothing leaves.
+
+    `check_result` looks at each result that a destination wants; without it any text will do,
+    for those who only receive.
 
     Raises:
         SettingsError: names the file and the key that is wrong.
     """
-    if not path.exists():
-        return Routes()
+    routes = _read(path) if path.exists() else Routes()
+    if check_result:
+        for table in routes.destination:
+            _check_results(path, table, check_result)
+    return routes
+
+
+def _check_results(path: Path, table: DestinationTable, check_result: CheckResult) -> None:
+    for text in table.results:
+        try:
+            check_result(text)
+        except ValueError as error:
+            raise SettingsError(f"{path}: destination {table.name!r}: {error}") from None
+
+
+def _read(path: Path) -> Routes:
     try:
         return Routes.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:

@@ -45,11 +45,6 @@ class FindingKind(enum.StrEnum):
     LESION = "lesion"  # one outline in one frame
 
 
-class ResultKind(enum.StrEnum):
-    SEG = "seg"
-    SR = "sr"
-
-
 class DeliveryStatus(enum.StrEnum):
     PENDING = "pending"
     RETRYING = "retrying"
@@ -63,6 +58,11 @@ class Decision(enum.StrEnum):
     ACCEPT = "accept"
     MODIFY = "modify"
     REJECT = "reject"
+
+
+class OutlineOrigin(enum.StrEnum):
+    CORRECTED = "corrected"  # the network's lesion, redrawn or removed
+    DRAWN = "drawn"  # a lesion that the network has not on that frame
 
 
 class Role(enum.StrEnum):
@@ -366,6 +366,32 @@ class Review(Base):
 
     analysis: Mapped[Analysis] = relationship(back_populates="reviews")
     reader: Mapped[User] = relationship()
+    outlines: Mapped[list["ReviewOutline"]] = relationship(
+        back_populates="review",
+        cascade="all, delete-orphan",
+        order_by="ReviewOutline.number, ReviewOutline.frame_number",
+    )
+
+
+class ReviewOutline(Base):
+    """A lesion's outline on one frame as a reader left it; an empty ``contour`` removes it there.
+
+    Written and taken away with its draft; triggers refuse any change once the review is signed.
+    """
+
+    __tablename__ = "review_outline"
+    __table_args__ = (UniqueConstraint("review_id", "tracking_uid", "frame_number"),)
+
+    id: Mapped[Id]
+    review_id: Mapped[UUID] = mapped_column(ForeignKey("review.id"))
+    instance_id: Mapped[InstanceId]
+    frame_number: Mapped[int]
+    tracking_uid: Mapped[Uid]
+    number: Mapped[int]  # over the whole study, as a finding's
+    origin: Mapped[OutlineOrigin]
+    contour: Mapped[JsonList]  # [[x, y], …] in pixels, as a finding's
+
+    review: Mapped[Review] = relationship(back_populates="outlines")
 
 
 # ------------------------------------------------------------------------------ what we made and where it went
@@ -400,13 +426,19 @@ class ResultSet(Base):
 
 
 class ResultObject(Base):
-    """A DICOM object that we made."""
+    """A DICOM object that we made.
+
+    ``spec`` names its kind and variant in the words of the routes file: ``sr:enhanced``.
+    ``wishes`` are those that it is a part of, each a list of specs: a report names the other
+    objects of its wish, so that two destinations may get two reports of one spec.
+    """
 
     __tablename__ = "result_object"
 
     id: Mapped[Id]
     result_set_id: Mapped[UUID] = mapped_column(ForeignKey("result_set.id"), index=True)
-    kind: Mapped[ResultKind]
+    spec: Mapped[ShortText]
+    wishes: Mapped[JsonList]
     sop_class_uid: Mapped[Uid]
     sop_instance_uid: Mapped[Uid] = mapped_column(unique=True)
     series_instance_uid: Mapped[Uid]
@@ -417,9 +449,17 @@ class ResultObject(Base):
 
     result_set: Mapped[ResultSet] = relationship(back_populates="objects")
 
+    @property
+    def kind(self) -> str:
+        """The spec without its variant: ``sr``."""
+        return self.spec.partition(":")[0]
+
 
 class Destination(Base):
-    """A PACS, as the routes file names it; rows are kept in step with the file by name."""
+    """A PACS, as the routes file names it; rows are kept in step with the file by name.
+
+    ``results`` is its wish: the specs that it wants, in the order of sending.
+    """
 
     __tablename__ = "destination"
 
@@ -433,7 +473,7 @@ class Destination(Base):
 
 
 class Delivery(Base):
-    """One result set on its way to one destination."""
+    """What one destination wished of one result set, on its way there."""
 
     __tablename__ = "delivery"
     __table_args__ = (UniqueConstraint("result_set_id", "destination_id"),)
@@ -442,6 +482,7 @@ class Delivery(Base):
     result_set_id: Mapped[UUID] = mapped_column(ForeignKey("result_set.id"), index=True)
     destination_id: Mapped[UUID] = mapped_column(ForeignKey("destination.id"), index=True)
     route: Mapped[ShortText]
+    wish: Mapped[JsonList]
     status: Mapped[DeliveryStatus] = mapped_column(default=DeliveryStatus.PENDING, index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[LongText] = mapped_column(default="")

@@ -19,6 +19,7 @@ from db.errors import SettingsError
 from db.routes import ANY_AE, DestinationTable, Routes, load_routes
 from db.schema import AuditEvent, Job, JobStatus
 from db.types import now_utc
+from dicom.variants import parse_spec
 from models.preset import preset_info
 from models.types import ModelError
 from sonogate import embedded, runfile
@@ -259,7 +260,7 @@ def _is_healthy(host: str, port: int) -> bool:
 def _routes(installation: Installation) -> Iterator[Outcome]:
     path = installation.listener.effective_routes_file
     try:
-        routes = load_routes(path)
+        routes = load_routes(path, parse_spec)
     except SettingsError as error:
         yield fail(str(error), "correct the file; `sonogate routes check` explains it")
         return

@@ -26,6 +26,7 @@ COMMANDS = {
     "users": "Add people, reset passwords.",
     "audit": "Verify, list or export the audit chain.",
     "routes": "Check the routes file.",
+    "destination": "Try out where results go.",
     "train": "Train a preset on a folder of images and masks.",
     "evaluate": "Score a preset on a folder of images and masks.",
 }

@@ -14,7 +14,6 @@ from db.schema import (
     DeliveryStatus,
     Finding,
     FindingKind,
-    ResultKind,
     ResultObject,
     ResultSet,
     Study,
@@ -110,8 +109,8 @@ def report_on(session: Session, name: str, study_instance_uid: str, path_of: Pat
         analysis.label,
         analysis.probabilities,
         lesions,
-        tuple(_arrived(objects, ResultKind.SEG, path_of)),
-        tuple(_arrived(objects, ResultKind.SR, path_of)),
+        tuple(_arrived(objects, "seg", path_of)),
+        tuple(_arrived(objects, "sr", path_of)),
         tuple(_problems(stage, analysis, lesions, objects, path_of)),
     )
 
@@ -153,8 +152,8 @@ def _largest_of_each(findings: Iterable[Finding]) -> Iterator[Finding]:
     yield from largest.values()
 
 
-def _arrived(objects: Iterable[ResultObject], kind: ResultKind, path_of: PathOf) -> Iterator[Path]:
-    paths = (path_of(each.sop_instance_uid) for each in objects if each.kind is kind)
+def _arrived(objects: Iterable[ResultObject], kind: str, path_of: PathOf) -> Iterator[Path]:
+    paths = (path_of(each.sop_instance_uid) for each in objects if each.kind == kind)
     return (path for path in paths if path.exists())
 
 
@@ -168,7 +167,7 @@ def _problems(
     if stage.text != "delivered":
         yield f"it came no further than: {stage.text}"
     kinds = {each.kind for each in objects}
-    for kind in {ResultKind.SR} | ({ResultKind.SEG} if lesions else set()):
+    for kind in {"sr"} | ({"seg"} if lesions else set()):
         if kind not in kinds:
             yield f"no {kind.upper()} was made"
     for each in objects:
@@ -181,7 +180,7 @@ def _read_back(made: ResultObject, label: str | None, path: Path) -> str:
     if not path.exists():
         return "it did not arrive"
     try:
-        if made.kind is ResultKind.SEG:
+        if made.kind == "seg":
             return "" if read_back_segmentation(path).segments else "it holds no segment"
         return "" if read_back_report(path).label == label else "it names another class"
     except DicomError as error:

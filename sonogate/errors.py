@@ -1,5 +1,7 @@
 """What can go wrong at the front door, in words that say what to do."""
 
+from collections.abc import Sequence
+
 
 class FrontDoorError(Exception):
     """Base of every error of this package; the command ends with exit code 1 and its text."""
@@ -52,3 +54,11 @@ class NothingFound(FrontDoorError):
 
     def __init__(self) -> None:
         super().__init__("no DICOM, PNG or JPEG file was found there")
+
+
+class NoSuchDestination(FrontDoorError):
+    """The routes file has no destination of that name."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        there = f"there are {', '.join(known)}" if known else "there is none at all"
+        super().__init__(f"no destination {name!r} in the routes file: {there}")

@@ -41,6 +41,13 @@ class PeerProblem(WorkError):
         self.permanent = permanent
 
 
+class NothingAccepted(PeerProblem):
+    """The peer accepted none of the presentation contexts: it does not offer the service."""
+
+    def __init__(self) -> None:
+        super().__init__("the peer takes none of these kinds of objects", permanent=True)
+
+
 class NoDestination(WorkError):
     """Nothing is sent to a peer that was struck off; it may come back: files go missing."""
 

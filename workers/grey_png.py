@@ -18,6 +18,11 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
     return _encode(Image.fromarray(mask))
 
 
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"), np.uint8)
+
+
 def read_mask(path: Path) -> NDArray[np.bool_]:
     with Image.open(path) as image:
         return np.asarray(image.convert("1"), np.bool_)

@@ -14,6 +14,7 @@ from db import migrate
 from db.engine import Database
 from db.route_book import RouteBook
 from db.schema import JobKind
+from dicom.variants import parse_spec
 from workers.app import make_app
 from workers.bell import TASK, Bell
 from workers.destinations import keep_in_step
@@ -72,7 +73,7 @@ def open_services(settings: WorkerSettings, load: Loader = load_predictor) -> Se
 
     Raises as `run`.
     """
-    routes = RouteBook(settings.effective_routes_file)
+    routes = RouteBook(settings.effective_routes_file, parse_spec)
     database = Database(settings.effective_database_url)
     if not migrate.current(database.engine):
         raise WorkError("the database is not at this version: run `sonogate db upgrade`")

@@ -1,34 +1,34 @@
 """Result objects on disk: written whole, read back, and told to the rows."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from uuid import UUID, uuid4
 
 from pydicom.dataset import Dataset
 
 from db.files import FileStore, StoredFile, result_file
-from db.schema import ResultKind, ResultObject
+from db.schema import ResultObject
 from dicom.files import encode
-from dicom.readback import verify_report, verify_segmentation
-from dicom.results import ReportReference, SignedReview, StudyResult
-from dicom.seg import build_segmentations
-from dicom.sr import build_report, build_verified_report
+from dicom.results import SignedReview, StudyResult
+from dicom.variants import Built, ResultSpec, verify
+from workers.wishes import Wish, in_words
 
 
 @dataclass(frozen=True, eq=False)
 class Made:
     """An object that is in its place in the store."""
 
-    kind: ResultKind
+    spec: ResultSpec
     dataset: Dataset
     stored: StoredFile
+    wishes: list[Wish] = field(default_factory=list)
+    """Those that it is a part of."""
 
     def row(self, now: datetime) -> ResultObject:
         return ResultObject(
             id=uuid4(),
-            kind=self.kind,
+            spec=str(self.spec),
+            wishes=[in_words(wish) for wish in self.wishes],
             sop_class_uid=str(self.dataset.SOPClassUID),
             sop_instance_uid=str(self.dataset.SOPInstanceUID),
             series_instance_uid=str(self.dataset.SeriesInstanceUID),
@@ -38,48 +38,44 @@ class Made:
 
 
 class Workshop:
-    """Makes the objects of one analysis. The same result gives the same bytes in the same files.
+    """Keeps what was built of one analysis, or of a signed review of it, wish by wish.
 
-    Every method raises DicomError when what is on disk is not what was meant, and OSError when
-    the disk does not take it.
+    An object that several wishes have in common is kept once. The same result gives the same
+    bytes in the same files.
     """
 
-    def __init__(self, store: FileStore, analysis_id: UUID) -> None:
+    def __init__(
+        self,
+        store: FileStore,
+        analysis_id: UUID,
+        result: StudyResult,
+        review: SignedReview | None = None,
+    ) -> None:
         self._store = store
         self._analysis_id = analysis_id
+        self._result = result
+        self._review = review
+        self._made: dict[str, Made] = {}
 
-    def results(self, result: StudyResult) -> list[Made]:
-        """Segmentations and the unverified report."""
-        segmentations = list(self._segmentations(result))
-        report = build_report(result, [made.dataset for made in segmentations])
-        made = self._keep(ResultKind.SR, report)
-        verify_report(self._path(made), result)
-        return [*segmentations, made]
+    @property
+    def made(self) -> list[Made]:
+        return list(self._made.values())
 
-    def verified_report(
-        self,
-        result: StudyResult,
-        segmentations: list[Dataset],
-        review: SignedReview,
-        predecessor: ReportReference,
-    ) -> Made:
-        """What the reader signed."""
-        report = build_verified_report(result, segmentations, review, predecessor)
-        made = self._keep(ResultKind.SR, report)
-        verify_report(self._path(made), result, review)
-        return made
+    def keep(self, wish: Wish, built: Built) -> None:
+        """Write what is new in `built`, and read it back.
 
-    def _segmentations(self, result: StudyResult) -> Iterator[Made]:
-        outlined = [image for image in result.images if image.lesions]
-        for image, dataset in zip(outlined, build_segmentations(result), strict=True):
-            made = self._keep(ResultKind.SEG, dataset)
-            verify_segmentation(self._path(made), image)
-            yield made
+        Raises DicomError when what is on disk is not what was meant, and OSError when the disk
+        does not take it.
+        """
+        for spec, datasets in built.items():
+            for dataset in datasets:
+                uid = str(dataset.SOPInstanceUID)
+                if uid not in self._made:
+                    self._made[uid] = self._write(spec, dataset)
+                self._made[uid].wishes.append(wish)
 
-    def _keep(self, kind: ResultKind, dataset: Dataset) -> Made:
+    def _write(self, spec: ResultSpec, dataset: Dataset) -> Made:
         name = f"{dataset.SOPInstanceUID}.dcm"  # our own UID, derived from our own ids
         stored = self._store.write(result_file(self._analysis_id, name), encode(dataset))
-        return Made(kind, dataset, stored)
-
-    def _path(self, made: Made) -> Path:
-        return self._store.path(made.stored.file)
+        verify(spec, self._store.path(stored.file), dataset, self._result, self._review)
+        return Made(spec, dataset, stored)

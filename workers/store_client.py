@@ -12,12 +12,13 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from workers.errors import PeerProblem
+from workers.errors import NothingAccepted, PeerProblem
 
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
@@ -85,7 +86,7 @@ def echo(
     answer_seconds: float = ANSWER_SECONDS,
 ) -> None:
     """C-ECHO. Raises PeerProblem, which says what is wrong and what to do."""
-    call = _Call(peer, calling_ae, connect_seconds, answer_seconds)
+    call = Call(peer, calling_ae, connect_seconds, answer_seconds)
     with call.associated([build_context(Verification)]) as association:
         status = association.send_c_echo().get("Status")
         if status != 0:
@@ -112,7 +113,7 @@ def send(
     proposed = sorted({context for context in contexts.values() if context})
     if not proposed:
         return [_not_dicom(path) for path in paths]
-    call = _Call(peer, calling_ae, connect_seconds, answer_seconds)
+    call = Call(peer, calling_ae, connect_seconds, answer_seconds)
     # One presentation context per pair: with several syntaxes in one, the peer picks one of them
     # and everything in the others can no longer be sent.
     with call.associated([build_context(*context) for context in proposed]) as association:
@@ -187,7 +188,7 @@ class _Caller(AE):
 
 
 @dataclass
-class _Call:
+class Call:
     """One association with a peer."""
 
     peer: Peer
@@ -197,10 +198,15 @@ class _Call:
     connected: bool = False
 
     @contextmanager
-    def associated(self, contexts: list[PresentationContext]) -> Iterator[Association]:
+    def associated(
+        self,
+        contexts: list[PresentationContext],
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+        handlers: Sequence[evt.EventHandlerType] = (),
+    ) -> Iterator[Association]:
         """Raises PeerProblem when the peer cannot be reached or does not want us."""
         caller = self._caller()
-        association = self._request(caller, contexts)
+        association = self._request(caller, contexts, roles, handlers)
         if not association.is_established:
             if not self.connected:
                 caller.close()
@@ -219,7 +225,13 @@ class _Call:
         caller.dimse_timeout = caller.network_timeout = self.answer_seconds
         return caller
 
-    def _request(self, caller: _Caller, contexts: list[PresentationContext]) -> Association:
+    def _request(
+        self,
+        caller: _Caller,
+        contexts: list[PresentationContext],
+        roles: Sequence[SCP_SCU_RoleSelectionNegotiation],
+        handlers: Sequence[evt.EventHandlerType],
+    ) -> Association:
         # From the file to the socket: the object is not parsed, so what leaves is what was checked.
         _config.STORE_SEND_CHUNKED_DATASET = True
         try:
@@ -229,7 +241,8 @@ class _Call:
                 contexts=contexts,
                 ae_title=self.peer.ae_title,
                 max_pdu=_PDU_BYTES,
-                evt_handlers=[(evt.EVT_CONN_OPEN, self._on_open)],
+                ext_neg=list(roles),
+                evt_handlers=[(evt.EVT_CONN_OPEN, self._on_open), *handlers],
             )
         except OSError as error:  # the name does not resolve
             raise self._absent() from error
@@ -243,7 +256,7 @@ class _Call:
         if not self.connected:
             return self._absent()
         if association.rejected_contexts:
-            return PeerProblem("the peer takes none of these kinds of objects", permanent=True)
+            return NothingAccepted()
         return PeerProblem("the peer broke off before the association began", permanent=False)
 
     def _absent(self) -> PeerProblem:

@@ -4,21 +4,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from db.files import FileStore
 from db.schema import Analysis, Finding, FindingKind
 from db.schema import Refusal as RefusalRow
-from dicom.results import ImageResult, LesionResult, Refusal, ReportReference, StudyResult
-from workers.grey_png import read_mask
+from dicom.results import CLASSES, ImageResult, LesionResult, Refusal, StudyResult
+from workers.grey_png import read_grey, read_mask
 from workers.pipeline.picture import tracking_uid
 from workers.pipeline.study import NOT_ANALYSED, algorithm_with, tracking_id
 
 PHANTOM_NOTE: Final = "Phantom: shows the plumbing, not the diagnosis."
 
 
-def stored_result(
-    analysis: Analysis, store: FileStore, predecessor: ReportReference | None = None
-) -> StudyResult:
-    """The analysis as `db.analyses.whole` gives it; reads each lesion's mask from the store."""
+def stored_result(analysis: Analysis, store: FileStore) -> StudyResult:
+    """The analysis as `db.analyses.whole` gives it; reads masks and heat maps from the store."""
     assert analysis.finished_at is not None
     return StudyResult(
         str(analysis.id),
@@ -29,7 +30,6 @@ def stored_result(
             analysis.pipeline_version, analysis.classifier_digest, analysis.segmenter_digest
         ),
         analysis.finished_at,
-        predecessor,
         note=PHANTOM_NOTE if analysis.study.patient_id.upper().startswith("PHANTOM") else "",
     )
 
@@ -57,7 +57,17 @@ def _image(finding: Finding, store: FileStore) -> ImageResult:
         label=finding.label,
         probabilities=finding.probabilities,
         spacing_mm=_spacing_mm(finding),
+        heatmaps=_heatmaps(finding, store),
     )
+
+
+def _heatmaps(finding: Finding, store: FileStore) -> dict[int, NDArray[np.uint8]]:
+    """Those of the image's class: what speaks for another class on a frame would mislead."""
+    return {
+        frame["frame"]: read_grey(store.path(frame["heatmap"]))
+        for frame in finding.frames or []
+        if CLASSES[np.argmax(frame["probabilities"])] == finding.label
+    }
 
 
 def _spacing_mm(finding: Finding) -> tuple[float, float] | None:

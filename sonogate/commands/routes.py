@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from db.routes import Routes, load_routes
+from dicom.variants import parse_spec
 from sonogate.settings import FrontDoorSettings
 
 
@@ -18,7 +19,7 @@ def command() -> None:
 def check(file: Path | None) -> None:
     """Check FILE (default: the one in the settings) and say what it means."""
     path = file or FrontDoorSettings.load().effective_routes_file
-    routes = load_routes(path)
+    routes = load_routes(path, parse_spec)
     if not path.exists():
         click.echo(f"{path} does not exist: this machine alone may send, and no result leaves.")
     for line in _lines(routes):

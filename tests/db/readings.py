@@ -5,7 +5,16 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from db.schema import Analysis, AnalysisStatus, Role, Study, StudyStatus, User
+from db.schema import (
+    Analysis,
+    AnalysisStatus,
+    Instance,
+    Role,
+    Series,
+    Study,
+    StudyStatus,
+    User,
+)
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
@@ -27,6 +36,20 @@ def add_study(session: Session, name: str = "Berg^Anna", **columns: object) -> S
     session.add(study)
     session.flush()
     return study
+
+
+def add_instance(session: Session, study: Study) -> Instance:
+    """A still of 20 x 10 pixels in a series of its own."""
+    series = Series(study_id=study.id, series_instance_uid="2.25.7", modality="US", description="")
+    instance = Instance(
+        series=series, sop_instance_uid="2.25.8", sop_class_uid="1.2", transfer_syntax_uid="1.2",
+        number_of_frames=1, rows=10, columns=20, laterality="", file="instances/none.dcm",
+        sha256="0" * 64, size_bytes=1, source_ae="PROBE", source_address="127.0.0.1",
+        received_at=NOW,
+    )  # fmt: skip
+    session.add(instance)
+    session.flush()
+    return instance
 
 
 def add_analysis(

@@ -68,6 +68,7 @@ def _delivery(session: Session, set_id: UUID, destination_id: UUID) -> UUID:
         result_set_id=set_id,
         destination_id=destination_id,
         route="all",
+        wish=[],
         status=DeliveryStatus.FAILED,
         created_at=NOW,
     )

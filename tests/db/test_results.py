@@ -18,7 +18,6 @@ from db.schema import (
     Destination,
     Job,
     JobKind,
-    ResultKind,
     ResultObject,
     Study,
     StudyStatus,
@@ -53,10 +52,13 @@ def analysis(database: Database) -> Analysis:
         return add_analysis(session, study.id, "a")
 
 
-def made(kind: ResultKind) -> ResultObject:
+WISH = ["seg", "sr"]
+
+
+def made(spec: str, *wishes: list[str]) -> ResultObject:
     uid = f"2.25.{uuid4().int}"
     return ResultObject(
-        id=uuid4(), kind=kind, sop_class_uid="1.2", sop_instance_uid=uid,
+        id=uuid4(), spec=spec, wishes=list(wishes) or [WISH], sop_class_uid="1.2", sop_instance_uid=uid,
         series_instance_uid="2.25.1", file=uid, sha256="c" * 64, size_bytes=1, created_at=NOW,
     )  # fmt: skip
 
@@ -75,42 +77,40 @@ def destination(session: Session, *kinds: str) -> Destination:
 def delivery_id(database: Database, analysis: Analysis) -> UUID:
     """A SEG and an SR on their way to a destination that wants both."""
     with database.write() as session:
-        objects = [made(ResultKind.SR), made(ResultKind.SEG)]
+        objects = [made("sr"), made("seg")]
         result_set = results.add_set(session, analysis.id, objects, NOW)
         delivery = results.add_delivery(
-            session, result_set, destination(session, "seg", "sr"), "route", NOW
+            session, result_set, destination(session, *WISH), WISH, "route", NOW
         )
         assert delivery is not None
         return delivery.id
 
 
-def due(session: Session, delivery_id: UUID) -> list[ResultKind]:
+def due(session: Session, delivery_id: UUID) -> list[str]:
     delivery = results.delivery_with_destination(session, delivery_id)
-    return [row.kind for row in results.objects_due(session, delivery, lambda status: status == 0)]
+    return [row.spec for row in results.objects_due(session, delivery, lambda status: status == 0)]
 
 
 def test_an_analysis_has_one_set_of_its_own(database: Database, analysis: Analysis) -> None:
     with database.write() as session:
-        results.add_set(session, analysis.id, [made(ResultKind.SR)], NOW)
+        results.add_set(session, analysis.id, [made("sr")], NOW)
     with pytest.raises(IntegrityError), database.write() as session:
-        results.add_set(session, analysis.id, [made(ResultKind.SR)], NOW)
+        results.add_set(session, analysis.id, [made("sr")], NOW)
 
 
-def test_the_report_of_a_set_is_its_sr(database: Database, analysis: Analysis) -> None:
-    report = made(ResultKind.SR)
-    with database.write() as session:
-        results.add_set(session, analysis.id, [made(ResultKind.SEG), report], NOW)
-    with database.read() as session:
-        found = results.set_of_analysis(session, analysis.id)
-    assert found is not None
-    assert results.report_of(found).id == report.id
+def test_the_kind_of_an_object_is_its_spec_without_the_variant() -> None:
+    assert [made(spec).kind for spec in ("sr", "sr:enhanced", "seg:every-frame")] == [
+        "sr",
+        "sr",
+        "seg",
+    ]
 
 
 def test_the_nearest_published_analysis_comes_before(
     database: Database, analysis: Analysis
 ) -> None:
     with database.write() as session:
-        first = results.add_set(session, analysis.id, [made(ResultKind.SR)], NOW)
+        first = results.add_set(session, analysis.id, [made("sr")], NOW)
         unpublished = add_analysis(session, analysis.study_id, "b", analysis.id)
         third = add_analysis(session, analysis.study_id, "c", unpublished.id)
         found = results.published_before(session, third)
@@ -129,9 +129,11 @@ def test_nothing_is_sent_where_nothing_of_it_is_wanted(
     database: Database, analysis: Analysis
 ) -> None:
     with database.write() as session:
-        result_set = results.add_set(session, analysis.id, [made(ResultKind.SR)], NOW)
+        result_set = results.add_set(session, analysis.id, [made("sr")], NOW)
         assert (
-            results.add_delivery(session, result_set, destination(session, "seg"), "route", NOW)
+            results.add_delivery(
+                session, result_set, destination(session, "seg"), ["seg"], "route", NOW
+            )
             is None
         )
         assert session.scalars(select(Job)).all() == []
@@ -139,16 +141,50 @@ def test_nothing_is_sent_where_nothing_of_it_is_wanted(
 
 def test_segmentations_go_before_the_report(database: Database, delivery_id: UUID) -> None:
     with database.read() as session:
-        assert due(session, delivery_id) == [ResultKind.SEG, ResultKind.SR]
+        assert due(session, delivery_id) == ["seg", "sr"]
+
+
+def test_objects_go_in_the_order_of_the_wish(database: Database, analysis: Analysis) -> None:
+    wish = ["seg:fractional", "sr:enhanced", "heatmap-sc", "key-objects"]
+    with database.write() as session:
+        objects = [made(spec, wish) for spec in reversed(wish)]
+        result_set = results.add_set(session, analysis.id, objects, NOW)
+        there = destination(session, *wish)
+        delivery = results.add_delivery(session, result_set, there, wish, "route", NOW)
+        assert delivery is not None
+        assert due(session, delivery.id) == wish
+
+
+def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
+    database: Database, analysis: Analysis
+) -> None:
+    with database.write() as session:
+        alone, beside = made("sr", ["sr"]), made("sr", WISH)
+        result_set = results.add_set(session, analysis.id, [alone, beside], NOW)
+        for wish, report in ((["sr"], alone), (WISH, beside)):
+            there = destination(session, *wish)
+            delivery = results.add_delivery(session, result_set, there, wish, "route", NOW)
+            assert delivery is not None
+            delivery = results.delivery_with_destination(session, delivery.id)
+            assert [row.id for row in results.objects_due(session, delivery, bool)] == [report.id]
+
+
+def test_what_a_destination_no_longer_wants_is_not_due(
+    database: Database, delivery_id: UUID
+) -> None:
+    with database.write() as session:
+        session.get_one(Delivery, delivery_id).destination.results = ["sr", "key-objects"]
+        session.flush()
+        assert due(session, delivery_id) == ["sr"]
 
 
 def test_what_was_accepted_is_no_longer_due(database: Database, delivery_id: UUID) -> None:
     with database.write() as session:
-        rows = {row.kind: row.id for row in session.scalars(select(ResultObject))}
-        statuses = {rows[ResultKind.SEG]: 0, rows[ResultKind.SR]: 0xA700}
+        rows = {row.spec: row.id for row in session.scalars(select(ResultObject))}
+        statuses = {rows["seg"]: 0, rows["sr"]: 0xA700}
         results.record_answers(session, delivery_id, statuses, NOW)
-        assert due(session, delivery_id) == [ResultKind.SR]
-        results.record_answers(session, delivery_id, {rows[ResultKind.SR]: 0}, NOW)
+        assert due(session, delivery_id) == ["sr"]
+        results.record_answers(session, delivery_id, {rows["sr"]: 0}, NOW)
         assert due(session, delivery_id) == []
         assert len(session.scalars(select(DeliveredObject)).all()) == 2
 

@@ -4,12 +4,13 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db import reviews
+from db import outlines, reviews
 from db.engine import Database
+from db.outlines import ReaderOutline
 from db.reviews import (
     AlreadySigned,
     DraftChanged,
@@ -24,13 +25,15 @@ from db.schema import (
     Decision,
     Job,
     JobKind,
+    OutlineOrigin,
     Review,
+    ReviewOutline,
     Role,
     Study,
     StudyStatus,
     User,
 )
-from tests.db.readings import NOW, add_analysis, add_study, add_user
+from tests.db.readings import NOW, add_analysis, add_instance, add_study, add_user
 
 ACCEPT = Judgement(Decision.ACCEPT)
 MODIFY = Judgement(Decision.MODIFY, "benign", "3", "Class is wrong", "smooth margin")
@@ -109,6 +112,8 @@ def test_a_refused_study_has_nothing_to_accept_but_takes_the_readers_class(
         refused = add_analysis(session, add_study(session), None).id
     with pytest.raises(ReviewInvalid, match="no AI result"):
         _draft(database, refused)
+    with pytest.raises(ReviewInvalid, match="choose the class that you see"):
+        _draft(database, refused, judgement=replace(MODIFY, final_label=None))
     assert _draft(database, refused, judgement=MODIFY).final_label == "benign"
 
 
@@ -255,3 +260,107 @@ def test_the_database_itself_refuses_to_change_a_signed_review(
     signed = _sign(database, _draft(database, analysis_id))
     with pytest.raises(DBAPIError), database.write() as session:
         session.get_one(Review, signed.id).comment = "another"
+
+
+# ------------------------------------------------------------------------------ outlines
+
+
+@pytest.fixture
+def redrawn(database: Database, analysis_id: UUID) -> Judgement:
+    """The network's class with one outline corrected and one lesion drawn."""
+    with database.write() as session:
+        study = session.get_one(Analysis, analysis_id).study
+        instance_id = add_instance(session, study).id
+    triangle = ((1.0, 2.0), (9.25, 2.0), (5.0, 8.5))
+    return Judgement(
+        Decision.MODIFY,
+        "malignant",
+        reason="Outline is wrong",
+        outlines=(
+            ReaderOutline(instance_id, 1, "2.25.1", 1, OutlineOrigin.CORRECTED, triangle),
+            ReaderOutline(instance_id, 1, "2.25.2", 2, OutlineOrigin.DRAWN, triangle),
+        ),
+    )
+
+
+def test_outlines_are_kept_with_the_draft_and_replaced_with_it(
+    database: Database, analysis_id: UUID, redrawn: Judgement
+) -> None:
+    removed = replace(redrawn.outlines[0], contour=())
+    _draft(database, analysis_id, judgement=redrawn)
+    _draft(database, analysis_id, judgement=replace(redrawn, outlines=(removed,)))
+    with database.read() as session:
+        draft = session.scalars(select(Review)).one()
+        assert reviews.judgement_of(draft).outlines == (removed,)
+    _draft(database, analysis_id)
+    assert _count(database, ReviewOutline.id) == 0
+
+
+def test_changed_outlines_are_a_change_and_the_networks_class_alone_is_none(
+    database: Database, analysis_id: UUID, redrawn: Judgement
+) -> None:
+    for judgement in (
+        replace(redrawn, decision=Decision.ACCEPT),
+        replace(redrawn, decision=Decision.REJECT, reason="Image quality"),
+    ):
+        with pytest.raises(ReviewInvalid, match="you changed outlines") as refused:
+            _draft(database, analysis_id, judgement=judgement)
+        assert refused.value.field == "outlines"
+    with pytest.raises(ReviewInvalid, match="that is the AI's class: accept it"):
+        _draft(database, analysis_id, judgement=replace(redrawn, outlines=()))
+
+
+def test_outlines_that_were_not_shown_are_not_signed(
+    database: Database, analysis_id: UUID, redrawn: Judgement
+) -> None:
+    shown = _draft(database, analysis_id, judgement=redrawn)
+    digest = reviews.judgement_of(shown).digest
+    moved = replace(redrawn.outlines[0], contour=((1.0, 2.0), (9.26, 2.0), (5.0, 8.5)))
+    _draft(database, analysis_id, judgement=replace(redrawn, outlines=(moved,)))
+    with pytest.raises(DraftChanged), database.write() as session:
+        reviews.sign(session, shown.id, _user(session, "rita"), digest, NOW)
+
+
+def test_what_was_shown_is_what_is_read_back_from_the_rows(
+    database: Database, analysis_id: UUID, redrawn: Judgement
+) -> None:
+    draft = _draft(database, analysis_id, judgement=redrawn)
+    with database.read() as session:
+        assert reviews.judgement_of(session.get_one(Review, draft.id)).digest == redrawn.digest
+
+
+def test_the_database_itself_refuses_to_change_the_outlines_of_a_signed_review(
+    database: Database, analysis_id: UUID, redrawn: Judgement
+) -> None:
+    signed = _sign(database, _draft(database, analysis_id, judgement=redrawn))
+    kept = ReviewOutline.review_id == signed.id
+    for change in (update(ReviewOutline).where(kept).values(number=9), delete(ReviewOutline)):
+        with pytest.raises(DBAPIError), database.write() as session:
+            session.execute(change)
+    with pytest.raises(DBAPIError), database.write() as session:
+        outlines.write(session, session.get_one(Review, signed.id), [])
+    late = ReviewOutline(
+        review_id=signed.id,
+        instance_id=redrawn.outlines[0].instance_id,
+        frame_number=1,
+        tracking_uid="2.25.3",
+        number=3,
+        origin=OutlineOrigin.DRAWN,
+        contour=[],
+    )
+    with pytest.raises(DBAPIError), database.write() as session:
+        session.add(late)
+    assert _count(database, ReviewOutline.id) == 2
+
+
+def test_an_amendment_copies_the_outlines_and_leaves_those_of_the_signed_review(
+    database: Database, analysis_id: UUID, redrawn: Judgement
+) -> None:
+    first = _sign(database, _draft(database, analysis_id, judgement=redrawn))
+    with database.write() as session:
+        draft = reviews.amend(session, first.id, _user(session, "sam"), NOW)
+        assert outlines.outlines_of(draft) == redrawn.outlines
+    _draft(database, analysis_id, "sam")
+    with database.read() as session:
+        assert outlines.outlines_of(session.get_one(Review, first.id)) == redrawn.outlines
+        assert outlines.outlines_of(session.get_one(Review, draft.id)) == ()

@@ -67,3 +67,15 @@ def test_a_bad_file_stops_the_start(file: Path) -> None:
     file.write_text("[[source]\n")
     with pytest.raises(SettingsError, match=r"routes\.toml"):
         RouteBook(file)
+
+
+def test_results_that_nobody_can_make_make_a_file_bad(file: Path) -> None:
+    def nothing_can_be_made(text: str) -> None:
+        raise ValueError(f"{text!r} is no result")
+
+    book = RouteBook(file, nothing_can_be_made)
+    destination = '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\n'
+    file.write_text(LONGER + destination)
+    assert quiet_seconds(book) == 5
+    with pytest.raises(SettingsError, match="destination 'p': 'seg' is no result"):
+        RouteBook(file, nothing_can_be_made)

@@ -6,7 +6,6 @@ import pytest
 
 from db.errors import SettingsError
 from db.routes import Routes, load_routes
-from db.schema import ResultKind
 
 WHOLE = """
 [[source]]
@@ -69,8 +68,8 @@ def test_the_first_route_that_takes_a_study_decides(routes: Routes) -> None:
 
 def test_a_destination_wants_seg_and_sr_unless_it_says_otherwise(routes: Routes) -> None:
     pacs, archive = routes.destination
-    assert pacs.results == (ResultKind.SEG, ResultKind.SR)
-    assert archive.results == (ResultKind.SR,)
+    assert pacs.results == ("seg", "sr")
+    assert archive.results == ("sr",)
 
 
 def test_without_a_file_loopback_may_send_and_nothing_leaves(tmp_path: Path) -> None:
@@ -92,7 +91,7 @@ def test_without_a_file_loopback_may_send_and_nothing_leaves(tmp_path: Path) -> 
         ('[[source]]\nae_title = "X"\nquiet_seconds = 0', r"source\.0\.quiet_seconds"),
         ('[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"', r"destination\.0\.port"),
         (
-            '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\nresults = ["pdf"]',
+            '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\nresults = [""]',
             r"destination\.0\.results\.0",
         ),
         (
@@ -107,6 +106,25 @@ def test_without_a_file_loopback_may_send_and_nothing_leaves(tmp_path: Path) -> 
 def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, text: str, complaint: str) -> None:
     with pytest.raises(SettingsError, match=rf"routes\.toml.*{complaint}"):
         load(tmp_path, text)
+
+
+def only_reports(text: str) -> None:
+    if not text.startswith("sr"):
+        raise ValueError(f"{text!r} is no result; there are sr")
+
+
+def test_a_result_that_nobody_can_make_is_named_with_its_file_and_destination(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "routes.toml").write_text(WHOLE.replace("the rest", "rest"))
+    complaint = r"routes\.toml: destination 'pacs': 'seg' is no result; there are sr"
+    with pytest.raises(SettingsError, match=complaint):
+        load_routes(tmp_path / "routes.toml", only_reports)
+
+
+def test_results_are_words_to_those_who_only_receive(tmp_path: Path) -> None:
+    text = WHOLE.replace("the rest", "rest").replace('["sr"]', '["sr:enhanced", "hologram"]')
+    assert load(tmp_path, text).destination[1].results == ("sr:enhanced", "hologram")
 
 
 def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:

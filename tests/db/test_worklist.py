@@ -163,6 +163,7 @@ def _delivery(set_id: UUID, destination_id: UUID, status: DeliveryStatus) -> Del
         result_set_id=set_id,
         destination_id=destination_id,
         route="all",
+        wish=[],
         status=status,
         attempts=1,
         error="no answer" if failed else "",

@@ -123,13 +123,13 @@ def test_a_corrupt_preset_fails_and_names_the_file(
     run: Run, installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     preset = Path(shutil.copytree(DEFAULT_PRESET, tmp_path / "preset"))
-    with (preset / "segmenter.weights.h5").open("r+b") as weights:
+    with (preset / "network.weights.h5").open("r+b") as weights:
         weights.seek(1000)
         weights.write(b"\x00broken\x00")
     monkeypatch.setenv("SONOGATE_PRESET_DIR", str(preset))
     finding = only(run, "presets")
     assert finding["status"] == "fail"
-    assert "segmenter.weights.h5" in finding["message"]
+    assert "network.weights.h5" in finding["message"]
 
 
 def test_a_configured_redis_that_is_down_fails(
@@ -171,6 +171,20 @@ def test_a_wrong_routes_file_fails_and_names_the_key(run: Run, installed: Path) 
     finding = only(run, "routes")
     assert finding["status"] == "fail"
     assert "nowhere" in finding["message"]
+
+
+def test_a_result_that_cannot_be_made_fails_and_names_the_destination(
+    run: Run, installed: Path
+) -> None:
+    (installed / "routes.toml").write_text(
+        '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\nresults = ["pdf"]\n'
+    )
+    finding = only(run, "routes")
+    assert finding["status"] == "fail"
+    assert (
+        "routes.toml: destination 'p': 'pdf' is no result; there are seg, sr"
+        in (finding["message"])
+    )
 
 
 # pynetdicom shuts down the socket of a refused connection and forgets to close it

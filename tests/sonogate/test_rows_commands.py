@@ -96,5 +96,19 @@ def test_routes_check_names_what_is_wrong(
     assert str(file) in result.stderr
 
 
+def test_routes_check_names_a_result_that_cannot_be_made_and_those_that_can(
+    run: Run, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "routes.toml"
+    file.write_text(
+        '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "pacs.example"\nport = 104\n'
+        'results = ["seg", "sr:basic"]\n'
+    )
+    result = run("routes", "check", file)
+    assert result.exit_code == 1
+    assert f"{file}: destination 'pacs': 'sr:basic' is no variant of sr" in result.stderr
+    assert "comprehensive, comprehensive-3d, enhanced" in result.stderr
+
+
 def test_without_a_routes_file_nothing_leaves(run: Run, home: Path) -> None:
     assert "every result stays here" in run("routes", "check").output

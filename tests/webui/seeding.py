@@ -27,7 +27,6 @@ from db.schema import (
     FindingKind,
     Instance,
     Refusal,
-    ResultKind,
     ResultObject,
     Role,
     Study,
@@ -173,7 +172,9 @@ class Hospital:
             study = session.get_one(Study, study_id)
             made = results.add_set(session, study.analyses[-1].id, [self._object(study)], self.now)
             destination = session.get_one(Destination, destination_id)
-            delivery = results.add_delivery(session, made, destination, "all", self.now)
+            delivery = results.add_delivery(
+                session, made, destination, destination.results, "all", self.now
+            )
             assert delivery is not None
             results.tell_published(session, made, [delivery], self.now)
             if error:
@@ -250,7 +251,8 @@ class Hospital:
 
     def _object(self, study: Study) -> ResultObject:
         return ResultObject(
-            id=uuid4(), kind=ResultKind.SR, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
+            id=uuid4(), spec="sr", wishes=[["seg", "sr"]],
+            sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
             sop_instance_uid=derived_uid("sr", str(uuid4())),
             series_instance_uid=derived_uid("series", str(study.id)),
             file="results/none.dcm", sha256="0" * 64, size_bytes=1, created_at=self.now,

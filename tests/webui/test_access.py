@@ -37,6 +37,7 @@ MAY = {
     "study.frame": CLINICAL,
     "study.thumbnail": CLINICAL,
     "study.heatmap": CLINICAL,
+    "study.lesions": {READER},
     "study.save_review": {READER},
     "study.confirm": {READER},
     "study.sign": {READER},

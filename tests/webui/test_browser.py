@@ -320,6 +320,78 @@ def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, hospital: 
     assert review.signed_at is not None
 
 
+def _draw(page: Page, *corners: tuple[float, float]) -> None:
+    """A closed line through places of the image, given in its pixels."""
+    plane = _box(page.locator("#plane"))
+    scale = plane["width"] / 320
+    at = [(plane["x"] + x * scale, plane["y"] + y * scale) for x, y in (*corners, corners[0])]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for x, y in at[1:]:
+        page.mouse.move(x, y, steps=12)
+    page.mouse.up()
+
+
+def test_outlines_are_drawn_undone_removed_and_signed(study: Page, hospital: Hospital) -> None:
+    study.keyboard.press("e")
+    expect(study.get_by_role("toolbar", name="Edit outlines")).to_be_visible()
+    _draw(study, (40, 40), (90, 40), (90, 90), (40, 90))
+    expect(study.locator("#outlines polygon.edited")).to_have_count(1)
+    expect(study.locator("#outlines polygon.malignant")).to_have_count(0)
+    lesions = study.locator("#lesions")
+    expect(lesions).to_contain_text("edited by reader")
+    expect(lesions).to_contain_text("64 mm²")
+    study.keyboard.press("u")
+    expect(study.locator("#outlines polygon.malignant")).to_have_count(1)
+    expect(lesions).not_to_contain_text("by reader")
+    study.get_by_role("button", name="Remove lesion").click()
+    expect(lesions).to_contain_text("removed by reader")
+    study.get_by_role("button", name="Use AI outline again").click()
+    expect(lesions).not_to_contain_text("by reader")
+    study.get_by_label("Draw").select_option("a new lesion")
+    _draw(study, (40, 40), (90, 40), (90, 90), (40, 90))
+    expect(lesions).to_contain_text("drawn by reader")
+    study.keyboard.press("Escape")
+    expect(study.get_by_role("toolbar", name="Edit outlines")).to_be_hidden()
+    study.get_by_role("button", name="Save draft").click()
+    expect(study.locator("#saved")).to_contain_text("not signed")
+    study.reload()
+    expect(study.locator("#outlines polygon.edited")).to_have_count(1)
+    study.keyboard.press("s")
+    dialog = study.get_by_role("dialog", name="Sign the review")
+    expect(dialog).to_contain_text("1 drawn")
+    study.keyboard.type(PASSWORD)
+    study.keyboard.press("Enter")
+    expect(study.locator(".verified")).to_contain_text("signed by Reader")
+    expect(study.locator("#outlines polygon.edited")).to_have_count(1)
+    expect(study.locator("#edit")).to_have_count(0)
+    with hospital.database.read() as session:
+        (outline,) = session.scalars(select(Review)).one().outlines
+    xs, ys = zip(*outline.contour, strict=True)
+    assert [min(xs), min(ys), max(xs), max(ys)] == pytest.approx([40, 40, 90, 90], abs=1)
+    assert 4 <= len(outline.contour) <= 12
+
+
+def test_a_line_can_be_dropped_and_what_is_no_outline_is_refused(
+    study: Page, complaints: list[str]
+) -> None:
+    study.keyboard.press("e")
+    _draw(study, (40, 40), (120, 100), (120, 40), (40, 100))
+    expect(study.locator("#review-problem")).to_contain_text("The outline crosses itself")
+    expect(study.locator("#outlines polygon.malignant")).to_have_count(1)
+    complaints.clear()  # the browser logs the refusal, a 422, as an error
+    stage = _box(study.locator("#stage"))
+    study.mouse.move(stage["x"] + 300, stage["y"] + 200)
+    study.mouse.down()
+    study.mouse.move(stage["x"] + 400, stage["y"] + 300, steps=5)
+    expect(study.locator("#outlines .sketch")).to_have_count(1)
+    study.keyboard.press("Escape")
+    study.mouse.up()
+    expect(study.locator("#outlines .sketch")).to_have_count(0)
+    expect(study.locator("#outlines polygon.malignant")).to_have_count(1)
+    expect(study.get_by_role("toolbar", name="Edit outlines")).to_be_visible()
+
+
 def test_what_is_missing_is_said_beside_the_form(study: Page, complaints: list[str]) -> None:
     study.keyboard.press("3")
     study.get_by_role("button", name="Sign…").click()

@@ -22,6 +22,16 @@ def test_rows_follow_the_file(database: Database) -> None:
     assert (rows["b"].port, rows["b"].results) == (105, ["seg", "sr"])
 
 
+def test_rows_hold_a_wish_in_its_shortest_words_and_in_the_order_of_sending(
+    database: Database,
+) -> None:
+    asked = ("sr:comprehensive", "key-objects", "seg:fractional", "sr")
+    wanting = table("a").model_copy(update={"results": asked})
+    with database.write() as session:
+        row = keep_in_step(session, [wanting])["a"]
+        assert row.results == ["seg:fractional", "sr", "key-objects"]
+
+
 def test_a_destination_that_returns_is_the_same_row(database: Database) -> None:
     with database.write() as session:
         before = keep_in_step(session, [table("a")])["a"].id

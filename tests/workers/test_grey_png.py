@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from workers.grey_png import encode_grey, encode_mask, read_mask
+from workers.grey_png import encode_grey, encode_mask, read_grey, read_mask
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 17), (64, 65)])
@@ -14,6 +14,13 @@ def test_a_mask_comes_back_pixel_by_pixel(shape: tuple[int, int], tmp_path: Path
     path = tmp_path / "mask.png"
     path.write_bytes(encode_mask(mask))
     assert np.array_equal(read_mask(path), mask)
+
+
+def test_a_heat_map_comes_back_pixel_by_pixel(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (17, 30), np.uint8)
+    path = tmp_path / "heatmap.png"
+    path.write_bytes(encode_grey(pixels))
+    assert np.array_equal(read_grey(path), pixels)
 
 
 def test_a_heat_map_is_a_plain_grey_png() -> None:

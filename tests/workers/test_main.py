@@ -87,6 +87,14 @@ def test_a_wrong_routes_file_stops_the_start_and_is_named(settings: WorkerSettin
         open_services(settings)
 
 
+def test_a_result_that_cannot_be_made_stops_the_start(settings: WorkerSettings) -> None:
+    path = settings.effective_routes_file
+    path.write_text(path.read_text().replace('results = ["sr"]', 'results = ["sr", "pdf"]'))
+    complaint = r"routes\.toml: destination 'reports-only': 'pdf' is no result; there are seg, sr"
+    with pytest.raises(SettingsError, match=complaint):
+        open_services(settings)
+
+
 def test_a_database_without_a_schema_stops_the_start(
     settings: WorkerSettings, tmp_path: Path
 ) -> None:

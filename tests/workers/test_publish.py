@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import dead_letters, intake, jobs
+from db import dead_letters, intake, jobs, results
 from db.engine import Database
 from db.schema import (
     Delivery,
@@ -15,13 +15,13 @@ from db.schema import (
     Job,
     JobKind,
     JobStatus,
-    ResultKind,
     ResultObject,
     ResultSet,
     Study,
     StudyStatus,
 )
 from dicom.readback import ReadReport, read_back_report, read_back_segmentation
+from dicom.variants import CATALOGUE, parse_spec
 from tests.workers.hospital import SENDER, Hospital
 from tests.workers.painted import MALIGNANT_SAYS, picture, study, write
 from workers.run import works
@@ -44,11 +44,11 @@ def publish(hospital: Hospital) -> None:
     run(hospital, JobKind.ANALYSE, JobKind.PUBLISH)
 
 
-def objects(hospital: Hospital, kind: ResultKind) -> list[tuple[ResultObject, Path]]:
+def objects(hospital: Hospital, kind: str) -> list[tuple[ResultObject, Path]]:
     with hospital.database.read() as session:
         found = session.scalars(
             select(ResultObject)
-            .where(ResultObject.kind == kind)
+            .where(ResultObject.spec == kind)
             .order_by(ResultObject.created_at, ResultObject.sop_instance_uid)
         )
         return [(made, hospital.services.store.path(made.file)) for made in found]
@@ -56,7 +56,7 @@ def objects(hospital: Hospital, kind: ResultKind) -> list[tuple[ResultObject, Pa
 
 def report(hospital: Hospital) -> ReadReport:
     """The newest SR."""
-    return read_back_report(objects(hospital, ResultKind.SR)[-1][1])
+    return read_back_report(objects(hospital, "sr")[-1][1])
 
 
 def deliveries(hospital: Hospital) -> list[tuple[str, str]]:
@@ -71,7 +71,7 @@ def test_each_image_with_a_lesion_gets_a_segmentation_and_the_study_a_report(
     hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION, LESION], number=2))
     hospital.receive(write(tmp_path / "c.dcm", picture(), number=3))
     publish(hospital)
-    segmentations = objects(hospital, ResultKind.SEG)
+    segmentations = objects(hospital, "seg")
     assert len(segmentations) == 2
     for row, path in segmentations:
         seen = read_back_segmentation(path)
@@ -116,16 +116,119 @@ def test_a_destination_gets_a_delivery_only_for_what_it_wants(
     assert deliveries(hospital) == [("pacs", "breast")]
 
 
+def rewrite_routes(hospital: Hospital, old: str, new: str) -> None:
+    path = hospital.services.settings.effective_routes_file
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def wants(hospital: Hospital, *results: str) -> None:
+    """The PACS of the route wants these."""
+    port = hospital.services.routes.current().destination[0].port
+    rewrite_routes(hospital, f"port = {port}\n", f"port = {port}\nresults = {list(results)}\n")
+
+
+def due_at(hospital: Hospital, name: str) -> Sequence[ResultObject]:
+    with hospital.database.read() as session:
+        (delivery,) = (d for d in session.scalars(select(Delivery)) if d.destination.name == name)
+        return results.objects_due(session, delivery, bool)
+
+
+def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_path: Path) -> None:
+    every = [*CATALOGUE, "sr:comprehensive-3d", "sr:enhanced", "seg:fractional", "heatmap-sc:jpeg"]
+    wants(hospital, *every)
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION], number=2))
+    publish(hospital)
+    specs = [made.spec for made in due_at(hospital, "pacs")]
+    assert set(specs) == set(every)
+    assert [parse_spec(spec).kind for spec in dict.fromkeys(specs)] == sorted(
+        (parse_spec(spec).kind for spec in set(every)), key=list(CATALOGUE).index
+    )
+
+
+def test_heat_maps_are_those_of_the_frames_that_speak_for_the_images_class(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    wants(hospital, "heatmap-seg")
+    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION]))
+    publish(hospital)
+    [made] = due_at(hospital, "pacs")
+    [segment] = read_back_segmentation(hospital.services.store.path(made.file)).segments
+    assert set(segment.planes) == {2, 3}
+    for plane in segment.planes.values():
+        assert np.array_equal(plane == 255, LESION == 255)
+
+
+def test_each_wish_gets_its_own_report_and_what_is_common_is_made_once(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """The report of a destination that takes no segmentation names none."""
+    rewrite_routes(hospital, 'destinations = ["pacs"]', 'destinations = ["pacs", "reports-only"]')
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    both, alone = due_at(hospital, "pacs"), due_at(hospital, "reports-only")
+    assert [made.spec for made in (*both, *alone)] == ["seg", "sr", "sr"]
+    named = [
+        {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
+        for path in (hospital.services.store.path(made.file) for made in (both[1], alone[0]))
+    ]
+    assert named == [{both[0].sop_instance_uid}, set()]
+    with hospital.database.read() as session:
+        assert len(session.scalars(select(ResultObject)).all()) == 3
+
+
+def test_our_own_pages_have_a_report_whatever_is_sent(hospital: Hospital, tmp_path: Path) -> None:
+    wants(hospital, "key-objects")
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    assert [made.spec for made in due_at(hospital, "pacs")] == ["key-objects"]
+    assert (len(objects(hospital, "seg")), len(objects(hospital, "sr"))) == (1, 1)
+
+
+def test_a_revision_names_for_each_destination_the_report_that_it_has(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    wants(hospital, "sr", "sr:enhanced")
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    first = {made.spec: made.sop_instance_uid for made in due_at(hospital, "pacs")}
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    publish(hospital)
+    with hospital.database.read() as session:
+        newest = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()[-1]
+        second = {
+            made.spec: read_back_report(hospital.services.store.path(made.file)).predecessor_uid
+            for made in newest.objects
+            if ["sr", "sr:enhanced"] in made.wishes
+        }
+    assert second == first
+
+
+def test_a_destination_that_changed_its_wish_is_told_the_nearest_report(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    first = report(hospital)
+    hospital.clock.skip(minutes=1)
+    wants(hospital, "sr:comprehensive-3d")
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    publish(hospital)
+    [(_, path)] = objects(hospital, "sr:comprehensive-3d")
+    assert read_back_report(path).predecessor_uid == first.sop_instance_uid
+
+
 def test_a_second_run_changes_nothing(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     publish(hospital)
-    before = objects(hospital, ResultKind.SR)
+    before = objects(hospital, "sr")
     with hospital.database.write() as session:
         job = session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).one()
         job.status = JobStatus.QUEUED
     run(hospital, JobKind.PUBLISH)
     assert hospital.job(JobKind.PUBLISH).status is JobStatus.DONE
-    assert [row.id for row, _ in objects(hospital, ResultKind.SR)] == [before[0][0].id]
+    assert [row.id for row, _ in objects(hospital, "sr")] == [before[0][0].id]
     with hospital.database.read() as session:
         assert len(session.scalars(select(ResultSet)).all()) == 1
 
@@ -138,12 +241,12 @@ def test_making_the_objects_again_makes_the_same_bytes(hospital: Hospital, tmp_p
         claim = jobs.claim(session, hospital.job(JobKind.PUBLISH).id, hospital.clock())
     assert claim is not None
     works(hospital.services)[JobKind.PUBLISH].do(claim, hospital.clock())  # and then it crashes
-    results = hospital.services.store.root / "results"
-    before = {path: path.read_bytes() for path in results.rglob("*.dcm")}
+    made = hospital.services.store.root / "results"
+    before = {path: path.read_bytes() for path in made.rglob("*.dcm")}
     hospital.clock.skip(minutes=2)
     hospital.run_due()
     assert len(before) == 3
-    assert {path: path.read_bytes() for path in results.rglob("*.dcm")} == before
+    assert {path: path.read_bytes() for path in made.rglob("*.dcm")} == before
 
 
 def test_refused_images_stand_in_the_report(hospital: Hospital, tmp_path: Path) -> None:
@@ -152,7 +255,7 @@ def test_refused_images_stand_in_the_report(hospital: Hospital, tmp_path: Path) 
     publish(hospital)
     seen = report(hospital)
     assert (seen.label, seen.refusals) == (None, ("too-dark",))
-    assert objects(hospital, ResultKind.SEG) == []
+    assert objects(hospital, "seg") == []
     assert deliveries(hospital) == [("pacs", "breast")]
 
 

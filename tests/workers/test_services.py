@@ -31,7 +31,7 @@ def test_the_networks_are_loaded_once_whoever_asks_first() -> None:
 
 
 def test_a_load_that_failed_is_tried_again() -> None:
-    failures = [PresetCorrupt("classifier.weights.h5", "is gone")]
+    failures = [PresetCorrupt("network.weights.h5", "is gone")]
 
     def load(_: Path | None) -> PaintedPredictor:
         if failures:
@@ -47,9 +47,9 @@ def test_a_load_that_failed_is_tried_again() -> None:
 def test_a_corrupt_preset_is_named_before_tensorflow_is_loaded(tmp_path: Path) -> None:
     preset = tmp_path / "preset"
     shutil.copytree(DEFAULT_PRESET, preset)
-    weights = preset / "segmenter.weights.h5"
+    weights = preset / "network.weights.h5"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(PresetCorrupt, match=r"segmenter\.weights\.h5") as raised:
+    with pytest.raises(PresetCorrupt, match=r"network\.weights\.h5") as raised:
         load_predictor(preset)
     assert raised.value.permanent
 

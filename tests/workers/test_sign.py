@@ -13,7 +13,6 @@ from db.schema import (
     Job,
     JobKind,
     JobStatus,
-    ResultKind,
     ResultObject,
     ResultSet,
     Review,
@@ -85,7 +84,7 @@ def newest_report(hospital: Hospital) -> ReadReport:
     with hospital.database.read() as session:
         made = session.scalars(
             select(ResultObject)
-            .where(ResultObject.kind == ResultKind.SR)
+            .where(ResultObject.spec == "sr")
             .order_by(ResultObject.created_at.desc())
         ).first()
     assert made is not None
@@ -103,7 +102,7 @@ def test_a_signed_review_becomes_a_verified_successor(analysed: Hospital) -> Non
     assert "Biopsie empfohlen" in signed.comments
     with analysed.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
-        assert [each.kind for each in made.objects] == [ResultKind.SR]
+        assert [each.kind for each in made.objects] == ["sr"]
     assert analysed.tags()[-1] == "worker:review:published"
 
 
@@ -146,6 +145,43 @@ def test_an_amendment_takes_the_place_of_the_review_before_it(analysed: Hospital
     second = newest_report(analysed)
     assert second.predecessor_uid == first.sop_instance_uid
     assert second.sop_instance_uid != first.sop_instance_uid
+
+
+def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
+    analysed: Hospital,
+) -> None:
+    """A signed report takes the place of the one that its destination has, and so does the next."""
+    routes = analysed.services.settings.effective_routes_file
+    wide = routes.read_text().replace(
+        'destinations = ["pacs"]', 'destinations = ["pacs", "reports-only"]'
+    )
+    routes.write_text(wide.replace('results = ["sr"]', 'results = ["sr", "sr:enhanced"]'))
+    publish(analysed)
+    first_id = sign(analysed, Decision.ACCEPT, "malignant")
+    second_id = sign(analysed, Decision.MODIFY, "benign", predecessor_id=first_id)
+    published, first, second = (reports(analysed, each) for each in (None, first_id, second_id))
+    assert len(published) == 3
+    assert [{key: uid for key, (uid, _) in each.items()} for each in (published, first)] == [
+        {key: before for key, (_, before) in each.items()} for each in (first, second)
+    ]
+    with analysed.database.read() as session:
+        deliveries = session.scalars(select(Delivery)).all()
+        assert sorted(d.destination.name for d in deliveries) == ["pacs"] * 3 + ["reports-only"] * 3
+
+
+def reports(
+    hospital: Hospital, review_id: UUID | None
+) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """UID and predecessor of each report of a set, by wish and spec."""
+    with hospital.database.read() as session:
+        made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
+        found = {}
+        for each in made.objects:
+            if each.kind == "sr":
+                seen = read_back_report(hospital.services.store.path(each.file))
+                for wish in each.wishes:
+                    found[" ".join(wish), each.spec] = seen.sop_instance_uid, seen.predecessor_uid
+        return found
 
 
 def test_a_review_waits_for_the_publication_of_what_it_reviews(analysed: Hospital) -> None:

@@ -1,19 +1,21 @@
 """The review form, read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from werkzeug.exceptions import BadRequest
 
 from db.reviews import Judgement, ReviewInvalid
-from db.schema import Decision
+from db.schema import Decision, Finding
+from webui.study import outlines
 
 
-def judgement(form: Mapping[str, str]) -> Judgement:
-    """What the reader entered; ``db.reviews`` judges whether it is complete.
+def judgement(form: Mapping[str, str], findings: Sequence[Finding]) -> Judgement:
+    """What the reader entered of an analysis with ``findings``; ``db.reviews`` judges whether it
+    is complete.
 
     Raises:
-        ReviewInvalid: no decision is chosen.
+        ReviewInvalid: no decision is chosen, or an outline cannot be one.
     """
     try:
         decision = Decision(form.get("decision", ""))
@@ -25,6 +27,7 @@ def judgement(form: Mapping[str, str]) -> Judgement:
         birads=form.get("birads") or None,
         reason=form.get(f"reason_{decision}", ""),
         comment=form.get("comment", "").replace("\r\n", "\n"),
+        outlines=outlines.read(form.get("outlines", ""), findings),
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from db import reviews
+from db.outlines import ReaderOutline, outlines_of
 from db.schema import (
     Analysis,
     Delivery,
@@ -71,6 +72,22 @@ class StudyPage(Standing):
         current = self.analysis.id if self.analysis else None
         return [r for r in self.reviews if r.signed_at and r.analysis_id != current]
 
+    @property
+    def at_hand(self) -> Review | None:
+        """The review whose outlines are shown: the draft that its reader works on, or the signed
+        one.
+        """
+        amending = self.draft and self.signed and self.draft.predecessor_id == self.signed.id
+        return self.draft if amending or not self.signed else self.signed
+
+    @property
+    def outlines(self) -> Sequence[ReaderOutline]:
+        return outlines_of(self.at_hand) if self.at_hand else ()
+
+    @property
+    def open_to_review(self) -> bool:
+        return self.analysis is not None and (not self.signed or self.at_hand is not self.signed)
+
     def number_of(self, instance_id: UUID) -> int:
         """Place of an image in the study, from 1."""
         return 1 + [instance.id for instance in self.instances].index(instance_id)
@@ -95,8 +112,8 @@ def load_page(session: Session, study_id: UUID, reader_id: UUID) -> StudyPage:
     analysis = standing.analysis
     return StudyPage(
         **vars(standing),
-        instances=_instances(session, study_id),
-        findings=_findings(session, analysis),
+        instances=load_instances(session, study_id),
+        findings=load_findings(session, analysis) if analysis else [],
         refusals=_refusals(session, analysis),
         reviews=reviews.reviews_of(session, study_id),
         draft=reviews.find_draft(session, analysis.id, reader_id) if analysis else None,
@@ -141,7 +158,7 @@ def load_review(session: Session, study_id: UUID, review_id: UUID) -> Review:
     ).one()
 
 
-def _instances(session: Session, study_id: UUID) -> Sequence[Instance]:
+def load_instances(session: Session, study_id: UUID) -> Sequence[Instance]:
     return session.scalars(
         select(Instance)
         .join(Series)
@@ -152,9 +169,7 @@ def _instances(session: Session, study_id: UUID) -> Sequence[Instance]:
     ).all()
 
 
-def _findings(session: Session, analysis: Analysis | None) -> Sequence[Finding]:
-    if analysis is None:
-        return []
+def load_findings(session: Session, analysis: Analysis) -> Sequence[Finding]:
     return session.scalars(
         select(Finding)
         .where(Finding.analysis_id == analysis.id)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from db.outlines import ReaderOutline
 from db.schema import Analysis, Finding, FindingKind, Instance, Refusal
 from webui.study.loading import StudyPage
+from webui.study.outlines import Drawing, standing
 
 Point = tuple[float, float]
 
@@ -31,9 +33,10 @@ class SampledFrame:
 
 @dataclass(frozen=True)
 class Outline:
-    """One lesion on one frame. ``lesion`` is its number in the study's list."""
+    """One lesion of the network on one frame. ``lesion`` is its number in the study's list."""
 
     lesion: int
+    uid: str
     frame: int
     label: str
     points: Sequence[Point]
@@ -69,19 +72,30 @@ class LesionView:
 
     number: int
     image: int
-    frames: Sequence[int]
-    largest: Finding
+    drawings: Sequence[Drawing]
+
+    @property
+    def largest(self) -> Drawing:
+        return max(self.drawings, key=lambda drawing: drawing.area_px)
 
     @property
     def frame(self) -> int:
         return self.largest.frame_number
 
     @property
+    def mark(self) -> str:
+        """What the reader did to it, in words; empty for a lesion left alone."""
+        marks = {drawing.mark for drawing in self.drawings}
+        if marks == {""}:
+            return ""
+        return f"{marks.pop() if len(marks) == 1 else 'edited'} by reader"
+
+    @property
     def size(self) -> str:
         row = self.largest
         if row.long_axis_mm is not None and row.short_axis_mm is not None:
             return f"{row.long_axis_mm:.1f} × {row.short_axis_mm:.1f} mm"
-        if row.long_axis_px is not None and row.short_axis_px is not None:
+        if row.area_px:
             return f"{row.long_axis_px:.0f} × {row.short_axis_px:.0f} px"
         return ""
 
@@ -92,33 +106,29 @@ class LesionView:
         return f"{area:.0f} mm²" if area is not None else ""
 
 
-def lesions_of(page: StudyPage) -> list[LesionView]:
-    """The study's lesions, numbered as in its SR, each with all its frames."""
-    order = {instance.id: number for number, instance in enumerate(page.instances, 1)}
-    grouped: dict[str, list[Finding]] = {}
-    lesions = [finding for finding in page.findings if finding.kind is FindingKind.LESION]
-    for finding in sorted(lesions, key=lambda f: (order[f.instance_id], f.number, f.frame_number)):
-        grouped.setdefault(finding.tracking_uid, []).append(finding)
+def lesions_of(
+    instances: Sequence[Instance], findings: Sequence[Finding], outlines: Sequence[ReaderOutline]
+) -> list[LesionView]:
+    """The study's lesions, numbered as in its SR, each with all its frames, as the reader of
+    ``outlines`` leaves them.
+    """
+    order = {instance.id: number for number, instance in enumerate(instances, 1)}
+    grouped: dict[str, list[Drawing]] = {}
+    drawings = standing(findings, outlines)
+    for row in sorted(drawings, key=lambda d: (order[d.instance_id], d.number, d.frame_number)):
+        grouped.setdefault(row.tracking_uid, []).append(row)
     return [
-        LesionView(
-            rows[0].number,
-            order[rows[0].instance_id],
-            [row.frame_number for row in rows],
-            max(rows, key=lambda row: row.area_px or 0),
-        )
-        for rows in grouped.values()
+        LesionView(rows[0].number, order[rows[0].instance_id], rows) for rows in grouped.values()
     ]
 
 
 def images_of(page: StudyPage, addresses: Addresses) -> list[ImageView]:
-    numbers = {lesion.largest.tracking_uid: lesion.number for lesion in lesions_of(page)}
     return [
         _image(
             instance,
             number,
             [finding for finding in page.findings if finding.instance_id == instance.id],
             _whole_refusal(page.refusals, instance.id),
-            numbers,
             addresses,
         )
         for number, instance in enumerate(page.instances, 1)
@@ -143,7 +153,6 @@ def _image(
     number: int,
     findings: Sequence[Finding],
     refusal: Refusal | None,
-    lesion_numbers: dict[str, int],
     addresses: Addresses,
 ) -> ImageView:
     said = next((finding for finding in findings if finding.kind is FindingKind.IMAGE), None)
@@ -165,7 +174,7 @@ def _image(
         thumbnail=addresses.thumbnail(instance.id, first),
         folder=addresses.frame(instance.id, first).rsplit("/", 1)[0],
         sampled=_sampled(said, addresses),
-        outlines=_outlines(findings, lesion_numbers),
+        outlines=_outlines(findings),
     )
 
 
@@ -194,9 +203,9 @@ def _sampled(said: Finding | None, addresses: Addresses) -> list[SampledFrame]:
     ]
 
 
-def _outlines(findings: Sequence[Finding], numbers: dict[str, int]) -> list[Outline]:
+def _outlines(findings: Sequence[Finding]) -> list[Outline]:
     return [
-        Outline(numbers[row.tracking_uid], row.frame_number, row.label, row.contour)
+        Outline(row.number, row.tracking_uid, row.frame_number, row.label, row.contour)
         for row in findings
         if row.kind is FindingKind.LESION and row.contour
     ]

@@ -15,7 +15,7 @@ from db.schema import Role, User
 from webui.access import allow, background
 from webui.context import now, reader, services, writer
 from webui.identity import person
-from webui.study import forms, loading, pictures, story, viewer
+from webui.study import forms, loading, outlines, pictures, story, viewer
 from webui.study.loading import StudyPage
 
 blueprint = Blueprint(
@@ -45,7 +45,9 @@ def index(study_id: UUID) -> ResponseReturnValue:
         images=images,
         viewer=viewer.as_json(images),
         start=viewer.first_image(images, page.analysis),
-        lesions=viewer.lesions_of(page),
+        lesions=viewer.lesions_of(page.instances, page.findings, page.outlines),
+        edits=outlines.as_form(page.outlines),
+        editable=person().may_sign and page.open_to_review,
         story=story.lines(page.story),
         reasons=REASONS,
         labels=LABELS,
@@ -107,17 +109,30 @@ def heatmap(
 @allow(Role.RADIOLOGIST)
 def save_review(study_id: UUID) -> ResponseReturnValue:
     analysis_id = forms.identity(request.form, "analysis_id")
-    judgement = forms.judgement(request.form)
+    analysis = loading.load_analysis(reader(), study_id, analysis_id)
+    judgement = forms.judgement(request.form, loading.load_findings(reader(), analysis))
     with writer() as rows:
-        analysis = loading.load_analysis(rows, study_id, analysis_id)
         reader_row = rows.get_one(User, person().id)
-        draft = reviews.save_draft(rows, analysis.id, reader_row, judgement, now())
+        draft = reviews.save_draft(rows, analysis_id, reader_row, judgement, now())
     if "sign" in request.form:
         return redirect(url("study.confirm", study_id=study_id, review_id=draft.id), 303)
     if request.headers.get("HX-Request"):
         return render_template("study/_saved.html", at=now())
     flash("The draft is saved. It is not signed.")
     return redirect(url("study.index", study_id=study_id), 303)
+
+
+@blueprint.post(f"{_STUDY}/lesions")
+@allow(Role.RADIOLOGIST)
+def lesions(study_id: UUID) -> ResponseReturnValue:
+    """The list of lesions with the outlines of the form, measured; nothing is saved."""
+    _record_first_look(study_id)
+    analysis_id = forms.identity(request.form, "analysis_id")
+    analysis = loading.load_analysis(reader(), study_id, analysis_id)
+    findings = loading.load_findings(reader(), analysis)
+    changed = outlines.read(request.form.get("outlines", ""), findings)
+    shown = viewer.lesions_of(loading.load_instances(reader(), study_id), findings, changed)
+    return render_template("study/_lesions.html", lesions=shown, analysis=analysis)
 
 
 @blueprint.get(f"{_STUDY}/review/<uuid:review_id>/sign")

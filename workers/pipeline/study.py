@@ -95,6 +95,8 @@ def _image_results(images: Sequence[ImageAnalysis]) -> Iterator[ImageResult]:
             tuple(_lesion_result(lesion, lesions_before) for lesion in image.lesions),
             image.region.spacing_mm if image.region else None,
             image.refusal,
+            # what speaks for another class on a frame would mislead
+            {each.frame_number: each.heatmap for each in image.frames if each.label == image.label},
         )
         lesions_before += max((lesion.number for lesion in image.lesions), default=0)
 

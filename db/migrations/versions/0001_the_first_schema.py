@@ -368,6 +368,39 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_refusal_instance_id"), ["instance_id"], unique=False)
 
     op.create_table(
+        "review_outline",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("review_id", sa.Uuid(), nullable=False),
+        sa.Column("instance_id", sa.Uuid(), nullable=False),
+        sa.Column("frame_number", sa.Integer(), nullable=False),
+        sa.Column("tracking_uid", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column(
+            "origin",
+            sa.Enum("corrected", "drawn", name="outlineorigin", native_enum=False, length=20),
+            nullable=False,
+        ),
+        sa.Column("contour", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instance.id"], name=op.f("fk_review_outline_instance_id_instance")
+        ),
+        sa.ForeignKeyConstraint(
+            ["review_id"], ["review.id"], name=op.f("fk_review_outline_review_id_review")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_review_outline")),
+        sa.UniqueConstraint(
+            "review_id",
+            "tracking_uid",
+            "frame_number",
+            name=op.f("uq_review_outline_review_id_tracking_uid_frame_number"),
+        ),
+    )
+    with op.batch_alter_table("review_outline", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_review_outline_instance_id"), ["instance_id"], unique=False
+        )
+
+    op.create_table(
         "result_set",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("analysis_id", sa.Uuid(), nullable=False),
@@ -400,6 +433,7 @@ def upgrade() -> None:
         sa.Column("result_set_id", sa.Uuid(), nullable=False),
         sa.Column("destination_id", sa.Uuid(), nullable=False),
         sa.Column("route", sa.String(length=64), nullable=False),
+        sa.Column("wish", sa.JSON(), nullable=False),
         sa.Column(
             "status",
             sa.Enum(
@@ -443,11 +477,8 @@ def upgrade() -> None:
         "result_object",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("result_set_id", sa.Uuid(), nullable=False),
-        sa.Column(
-            "kind",
-            sa.Enum("seg", "sr", name="resultkind", native_enum=False, length=20),
-            nullable=False,
-        ),
+        sa.Column("spec", sa.String(length=64), nullable=False),
+        sa.Column("wishes", sa.JSON(), nullable=False),
         sa.Column("sop_class_uid", sa.String(length=64), nullable=False),
         sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("series_instance_uid", sa.String(length=64), nullable=False),
@@ -530,6 +561,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_result_set_analysis_id"))
 
     op.drop_table("result_set")
+    with op.batch_alter_table("review_outline", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_review_outline_instance_id"))
+
+    op.drop_table("review_outline")
     with op.batch_alter_table("refusal", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_refusal_instance_id"))
         batch_op.drop_index(batch_op.f("ix_refusal_analysis_id"))

@@ -1,10 +1,13 @@
 // The study page: buttons and keys to the viewer and the review form.
 
+import { Editor, Outlines } from "./outline.js";
 import { Viewer } from "./viewer.js";
 
 const data = JSON.parse(document.getElementById("viewer-data").textContent);
-const viewer = new Viewer(data.images);
+const outlines = new Outlines(data.images, data.edits);
+const viewer = new Viewer(data.images, outlines);
 const review = document.getElementById("review");
+const editor = document.getElementById("edit") ? new Editor(viewer, outlines, edited) : null;
 const signing = document.getElementById("sign-dialog");
 const keys = document.getElementById("keys-dialog");
 
@@ -44,6 +47,9 @@ const shortcuts = {
   m: () => viewer.toggleMask(),
   h: () => viewer.toggleHeat(),
   f: () => viewer.fit(),
+  e: () => editor?.toggle(),
+  u: () => editor?.undo(),
+  Escape: () => editor?.cancel(),
   "+": () => viewer.zoom(1.25),
   "-": () => viewer.zoom(0.8),
   1: () => decide("accept"),
@@ -88,6 +94,50 @@ function say(text) {
   if (problem) {
     problem.textContent = text;
     problem.hidden = !text;
+  }
+}
+
+// Other outlines are another result: the form says so, and the server measures them.
+function edited() {
+  review.elements.outlines.value = JSON.stringify(outlines.edits);
+  if (outlines.edits.length) {
+    decide("modify");
+    prefer("final_label", review.dataset.label);
+    prefer("reason_modify", "Outline is wrong");
+  }
+  say("");
+  measure();
+}
+
+function prefer(name, value) {
+  const field = review.elements[name];
+  if (!field.value) {
+    field.value = value;
+  }
+}
+
+async function measure() {
+  const sent = review.elements.outlines.value;
+  const form = new URLSearchParams(new FormData(review));
+  const options = { method: "POST", body: form, headers: { "HX-Request": "true" } };
+  try {
+    const answer = await fetch(review.dataset.lesions, options);
+    const text = await answer.text();
+    if (sent !== review.elements.outlines.value) {
+      return; // a later change is on its way
+    }
+    if (answer.redirected) {
+      say("Your session has ended. Sign in again in another tab, then save.");
+    } else if (answer.ok) {
+      document.getElementById("lesions").innerHTML = text;
+    } else {
+      if (answer.status === 422) {
+        editor.undo(); // what cannot be an outline does not stay
+      }
+      say(text);
+    }
+  } catch {
+    say("The server does not answer. The outline is not measured or saved yet.");
   }
 }
 

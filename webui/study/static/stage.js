@@ -17,12 +17,14 @@ export class Stage {
   #x = 0;
   #y = 0;
   #fitted = true;
+  #line = null;
+  pen = null; // takes the points of each line drawn; without one the pointer moves the picture
 
   constructor() {
     new ResizeObserver(() => (this.#fitted ? this.fit() : this.#place())).observe(this.#stage);
     this.#stage.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     this.#stage.addEventListener("pointerdown", (event) => this.#drag(event));
-    this.#stage.addEventListener("dblclick", () => this.fit());
+    this.#stage.addEventListener("dblclick", () => this.pen || this.fit());
   }
 
   // A new image: its size, its spacing. The frame comes by draw().
@@ -106,6 +108,10 @@ export class Stage {
     if (event.button !== 0) {
       return;
     }
+    if (this.pen) {
+      this.#stroke(event);
+      return;
+    }
     const from = { x: event.clientX - this.#x, y: event.clientY - this.#y };
     const move = (next) => {
       this.#x = next.clientX - from.x;
@@ -117,6 +123,52 @@ export class Stage {
     this.#stage.setPointerCapture(event.pointerId);
     this.#stage.addEventListener("pointermove", move);
     this.#stage.addEventListener("lostpointercapture", end, { once: true });
+  }
+
+  // Forgets the line that is being drawn; says whether there was one.
+  dropStroke() {
+    const dropped = this.#line !== null;
+    this.#line = null;
+    this.#sketch([]);
+    return dropped;
+  }
+
+  #stroke(event) {
+    const line = [this.#point(event)];
+    const move = (next) => {
+      if (this.#line === line) {
+        line.push(this.#point(next));
+        this.#sketch(line);
+      }
+    };
+    const end = () => {
+      this.#stage.removeEventListener("pointermove", move);
+      if (this.#line === line) {
+        this.dropStroke();
+        this.pen?.(line);
+      }
+    };
+    this.#line = line;
+    this.#stage.setPointerCapture(event.pointerId);
+    this.#stage.addEventListener("pointermove", move);
+    this.#stage.addEventListener("lostpointercapture", end, { once: true });
+  }
+
+  // Where the pointer is in the image, in pixels; outside it, the nearest place on its border.
+  #point(event) {
+    const box = this.#stage.getBoundingClientRect();
+    const { columns, rows } = this.#image;
+    const x = (event.clientX - box.left - this.#x) / this.#scale;
+    const y = (event.clientY - box.top - this.#y) / this.#scale;
+    return [Math.min(Math.max(x, 0), columns), Math.min(Math.max(y, 0), rows)];
+  }
+
+  #sketch(line) {
+    this.#outlines.querySelector(".sketch")?.remove();
+    if (line.length) {
+      const points = line.map((point) => point.join(",")).join(" ");
+      this.#outlines.append(element("polygon", { points, class: "sketch" }));
+    }
   }
 
   #shapes(lesion) {

@@ -9,8 +9,10 @@ const AHEAD = 12;
 
 export class Viewer {
   #images;
+  #outlines;
   #frames = new Frames();
-  #stage = new Stage();
+  stage = new Stage();
+  onShown = () => {}; // called for each frame that is shown
   #index = 0;
   #number = 1;
   #mask = true;
@@ -18,8 +20,9 @@ export class Viewer {
   #opacity = 0.45;
   #playing = false;
 
-  constructor(images) {
+  constructor(images, outlines) {
     this.#images = images;
+    this.#outlines = outlines;
     document.getElementById("stage").addEventListener("zoomed", () => this.#describe());
     at("seek").addEventListener("input", (event) => this.frame(Number(event.target.value)));
     at("opacity").addEventListener("input", (event) => this.#setOpacity(Number(event.target.value)));
@@ -29,13 +32,17 @@ export class Viewer {
     return this.#images[this.#index];
   }
 
+  get number() {
+    return this.#number;
+  }
+
   open(index, number = null) {
     if (!this.#images[index]) {
       return;
     }
     this.stop();
     this.#index = index;
-    this.#stage.open(this.image);
+    this.stage.open(this.image);
     this.#markThumbnail();
     this.#drawTicks();
     at("cine").hidden = this.image.frames < 2;
@@ -55,17 +62,19 @@ export class Viewer {
 
   async frame(number) {
     this.#number = number;
+    this.stage.dropStroke(); // it was of another frame
+    this.onShown();
     const image = this.image;
     const wanted = () => this.image === image && this.#number === number;
     try {
       const picture = await this.#frames.get(image, number);
       if (wanted()) {
-        this.#stage.draw(picture);
+        this.stage.draw(picture);
         this.#tell("");
       }
     } catch {
       if (wanted()) {
-        this.#stage.clear();
+        this.stage.clear();
         this.#tell(image.refused || `Frame ${number} cannot be shown.`);
       }
     }
@@ -94,6 +103,17 @@ export class Viewer {
     this.#overlay();
   }
 
+  showMask() {
+    if (!this.#mask) {
+      this.toggleMask();
+    }
+  }
+
+  // The outlines have changed.
+  refresh() {
+    this.#overlay();
+  }
+
   toggleHeat() {
     this.#heat = !this.#heat;
     at("heat-toggle").setAttribute("aria-pressed", this.#heat);
@@ -102,11 +122,11 @@ export class Viewer {
   }
 
   fit() {
-    this.#stage.fit();
+    this.stage.fit();
   }
 
   zoom(factor) {
-    this.#stage.zoom(factor);
+    this.stage.zoom(factor);
   }
 
   // Frames are shown at their own pace; one that is late is waited for, never jumped over.
@@ -145,9 +165,8 @@ export class Viewer {
   }
 
   #overlay() {
-    const lesions = this.image.outlines.filter((outline) => outline.frame === this.#number);
-    this.#stage.outline(lesions, this.#mask);
-    this.#stage.heat(this.#heat ? this.#sampled?.heatmap : null, this.#opacity);
+    this.stage.outline(this.#outlines.on(this.image, this.#number), this.#mask);
+    this.stage.heat(this.#heat ? this.#sampled?.heatmap : null, this.#opacity);
   }
 
   #describe() {
@@ -157,7 +176,7 @@ export class Viewer {
     at("position").textContent = cine ? `${this.#number} / ${image.frames}` : "";
     const pace = image.frame_time_ms ? `${Math.round(1000 / image.frame_time_ms)} frames/s` : "frame rate not known";
     const facts = [
-      `Image ${image.number}${image.laterality ? ` ${image.laterality}` : ""}${cine ? ` · ${pace}` : ""} · ${this.#stage.percent} %`,
+      `Image ${image.number}${image.laterality ? ` ${image.laterality}` : ""}${cine ? ` · ${pace}` : ""} · ${this.stage.percent} %`,
       this.#verdict(),
       image.spacing_mm || image.refused ? "" : "Not calibrated: no sizes in mm",
     ];

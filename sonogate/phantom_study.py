@@ -1,0 +1,87 @@
+"""A made-up study with every finding that results can carry, for trying out a destination."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from dicom.files import write_dataset
+from dicom.results import Probabilities, StudyResult
+from dicom.uids import derived_uid
+from dicom.wrap import StudyFacts, wrap_image
+from models.phantom import Phantom, make_cine, make_phantom
+from models.types import FramePrediction, PresetInfo
+from workers.pipeline.image import analyse_image
+from workers.pipeline.study import algorithm_of, study_result
+from workers.stored import PHANTOM_NOTE
+
+PATIENT_ID: Final = "SONOGATE-TEST"
+_ROWS, _COLUMNS, _SPACING_MM, _FRAMES = 240, 320, 0.16, 5
+_SUSPICIOUS: Final[Probabilities] = (0.04, 0.06, 0.9)
+_NORMAL: Final[Probabilities] = (0.9, 0.07, 0.03)
+_BLUR_PX: Final = 8
+
+
+class PhantomReader:
+    """Says of each phantom what it is; nothing is guessed, so no network is loaded."""
+
+    info = PresetInfo("phantom", "1", "0" * 64, "0" * 64)
+
+    def __init__(self, phantoms: Iterable[Phantom]) -> None:
+        self._next = iter(phantoms)
+
+    def predict(
+        self, frames: Sequence[NDArray[np.uint8]], *, batch_size: int = 8
+    ) -> list[FramePrediction]:
+        return [_reading(next(self._next)) for _ in frames]
+
+
+def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:
+    """A still and a cine, written into `folder`, and what is to be said of them.
+
+    Another `run` gives the same pictures new UIDs.
+    """
+    facts = StudyFacts(
+        study_instance_uid=derived_uid("destination-test", run),
+        patient_id=PATIENT_ID,
+        patient_name="Sonogate^Test",
+        study_datetime=now,
+        study_description="Sonogate test, made-up pictures",
+        laterality="L",
+    )
+    size = {"height": _ROWS, "width": _COLUMNS}
+    still = [make_phantom("spiculated", seed=31, spacing_mm=_SPACING_MM, **size)]
+    cine = make_cine("spiculated", seed=32, frames=_FRAMES, spacing_mm=_SPACING_MM, **size)
+    images = []
+    for number, phantoms in enumerate((still, cine), start=1):
+        path = _write(phantoms, folder / f"{number}.dcm", facts, number)
+        images.append(analyse_image(path, PhantomReader(phantoms)))
+    return study_result(
+        images,
+        analysis_id=derived_uid("destination-test-analysis", run),
+        algorithm=algorithm_of(PhantomReader.info),
+        produced_at=now,
+        note=PHANTOM_NOTE,
+    )
+
+
+def _write(phantoms: Sequence[Phantom], path: Path, study: StudyFacts, number: int) -> Path:
+    pictures = [phantom.image for phantom in phantoms]
+    dataset = wrap_image(
+        pictures if len(pictures) > 1 else pictures[0],
+        study=study,
+        spacing_mm=_SPACING_MM,
+        instance_number=number,
+    )
+    return write_dataset(dataset, path).path
+
+
+def _reading(phantom: Phantom) -> FramePrediction:
+    heat = ndimage.gaussian_filter(phantom.mask.astype(np.float32), _BLUR_PX)
+    if not phantom.mask.any():
+        return FramePrediction(_NORMAL, phantom.mask, heat)
+    return FramePrediction(_SUSPICIOUS, phantom.mask, heat / heat.max())

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from models.measure import find_lesions, measure
+from models.outline import OutlineInvalid, outlined, rasterise
+from models.phantom import make_phantom
+
+
+def test_a_pixel_is_inside_when_its_centre_is() -> None:
+    mask = rasterise([(1.4, 1.4), (4.6, 1.4), (4.6, 3.4), (1.4, 3.4)], (6, 8))
+    expected = np.zeros((6, 8), bool)
+    expected[1:3, 1:5] = True
+    assert (mask == expected).all()
+
+
+def test_it_does_not_matter_which_way_round_it_was_drawn() -> None:
+    points = [(3.0, 2.0), (17.0, 5.0), (9.0, 14.0)]
+    assert (rasterise(points, (20, 20)) == rasterise(points[::-1], (20, 20))).all()
+
+
+def test_what_leaves_the_image_is_cut_at_its_border() -> None:
+    mask = rasterise([(-5, -5), (15, -5), (15, 4), (-5, 4)], (8, 10))
+    assert mask[:4].all()
+    assert not mask[4:].any()
+
+
+@pytest.mark.parametrize("kind", ["spiculated", "fibroadenoma"])
+def test_the_networks_own_contour_gives_its_mask_back(kind: str) -> None:
+    shape = (240, 320)
+    phantom = make_phantom(kind, seed=1, height=shape[0], width=shape[1], spacing_mm=0.16)
+    lesion = find_lesions(phantom.mask)[0]
+    again = outlined(lesion.contour, shape)
+    both = (again.mask & lesion.mask).sum()
+    assert 2 * both / (again.area_px + lesion.area_px) > 0.98
+    size, before = (measure(each, (0.16, 0.16)) for each in (again, lesion))
+    assert size.long_axis_mm == pytest.approx(before.long_axis_mm, abs=0.4)
+
+
+def test_a_line_that_overshoots_its_start_leaves_no_hole() -> None:
+    turn = np.linspace(0, 2 * np.pi * 1.2, 80)
+    points = [(50 + 30 * np.cos(t), 40 + 30 * np.sin(t)) for t in turn]
+    assert outlined(points, (80, 100)).area_px == pytest.approx(np.pi * 30**2, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("points", "says"),
+    [
+        ([(3.0, 3.0), (9.0, 3.0), (15.0, 3.0)], "encloses nothing"),
+        ([(2.0, 2.0), (40.0, 30.0), (40.0, 2.0), (2.0, 30.0)], "crosses itself"),
+    ],
+)
+def test_a_line_that_is_no_outline_is_refused(points: list[tuple[float, float]], says: str) -> None:
+    with pytest.raises(OutlineInvalid, match=says):
+        outlined(points, (40, 50))

@@ -1,0 +1,214 @@
+"""Outlines that a reader changes: read out of the form, and measured for the page."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, Final
+from uuid import UUID
+
+from db.outlines import MAX_POINTS, MIN_POINTS, Point, ReaderOutline, lesion_numbers
+from db.reviews import ReviewInvalid
+from db.schema import Finding, FindingKind, OutlineOrigin
+from models.measure import measure
+from models.outline import OutlineInvalid, outlined
+
+MAX_OUTLINES: Final = 60
+_DIGITS: Final = 2
+"""After the point: a hundredth of a pixel is far below what a hand draws."""
+_NEW_UID: Final = re.compile(r"2\.25\.[1-9][0-9]{0,38}")
+"""A UUID as UID (PS3.5 B.2), which the page makes for a lesion that the network does not know."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One lesion on one frame as it stands now, the network's outline or the reader's.
+
+    ``mark`` says what the reader did: "", "edited", "drawn" or "removed". Sizes as in
+    `db.schema.Finding`; ``label`` and ``probability`` are the network's of the image.
+    """
+
+    instance_id: UUID
+    tracking_uid: str
+    number: int
+    frame_number: int
+    label: str
+    probability: float
+    mark: str
+    area_px: int
+    long_axis_px: float
+    short_axis_px: float
+    area_mm2: float | None
+    long_axis_mm: float | None
+    short_axis_mm: float | None
+
+
+def read(text: str, findings: Sequence[Finding]) -> tuple[ReaderOutline, ...]:
+    """Outlines from the form's JSON: ``[{"image", "frame", "lesion", "points"}, …]``.
+
+    Raises:
+        ReviewInvalid: one is not of an analysed frame, not inside its image, or encloses nothing.
+    """
+    entries = _entries(text)
+    numbers = lesion_numbers(findings, [entry["lesion"] for entry in entries])
+    found = tuple(_outline(entry, findings, numbers) for entry in entries)
+    if len({(each.tracking_uid, each.frame_number) for each in found}) < len(found):
+        raise _refused("a lesion is outlined twice on one frame")
+    return found
+
+
+def as_form(outlines: Iterable[ReaderOutline]) -> list[dict[str, Any]]:
+    """What `read` takes, before it is JSON."""
+    return [
+        {
+            "image": str(each.instance_id),
+            "frame": each.frame_number,
+            "lesion": each.tracking_uid,
+            "points": each.contour,
+        }
+        for each in outlines
+    ]
+
+
+def standing(findings: Sequence[Finding], outlines: Sequence[ReaderOutline]) -> list[Drawing]:
+    """All lesions on all frames, the reader's outlines in the place of the network's."""
+    changed = {(each.tracking_uid, each.frame_number) for each in outlines}
+    images = {each.instance_id: each for each in findings if each.kind is FindingKind.IMAGE}
+    untouched = (
+        _of_network(each)
+        for each in findings
+        if each.kind is FindingKind.LESION and (each.tracking_uid, each.frame_number) not in changed
+    )
+    return [*untouched, *(_of_reader(each, images[each.instance_id]) for each in outlines)]
+
+
+# ------------------------------------------------------------------------------ the form
+
+
+def _refused(problem: str) -> ReviewInvalid:
+    return ReviewInvalid("outlines", problem)
+
+
+def _entries(text: str) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        raise _refused("the outlines could not be read: open the page again") from None
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+        raise _refused("the outlines could not be read: open the page again")
+    if len(entries) > MAX_OUTLINES:
+        raise _refused(f"at most {MAX_OUTLINES} outlines can be changed in one review")
+    return entries
+
+
+def _is_entry(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("lesion"), str)
+        and isinstance(entry.get("frame"), int)
+        and isinstance(entry.get("points"), list)
+    )
+
+
+def _outline(
+    entry: dict[str, Any], findings: Sequence[Finding], numbers: dict[str, int]
+) -> ReaderOutline:
+    image = _image(entry, findings)
+    uid, frame = entry["lesion"], entry["frame"]
+    known = _known(uid, frame, image, findings)
+    points = _points(entry["points"], image)
+    if not points and not known:
+        raise _refused("only a lesion of the network can be removed")
+    origin = OutlineOrigin.CORRECTED if known else OutlineOrigin.DRAWN
+    return ReaderOutline(image.instance_id, frame, uid, numbers[uid], origin, points)
+
+
+def _image(entry: dict[str, Any], findings: Sequence[Finding]) -> Finding:
+    for found in findings:
+        if found.kind is FindingKind.IMAGE and str(found.instance_id) == entry.get("image"):
+            if not 1 <= entry["frame"] <= max(1, found.instance.number_of_frames):
+                raise _refused("an outline is on a frame that its image does not have")
+            return found
+    raise _refused("an outline is on an image that was not analysed")
+
+
+def _known(uid: str, frame: int, image: Finding, findings: Sequence[Finding]) -> bool:
+    """Whether the network has the lesion on that frame."""
+    same = [found for found in findings if found.tracking_uid == uid]
+    if any(each.instance_id != image.instance_id or each is image for each in same):
+        raise _refused("an outline names the lesion of another image")
+    if not same and not _NEW_UID.fullmatch(uid):
+        raise _refused("an outline names a lesion that is not known")
+    return any(each.frame_number == frame for each in same)
+
+
+def _points(values: list[Any], image: Finding) -> tuple[Point, ...]:
+    """None for a lesion that is removed."""
+    if not values:
+        return ()
+    if not MIN_POINTS <= len(values) <= MAX_POINTS:
+        raise _refused(f"an outline has {MIN_POINTS} to {MAX_POINTS} points")
+    width, height = image.instance.columns, image.instance.rows
+    points = tuple(_point(value) for value in values)
+    if not all(0 <= x <= width and 0 <= y <= height for x, y in points):
+        raise _refused("an outline leaves its image")
+    try:
+        outlined(points, (height, width))
+    except OutlineInvalid as error:
+        raise _refused(str(error)) from error
+    return points
+
+
+def _point(value: object) -> Point:
+    match value:
+        case [int() | float() as x, int() | float() as y] if isfinite(x) and isfinite(y):
+            return round(float(x), _DIGITS), round(float(y), _DIGITS)
+    raise _refused("a point of an outline is two numbers")
+
+
+# ------------------------------------------------------------------------------ the page
+
+
+def _of_network(found: Finding) -> Drawing:
+    return Drawing(
+        found.instance_id,
+        found.tracking_uid,
+        found.number,
+        found.frame_number,
+        found.label,
+        max(found.probabilities),
+        "",
+        found.area_px or 0,
+        found.long_axis_px or 0.0,
+        found.short_axis_px or 0.0,
+        found.area_mm2,
+        found.long_axis_mm,
+        found.short_axis_mm,
+    )
+
+
+def _of_reader(outline: ReaderOutline, image: Finding) -> Drawing:
+    sizes = _sizes(outline, image) if outline.contour else (0, 0.0, 0.0, None, None, None)
+    edited = "drawn" if outline.origin is OutlineOrigin.DRAWN else "edited"
+    return Drawing(
+        outline.instance_id,
+        outline.tracking_uid,
+        outline.number,
+        outline.frame_number,
+        image.label,
+        max(image.probabilities),
+        edited if outline.contour else "removed",
+        *sizes,
+    )
+
+
+def _sizes(
+    outline: ReaderOutline, image: Finding
+) -> tuple[int, float, float, float | None, float | None, float | None]:
+    lesion = outlined(outline.contour, (image.instance.rows, image.instance.columns))
+    in_pixels = lesion.area_px, lesion.long_axis_px, lesion.short_axis_px
+    if image.row_spacing_mm is None or image.column_spacing_mm is None:
+        return *in_pixels, None, None, None
+    size = measure(lesion, (image.row_spacing_mm, image.column_spacing_mm))
+    return *in_pixels, size.area_mm2, size.long_axis_mm, size.short_axis_mm

@@ -1,0 +1,55 @@
+"""What a destination wishes for, as specs and in the words that rows and the routes file hold."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from db.schema import ResultObject, ResultSet, Study
+from dicom.results import ReportReference
+from dicom.variants import DEFAULT, ResultSpec, in_order, parse_spec
+
+Wish = tuple[ResultSpec, ...]
+"""Without repetition and in the order of sending, so that two that ask for the same are equal."""
+
+OURS: Final[Wish] = DEFAULT
+"""Made of every analysis, whoever gets it: what our own pages show and successors name."""
+
+
+def read_wish(results: Iterable[str]) -> Wish:
+    """Raises UnknownResult."""
+    return tuple(in_order(map(parse_spec, results)))
+
+
+def in_words(wish: Wish) -> list[str]:
+    return [str(spec) for spec in wish]
+
+
+def reports_before(
+    study: Study, before: ResultSet, wish: Wish
+) -> dict[ResultSpec, ReportReference]:
+    """The report in `before` that each report of `wish` takes the place of."""
+    return {
+        spec: _reference(study, _report_before(before, wish, spec))
+        for spec in wish
+        if spec.kind == "sr"
+    }
+
+
+def _report_before(before: ResultSet, wish: Wish, spec: ResultSpec) -> ResultObject:
+    """The one of the same spec and wish; where the wish has changed, or is new, the nearest."""
+
+    def nearness(report: ResultObject) -> tuple[bool, bool, bool]:
+        wished = in_words(wish) in report.wishes
+        return report.spec == str(spec), wished, in_words(OURS) in report.wishes
+
+    reports = [made for made in before.objects if made.kind == "sr"]
+    # rows come in no order of their own, and the same wish must name the same report
+    return max(sorted(reports, key=lambda made: made.sop_instance_uid), key=nearness)
+
+
+def _reference(study: Study, report: ResultObject) -> ReportReference:
+    return ReportReference(
+        study_instance_uid=study.study_instance_uid,
+        series_instance_uid=report.series_instance_uid,
+        sop_class_uid=report.sop_class_uid,
+        sop_instance_uid=report.sop_instance_uid,
+    )
