@@ -1,4 +1,4 @@
-"""How good the networks are, in numbers, on images whose truth is known.
+"""How good the answers are, in numbers, on images whose truth is known.
 
 Everything is numpy: no figure here is worth another dependency.
 """
@@ -95,7 +95,7 @@ class SegmentationReport:
 
 @dataclass(frozen=True)
 class EvaluationReport:
-    """Both networks over one set of images."""
+    """Classes and masks over one set of images."""
 
     classification: ClassificationReport
     segmentation: SegmentationReport

@@ -1,36 +1,33 @@
-"""Grad-CAM (Selvaraju 2017, arXiv:1610.02391) for the predicted class, inside a traced graph.
+"""Grad-CAM (Selvaraju 2017, arXiv:1610.02391) in closed form, inside a traced graph.
 
 Importing this module loads TensorFlow.
 """
 
-import keras
 import tensorflow as tf
 
 from models.networks.layers import Tensor
 
 
-def closed_form(features: Tensor, logits: Tensor, dense_kernel: Tensor) -> Tensor:
-    """Grad-CAM of a head of average pooling and one dense layer: the class activation map.
+def closed_form(
+    features: Tensor, pooling: Tensor, dense_kernel: Tensor, predicted: Tensor
+) -> Tensor:
+    """Grad-CAM of a head of weighted pooling and one dense layer, for the ``predicted`` class.
 
-    There the gradient of a class's logit is the same at each pixel, its row of weights; nothing
-    needs to be differentiated. ``features`` ``(b, h, w, k)``, ``logits`` ``(b, c)``,
-    ``dense_kernel`` ``(k, c)``; returns ``(b, h, w)`` in 0..1.
+    There a logit is linear in the features, so that nothing needs to be differentiated: its mean
+    gradient is its row of weights, times how much the pooling took in all. ``features``
+    ``(b, h, w, k)``, ``pooling`` ``(b, h, w, j)`` as in `models.networks.layers.WeightedPool`,
+    ``dense_kernel`` ``(j * k, c)``, ``predicted`` ``(b,)``; returns ``(b, h, w)``, not negative
+    and not scaled.
     """
-    weights = tf.gather(tf.transpose(dense_kernel), tf.argmax(logits, axis=-1))
-    return _scaled(tf.einsum("bhwk,bk->bhw", features, weights))
+    taken, channels = tf.reduce_sum(pooling, (1, 2)), features.shape[-1]
+    rows = tf.reshape(
+        tf.gather(tf.transpose(dense_kernel), predicted), (-1, taken.shape[-1], channels)
+    )
+    weights = tf.einsum("bj,bjk->bk", taken, rows)
+    return tf.nn.relu(tf.einsum("bhwk,bk->bhw", features, weights))
 
 
-def by_gradient(features: Tensor, head: keras.Model) -> tuple[Tensor, Tensor]:
-    """Grad-CAM of any head: the logits ``(b, c)`` and the map ``(b, h, w)`` in 0..1."""
-    with tf.GradientTape() as tape:
-        tape.watch(features)
-        logits = head(features, training=False)
-        predicted = tf.reduce_max(logits, axis=-1)
-    weights = tf.reduce_mean(tape.gradient(predicted, features), axis=(1, 2))
-    return logits, _scaled(tf.einsum("bhwk,bk->bhw", features, weights))
-
-
-def _scaled(activation: Tensor) -> Tensor:
-    positive = tf.nn.relu(activation)
-    highest = tf.reduce_max(positive, axis=(1, 2), keepdims=True)
-    return tf.math.divide_no_nan(positive, highest)
+def scaled(activation: Tensor) -> Tensor:
+    """Bring each ``(h, w)`` of ``(b, h, w)`` to a highest value of 1; an empty one stays empty."""
+    highest = tf.reduce_max(activation, axis=(1, 2), keepdims=True)
+    return tf.math.divide_no_nan(activation, highest)

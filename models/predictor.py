@@ -1,4 +1,4 @@
-"""Frames in, predictions out: the one door to the trained networks.
+"""Frames in, predictions out: the one door to the trained network.
 
 TensorFlow is loaded by `Predictor.load`, not by importing this module.
 """
@@ -6,7 +6,7 @@ TensorFlow is loaded by `Predictor.load`, not by importing this module.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +19,18 @@ from models.types import FramePrediction, PresetInfo
 __all__ = ["Predictor", "preset_info"]
 
 
-class _Networks(NamedTuple):
-    """Uint8 ``(b, s, s, 1)`` to logits ``(b, 3)`` and activation ``(b, h, w)``; to mask logits."""
-
-    classify: Callable[[NDArray[np.uint8]], tuple[Any, Any]]
-    segment: Callable[[NDArray[np.uint8]], Any]
+_Network = Callable[[NDArray[np.uint8]], tuple[Any, Any, Any]]
+"""Uint8 ``(b, s, s, 1)`` to logits ``(b, 3)``, activation ``(b, h, w)``, lesion logits."""
 
 
 class Predictor:
-    """A preset's two networks, ready to use from several threads; one call runs at a time."""
+    """A preset's network, ready to use from several threads; one call runs at a time."""
 
-    def __init__(self, preset: Preset, build: Callable[[int], _Networks]) -> None:
+    def __init__(self, preset: Preset, build: Callable[[int], _Network]) -> None:
         self.info: PresetInfo = preset.info
         self._preset = preset
         self._build = build
-        self._traced: dict[int, _Networks] = {}
+        self._traced: dict[int, _Network] = {}
         self._lock = threading.Lock()
 
     @classmethod
@@ -41,14 +38,14 @@ class Predictor:
         """Load the preset in ``directory`` (default: the shipped one). Raises `PresetCorrupt`."""
         directory = directory or DEFAULT_PRESET
         preset = read_preset(directory)
-        return cls(preset, _load_networks(directory, preset))
+        return cls(preset, _load_network(directory, preset))
 
     def predict(
         self, frames: Sequence[NDArray[np.uint8]], *, batch_size: int = 8
     ) -> list[FramePrediction]:
         """Predict each frame, ``(h, w)`` or RGB ``(h, w, 3)`` uint8, of any mix of sizes.
 
-        The first call with a ``batch_size`` traces the networks for it. Raises `FrameUnusable`.
+        The first call with a ``batch_size`` traces the network for it. Raises `FrameUnusable`.
         """
         with self._lock:
             return [
@@ -60,19 +57,18 @@ class Predictor:
     def _batch(
         self, frames: Sequence[NDArray[np.uint8]], batch_size: int
     ) -> Iterator[FramePrediction]:
-        networks = self._networks(batch_size)
-        inputs, places = _stack(frames, self._preset.classifier.input_size_px, batch_size)
-        logits, activations = (np.asarray(x) for x in networks.classify(inputs))
-        inputs, mask_places = _stack(frames, self._preset.segmenter.input_size_px, batch_size)
-        lesion = special.expit(np.asarray(networks.segment(inputs))[..., 0])
-        for row, (place, mask_place) in enumerate(zip(places, mask_places, strict=True)):
+        inputs, places = _stack(frames, self._preset.network.input_size_px, batch_size)
+        answer = self._network(batch_size)(inputs)
+        logits, activations, lesions = (np.asarray(x) for x in answer)
+        lesions = special.expit(lesions[..., 0])
+        for row, place in enumerate(places):
             yield FramePrediction(
                 _probabilities(logits[row], self._preset.temperature),
-                _mask(to_frame(lesion[row], mask_place), self._preset),
+                _mask(to_frame(lesions[row], place), self._preset),
                 np.clip(to_frame(activations[row], place), 0.0, 1.0),
             )
 
-    def _networks(self, batch_size: int) -> _Networks:
+    def _network(self, batch_size: int) -> _Network:
         if batch_size not in self._traced:
             self._traced[batch_size] = self._build(batch_size)
         return self._traced[batch_size]
@@ -105,8 +101,8 @@ def _mask(probability: NDArray[np.float32], preset: Preset) -> NDArray[np.bool_]
     return sure[patches]
 
 
-def _load_networks(directory: Path, preset: Preset) -> Callable[[int], _Networks]:
-    from models.networks.inference import load_networks, trace
+def _load_network(directory: Path, preset: Preset) -> Callable[[int], _Network]:
+    from models.networks.inference import load_network, trace
 
-    networks = load_networks(directory, preset)
-    return lambda batch_size: _Networks(*trace(*networks, batch_size))
+    network = load_network(directory, preset)
+    return lambda batch_size: trace(network, batch_size, mirrored=preset.mirrored)

@@ -1,4 +1,4 @@
-"""Frames of any size to the networks' square input, and what comes back to the frame.
+"""Frames of any size to the network's square input, and what comes back to the frame.
 
 A frame is scaled until it fits and the rest is padded with black. Squashing it into the square
 would change what readers measure: whether a lesion is taller than wide is one of the strongest

@@ -1,4 +1,4 @@
-"""A preset: two weight files and the ``preset.json`` that says what they are.
+"""A preset: a weight file and the ``preset.json`` that says what it is.
 
 Reading one loads no TensorFlow, so that the web pages and the doctor can name it.
 """
@@ -17,7 +17,7 @@ MANIFEST = "preset.json"
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """One trained network: its weight file, its SHA-256 (hex) and its square input's side."""
+    """A trained network: its weight file, its SHA-256 (hex) and its square input's side."""
 
     file: str
     sha256: str
@@ -30,28 +30,27 @@ class Preset:
 
     Logits are divided by ``temperature`` before the softmax (Guo 2017). A lesion is where the
     mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds
-    ``mask_seed_threshold``. ``hidden_units`` is the width of the classifier's hidden dense layer,
-    0 for none. ``trained`` tells where the weights come from; nothing computes with it.
+    ``mask_seed_threshold``. ``mirrored``: each frame is looked at from both sides. ``trained``
+    tells where the weights come from; nothing computes with it.
     """
 
     name: str
     version: str
-    classifier: NetworkFile
-    segmenter: NetworkFile
-    hidden_units: int = 0
+    network: NetworkFile
     temperature: float = 1.0
     mask_threshold: float = 0.5
     mask_seed_threshold: float = 0.5
+    mirrored: bool = False
     trained: dict[str, Any] = field(default_factory=dict)
 
     @property
     def info(self) -> PresetInfo:
-        """The preset's name, version and digests."""
-        return PresetInfo(self.name, self.version, self.classifier.sha256, self.segmenter.sha256)
+        """The preset's name, version and digests: one file answers both questions."""
+        return PresetInfo(self.name, self.version, self.network.sha256, self.network.sha256)
 
 
 def preset_info(directory: Path | None = None) -> PresetInfo:
-    """Name the preset in ``directory`` (default: the shipped one) once its digests are checked.
+    """Name the preset in ``directory`` (default: the shipped one) once its digest is checked.
 
     Raises `PresetCorrupt`.
     """
@@ -59,15 +58,14 @@ def preset_info(directory: Path | None = None) -> PresetInfo:
 
 
 def read_preset(directory: Path) -> Preset:
-    """Read ``preset.json`` and check both weight files against it. Raises `PresetCorrupt`."""
+    """Read ``preset.json`` and check the weight file against it. Raises `PresetCorrupt`."""
     preset = _parse(directory / MANIFEST)
-    for network in (preset.classifier, preset.segmenter):
-        _check(directory / network.file, network.sha256)
+    _check(directory / preset.network.file, preset.network.sha256)
     return preset
 
 
 def write_preset(directory: Path, preset: Preset) -> None:
-    """Write ``preset.json`` beside the weight files that it names."""
+    """Write ``preset.json`` beside the weight file that it names."""
     text = json.dumps(asdict(preset), indent=2, ensure_ascii=False) + "\n"
     (directory / MANIFEST).write_text(text, encoding="utf-8")
 
@@ -90,9 +88,7 @@ def _check(file: Path, expected: str) -> None:
 def _parse(manifest: Path) -> Preset:
     try:
         values = json.loads(manifest.read_text(encoding="utf-8"))
-        classifier = NetworkFile(**values.pop("classifier"))
-        segmenter = NetworkFile(**values.pop("segmenter"))
-        return Preset(classifier=classifier, segmenter=segmenter, **values)
+        return Preset(network=NetworkFile(**values.pop("network")), **values)
     except OSError as error:
         raise PresetCorrupt(manifest.name, f"cannot be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -1,4 +1,4 @@
-"""What the networks say about one frame, and what can go wrong saying it."""
+"""What the network says about one frame, and what can go wrong saying it."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ CLASSES: tuple[str, str, str] = ("normal", "benign", "malignant")
 
 @dataclass(frozen=True)
 class FramePrediction:
-    """The networks' raw answer for one frame of ``h`` rows and ``w`` columns.
+    """The network's raw answer for one frame of ``h`` rows and ``w`` columns.
 
     ``probabilities`` follow the order of `CLASSES` and sum to 1. ``mask`` is ``(h, w)``, true on
     lesion pixels. ``heatmap`` is ``(h, w)`` in 0..1: Grad-CAM for the predicted class (Selvaraju
@@ -29,7 +29,10 @@ class FramePrediction:
 
 @dataclass(frozen=True)
 class PresetInfo:
-    """Names one pair of trained networks; digests are SHA-256 of the weight files, in hex."""
+    """Names what answers; digests are SHA-256 of weight files, in hex.
+
+    They are equal where one network both classifies and outlines.
+    """
 
     name: str
     version: str
@@ -56,7 +59,7 @@ class PresetCorrupt(ModelError):
 
 
 class FrameUnusable(ModelError):
-    """A frame whose shape or pixel type the networks cannot take."""
+    """A frame whose shape or pixel type the network cannot take."""
 
 
 class DatasetError(ModelError):

@@ -1,4 +1,4 @@
-"""A preset's networks, built, filled and traced for one batch size."""
+"""A preset's network, built, filled and traced for one batch size."""
 
 import warnings
 from collections.abc import Callable
@@ -7,55 +7,67 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from models.gradcam import by_gradient, closed_form
+from models.gradcam import closed_form, scaled
 from models.networks.backbone import build_backbone
-from models.networks.classifier import build_classifier, split_classifier
+from models.networks.joint import build_joint
 from models.networks.layers import Tensor
-from models.networks.segmenter import build_segmenter
 from models.preset import Preset
 from models.types import PresetCorrupt
 
+Answer = tuple[Tensor, Tensor, Tensor]
+"""Class logits ``(b, 3)``, Grad-CAM ``(b, h, w)`` in 0..1, lesion logits ``(b, s, s, 1)``."""
 
-def load_networks(directory: Path, preset: Preset) -> tuple[keras.Model, keras.Model]:
-    """Build a preset's classifier and segmenter and fill them from its weight files.
+
+def load_network(directory: Path, preset: Preset) -> keras.Model:
+    """Build a preset's network and fill it from its weight file.
 
     Raises `PresetCorrupt` for weights of another architecture.
     """
-    classifier = build_classifier(
-        build_backbone(preset.classifier.input_size_px), hidden_units=preset.hidden_units
-    )
-    segmenter = build_segmenter(build_backbone(preset.segmenter.input_size_px))
-    _fill(classifier, directory / preset.classifier.file)
-    _fill(segmenter, directory / preset.segmenter.file)
-    return classifier, segmenter
+    network = build_joint(build_backbone(preset.network.input_size_px))
+    _fill(network, directory / preset.network.file)
+    return network
 
 
 def trace(
-    classifier: keras.Model, segmenter: keras.Model, batch_size: int
-) -> tuple[Callable[[Tensor], tuple[Tensor, Tensor]], Callable[[Tensor], Tensor]]:
-    """Trace both for uint8 ``(batch_size, s, s, 1)``.
+    network: keras.Model, batch_size: int, *, mirrored: bool = False
+) -> Callable[[Tensor], Answer]:
+    """Trace `explained` for uint8 ``(batch_size, s, s, 1)``."""
+    spec = tf.TensorSpec((batch_size, *network.input_shape[1:]), tf.uint8)
+    function = explained(network, mirrored=mirrored)
+    traced = tf.function(lambda batch: function(tf.cast(batch, tf.float32)))
+    return traced.get_concrete_function(spec)  # type: ignore[no-any-return]  # no types
 
-    The first returns logits ``(b, 3)`` and Grad-CAM ``(b, h, w)``, the second lesion logits
-    ``(b, s, s, 1)``.
+
+def explained(network: keras.Model, *, mirrored: bool = False) -> Callable[[Tensor], Answer]:
+    """Return a function from a batch to all that the network says of it.
+
+    ``mirrored``: it looks at each image from both sides and says the mean, at twice the cost.
     """
-    return _trace(explained(classifier), classifier, batch_size), _trace(
-        lambda batch: segmenter(batch, training=False), segmenter, batch_size
-    )
+    features, pooling = network.get_layer("deep_pool").input
+    inner = keras.Model(network.input, [network.output, features, pooling])
+    # `pooled` begins with these features; what it appends is not on their grid.
+    rows = features.shape[-1] * pooling.shape[-1]
+    kernel = network.get_layer("class").kernel
+    views = 2 if mirrored else 1
 
-
-def explained(classifier: keras.Model) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Return a function from a batch to the classifier's logits and its Grad-CAM."""
-    stem, head = split_classifier(classifier)
-    if any(layer.name == "hidden" for layer in head.layers):
-        return lambda batch: by_gradient(stem(batch, training=False), head)
-    kernel = head.get_layer("logits").kernel
-
-    def call(batch: Tensor) -> tuple[Tensor, Tensor]:
-        features = stem(batch, training=False)
-        logits = head(features, training=False)
-        return logits, closed_form(features, logits, kernel)
+    def call(batch: Tensor) -> Answer:
+        said, features, pooling = inner(_views(batch, views), training=False)
+        logits = tf.add_n(tf.split(said["class"], views)) / views
+        predicted = tf.tile(tf.argmax(logits, axis=-1), [views])
+        heat = closed_form(features, pooling, kernel[:rows], predicted)
+        return logits, scaled(_merged(heat, views)), _merged(said["lesion"], views)
 
     return call
+
+
+def _views(batch: Tensor, count: int) -> Tensor:
+    return tf.concat([batch, tf.reverse(batch, [2])][:count], 0)
+
+
+def _merged(maps: Tensor, count: int) -> Tensor:
+    """Lay what the mirrored images gave upon what the straight ones gave."""
+    straight, *mirrored = tf.split(maps, count)
+    return tf.add_n([straight, *(tf.reverse(x, [2]) for x in mirrored)]) / count
 
 
 def _fill(network: keras.Model, file: Path) -> None:
@@ -65,12 +77,4 @@ def _fill(network: keras.Model, file: Path) -> None:
             warnings.simplefilter("error", UserWarning)
             network.load_weights(file)
     except (OSError, ValueError, KeyError, UserWarning) as error:
-        raise PresetCorrupt(file.name, f"holds no weights of this {network.name}") from error
-
-
-def _trace(
-    function: Callable[[Tensor], Tensor], network: keras.Model, batch_size: int
-) -> Callable[[Tensor], Tensor]:
-    spec = tf.TensorSpec((batch_size, *network.input_shape[1:]), tf.uint8)
-    traced = tf.function(lambda batch: function(tf.cast(batch, tf.float32)))
-    return traced.get_concrete_function(spec)  # type: ignore[no-any-return]  # no types
+        raise PresetCorrupt(file.name, "holds no weights of this network") from error

@@ -76,3 +76,42 @@ class AttentionGate(keras.layers.Layer):  # type: ignore[misc]  # keras ships no
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters}
+
+
+@keras.saving.register_keras_serializable(package="sonogate")
+class LesionWeights(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
+    """Lesion logits ``(b, h, w, 1)`` to how much each cell of a coarser grid counts in pooling.
+
+    Returns ``(b, grid, grid, 3)``: the whole frame evenly, inside the lesion, and ``reach`` cells
+    around it. Each sums to 1 over the grid; the last two fade to 0 as the lesion does. No gradient
+    passes: what is lesion is for the outlines to teach, not for the class to bend.
+    """
+
+    def __init__(self, grid: int, reach: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.grid, self.reach = grid, reach
+
+    def call(self, logits: Tensor) -> Tensor:
+        ops = keras.ops
+        cell = logits.shape[1] // self.grid
+        inside = ops.average_pool(ops.sigmoid(ops.stop_gradient(logits)), cell, cell)
+        around = ops.max_pool(inside, 2 * self.reach + 1, 1, padding="same") - inside
+        parts = ops.concatenate([inside, around], -1)
+        parts = parts / (ops.sum(parts, (1, 2), keepdims=True) + 0.5)
+        return ops.concatenate([ops.ones_like(inside) / self.grid**2, parts], -1)
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return (input_shape[0], self.grid, self.grid, 3)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "grid": self.grid, "reach": self.reach}
+
+
+@keras.saving.register_keras_serializable(package="sonogate")
+class WeightedPool(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
+    """Features ``(b, h, w, k)``, pooled once by each of ``(b, h, w, j)`` weights: ``(b, j * k)``."""
+
+    def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
+        features, weights = inputs
+        pooled = keras.ops.einsum("bhwk,bhwj->bjk", features, weights)
+        return keras.ops.reshape(pooled, (-1, weights.shape[-1] * features.shape[-1]))

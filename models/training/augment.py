@@ -39,11 +39,21 @@ def _move(pixels: NDArray[np.uint8], lesion: NDArray[np.bool_], rng: np.random.G
 
 
 def _turn_knobs(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Gamma, contrast, gain and a little multiplicative noise."""
-    x: NDArray[np.float64] = (pixels / 255.0) ** np.exp(rng.uniform(-0.35, 0.35))
-    x = x * rng.uniform(0.75, 1.25) + rng.uniform(-0.06, 0.06) * (pixels > 0)
-    x = x * (1 + rng.uniform(0, 0.12) * rng.standard_normal(x.shape))
+    """Gamma, contrast and gain; on some, a blur as of another depth, and grain of another size."""
+    x = (pixels * np.float32(1 / 255)) ** np.float32(np.exp(rng.uniform(-0.4, 0.4)))
+    x = x * np.float32(rng.uniform(0.7, 1.3)) + np.float32(rng.uniform(-0.08, 0.08)) * (pixels > 0)
+    if rng.random() < 0.3:
+        x = ndimage.gaussian_filter(x, rng.uniform(0.4, 1.2))
+    if rng.random() < 0.6:
+        x = x * (1 + np.float32(rng.uniform(0, 0.15)) * _grain(x.shape, rng))
     return (np.clip(x, 0, 1) * 255).astype(np.uint8)
+
+
+def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Noise in squares of one to three pixels: speckle is multiplicative and has a size."""
+    side = int(rng.integers(1, 4))
+    coarse = rng.standard_normal([-(-length // side) for length in shape], np.float32)
+    return np.kron(coarse, np.ones((side, side), np.float32))[: shape[0], : shape[1]]
 
 
 def _paint_callipers(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

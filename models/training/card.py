@@ -25,12 +25,15 @@ _FIGURES = (
 )
 
 _SIBLINGS = """\
-The shipped networks were then trained in the same way on all folds. They have seen every image
-of the table below: its figures are those of networks trained like them, on fewer images, and
-scored on images that those had not seen."""
+The shipped network was then trained in the same way on all folds. It has seen every image of the
+table below: its figures are those of networks trained like it, on fewer images, and scored on
+images that those had not seen."""
 _THEMSELVES = """\
-The shipped networks are those of the table below themselves: they have not seen the images that
-they are scored on."""
+The shipped network is that of the table below itself: it has not seen the images that it is
+scored on."""
+
+_MIRRORED = """\
+Each frame is looked at as it is and mirrored, and the answers are averaged."""
 
 
 def write_card(directory: Path, preset: Preset, *, data: str, start: str, choice: str = "") -> None:
@@ -56,12 +59,10 @@ def render_card(preset: Preset, *, data: str, start: str, choice: str = "") -> s
         images=facts["images"],
         folds=", ".join(str(fold) for fold in facts["held_out_folds"]),
         shipped=_SIBLINGS if seen else _THEMSELVES,
-        classifier_size=preset.classifier.input_size_px,
-        classifier_sha256=preset.classifier.sha256,
-        classifier_recipe=_config(facts["recipe"]["classifier"]),
-        segmenter_size=preset.segmenter.input_size_px,
-        segmenter_sha256=preset.segmenter.sha256,
-        segmenter_recipe=_config(facts["recipe"]["segmenter"]),
+        size=preset.network.input_size_px,
+        sha256=preset.network.sha256,
+        views=_MIRRORED if preset.mirrored else "",
+        recipe=_config(facts["recipe"]["training"]),
         figures=_table(facts["held_out"], facts["held_out_pooled"]),
         figures_by_class=_by_class(facts["held_out_pooled"]["classification"]["by_class"]),
     )

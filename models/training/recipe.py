@@ -1,8 +1,8 @@
 """From a data set to a preset whose figures were measured on images it had not seen.
 
-Each fold is held out once; networks trained on the others are scored on it. Nothing is chosen on
+Each fold is held out once; a network trained on the others is scored on it. Nothing is chosen on
 a held-out fold: the number of epochs is fixed beforehand, and its temperature comes from the other
-folds' outcomes. The shipped networks are then trained the same way on all folds.
+folds' outcomes. The shipped network is then trained the same way on all folds.
 Importing this module loads TensorFlow.
 """
 
@@ -19,27 +19,24 @@ from models.preset import MANIFEST, NetworkFile, Preset, read_preset
 from models.training.calibration import fit_temperature, rescale
 from models.training.dataset import Sample, cases, load_arrays
 from models.training.save import save_preset
-from models.training.train import TrainingConfig, train_classifier, train_segmenter
+from models.training.train import TrainingConfig, train
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a preset's two networks are trained, and how its masks are cut."""
+    """How a preset's network is trained, and how its answers are read (see `Preset`)."""
 
-    classifier: TrainingConfig
-    segmenter: TrainingConfig
-    mask_threshold: float = 0.5
+    training: TrainingConfig
+    mask_threshold: float = 0.3
     mask_seed_threshold: float = 0.5
+    mirrored: bool = True
 
 
 def default_recipe(backbone: BaseWeights = "imagenet", *, seed: int = 0) -> Recipe:
     """Return the recipe of the shipped preset; ``backbone`` as in `build_backbone`."""
-    return Recipe(
-        TrainingConfig(epochs=20, learning_rate=1e-4, backbone=backbone, seed=seed),
-        TrainingConfig(epochs=25, learning_rate=2e-4, backbone=backbone, seed=seed),
-    )
+    return Recipe(TrainingConfig(backbone=backbone, seed=seed))
 
 
 @dataclass(frozen=True)
@@ -74,9 +71,9 @@ def cross_validate(
     *,
     folds: Sequence[int] | None = None,
 ) -> CrossValidation:
-    """Hold out each fold in turn (or only ``folds``); networks go to ``directory/fold-<n>``.
+    """Hold out each fold in turn (or only ``folds``); its network goes to ``directory/fold-<n>``.
 
-    A fold whose networks are already there, by the same recipe, is scored, not trained again.
+    A fold whose network is already there, by the same recipe, is scored, not trained again.
     """
     chosen = sorted({sample.fold for sample in samples}) if folds is None else folds
     scored: dict[int, list[Outcome]] = {}
@@ -95,12 +92,9 @@ def cross_validate(
 def train_preset(
     samples: Sequence[Sample], recipe: Recipe, directory: Path, preset: Preset
 ) -> Preset:
-    """Train both networks on all ``samples`` and save them as ``preset``; return it with digests."""
-    classifier = train_classifier(
-        load_arrays(samples, recipe.classifier.size_px), recipe.classifier
-    )
-    segmenter = train_segmenter(load_arrays(samples, recipe.segmenter.size_px), recipe.segmenter)
-    return save_preset(directory, preset, classifier.network, segmenter.network)
+    """Train on all ``samples`` and save the network as ``preset``; return it with its digest."""
+    trained = train(load_arrays(samples, recipe.training.size_px), recipe.training)
+    return save_preset(directory, preset, trained.network)
 
 
 def describe_preset(
@@ -130,18 +124,14 @@ def make_preset(
     return train_preset(samples, recipe, directory, described)
 
 
-_NO_FILE = NetworkFile("", "", 0)
-
-
 def _plain_preset(recipe: Recipe) -> Preset:
     return Preset(
         name="fold",
         version="0",
-        classifier=_NO_FILE,
-        segmenter=_NO_FILE,
-        hidden_units=recipe.classifier.hidden_units,
+        network=NetworkFile("", "", 0),
         mask_threshold=recipe.mask_threshold,
         mask_seed_threshold=recipe.mask_seed_threshold,
+        mirrored=recipe.mirrored,
         trained={"recipe": _recipe_facts(recipe)},
     )
 

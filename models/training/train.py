@@ -1,4 +1,4 @@
-"""Training of the two networks, with plain loops on whatever device Keras has.
+"""Training of the network, with plain loops on whatever device Keras has.
 
 Importing this module loads TensorFlow. A seed fixes starting weights, order and augmentation;
 sums over several threads still differ in their last digits from run to run.
@@ -6,7 +6,7 @@ sums over several threads still differ in their last digits from run to run.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,9 +20,8 @@ from models.networks.backbone import (
     settle_batch_norm,
     spread_batch_norm,
 )
-from models.networks.classifier import build_classifier
+from models.networks.joint import build_joint
 from models.networks.layers import Tensor
-from models.networks.segmenter import build_segmenter
 from models.training.augment import augment_batch
 from models.training.dataset import SampleArrays
 from models.types import CLASSES
@@ -32,57 +31,54 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How one network is trained. ``patience`` epochs without gain on validation end it."""
+    """How the network is trained, for a number of epochs fixed beforehand.
 
-    epochs: int
-    size_px: int = 224
+    ``learning_rate`` is the highest, of what starts at random; the backbone learns at
+    ``backbone_share`` of it, and up to the layer ``frozen_to`` not at all.
+    """
+
+    epochs: int = 20
+    size_px: int = 256
     batch_size: int = 16
-    learning_rate: float = 1e-4
-    weight_decay: float = 1e-3
+    learning_rate: float = 1.5e-3
+    backbone_share: float = 0.1
+    frozen_to: str = "block_2_add"
+    weight_decay: float = 1e-2
     label_smoothing: float = 0.05
-    hidden_units: int = 0
+    dropout: float = 0.4
     seed: int = 0
-    patience: int = 6
     backbone: BaseWeights = "imagenet"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and its losses, epoch by epoch (validation: empty without one)."""
+    """A trained network and its losses, epoch by epoch."""
 
     network: keras.Model
     losses: list[float] = field(default_factory=list)
-    validation_losses: list[float] = field(default_factory=list)
 
 
-def train_classifier(
-    train: SampleArrays, config: TrainingConfig, *, validation: SampleArrays | None = None
-) -> Trained:
-    """Train the classifier, classes weighted by how rare they are.
-
-    With ``validation`` it stops early and keeps the best epoch's weights; without, it runs all
-    epochs, and no choice depends on data that may later serve for scoring.
-    """
+def train(data: SampleArrays, config: TrainingConfig) -> Trained:
+    """Train class and outline together; normal images teach to outline nothing."""
     keras.utils.set_random_seed(config.seed)
-    backbone = _start(train, config)
-    network = build_classifier(backbone, hidden_units=config.hidden_units)
-    counts = np.bincount(train.labels, minlength=len(CLASSES))
-    weights = len(train) / (len(CLASSES) * np.maximum(counts, 1))
-    loss = keras.losses.CategoricalCrossentropy(
+    backbone = _start(data, config)
+    network = build_joint(backbone, dropout=config.dropout)
+    classes = keras.losses.CategoricalCrossentropy(
         from_logits=True, label_smoothing=config.label_smoothing
     )
-    _compile(network, loss, len(train), config)
-    return _fit(network, train, validation, config, lambda batch: _classes(batch, weights))
-
-
-def train_segmenter(
-    train: SampleArrays, config: TrainingConfig, *, validation: SampleArrays | None = None
-) -> Trained:
-    """Train the segmenter on all images: those of normal tissue teach it to outline nothing."""
-    keras.utils.set_random_seed(config.seed)
-    network = build_segmenter(_start(train, config))
-    _compile(network, overlap_loss, len(train), config)
-    return _fit(network, train, validation, config, _lesions)
+    network.compile(
+        _optimizer(backbone, len(data), config), {"class": classes, "lesion": overlap_loss}
+    )
+    rng = np.random.default_rng(config.seed)
+    trained = Trained(network)
+    for epoch in range(config.epochs):
+        started = time.monotonic()
+        trained.losses.append(_epoch(network, _batches(data, config.batch_size, rng)))
+        logger.info(
+            "epoch %d: loss %.4f, %.0f s",
+            epoch + 1, trained.losses[-1], time.monotonic() - started,
+        )  # fmt: skip
+    return trained
 
 
 def overlap_loss(truth: Tensor, logits: Tensor) -> Tensor:
@@ -101,110 +97,86 @@ def overlap_loss(truth: Tensor, logits: Tensor) -> Tensor:
     return entropy + 1 - overlap / total
 
 
-def _start(train: SampleArrays, config: TrainingConfig) -> keras.Model:
+def balanced_order(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Shuffle rows for one epoch, ``len(labels)`` of them or one more or less.
+
+    A row comes as often as its class is rare, by the root of that: a compromise between learning
+    the rare class and keeping the probabilities near what images in the wild would ask for.
+    """
+    share = np.bincount(labels)[labels] ** -0.5
+    edges = np.cumsum(share / share.sum() * len(labels)) + rng.random()
+    times = np.diff(np.floor(edges), prepend=0).astype(int)
+    return rng.permutation(np.repeat(np.arange(len(labels)), times))
+
+
+class SplitRateAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # keras ships no types
+    """AdamW under which some variables learn at a share of the rate."""
+
+    def __init__(self, slow: list[Tensor], share: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._slow, self._share = slow, share
+
+    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
+        # TensorFlow hands over its own variable, not the Keras variable around it.
+        slow = any(variable is x or variable is x.value for x in self._slow)
+        rate = learning_rate * self._share if slow else learning_rate
+        super().update_step(gradient, variable, rate)
+
+
+def _start(data: SampleArrays, config: TrainingConfig) -> keras.Model:
     backbone = build_backbone(config.size_px, config.backbone)
-    some = np.random.default_rng(config.seed).permutation(len(train))[:64]
-    gray = train.pixels[np.sort(some), ..., None].astype(np.float32)
+    some = np.random.default_rng(config.seed).permutation(len(data))[:64]
+    gray = data.pixels[np.sort(some), ..., None].astype(np.float32)
     prepare = settle_batch_norm if config.backbone is None else spread_batch_norm
     prepare(backbone, np.repeat(gray / 127.5 - 1, 3, axis=-1))
+    if config.backbone is not None:
+        _freeze(backbone, config.frozen_to)
     return backbone
 
 
-def _compile(
-    network: keras.Model, loss: Callable[..., Tensor], images: int, config: TrainingConfig
-) -> None:
+def _freeze(backbone: keras.Model, last: str) -> None:
+    """Keep edges and textures as ImageNet taught them; the largest maps then need no gradient."""
+    for layer in backbone.layers:
+        layer.trainable = False
+        if layer.name == last:
+            return
+
+
+def _optimizer(backbone: keras.Model, images: int, config: TrainingConfig) -> SplitRateAdamW:
     steps = config.epochs * -(-images // config.batch_size)
+    warmup = max(1, steps // 12)
     rate = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 10,
-        decay_steps=max(1, steps - steps // 10),
+        config.learning_rate / 20,
+        decay_steps=max(1, steps - warmup),
         warmup_target=config.learning_rate,
-        warmup_steps=max(1, steps // 10),
+        warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, clipnorm=1.0)
-    network.compile(optimizer, loss)
+    return SplitRateAdamW(
+        backbone.trainable_variables,
+        config.backbone_share,
+        learning_rate=rate,
+        weight_decay=config.weight_decay,
+        clipnorm=1.0,
+    )
 
 
-_Targets = Callable[[SampleArrays], tuple[NDArray[np.float32], NDArray[np.float32] | None]]
+def _epoch(network: keras.Model, batches: Iterator[SampleArrays]) -> float:
+    losses = [network.train_on_batch(x.pixels[..., None], _targets(x)) for x in batches]
+    return float(np.mean([np.ravel(loss)[0] for loss in losses]))
 
 
-def _classes(
-    batch: SampleArrays, weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    one_hot = np.eye(len(CLASSES), dtype=np.float32)[batch.labels]
-    return one_hot, weights[batch.labels].astype(np.float32)
+def _targets(batch: SampleArrays) -> dict[str, NDArray[np.float32]]:
+    return {
+        "class": np.eye(len(CLASSES), dtype=np.float32)[batch.labels],
+        "lesion": batch.lesions[..., None].astype(np.float32),
+    }
 
 
-def _lesions(batch: SampleArrays) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    return batch.lesions[..., None].astype(np.float32), None
-
-
-def _fit(
-    network: keras.Model,
-    train: SampleArrays,
-    validation: SampleArrays | None,
-    config: TrainingConfig,
-    targets: _Targets,
-) -> Trained:
-    rng = np.random.default_rng(config.seed)
-    trained = Trained(network)
-    best: list[Any] = []
-    for epoch in range(config.epochs):
-        started = time.monotonic()
-        trained.losses.append(_epoch(network, _shuffled(train, config.batch_size, rng), targets))
-        if validation is not None:
-            trained.validation_losses.append(_validate(network, validation, config, targets))
-            if trained.validation_losses[-1] == min(trained.validation_losses):
-                best = network.get_weights()
-        _report(epoch, trained, time.monotonic() - started)
-        if _stalled(trained.validation_losses, config.patience):
-            break
-    if best:
-        network.set_weights(best)
-    return trained
-
-
-def _epoch(network: keras.Model, batches: Iterator[SampleArrays], targets: _Targets) -> float:
-    losses = [
-        float(network.train_on_batch(batch.pixels[..., None], *targets(batch))) for batch in batches
-    ]
-    return float(np.mean(losses))
-
-
-def _validate(
-    network: keras.Model, data: SampleArrays, config: TrainingConfig, targets: _Targets
-) -> float:
-    losses = [
-        float(network.test_on_batch(batch.pixels[..., None], *targets(batch)))
-        for batch in _in_order(data, config.batch_size)
-    ]
-    return float(np.mean(losses))
-
-
-def _report(epoch: int, trained: Trained, seconds: float) -> None:
-    checked = trained.validation_losses[-1:] or [float("nan")]
-    logger.info(
-        "%s epoch %d: loss %.4f, validation %.4f, %.0f s",
-        trained.network.name, epoch + 1, trained.losses[-1], checked[0], seconds,
-    )  # fmt: skip
-
-
-def _stalled(losses: list[float], patience: int) -> bool:
-    return len(losses) > patience and min(losses[-patience:]) > min(losses)
-
-
-def _shuffled(
+def _batches(
     data: SampleArrays, batch_size: int, rng: np.random.Generator
 ) -> Iterator[SampleArrays]:
-    order = rng.permutation(len(data))
+    order = balanced_order(data.labels, rng)
     for start in range(0, len(order), batch_size):
-        batch = _pick(data, order[start : start + batch_size])
-        yield SampleArrays(*augment_batch(batch.pixels, batch.lesions, rng), batch.labels)
-
-
-def _in_order(data: SampleArrays, batch_size: int) -> Iterator[SampleArrays]:
-    for start in range(0, len(data), batch_size):
-        yield _pick(data, np.arange(start, min(start + batch_size, len(data))))
-
-
-def _pick(data: SampleArrays, rows: NDArray[np.int64]) -> SampleArrays:
-    return SampleArrays(data.pixels[rows], data.lesions[rows], data.labels[rows])
+        rows = order[start : start + batch_size]
+        changed = augment_batch(data.pixels[rows], data.lesions[rows], rng)
+        yield SampleArrays(*changed, data.labels[rows])

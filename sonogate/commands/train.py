@@ -43,11 +43,11 @@ def command(
     epochs: int | None,
     seed: int,
 ) -> None:
-    """Train both networks on DATA and write a preset, with its model card, into OUT.
+    """Train the network on DATA and write a preset, with its model card, into OUT.
 
     DATA holds the folders normal, benign and malignant: PNGs with masks beside them as
     "NAME_mask.png", and a manifest.csv that says which images belong together. Each fold is held
-    out once and scored; then the networks are trained on everything. Fold networks are kept in
+    out once and scored; then the network is trained on everything. Fold networks are kept in
     OUT.folds, so that a run which was interrupted goes on. Hours on a CPU.
     """
     logs.configure(FrontDoorSettings.load())
@@ -81,8 +81,4 @@ def _weights(backbone: str) -> "BaseWeights":
 def _shortened(recipe: "Recipe", epochs: int | None) -> "Recipe":
     if epochs is None:
         return recipe
-    return replace(
-        recipe,
-        classifier=replace(recipe.classifier, epochs=epochs),
-        segmenter=replace(recipe.segmenter, epochs=epochs),
-    )
+    return replace(recipe, training=replace(recipe.training, epochs=epochs))

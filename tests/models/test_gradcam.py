@@ -5,40 +5,43 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.gradcam import by_gradient, closed_form
+from models.gradcam import closed_form, scaled
 from models.networks.backbone import build_backbone, settle_batch_norm
-from models.networks.classifier import build_classifier, split_classifier
-from models.networks.inference import trace
+from models.networks.inference import explained, trace
+from models.networks.joint import build_joint
 from models.training.dataset import SampleArrays
 
 
-def backbone(blobs: SampleArrays) -> Any:
-    network = build_backbone(64)
-    gray = blobs.pixels[..., None].astype(np.float32) / 127.5 - 1
-    settle_batch_norm(network, np.repeat(gray, 3, axis=-1))
-    return network
-
-
-@pytest.mark.parametrize("hidden_units", [0, 16])
-def test_a_classifier_cut_in_two_computes_the_same(blobs: SampleArrays, hidden_units: int) -> None:
-    network = build_classifier(backbone(blobs), hidden_units=hidden_units)
-    batch = tf.constant(blobs.pixels[:3, ..., None], tf.float32)
-    stem, head = split_classifier(network)
-
-    assert np.allclose(head(stem(batch)), network(batch), atol=1e-5)
-
-
-def test_the_closed_form_is_the_gradient(blobs: SampleArrays) -> None:
+@pytest.fixture(scope="module")
+def network(blobs: SampleArrays) -> Any:
     keras.utils.set_random_seed(3)
-    network = build_classifier(backbone(blobs))
-    stem, head = split_classifier(network)
-    features = stem(tf.constant(blobs.pixels[..., None], tf.float32), training=False)
-    logits, slow = by_gradient(features, head)
+    backbone = build_backbone(64)
+    gray = blobs.pixels[..., None].astype(np.float32) / 127.5 - 1
+    settle_batch_norm(backbone, np.repeat(gray, 3, axis=-1))
+    return build_joint(backbone)
 
-    fast = closed_form(features, logits, head.get_layer("logits").kernel)
 
-    assert np.allclose(fast, slow, atol=1e-4)
-    assert np.asarray(fast).max() == pytest.approx(1)
+def by_gradient(network: Any, batch: Any) -> np.ndarray:
+    """Grad-CAM as it is defined, for any network: differentiate, average, weigh."""
+    pool, rest = network.get_layer("deep_pool"), network.get_layer("pooled")
+    inner = keras.Model(network.input, [*pool.input, *rest.input[1:]])
+    features, pooling, *others = inner(batch, training=False)
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        pooled = rest([pool([features, pooling]), *others])
+        said = tf.reduce_max(network.get_layer("class")(pooled), axis=-1)
+    weights = tf.reduce_mean(tape.gradient(said, features), axis=(1, 2))
+    heat = tf.nn.relu(tf.einsum("bhwk,bk->bhw", features, weights))
+    return np.asarray(scaled(heat))
+
+
+def test_the_closed_form_is_the_gradient(network: Any, blobs: SampleArrays) -> None:
+    batch = tf.constant(blobs.pixels[..., None], tf.float32)
+
+    _, heat, _ = explained(network)(batch)
+
+    assert np.allclose(heat, by_gradient(network, batch), atol=1e-4)
+    assert np.asarray(heat).max() == pytest.approx(1)
 
 
 def test_it_shows_the_predicted_class_and_nothing_that_speaks_against_it() -> None:
@@ -47,28 +50,55 @@ def test_it_shows_the_predicted_class_and_nothing_that_speaks_against_it() -> No
     features[0, 0, 1, 0] = 1
     features[0, 1, 1, 1] = 9  # speaks against it
     kernel = np.array([[0.0, 2.0, 0.0], [1.0, -1.0, 0.0]], np.float32)
+    evenly = np.full((1, 2, 2, 1), 0.25, np.float32)
 
-    heat = closed_form(features, np.array([[0.0, 5.0, 1.0]], np.float32), kernel)
+    heat = scaled(closed_form(features, evenly, kernel, np.array([1])))
 
     assert np.asarray(heat).tolist() == [[[1.0, 0.25], [0.0, 0.0]]]
 
 
+def test_each_pooling_speaks_by_as_much_as_it_took() -> None:
+    features = np.ones((1, 1, 2, 1), np.float32)
+    pooling = np.array([[[[0.5, 0.0], [0.5, 0.1]]]], np.float32)
+    kernel = np.array([[3.0], [20.0]], np.float32)
+
+    heat = closed_form(features, pooling, kernel, np.array([0]))
+
+    assert np.asarray(heat) == pytest.approx(3.0 * 1.0 + 20.0 * 0.1)
+
+
 def test_where_nothing_speaks_for_the_class_the_map_is_empty() -> None:
-    heat = closed_form(-np.ones((1, 2, 2, 1), np.float32), np.ones((1, 3), np.float32),
-                       np.ones((1, 3), np.float32))  # fmt: skip
+    heat = scaled(closed_form(-np.ones((1, 2, 2, 1), np.float32), np.ones((1, 2, 2, 1), np.float32),
+                              np.ones((1, 3), np.float32), np.array([0])))  # fmt: skip
 
     assert np.asarray(heat).max() == 0
 
 
-@pytest.mark.parametrize("hidden_units", [0, 16])
-def test_a_traced_network_explains_itself_and_keeps_its_logits(
-    blobs: SampleArrays, hidden_units: int
+def test_a_traced_network_explains_itself_and_keeps_its_answers(
+    network: Any, blobs: SampleArrays
 ) -> None:
-    network = build_classifier(backbone(blobs), hidden_units=hidden_units)
     batch = blobs.pixels[:2, ..., None]
-    classify, _ = trace(network, network, batch_size=2)
+    said = network(batch.astype(np.float32))
 
-    logits, heat = classify(batch)
+    logits, heat, lesion = trace(network, batch_size=2)(batch)
 
-    assert np.allclose(logits, network(batch.astype(np.float32)), atol=1e-4)
+    assert np.allclose(logits, said["class"], atol=1e-3)
+    assert np.allclose(lesion, said["lesion"], atol=1e-3)
     assert heat.shape == (2, 2, 2)
+
+
+def test_from_both_sides_an_image_and_its_mirror_image_are_one(
+    network: Any, blobs: SampleArrays
+) -> None:
+    batch = tf.constant(blobs.pixels[:4, ..., None], tf.float32)
+    call = explained(network, mirrored=True)
+
+    logits, heat, lesion = call(batch)
+    mirrored = call(batch[:, :, ::-1])
+
+    assert np.allclose(logits, mirrored[0], atol=1e-3)
+    assert np.allclose(heat, mirrored[1][:, :, ::-1], atol=1e-3)
+    assert np.allclose(lesion, mirrored[2][:, :, ::-1], atol=1e-3)
+    assert np.asarray(heat).max((1, 2)) == pytest.approx(1)
+    straight = network(batch)["class"], network(batch[:, :, ::-1])["class"]
+    assert np.allclose(logits, np.mean(straight, axis=0), atol=1e-3)

@@ -43,7 +43,7 @@ def samples(tmp_path: Path) -> list[Sample]:
 def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
     samples: list[Sample], tmp_path: Path
 ) -> None:
-    recipe = Recipe(CONFIG, CONFIG, mask_threshold=0.4)
+    recipe = Recipe(CONFIG, mask_threshold=0.4)
     checked = cross_validate(samples, recipe, tmp_path / "folds", folds=[1])
     trained_once = read_preset(tmp_path / "folds" / "fold-1")
     again = cross_validate(samples, recipe, tmp_path / "folds", folds=[1])
@@ -61,7 +61,7 @@ def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
     assert made.trained["images"] == 12
     assert made.trained["held_out_pooled"]["classification"]["images"] == 6
     card = (tmp_path / "made" / "CARD.md").read_text(encoding="utf-8")
-    assert made.classifier.sha256 in card
+    assert made.network.sha256 in card
     assert card == render_card(read_preset(tmp_path / "made"), data="Phantoms.", start="Random.")
 
 
@@ -89,15 +89,15 @@ def test_a_single_fold_is_scored_as_it_is() -> None:
     ("folds", "sentence"),
     [
         ([0, 1, 2], "trained in the same way on all folds"),
-        ([0, 2], "they have not seen the images"),
+        ([0, 2], "it has not seen the images"),
     ],
 )
-def test_the_card_says_whether_the_shipped_networks_saw_the_scored_images(
+def test_the_card_says_whether_the_shipped_network_saw_the_scored_images(
     folds: list[int], sentence: str
 ) -> None:
     samples = [Sample(Path("x.png"), 0, (), fold, fold) for fold in folds]
     checked = CrossValidation({1: [Outcome(0, (0.7, 0.2, 0.1), Overlap(0, 0, 0))]})
 
-    described = describe_preset(samples, Recipe(CONFIG, CONFIG), checked, name="small", version="1")
+    described = describe_preset(samples, Recipe(CONFIG), checked, name="small", version="1")
 
     assert sentence in render_card(described, data="Phantoms.", start="Random.")

@@ -1,0 +1,101 @@
+"""The harness for a network: shapes, a step lowers the loss, save and load, determinism."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from models.networks.backbone import build_backbone, settle_batch_norm
+from models.networks.joint import build_joint
+from models.training.dataset import SampleArrays
+from models.training.train import TrainingConfig, train
+from tests.models.conftest import SIZE_PX
+
+saves_weights = pytest.mark.filterwarnings(
+    # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
+
+
+def build() -> Any:
+    """Build it from a random start whose output differs from image to image."""
+    backbone = build_backbone(SIZE_PX)
+    noise = np.random.default_rng(0).uniform(-1, 1, (16, SIZE_PX, SIZE_PX, 3))
+    settle_batch_norm(backbone, noise.astype(np.float32))
+    return build_joint(backbone)
+
+
+def predict(network: Any, data: SampleArrays) -> np.ndarray:
+    said = network(data.pixels[..., None].astype(np.float32), training=False)
+    return np.concatenate(
+        [np.reshape(said[key], (len(data), -1)) for key in ("class", "lesion")], 1
+    )
+
+
+def test_shapes_and_names_are_as_promised() -> None:
+    network = build()
+
+    assert network.input_shape == (None, SIZE_PX, SIZE_PX, 1)
+    shapes = {name: output.shape for name, output in network.output.items()}
+    assert shapes == {"class": (None, 3), "lesion": (None, SIZE_PX, SIZE_PX, 1)}
+    names = [layer.name for layer in network.layers]
+    assert len(set(names)) == len(names)
+    assert names[0] == "gray"
+
+
+@saves_weights
+def test_saved_and_loaded_weights_give_the_same_output(blobs: SampleArrays, tmp_path: Path) -> None:
+    network, other = build(), build()
+    assert not np.allclose(predict(network, blobs), predict(other, blobs), atol=1e-2)
+
+    network.save_weights(tmp_path / "network.weights.h5")
+    other.load_weights(tmp_path / "network.weights.h5")
+
+    assert predict(network, blobs) == pytest.approx(predict(other, blobs), abs=1e-5)
+
+
+def test_a_saved_architecture_is_rebuilt_also_when_its_module_has_moved(
+    blobs: SampleArrays,
+) -> None:
+    network = build()
+    saved = network.to_json().replace("models.networks", "moved.elsewhere")
+    assert "sonogate>LesionWeights" in saved
+
+    rebuilt = keras.models.model_from_json(saved)
+    rebuilt.set_weights(network.get_weights())
+
+    assert predict(network, blobs) == pytest.approx(predict(rebuilt, blobs), abs=1e-5)
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_training_lowers_the_loss(blobs: SampleArrays) -> None:
+    config = TrainingConfig(epochs=6, size_px=SIZE_PX, batch_size=12, dropout=0.0, backbone=None)
+
+    trained = train(blobs, config)
+
+    assert len(trained.losses) == 6
+    assert trained.losses[-1] < trained.losses[0]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_one_seed_gives_one_network(blobs: SampleArrays) -> None:
+    config = TrainingConfig(epochs=1, size_px=SIZE_PX, batch_size=12, backbone=None)
+
+    first = predict(train(blobs, config).network, blobs)
+
+    assert predict(train(blobs, config).network, blobs) == pytest.approx(first, abs=1e-3)
+
+
+def test_the_outlines_alone_teach_where_to_look(blobs: SampleArrays) -> None:
+    """No gradient of the class reaches the weights by which features are pooled."""
+    import tensorflow as tf
+
+    logits = tf.Variable(np.random.default_rng(0).normal(size=(2, 16, 16, 1)), dtype=tf.float32)
+    layer = build().get_layer("deep_weights")
+
+    with tf.GradientTape() as tape:
+        weights = layer(logits)
+
+    assert tape.gradient(weights, logits) is None
