@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -13,9 +14,11 @@ from db.engine import Database
 from db.files import StoredFile
 from db.intake import Sender
 from db.schema import Series, Study
-from dicom.header import InstanceHeader, PatientFacts
+from db.worklist import Filter, Order, load_page
+from dicom.header import InstanceHeader, PatientFacts, read_header
 from listener import facts
 from listener.part10 import read_whole
+from tests.dicom.test_header import NAMES, write_name
 from tests.listener.making import image, save
 
 SENDER = Sender("MODALITY", "10.0.0.7")
@@ -83,3 +86,18 @@ def test_clean_text_is_printable_and_fits(text: str, length: int) -> None:
     assert len(cleaned) <= length
     assert cleaned.isprintable()
     cleaned.encode()
+
+
+@pytest.mark.parametrize("character_set", NAMES)
+def test_names_in_every_character_set_reach_the_worklist_and_are_found_there(
+    database: Database, tmp_path: Path, character_set: str
+) -> None:
+    name = NAMES[character_set]
+    header = read_header(write_name(tmp_path / "image.dcm", character_set, name))
+    received = facts.received_from(header, SENDER)
+    kept = StoredFile("instances/1.dcm", "a" * 64, 1)
+    with database.write() as session:
+        intake.record_stored(session, received, uuid4(), kept, quiet=timedelta(1), now=NOW)
+    with database.read() as session:
+        page = load_page(session, Filter(text=name.partition("^")[0]), Order())
+    assert [row.patient_name for row in page.rows] == [name]

@@ -46,6 +46,7 @@ MAY = {
     "audit.verify": CONTROL,
     "audit.download": CONTROL,
     "admin.problems": {ADMIN},
+    "admin.retry_all": {ADMIN},
     "admin.retry": {ADMIN},
     "admin.senders": {ADMIN},
     "admin.destinations": {ADMIN},

@@ -43,6 +43,24 @@ def test_work_that_was_given_up_is_shown_and_starts_again(
     assert "not waiting here any more" in visitor.get("/admin/problems").text
 
 
+def test_all_that_was_given_up_starts_again_at_once(visitor: Visitor, hospital: Hospital) -> None:
+    studies = {key: hospital.study(CYST) for key in ("first", "second")}
+    with hospital.database.write() as session:
+        for key, subject_id in studies.items():
+            job = jobs.enqueue(
+                session, JobKind.ANALYSE, key=key, subject_id=subject_id, now=hospital.now
+            )
+            assert job is not None
+            job.status, job.finished_at = JobStatus.DEAD, hospital.now
+    visitor.sign_in("admin")
+    assert "Start all again" in visitor.get("/admin/problems").text
+    assert visitor.post("/admin/problems/retry").status_code == 303
+    with hospital.database.read() as session:
+        statuses = session.scalars(select(Job.status).where(Job.key.in_(studies))).all()
+    assert statuses == [JobStatus.QUEUED] * 2
+    assert "Nothing was given up" in visitor.get("/admin/problems").text
+
+
 def test_senders_are_shown_with_what_they_did(visitor: Visitor, hospital: Hospital) -> None:
     hospital.receive([CYST])
     with hospital.database.write() as session:

@@ -30,6 +30,20 @@ def retry(job_id: UUID) -> ResponseReturnValue:
     return redirect(url_for("admin.problems"), 303)
 
 
+@blueprint.post("/admin/problems/retry")
+@allow(Role.ADMINISTRATOR)
+def retry_all() -> ResponseReturnValue:
+    """Of all that is listed: one cause, a PACS or a preset, gives up many."""
+    with writer() as rows:
+        letters = dead_letters.list_dead(rows)
+        revived = sum(
+            dead_letters.retry(rows, letter.job_id, actor=person().actor, now=now())
+            for letter in letters
+        )
+    flash(f"{revived} of {len(letters)} start again.")
+    return redirect(url_for("admin.problems"), 303)
+
+
 @blueprint.get("/admin/senders")
 @allow(Role.ADMINISTRATOR)
 def senders() -> ResponseReturnValue:
