@@ -17,21 +17,10 @@ from dicom.codes import code_item
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.header import date, text, time
 from dicom.results import Algorithm, StudyResult
-from dicom.source import SourceImage
+from dicom.source import TYPE_2, SourceImage
 
 UTF_8: Final = "ISO_IR 192"
 
-_TYPE_2: Final = (  # PS3.3 C.7.1.1, C.7.2.1: written even when empty
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 _TYPE_3: Final = (
     "IssuerOfPatientID",
     "PatientBirthTime",
@@ -53,7 +42,7 @@ _ACQUISITION: Final = (
 def add_provenance(target: Dataset, source: SourceImage, result: StudyResult) -> None:
     """Put `source`'s patient and study, our equipment and the time of `result` into `target`."""
     target.SpecificCharacterSet = UTF_8
-    copy_texts(source.dataset, target, _TYPE_2, keep_empty=True)
+    copy_texts(source.dataset, target, TYPE_2, keep_empty=True)
     copy_texts(source.dataset, target, _TYPE_3)
     target.StudyInstanceUID = source.header.study_instance_uid
     target.Manufacturer = MANUFACTURER

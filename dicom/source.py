@@ -12,7 +12,7 @@ from dicom.classes import MULTI_FRAME
 from dicom.header import InstanceHeader, header_of
 from dicom.reading import open_header
 
-_TYPE_2: Final = (
+TYPE_2: Final = (  # PS3.3 C.7.1.1, C.7.2.1: written even when empty
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -72,7 +72,7 @@ def one_frame_stand_in(source: SourceImage) -> Dataset:
     stand_in.SeriesInstanceUID = header.series_instance_uid
     stand_in.Modality = "US"
     stand_in.Rows, stand_in.Columns = header.rows, header.columns
-    for keyword in _TYPE_2:
+    for keyword in TYPE_2:
         setattr(stand_in, keyword, None)
     return stand_in
 
