@@ -117,6 +117,7 @@ class Certificates:
     def make(self) -> None:
         self._openssl(
             *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Test CA"),
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),  # Python 3.13 insists
             *("-keyout", "ca.key", "-out", "ca.pem", "-days", "2"),
         )
         for name in ("server", "client"):
@@ -139,7 +140,9 @@ class Certificates:
         }
 
     def _sign(self, name: str) -> None:
-        (self.folder / "san").write_text("subjectAltName=DNS:localhost\n")
+        (self.folder / "san").write_text(
+            "subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
+        )
         self._openssl(
             *("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"),
             *("-keyout", f"{name}.key", "-out", f"{name}.csr"),
