@@ -2,7 +2,6 @@
 
 import enum
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Enum, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
@@ -563,8 +562,3 @@ class AuditHead(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seq: Mapped[int]
     hash: Mapped[Sha256]
-
-
-def as_dict(row: Base) -> dict[str, Any]:
-    """Columns of a row by name."""
-    return {column.key: getattr(row, column.key) for column in row.__mapper__.column_attrs}

@@ -73,18 +73,14 @@ def news(study_id: UUID) -> ResponseReturnValue:
 @blueprint.get(f"{_INSTANCE}/frame/<int:number>.jpg")
 @allow(*READERS)
 def frame(study_id: UUID, instance_id: UUID, number: int) -> ResponseReturnValue:
-    path, count = _image_file(study_id, instance_id)
-    if not 1 <= number <= count:
-        abort(404)
+    path = _file_with_frame(study_id, instance_id, number)
     return _picture(pictures.frame_jpeg(path, number), "image/jpeg")
 
 
 @blueprint.get(f"{_INSTANCE}/thumbnail/<int:number>.jpg")
 @allow(*READERS)
 def thumbnail(study_id: UUID, instance_id: UUID, number: int) -> ResponseReturnValue:
-    path, count = _image_file(study_id, instance_id)
-    if not 1 <= number <= count:
-        abort(404)
+    path = _file_with_frame(study_id, instance_id, number)
     return _picture(pictures.thumbnail_jpeg(path, number), "image/jpeg")
 
 
@@ -194,10 +190,12 @@ def _record_first_look(study_id: UUID) -> None:
         _record_look(study_id)
 
 
-def _image_file(study_id: UUID, instance_id: UUID) -> tuple[Path, int]:
+def _file_with_frame(study_id: UUID, instance_id: UUID, number: int) -> Path:
     _record_first_look(study_id)
     instance = loading.load_instance(reader(), study_id, instance_id)
-    return services().files.path(instance.file), max(1, instance.number_of_frames)
+    if not 1 <= number <= max(1, instance.number_of_frames):
+        abort(404)
+    return services().files.path(instance.file)
 
 
 def _picture(content: bytes, mimetype: str) -> Response:

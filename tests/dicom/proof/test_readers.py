@@ -6,14 +6,13 @@ import subprocess
 from pathlib import Path
 
 import highdicom
-import numpy as np
 import pytest
 
 from dicom.readback import read_back_report
-from dicom.results import ImageResult, as_reviewed
-from dicom.source import read_source
+from dicom.results import as_reviewed
 from dicom.variants import parse_spec
 from tests.dicom.proof.conftest import Files, Proof
+from tests.dicom.test_seg import assert_highdicom_agrees
 from tests.peers import program
 
 AREA = "42798000"
@@ -63,27 +62,7 @@ def test_highdicom_reads_back_every_mask_signed_and_unsigned(proof: Proof) -> No
     (reviewed,) = as_reviewed(proof.result, proof.review).images
     for files, meant in ((proof.unsigned, image), (proof.signed, reviewed)):
         for path in files.get(parse_spec("seg"), []):
-            assert_masks(path, meant)
-
-
-def assert_masks(path: Path, image: ImageResult) -> None:
-    segmentation = highdicom.seg.segread(path)
-    frames = sorted({lesion.frame_number for lesion in image.lesions})
-    if read_source(image.source).cine:
-        pixels = segmentation.get_pixels_by_source_frame(
-            image.sop_instance_uid,
-            frames,
-            ignore_spatial_locations=True,
-            assert_missing_frames_are_empty=True,
-        )
-    else:
-        pixels = segmentation.get_pixels_by_source_instance(
-            [image.sop_instance_uid], ignore_spatial_locations=True
-        )
-    for lesion in image.lesions:
-        (number,) = segmentation.get_segment_numbers(tracking_uid=lesion.tracking_uid)
-        found = pixels[frames.index(lesion.frame_number), ..., number - 1]
-        assert np.array_equal(found, lesion.mask)
+            assert_highdicom_agrees(path, meant)
 
 
 def test_highdicom_reads_back_every_report(proof: Proof) -> None:
