@@ -115,3 +115,29 @@ class WeightedPool(keras.layers.Layer):  # type: ignore[misc]  # keras ships no 
         features, weights = inputs
         pooled = keras.ops.einsum("bhwk,bhwj->bjk", features, weights)
         return keras.ops.reshape(pooled, (-1, weights.shape[-1] * features.shape[-1]))
+
+
+@keras.saving.register_keras_serializable(package="sonogate")
+class LightweightAttention(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
+    """Weighs each channel of ``(b, h, w, k)`` by what it and its neighbours hold on average.
+
+    Pooling, one convolution along the channels and a sigmoid: ``kernel_size`` weights in all
+    (efficient channel attention, Wang 2020, arXiv:1910.03151).
+    """
+
+    def __init__(self, kernel_size: int = 5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kernel_size = kernel_size
+        self.mix = keras.layers.Conv1D(1, kernel_size, padding="same", use_bias=False)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.mix.build((None, input_shape[-1], 1))
+        super().build(input_shape)
+
+    def call(self, features: Tensor) -> Tensor:
+        mean = keras.ops.mean(features, (1, 2))
+        weights = keras.ops.sigmoid(self.mix(mean[..., None]))[:, None, None, :, 0]
+        return features * weights
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kernel_size": self.kernel_size}
