@@ -1,8 +1,11 @@
-"""Grad-CAM (Selvaraju 2017, arXiv:1610.02391) in closed form, inside a traced graph.
+"""Grad-CAM (Selvaraju 2017, arXiv:1610.02391) inside a traced graph, in closed form or not.
 
 Importing this module loads TensorFlow.
 """
 
+from collections.abc import Callable
+
+import keras
 import tensorflow as tf
 
 from models.networks.layers import Tensor
@@ -25,6 +28,29 @@ def closed_form(
     )
     weights = tf.einsum("bj,bjk->bk", taken, rows)
     return tf.nn.relu(tf.einsum("bhwk,bk->bhw", features, weights))
+
+
+def by_gradient(
+    network: keras.Model, layer: str = "features"
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """Grad-CAM of any head over the output ``(b, h, w, k)`` of ``layer``, for the predicted class.
+
+    Returns a function, to be traced, from the network's input to its logits ``(b, c)`` and the map
+    ``(b, h, w)``, not negative and not scaled. The features are computed once.
+    """
+    features = network.get_layer(layer).output
+    stem, head = keras.Model(network.input, features), keras.Model(features, network.output)
+
+    def call(batch: Tensor) -> tuple[Tensor, Tensor]:
+        seen = stem(batch, training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(seen)
+            logits = head(seen, training=False)
+            predicted = tf.reduce_max(logits, axis=-1)
+        weights = tf.reduce_mean(tape.gradient(predicted, seen), axis=(1, 2))
+        return logits, tf.nn.relu(tf.einsum("bhwk,bk->bhw", seen, weights))
+
+    return call
 
 
 def scaled(activation: Tensor) -> Tensor:

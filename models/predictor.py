@@ -38,7 +38,7 @@ class Predictor:
         """Load the preset in ``directory`` (default: the shipped one). Raises `PresetCorrupt`."""
         directory = directory or DEFAULT_PRESET
         preset = read_preset(directory)
-        return cls(preset, _load_network(directory, preset))
+        return cls(preset, _load_networks(directory, preset))
 
     def predict(
         self, frames: Sequence[NDArray[np.uint8]], *, batch_size: int = 8
@@ -101,8 +101,8 @@ def _mask(probability: NDArray[np.float32], preset: Preset) -> NDArray[np.bool_]
     return sure[patches]
 
 
-def _load_network(directory: Path, preset: Preset) -> Callable[[int], _Network]:
-    from models.networks.inference import load_network, trace
+def _load_networks(directory: Path, preset: Preset) -> Callable[[int], _Network]:
+    from models.networks.inference import load_networks, trace
 
-    network = load_network(directory, preset)
-    return lambda batch_size: trace(network, batch_size, mirrored=preset.mirrored)
+    networks = load_networks(directory, preset)
+    return lambda batch_size: trace(networks, batch_size, mirrored=preset.mirrored)

@@ -28,7 +28,10 @@ class NetworkFile:
 class Preset:
     """What ``preset.json`` holds.
 
-    Logits are divided by ``temperature`` before the softmax (Guo 2017). A lesion is where the
+    The answers of ``network`` and of ``further_networks``, all of one architecture and input size,
+    are averaged as logits: networks trained apart err apart.
+    Logits are divided by ``temperature`` before the softmax (Guo 2017); below ``abstain_below`` the
+    highest probability asserts no class. A lesion is where the
     mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds
     ``mask_seed_threshold``. ``mirrored``: each frame is looked at from both sides. ``trained``
     tells where the weights come from; nothing computes with it.
@@ -38,15 +41,29 @@ class Preset:
     version: str
     network: NetworkFile
     temperature: float = 1.0
+    class_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    abstain_below: float = 0.0
     mask_threshold: float = 0.5
     mask_seed_threshold: float = 0.5
     mirrored: bool = False
+    further_networks: tuple[NetworkFile, ...] = ()
     trained: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def networks(self) -> tuple[NetworkFile, ...]:
+        """All networks, the first one first."""
+        return (self.network, *self.further_networks)
+
+    @property
     def info(self) -> PresetInfo:
-        """The preset's name, version and digests: one file answers both questions."""
-        return PresetInfo(self.name, self.version, self.network.sha256, self.network.sha256)
+        """The preset's name, version and digests: the same files answer both questions.
+
+        The digest of several files is that of their digests, one after another.
+        """
+        digests = [file.sha256 for file in self.networks]
+        joined = hashlib.sha256("".join(digests).encode()).hexdigest()
+        weights = joined if self.further_networks else self.network.sha256
+        return PresetInfo(self.name, self.version, weights, weights, self.abstain_below)
 
 
 def preset_info(directory: Path | None = None) -> PresetInfo:
@@ -60,7 +77,8 @@ def preset_info(directory: Path | None = None) -> PresetInfo:
 def read_preset(directory: Path) -> Preset:
     """Read ``preset.json`` and check the weight file against it. Raises `PresetCorrupt`."""
     preset = _parse(directory / MANIFEST)
-    _check(directory / preset.network.file, preset.network.sha256)
+    for network in preset.networks:
+        _check(directory / network.file, network.sha256)
     return preset
 
 
@@ -88,7 +106,10 @@ def _check(file: Path, expected: str) -> None:
 def _parse(manifest: Path) -> Preset:
     try:
         values = json.loads(manifest.read_text(encoding="utf-8"))
-        return Preset(network=NetworkFile(**values.pop("network")), **values)
+        values["class_bias"] = tuple(values.get("class_bias", Preset.class_bias))
+        further = tuple(NetworkFile(**each) for each in values.pop("further_networks", ()))
+        first = NetworkFile(**values.pop("network"))
+        return Preset(network=first, further_networks=further, **values)
     except OSError as error:
         raise PresetCorrupt(manifest.name, f"cannot be read ({error.strerror})") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:

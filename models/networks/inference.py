@@ -1,7 +1,7 @@
-"""A preset's network, built, filled and traced for one batch size."""
+"""A preset's networks, built, filled and traced as one graph for one batch size."""
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
@@ -11,53 +11,72 @@ from models.gradcam import closed_form, scaled
 from models.networks.backbone import build_backbone
 from models.networks.joint import build_joint
 from models.networks.layers import Tensor
-from models.preset import Preset
+from models.preset import NetworkFile, Preset
 from models.types import PresetCorrupt
 
 Answer = tuple[Tensor, Tensor, Tensor]
 """Class logits ``(b, 3)``, Grad-CAM ``(b, h, w)`` in 0..1, lesion logits ``(b, s, s, 1)``."""
 
 
-def load_network(directory: Path, preset: Preset) -> keras.Model:
-    """Build a preset's network and fill it from its weight file.
+def load_networks(directory: Path, preset: Preset) -> list[keras.Model]:
+    """Build a preset's networks and fill them from their weight files.
 
     Raises `PresetCorrupt` for weights of another architecture.
     """
-    network = build_joint(build_backbone(preset.network.input_size_px))
-    _fill(network, directory / preset.network.file)
-    return network
+    return [_loaded(directory, file) for file in preset.networks]
 
 
 def trace(
-    network: keras.Model, batch_size: int, *, mirrored: bool = False
+    networks: Sequence[keras.Model], batch_size: int, *, mirrored: bool = False
 ) -> Callable[[Tensor], Answer]:
     """Trace `explained` for uint8 ``(batch_size, s, s, 1)``."""
-    spec = tf.TensorSpec((batch_size, *network.input_shape[1:]), tf.uint8)
-    function = explained(network, mirrored=mirrored)
+    spec = tf.TensorSpec((batch_size, *networks[0].input_shape[1:]), tf.uint8)
+    function = explained(networks, mirrored=mirrored)
     traced = tf.function(lambda batch: function(tf.cast(batch, tf.float32)))
     return traced.get_concrete_function(spec)  # type: ignore[no-any-return]  # no types
 
 
-def explained(network: keras.Model, *, mirrored: bool = False) -> Callable[[Tensor], Answer]:
-    """Return a function from a batch to all that the network says of it.
+def explained(
+    networks: Sequence[keras.Model], *, mirrored: bool = False
+) -> Callable[[Tensor], Answer]:
+    """Return a function from a batch to all that the networks say of it, on average.
 
-    ``mirrored``: it looks at each image from both sides and says the mean, at twice the cost.
+    ``mirrored``: they look at each image from both sides, at twice the cost.
     """
-    features, pooling = network.get_layer("deep_pool").input
-    inner = keras.Model(network.input, [network.output, features, pooling])
-    # `pooled` begins with these features; what it appends is not on their grid.
-    rows = features.shape[-1] * pooling.shape[-1]
-    kernel = network.get_layer("class").kernel
+    inner = [_opened(network) for network in networks]
     views = 2 if mirrored else 1
 
     def call(batch: Tensor) -> Answer:
-        said, features, pooling = inner(_views(batch, views), training=False)
-        logits = tf.add_n(tf.split(said["class"], views)) / views
+        answers = [opened(_views(batch, views), training=False) for opened, _ in inner]
+        logits = _mean([part for said, *_ in answers for part in tf.split(said["class"], views)])
         predicted = tf.tile(tf.argmax(logits, axis=-1), [views])
-        heat = closed_form(features, pooling, kernel[:rows], predicted)
-        return logits, scaled(_merged(heat, views)), _merged(said["lesion"], views)
+        heats = [
+            scaled(_merged(closed_form(features, pooling, kernel, predicted), views))
+            for (_, features, pooling), (_, kernel) in zip(answers, inner, strict=True)
+        ]
+        lesion = _mean([_merged(said["lesion"], views) for said, *_ in answers])
+        return logits, scaled(_mean(heats)), lesion
 
     return call
+
+
+def _opened(network: keras.Model) -> tuple[keras.Model, Tensor]:
+    """A network with the inside that Grad-CAM needs, and its class head's weights for that."""
+    features, pooling = network.get_layer("deep_pool").input
+    # `pooled` begins with these features; what it appends is not on their grid.
+    rows = features.shape[-1] * pooling.shape[-1]
+    inner = keras.Model(network.input, [network.output, features, pooling])
+    return inner, network.get_layer("class").kernel[:rows]
+
+
+def _mean(values: Sequence[Tensor]) -> Tensor:
+    return tf.add_n(list(values)) / len(values)
+
+
+def _loaded(directory: Path, file: NetworkFile) -> keras.Model:
+    network = build_joint(build_backbone(file.input_size_px))
+    _fill(network, directory / file.file)
+    return network
 
 
 def _views(batch: Tensor, count: int) -> Tensor:

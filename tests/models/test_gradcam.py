@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.gradcam import closed_form, scaled
+from models.gradcam import by_gradient, closed_form, scaled
 from models.networks.backbone import build_backbone, settle_batch_norm
+from models.networks.build import build_network
 from models.networks.inference import explained, trace
 from models.networks.joint import build_joint
+from models.recipe import Recipe, read_recipe
 from models.training.dataset import SampleArrays
 
 
@@ -21,7 +23,7 @@ def network(blobs: SampleArrays) -> Any:
     return build_joint(backbone)
 
 
-def by_gradient(network: Any, batch: Any) -> np.ndarray:
+def by_definition(network: Any, batch: Any) -> np.ndarray:
     """Grad-CAM as it is defined, for any network: differentiate, average, weigh."""
     pool, rest = network.get_layer("deep_pool"), network.get_layer("pooled")
     inner = keras.Model(network.input, [*pool.input, *rest.input[1:]])
@@ -38,9 +40,9 @@ def by_gradient(network: Any, batch: Any) -> np.ndarray:
 def test_the_closed_form_is_the_gradient(network: Any, blobs: SampleArrays) -> None:
     batch = tf.constant(blobs.pixels[..., None], tf.float32)
 
-    _, heat, _ = explained(network)(batch)
+    _, heat, _ = explained([network])(batch)
 
-    assert np.allclose(heat, by_gradient(network, batch), atol=1e-4)
+    assert np.allclose(heat, by_definition(network, batch), atol=1e-4)
     assert np.asarray(heat).max() == pytest.approx(1)
 
 
@@ -80,7 +82,7 @@ def test_a_traced_network_explains_itself_and_keeps_its_answers(
     batch = blobs.pixels[:2, ..., None]
     said = network(batch.astype(np.float32))
 
-    logits, heat, lesion = trace(network, batch_size=2)(batch)
+    logits, heat, lesion = trace([network], batch_size=2)(batch)
 
     assert np.allclose(logits, said["class"], atol=1e-3)
     assert np.allclose(lesion, said["lesion"], atol=1e-3)
@@ -91,7 +93,7 @@ def test_from_both_sides_an_image_and_its_mirror_image_are_one(
     network: Any, blobs: SampleArrays
 ) -> None:
     batch = tf.constant(blobs.pixels[:4, ..., None], tf.float32)
-    call = explained(network, mirrored=True)
+    call = explained([network], mirrored=True)
 
     logits, heat, lesion = call(batch)
     mirrored = call(batch[:, :, ::-1])
@@ -102,3 +104,38 @@ def test_from_both_sides_an_image_and_its_mirror_image_are_one(
     assert np.asarray(heat).max((1, 2)) == pytest.approx(1)
     straight = network(batch)["class"], network(batch[:, :, ::-1])["class"]
     assert np.allclose(logits, np.mean(straight, axis=0), atol=1e-3)
+
+
+def test_several_networks_say_what_they_say_on_average(network: Any, blobs: SampleArrays) -> None:
+    other = keras.models.clone_model(network)
+    batch = tf.constant(blobs.pixels[:2, ..., None], tf.float32)
+
+    logits, heat, lesion = explained([network, other])(batch)
+
+    each = [explained([one])(batch) for one in (network, other)]
+    assert np.allclose(logits, (each[0][0] + each[1][0]) / 2, atol=1e-4)
+    assert np.allclose(lesion, (each[0][2] + each[1][2]) / 2, atol=1e-3)
+    assert heat.shape == each[0][1].shape
+
+
+def test_the_gradient_agrees_with_the_closed_form_and_takes_any_head() -> None:
+    values = read_recipe("mobilenetv2-transfer").model_dump()
+    values["input"]["size_px"], values["network"]["head"] = (
+        64,
+        [{"layer": "GlobalAveragePooling2D"}],
+    )
+    plain = build_network(Recipe.model_validate(values))
+    values["network"]["head"].append({"layer": "Dense", "arguments": {"units": 8}})
+    deeper = build_network(Recipe.model_validate(values))
+    batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)), tf.float32)
+
+    logits, heat = tf.function(by_gradient(plain))(batch)
+    _, other = by_gradient(deeper)(batch)
+
+    features = keras.Model(plain.input, plain.get_layer("features").output)(batch)
+    pooling = np.full((*features.shape[:3], 1), 1 / (features.shape[1] * features.shape[2]), "f4")
+    kernel = plain.get_layer("logits").kernel
+    exact = closed_form(features, pooling, kernel, tf.argmax(logits, axis=-1))
+    # The closed form's gradient is of the mean over the grid, Grad-CAM's the mean of gradients.
+    assert np.allclose(heat, exact / (features.shape[1] * features.shape[2]), atol=1e-6)
+    assert other.shape == heat.shape

@@ -2,6 +2,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,22 @@ def test_it_reads_what_was_written(preset_dir: Path) -> None:
     assert (preset.name, preset.version, preset.temperature) == ("test", "1.2", 1.5)
     assert preset.network.input_size_px == 256
     assert preset_info(preset_dir) == preset.info
+
+
+def test_further_networks_are_read_and_checked_and_named_by_one_digest(preset_dir: Path) -> None:
+    (preset_dir / "m.h5").write_bytes(b"another")
+    further = NetworkFile("m.h5", hashlib.sha256(b"another").hexdigest(), 256)
+    alone = read_preset(preset_dir)
+    write_preset(preset_dir, replace(alone, further_networks=(further,), abstain_below=0.6))
+
+    both = read_preset(preset_dir)
+
+    assert both.networks == (alone.network, further)
+    assert both.info.classifier_digest not in {alone.network.sha256, further.sha256}
+    assert both.info.abstain_below == 0.6
+    (preset_dir / "m.h5").write_bytes(b"spoilt")
+    with pytest.raises(PresetCorrupt, match=r"m\.h5: expected SHA-256"):
+        read_preset(preset_dir)
 
 
 def test_changed_weights_are_named_with_both_digests(preset_dir: Path) -> None:

@@ -1,0 +1,1 @@
+"""How fast frames are classified, outlined and explained, beside the way of published apps."""
