@@ -28,19 +28,25 @@ _REASON_CHARACTERS: Final = 1024
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What analyses: program and preset in one version, SHA-256 (hex) of the weights."""
+    """What analyses: program and preset in one version, SHA-256 (hex) of the weights, and the
+    probability below which no class is asserted.
+    """
 
     version: str
     classifier_digest: str
     segmenter_digest: str
+    abstain_below: float = 0.0
 
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What an analysis says of the study; no label when nothing could be analysed."""
+    """What an analysis says of the study; no label when nothing could be analysed. It commits
+    itself to the label unless it is undecided.
+    """
 
     label: str | None
     probabilities: tuple[float, float, float] | None
+    undecided: bool = False
 
 
 def images_of(session: Session, study_id: UUID) -> Sequence[Instance]:
@@ -86,6 +92,7 @@ def _new(
         pipeline_version=pipeline.version,
         classifier_digest=pipeline.classifier_digest,
         segmenter_digest=pipeline.segmenter_digest,
+        abstain_below=pipeline.abstain_below,
         status=AnalysisStatus.RUNNING,
         predecessor_id=_last_finished(session, study.id),
         started_at=now,
@@ -121,7 +128,8 @@ def conclude(
         session.execute(delete(table).where(table.analysis_id == analysis_id))
     session.add_all([*findings, *refusals])
     analysis.status = AnalysisStatus.DONE if conclusion.label else AnalysisStatus.REFUSED
-    analysis.label, analysis.finished_at = conclusion.label, now
+    analysis.label, analysis.undecided = conclusion.label, conclusion.undecided
+    analysis.finished_at = now
     analysis.p_normal, analysis.p_benign, analysis.p_malignant = conclusion.probabilities or (
         None,
         None,
@@ -149,6 +157,7 @@ def _tell(
         revision=analysis.revision,
         pipeline_version=analysis.pipeline_version,
         label=analysis.label,
+        undecided=analysis.undecided,
         findings=len(findings),
         refusals=sorted({refusal.code for refusal in refusals}),
     )

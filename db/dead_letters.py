@@ -98,7 +98,7 @@ def _wake_subject(session: Session, job: Job) -> UUID | None:
             delivery = session.get_one(Delivery, job.subject_id)
             delivery.status = DeliveryStatus.RETRYING
             return delivery.result_set.analysis.study_id
-        case JobKind.PUBLISH:
+        case JobKind.PUBLISH | JobKind.SHADOW:
             return session.get_one(Analysis, job.subject_id).study_id
         case JobKind.SIGN:
             return session.get_one(Review, job.subject_id).analysis.study_id

@@ -18,7 +18,9 @@ RING_AGAIN = timedelta(seconds=30)
 LEASE = timedelta(seconds=60)
 """A running job whose worker gave no sign for so long goes to another one."""
 PUT_OFF = timedelta(seconds=30)
-"""How long a job waits for room on the disk before it looks again."""
+"""How long a job waits for what is nobody's fault before it looks again: room on the disk, say."""
+GIVE_WAY = timedelta(seconds=5)
+"""How long a shadow waits for the results of others before it looks again."""
 FIRST_BACKOFF = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(hours=1)
 MAX_ATTEMPTS = {
@@ -26,6 +28,7 @@ MAX_ATTEMPTS = {
     JobKind.PUBLISH: 5,
     JobKind.DELIVER: 20,  # about half a day of an absent PACS
     JobKind.SIGN: 5,
+    JobKind.SHADOW: 2,  # nobody waits for it
 }
 _UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
@@ -179,14 +182,16 @@ def fail(
     return job.status
 
 
-def put_off(session: Session, claim: Claim, reason: str, now: datetime) -> bool:
-    """Wait for what is nobody's fault, a full disk: the attempt does not count. False: lost."""
+def put_off(
+    session: Session, claim: Claim, reason: str, now: datetime, *, wait: timedelta = PUT_OFF
+) -> bool:
+    """Wait for what is nobody's fault: the attempt does not count. False: lost."""
     return _changed(
         session,
         _held(claim).values(
             status=JobStatus.QUEUED,
             attempts=Job.attempts - 1,
-            due_at=now + PUT_OFF,
+            due_at=now + wait,
             error=reason[:1024],
         ),
     )
@@ -206,6 +211,13 @@ def backoff(attempts: int) -> timedelta:
     """Doubling, with jitter so that a PACS that comes back is not met by everyone at once."""
     longest: timedelta = min(FIRST_BACKOFF * 2 ** (attempts - 1), LONGEST_BACKOFF)
     return longest * random.uniform(0.5, 1)  # noqa: S311  not a secret
+
+
+def under_way(session: Session, kinds: Collection[JobKind], now: datetime) -> bool:
+    """Whether a job of these kinds runs anywhere, or is due."""
+    waits = and_(Job.status == JobStatus.QUEUED, Job.due_at <= now)
+    some = select(Job.id).where(Job.kind.in_(kinds), or_(Job.status == JobStatus.RUNNING, waits))
+    return bool(session.scalar(select(some.exists())))
 
 
 def _lost_for_good() -> ColumnElement[bool]:

@@ -25,9 +25,11 @@ from db.worklist import find_current_analysis
 LABELS: Final = ("normal", "benign", "malignant")
 BIRADS: Final = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
 """ACR BI-RADS assessment categories (DICOM CID 6027, 6028): a reader's word."""
+NO_CLASS: Final = "The AI gave no class"
 REASONS: Final[Mapping[Decision, tuple[str, ...]]] = {
     Decision.ACCEPT: (),
     Decision.MODIFY: (
+        NO_CLASS,
         "Class is wrong",
         "Lesion was missed",
         "Outline is wrong",
@@ -277,7 +279,7 @@ def _check_change(judgement: Judgement, analysis: Analysis) -> None:
             "outlines",
             "you changed outlines: choose to change the AI result, or use the AI outlines again",
         )
-    same = judgement.final_label is not None and judgement.final_label == analysis.label
+    same = judgement.final_label is not None and judgement.final_label == analysis.asserted
     if changes and same and not judgement.outlines:
         raise ReviewInvalid("final_label", "that is the AI's class: accept it")
 
@@ -286,10 +288,10 @@ def _final_label(judgement: Judgement, analysis: Analysis) -> str | None:
     match judgement.decision:
         case Decision.REJECT:
             return None
-        case Decision.ACCEPT if analysis.label is None:
+        case Decision.ACCEPT if analysis.asserted is None:
             raise ReviewInvalid("decision", "there is no AI result to accept: give your own class")
         case Decision.ACCEPT:
-            return analysis.label
+            return analysis.asserted
         case Decision.MODIFY if judgement.final_label not in LABELS:
             raise ReviewInvalid("final_label", "choose the class that you see")
         case Decision.MODIFY:

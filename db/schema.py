@@ -2,6 +2,7 @@
 
 import enum
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Enum, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
@@ -21,6 +22,9 @@ from db.types import (
     Uid,
     UtcDateTime,
 )
+
+UNDECIDED: Final = "undecided"
+"""What is said where no class is probable enough to be asserted."""
 
 
 class StudyStatus(enum.StrEnum):
@@ -75,6 +79,7 @@ class JobKind(enum.StrEnum):
     PUBLISH = "publish"
     DELIVER = "deliver"
     SIGN = "sign"
+    SHADOW = "shadow"
 
 
 class JobStatus(enum.StrEnum):
@@ -217,7 +222,11 @@ class SenderCount(Base):
 
 
 class Analysis(Base):
-    """One run of one pipeline version over one state (digest) of a study."""
+    """One run of one pipeline version over one state (digest) of a study.
+
+    ``label`` is the most probable class. Where the analysis is ``undecided`` nobody asserts it:
+    its probability is below ``abstain_below``, from which the preset commits itself.
+    """
 
     __tablename__ = "analysis"
     __table_args__ = (UniqueConstraint("study_id", "study_digest", "pipeline_version"),)
@@ -230,7 +239,9 @@ class Analysis(Base):
     classifier_digest: Mapped[Sha256]
     segmenter_digest: Mapped[Sha256]
     status: Mapped[AnalysisStatus] = mapped_column(default=AnalysisStatus.RUNNING)
+    abstain_below: Mapped[float] = mapped_column(default=0.0)
     label: Mapped[str | None] = mapped_column(String(16), index=True)
+    undecided: Mapped[bool] = mapped_column(default=False)
     p_normal: Mapped[float | None]
     p_benign: Mapped[float | None]
     p_malignant: Mapped[float | None]
@@ -258,6 +269,16 @@ class Analysis(Base):
         return self.p_normal, self.p_benign, self.p_malignant
 
     @property
+    def asserted(self) -> str | None:
+        """The class that the analysis commits itself to."""
+        return None if self.undecided else self.label
+
+    @property
+    def said(self) -> str | None:
+        """For people: a class or ``undecided``; None when nothing could be analysed."""
+        return UNDECIDED if self.undecided else self.label
+
+    @property
     def confidence(self) -> float | None:
         """Probability of the study's label."""
         return max(self.probabilities) if self.probabilities else None
@@ -282,6 +303,7 @@ class Finding(Base):
     tracking_uid: Mapped[Uid]
     frame_number: Mapped[int]
     label: Mapped[str] = mapped_column(String(16))
+    undecided: Mapped[bool] = mapped_column(default=False)
     p_normal: Mapped[float]
     p_benign: Mapped[float]
     p_malignant: Mapped[float]
@@ -306,6 +328,16 @@ class Finding(Base):
         return self.p_normal, self.p_benign, self.p_malignant
 
     @property
+    def asserted(self) -> str | None:
+        """As `Analysis.asserted`."""
+        return None if self.undecided else self.label
+
+    @property
+    def said(self) -> str:
+        """As `Analysis.said`."""
+        return UNDECIDED if self.undecided else self.label
+
+    @property
     def calibrated(self) -> bool:
         return self.row_spacing_mm is not None
 
@@ -323,6 +355,73 @@ class Refusal(Base):
     text: Mapped[LongText]
 
     analysis: Mapped[Analysis] = relationship(back_populates="refusals")
+    instance: Mapped[Instance] = relationship()
+
+
+class ShadowAnalysis(Base):
+    """What a second preset says of the images of an analysis. Never a result: nothing is built of
+    it, sent or shown to readers. ``agrees``: it commits itself to the same class, or to none.
+    """
+
+    __tablename__ = "shadow_analysis"
+    __table_args__ = (UniqueConstraint("analysis_id", "pipeline_version"),)
+
+    id: Mapped[Id]
+    analysis_id: Mapped[AnalysisId]
+    pipeline_version: Mapped[ShortText]
+    preset_name: Mapped[ShortText]
+    preset_version: Mapped[ShortText]
+    classifier_digest: Mapped[Sha256]
+    segmenter_digest: Mapped[Sha256]
+    label: Mapped[str] = mapped_column(String(16))
+    undecided: Mapped[bool]
+    p_normal: Mapped[float]
+    p_benign: Mapped[float]
+    p_malignant: Mapped[float]
+    agrees: Mapped[bool] = mapped_column(index=True)
+    finished_at: Mapped[datetime]
+
+    analysis: Mapped[Analysis] = relationship()
+    images: Mapped[list["ShadowImage"]] = relationship(back_populates="shadow")
+
+    @property
+    def said(self) -> str:
+        """As `Analysis.said`."""
+        return UNDECIDED if self.undecided else self.label
+
+    @property
+    def confidence(self) -> float:
+        return max(self.p_normal, self.p_benign, self.p_malignant)
+
+
+class ShadowImage(Base):
+    """One image of a `ShadowAnalysis`.
+
+    ``frame_number`` is the frame that speaks for the image in the active analysis, ``area_px`` and
+    ``active_area_px`` what is outlined there. ``dice`` compares the two; None: both are empty, or
+    the shadow did not look at that frame.
+    """
+
+    __tablename__ = "shadow_image"
+    __table_args__ = (UniqueConstraint("shadow_id", "instance_id"),)
+
+    id: Mapped[Id]
+    shadow_id: Mapped[UUID] = mapped_column(ForeignKey("shadow_analysis.id"), index=True)
+    instance_id: Mapped[InstanceId]
+    frame_number: Mapped[int]
+    label: Mapped[str] = mapped_column(String(16))
+    undecided: Mapped[bool]
+    p_normal: Mapped[float]
+    p_benign: Mapped[float]
+    p_malignant: Mapped[float]
+    lesions: Mapped[int]
+    area_px: Mapped[int]
+    active_lesions: Mapped[int]
+    active_area_px: Mapped[int]
+    dice: Mapped[float | None]
+    agrees: Mapped[bool]
+
+    shadow: Mapped[ShadowAnalysis] = relationship(back_populates="images")
     instance: Mapped[Instance] = relationship()
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Select,
     and_,
     case,
+    false,
     func,
     literal,
     or_,
@@ -25,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.schema import (
+    UNDECIDED,
     Analysis,
     AnalysisStatus,
     Decision,
@@ -76,6 +78,7 @@ class Filter:
     """Words that must each stand in the patient's name or id or the accession number."""
     status: StudyStatus | None = None
     label: str = ""
+    """A class, or `db.schema.UNDECIDED`."""
     review: ReviewState | None = None
     delivery: DeliveryState | None = None
     date_from: str = ""
@@ -113,7 +116,9 @@ class DeliverySummary:
 
 @dataclass(frozen=True)
 class Row:
-    """One study of the list. ``label`` and ``confidence`` are those of its current analysis."""
+    """One study of the list. ``label``, whether it is ``undecided``, and ``confidence`` are those
+    of its current analysis.
+    """
 
     id: UUID
     status: StudyStatus
@@ -128,12 +133,18 @@ class Row:
     received_at: datetime
     analysis_id: UUID | None
     label: str | None
+    undecided: bool
     confidence: float | None
     review: ReviewState
     decision: Decision | None
     final_label: str | None
     reader: str
     delivery: DeliverySummary
+
+    @property
+    def said(self) -> str | None:
+        """As `db.schema.Analysis.said`."""
+        return UNDECIDED if self.undecided else self.label
 
 
 @dataclass(frozen=True)
@@ -255,6 +266,7 @@ def _columns() -> list[InstrumentedAttribute[Any] | Label[Any]]:
         Study.received_at,
         Analysis.id.label("analysis_id"),
         Analysis.label,
+        func.coalesce(Analysis.undecided, false()).label("undecided"),
         _confidence().label("confidence"),
         _review_state().label("review"),
         _Signed.decision,
@@ -267,8 +279,10 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     conditions = [_has_word(word) for word in wanted.text.replace("^", " ").split()]
     if wanted.status:
         conditions.append(Study.status == wanted.status)
-    if wanted.label:
-        conditions.append(Analysis.label == wanted.label)
+    if wanted.label == UNDECIDED:
+        conditions.append(Analysis.undecided.is_(True))
+    elif wanted.label:
+        conditions += [Analysis.label == wanted.label, Analysis.undecided.is_(False)]
     if wanted.review:
         conditions.append(_review_state() == wanted.review.value)
     if wanted.delivery:

@@ -37,6 +37,7 @@ CLASS: Final = {
     "benign": codes.SCT.Benign,  # CID 6063
     "malignant": codes.SCT.Malignant,  # CID 6063
 }
+UNDECIDED: Final[Code] = codes.SCT.IndeterminateResult  # CID 6063
 IMPRESSION: Final = codes.DCM.Impression
 # (121071,DCM,"Finding") would say it too, but readers take that name for the group's finding row
 CLASSIFIER_OUTPUT: Final = Code("BUS-CLASS", PRIVATE_SCHEME, "Classifier output class")

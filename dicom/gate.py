@@ -1,24 +1,17 @@
-"""What the networks were not made for is refused here with a coded reason.
-
-`refusal_of` goes by the header alone, before anything is decoded; `frame_refusal_of` sees the
-colour that many headers keep silent about.
+"""What the networks were not made for is refused with a coded reason: here by the header alone,
+before anything is decoded, in `dicom.frame_gate` by what the pixels show.
 """
 
 from collections.abc import Callable, Iterator
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom.classes import CAPTURE, MULTI_FRAME, ULTRASOUND
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
-from dicom.frames import Frame, can_decode
+from dicom.frames import can_decode
 from dicom.header import InstanceHeader, header_of
-from dicom.regions import BModeRegion
 from dicom.results import Refusal
-
-__all__ = ["MINIMUM_SIDE_PX", "Refusal", "frame_refusal_of", "refusal_of"]
 
 MINIMUM_SIDE_PX: Final = 32
 # Sites write Body Part Examined in their own language, and machines write their preset. What is
@@ -40,14 +33,12 @@ _COLOUR_MODES: Final = 0x0010 | 0x0020 | 0x0100
 """Colour Doppler, colour M-mode, colour power: Image Type value 4 (PS3.3 C.8.5.6.1.1)."""
 _ELASTOGRAPHY_WORDS: Final = ("ELASTO", "STRAIN", "SHEAR WAVE", "SHEARWAVE", "ARFI")
 _SPLIT_SHARE: Final = 0.5
-_COLOUR_TEXT: Final = "The image shows colour Doppler; the networks know B-mode only."
-_BRIGHT: Final = 60
-_CHROMA: Final = 50
-_COLOUR_SHARE: Final = 0.02
-"""Of the picture: callipers and markers in BUSI stay under 0.008, Doppler is above 0.05."""
-_TINT_SHARE: Final = 0.6
-_ONE_HUE: Final = 0.97
-"""Length of the mean of the hues as unit vectors: 1 when they all agree."""
+COLOUR_DOPPLER: Final = Refusal(
+    "colour-doppler", "The image shows colour Doppler; the networks know B-mode only."
+)
+SPLIT_SCREEN: Final = Refusal(
+    "split-screen", "The image shows several B-mode views side by side; send them one by one."
+)
 
 
 def refusal_of(source: InstanceHeader | Dataset) -> Refusal | None:
@@ -60,30 +51,6 @@ def refusal_of(source: InstanceHeader | Dataset) -> Refusal | None:
     """
     header = source if isinstance(source, InstanceHeader) else header_of(source)
     return next(_refusals(header), None)
-
-
-def frame_refusal_of(frame: Frame, region: BModeRegion) -> Refusal | None:
-    """Return the refusal `colour-doppler` when `frame` shows colour in its B-mode picture.
-
-    A picture that is tinted as a whole in one hue is no more than grey, and a calliper's or a
-    letter's colour is too small to count.
-    """
-    if frame.ndim == 2:
-        return None
-    picture = frame[region.y0 : region.y1, region.x0 : region.x1].astype(np.int16)
-    brightest, chroma = picture.max(axis=2), np.ptp(picture, axis=2)
-    bright = brightest > _BRIGHT
-    coloured = bright & (chroma > _CHROMA)
-    if coloured.mean() < _COLOUR_SHARE:
-        return None
-    tinted = coloured.sum() > _TINT_SHARE * bright.sum() and _is_one_hue(picture[coloured])
-    return None if tinted else Refusal("colour-doppler", _COLOUR_TEXT)
-
-
-def _is_one_hue(colours: NDArray[np.int16]) -> bool:
-    red, green, blue = colours.astype(np.float64).T
-    angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
-    return bool(abs(np.exp(1j * angle).mean()) > _ONE_HUE)
 
 
 def _refusals(header: InstanceHeader) -> Iterator[Refusal]:
@@ -171,19 +138,11 @@ _RULES: Final[tuple[tuple[Callable[[InstanceHeader], bool], str, str], ...]] = (
         "wrong-body-part",
         "The header names a body part other than the breast.",
     ),
-    (
-        _is_colour_doppler,
-        "colour-doppler",
-        _COLOUR_TEXT,
-    ),
+    (_is_colour_doppler, COLOUR_DOPPLER.code, COLOUR_DOPPLER.text),
     (
         _is_elastography,
         "elastography",
         "The image shows elastography; the networks know B-mode only.",
     ),
-    (
-        _is_split_screen,
-        "split-screen",
-        "The image shows several B-mode views side by side; send them one by one.",
-    ),
+    (_is_split_screen, SPLIT_SCREEN.code, SPLIT_SCREEN.text),
 )

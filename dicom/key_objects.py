@@ -56,13 +56,17 @@ def build_key_objects(
 def key_frames(image: ImageResult) -> list[int]:
     """Return the 1-based frames of `image` that carry findings, none for a cine meant whole."""
     frames = {lesion.frame_number for lesion in image.lesions}
-    if image.label != "normal" and image.frame_number is not None:
+    if not _is_normal(image) and image.frame_number is not None:
         frames.add(image.frame_number)
     return sorted(frames)
 
 
 def _is_key(image: ImageResult) -> bool:
-    return bool(image.lesions) or image.label != "normal"
+    return bool(image.lesions) or not _is_normal(image)
+
+
+def _is_normal(image: ImageResult) -> bool:
+    return image.label == "normal" and not image.undecided
 
 
 def _by_highdicom(

@@ -112,8 +112,12 @@ def _processing_equipment(algorithm: Algorithm, moment: datetime) -> Dataset:
 
 
 def algorithm_parameters(algorithm: Algorithm) -> list[str]:
-    """Name the very weights, so that a result can be made again (TID 4019)."""
+    """Name the very weights, and where they abstain if they do, so that a result can be made again
+    (TID 4019).
+    """
+    threshold = algorithm.abstain_below
     return [
         f"classifier sha256:{algorithm.classifier_digest}",
         f"segmenter sha256:{algorithm.segmenter_digest}",
+        *([f"no class below probability {threshold:g}"] if threshold else []),
     ]

@@ -86,7 +86,9 @@ class ReadImage:
 
     tracking_uid: str
     label: str | None
+    """None when it is undecided, or not stated."""
     probabilities: Probabilities | None
+    undecided: bool
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class ReadReport:
     verified: bool
     final: bool
     label: str | None
+    undecided: bool
+    """The class of the study is stated to be indeterminate."""
     probabilities: Probabilities | None
     images: tuple[ReadImage, ...]
     lesions: tuple[ReadLesion, ...]
@@ -198,7 +202,8 @@ def verify_report(
     """Read `path` back; raise ReadBackMismatch unless it says what `result`, or `review`, says."""
     found = read_back_report(path)
     expected = {
-        "the class": (found.label, review.final_label if review else result.label),
+        "the class": (found.label, _expected_label(result, review)),
+        "what is undecided": (_undecided(found), _expected_undecided(result, review)),
         "the verification": (found.verified, review is not None),
         "the refusals": (
             found.refusals,
@@ -215,6 +220,24 @@ def verify_report(
         if there != meant:
             raise ReadBackMismatch(f"{what} differs")
     return found
+
+
+def _expected_label(result: StudyResult, review: SignedReview | None) -> str | None:
+    if review is not None:
+        return review.final_label
+    return None if result.undecided else result.label
+
+
+def _undecided(report: ReadReport) -> tuple[bool, set[str]]:
+    """The study, and the images by their tracking UIDs."""
+    return report.undecided, {image.tracking_uid for image in report.images if image.undecided}
+
+
+def _expected_undecided(result: StudyResult, review: SignedReview | None) -> tuple[bool, set[str]]:
+    if review is not None and review.decision != "accept":
+        return False, set()
+    images = {image.tracking_uid for image in result.analysed_images if image.undecided}
+    return result.undecided and review is None, images
 
 
 def _tracking_uids(report: ReadReport) -> set[str]:
@@ -305,6 +328,7 @@ def _report(dataset: Dataset) -> ReadReport:
         verified=dataset.VerificationFlag == "VERIFIED",
         final=dataset.PreliminaryFlag == "FINAL",
         label=_LABELS.get(_coded(about, concepts.IMPRESSION.value)),
+        undecided=_coded(about, concepts.IMPRESSION.value) == concepts.UNDECIDED.value,
         probabilities=_probabilities(about),
         images=tuple(_image(group) for group in groups if not _has_region(group)),
         lesions=tuple(_lesion(group) for group in groups if _has_region(group)),
@@ -372,8 +396,13 @@ def _segmentation_uid(item: Dataset) -> str:
 
 def _image(group: Dataset) -> ReadImage:
     items = list(_walk(group))
-    label = _LABELS.get(_coded(items, concepts.IMPRESSION.value))
-    return ReadImage(str(_child(group, _TRACKING_UID).UID), label, _probabilities(items))
+    impression = _coded(items, concepts.IMPRESSION.value)
+    return ReadImage(
+        str(_child(group, _TRACKING_UID).UID),
+        _LABELS.get(impression),
+        _probabilities(items),
+        impression == concepts.UNDECIDED.value,
+    )
 
 
 def _lesion(group: Dataset) -> ReadLesion:

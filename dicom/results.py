@@ -60,6 +60,9 @@ class LesionResult:
     """(rows, columns) of the image, [0, 1]: how surely a pixel is this lesion's; None when the
     network gave no more than the mask."""
     origin: Origin = "network"
+    undecided: bool = False
+    """`label` is then only the most probable class, and no report asserts it. So it is in images
+    and studies."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class ImageResult:
     )
     """Grad-CAM of the class `label` by 1-based frame: (rows, columns) of the image, 255 the
     greatest weight of that frame. A still has frame 1."""
+    undecided: bool = False
 
     @property
     def analysed(self) -> bool:
@@ -100,6 +104,8 @@ class Algorithm:
     segmenter_digest: str
     device_uid: str
     """A new one for each set of weights (Device UID, TID 1004)."""
+    abstain_below: float = 0.0
+    """A class that is less probable is not asserted: the result is undecided then."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +133,7 @@ class StudyResult:
     """The report that this one replaces, after images that came late."""
     note: str = ""
     """One more sentence for the reader, for instance that the images are phantoms."""
+    undecided: bool = False
 
     @property
     def analysed_images(self) -> tuple[ImageResult, ...]:

@@ -174,15 +174,15 @@ def _image_group(
     facts: ReportFacts, image: ImageResult, source: SourceImage
 ) -> MeasurementsAndQualitativeEvaluations:
     """Return TID 1501: the class of one image, or of one frame of a cine."""
-    normal = image.label == "normal"
+    category, finding = _finding(image)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(image.tracking_uid, "Image classification"),
-        finding_category=concepts.TISSUE if normal else concepts.ABNORMAL_STRUCTURE,
-        finding_type=concepts.NORMAL_TISSUE if normal else concepts.LESION,
+        finding_category=category,
+        finding_type=finding,
         algorithm_id=facts.algorithm,
         finding_sites=[_site(source)],
         measurements=[_probability_of_cancer(image.probabilities)],
-        qualitative_evaluations=_classes(facts, image.label, image.probabilities),
+        qualitative_evaluations=_classes(facts, image),
         source_images=[
             SourceImageForMeasurementGroup(
                 source.header.sop_class_uid,
@@ -191,6 +191,15 @@ def _image_group(
             )
         ],
     )
+
+
+def _finding(image: ImageResult) -> tuple[Code | None, Code | None]:
+    """Return category and type of what an image shows: neither, where that is undecided."""
+    if image.undecided:
+        return None, None
+    if image.label == "normal":
+        return concepts.TISSUE, concepts.NORMAL_TISSUE
+    return concepts.ABNORMAL_STRUCTURE, concepts.LESION
 
 
 def _mask_group(
@@ -256,7 +265,7 @@ def _networks_probability(lesion: LesionResult) -> list[Measurement]:
 def _networks_class(facts: ReportFacts, lesion: LesionResult) -> list[QualitativeEvaluation] | None:
     if lesion.origin != "network":
         return None
-    return _classes(facts, lesion.label, lesion.probabilities)
+    return _classes(facts, lesion)
 
 
 def _sizes(lesion: LesionResult) -> list[Measurement]:
@@ -280,18 +289,22 @@ def _probability_of_cancer(probabilities: Probabilities) -> Measurement:
     )
 
 
-def _classes(
-    facts: ReportFacts, label: str, probabilities: Probabilities
-) -> list[QualitativeEvaluation]:
-    """Return the class and every class's probability.
+def _classes(facts: ReportFacts, said: ImageResult | LesionResult) -> list[QualitativeEvaluation]:
+    """Return the class, or that it is undecided, and every class's probability.
 
     In a reader's report the class is left out unless the reader accepted it: there an impression
     is the reader's alone.
     """
-    evaluations = [_output(name, p) for name, p in zip(CLASSES, probabilities, strict=True)]
+    evaluations = [_output(name, p) for name, p in zip(CLASSES, said.probabilities, strict=True)]
     if facts.review is None or facts.review.decision == "accept":
-        evaluations.insert(0, QualitativeEvaluation(concepts.IMPRESSION, concepts.CLASS[label]))
+        impression = _impression(said.label, undecided=said.undecided)
+        evaluations.insert(0, QualitativeEvaluation(concepts.IMPRESSION, impression))
     return evaluations
+
+
+def _impression(label: str, *, undecided: bool) -> Code:
+    code: Code = concepts.UNDECIDED if undecided else concepts.CLASS[label]
+    return code
 
 
 def _output(label: str, probability: float) -> QualitativeEvaluation:
@@ -323,7 +336,12 @@ def _own_conclusions(facts: ReportFacts) -> Iterator[ContentItem]:
     if result.label is None or result.probabilities is None:
         yield _text("No image of this study could be analysed.")
         return
-    yield _code(concepts.IMPRESSION, concepts.CLASS[result.label], _CONTAINS)
+    impression = _impression(result.label, undecided=result.undecided)
+    yield _code(concepts.IMPRESSION, impression, _CONTAINS)
+    if result.undecided:
+        yield _text(
+            f"Undecided: no class reaches a probability of {result.algorithm.abstain_below:.1%}."
+        )
     for label, probability in zip(CLASSES, result.probabilities, strict=True):
         yield from _output(label, probability)
 

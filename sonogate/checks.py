@@ -172,6 +172,17 @@ def _presets(installation: Installation) -> Iterator[Outcome]:
         yield fail(str(error), "check SONOGATE_PRESET_DIR, or reinstall Sonogate")
     else:
         yield ok(f"{info.name} {info.version}, weights match their digests")
+    if shadow := installation.worker.shadow_preset_dir:
+        yield _shadow_preset(shadow)
+
+
+def _shadow_preset(directory: Path) -> Outcome:
+    """No result depends on it."""
+    try:
+        info = preset_info(directory)
+    except ModelError as error:
+        return warn(f"the shadow preset: {error}", "check SONOGATE_SHADOW_PRESET_DIR")
+    return ok(f"the shadow preset is {info.name} {info.version}, weights match their digests")
 
 
 # ------------------------------------------------------------------------------ services

@@ -99,11 +99,15 @@ def analyse_file(source: Path, target: Path, predictor: FramePredictor) -> Analy
 
 
 def describe(image: ImageAnalysis, preset: PresetInfo) -> dict[str, Any]:
-    """The JSON of one input. Lengths are pixels, and millimetres when the image is calibrated."""
+    """The JSON of one input. Lengths are pixels, and millimetres when the image is calibrated.
+
+    ``class`` is the most probable one; it is not asserted where the image is ``undecided``.
+    """
     refused = {"refused": image.refusal.code, "reason": image.refusal.text} if image.refusal else {}
     return {
         "input": str(image.source),
         "class": image.label,
+        "undecided": image.undecided,
         "probabilities": image.probabilities
         and dict(zip(CLASSES, image.probabilities, strict=True)),
         "frame": image.frame_number,

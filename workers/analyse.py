@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import analyses, intake
+from db import analyses, intake, shadows
 from db.analyses import Conclusion, Pipeline
 from db.files import FileStore, result_file
 from db.jobs import Claim
@@ -53,7 +53,12 @@ class Analyse:
         self, analysis: Analysis, instances: Sequence[Instance], predictor: FramePredictor
     ) -> Write:
         store, settings = self._services.store, self._services.settings
-        rows = _Rows(analysis.id, store)
+        rows = _Rows(
+            analysis.id,
+            store,
+            predictor.info.abstain_below,
+            has_shadow=self._services.shadow is not None,
+        )
         for instance in instances:
             store.check_room()
             image = analyse_image(
@@ -84,7 +89,12 @@ def _nothing(_session: Session, _now: datetime) -> None:
 
 
 def _pipeline(info: PresetInfo) -> Pipeline:
-    return Pipeline(pipeline_version(info), info.classifier_digest, info.segmenter_digest)
+    return Pipeline(
+        pipeline_version(info),
+        info.classifier_digest,
+        info.segmenter_digest,
+        info.abstain_below,
+    )
 
 
 def _settle(analysis_id: UUID) -> Write:
@@ -104,6 +114,8 @@ class _Rows:
 
     analysis_id: UUID
     store: FileStore
+    abstain_below: float
+    has_shadow: bool
     findings: list[Finding] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     probabilities: list[Probabilities] = field(default_factory=list)
@@ -118,11 +130,15 @@ class _Rows:
         self.refusals.extend(self._refusals(instance, image))
 
     def write(self, session: Session, now: datetime) -> None:
-        verdict = study_verdict(self.probabilities)
+        verdict = study_verdict(self.probabilities, self.abstain_below)
         conclusion = (
-            Conclusion(verdict.label, verdict.probabilities) if verdict else Conclusion(None, None)
+            Conclusion(verdict.label, verdict.probabilities, verdict.undecided)
+            if verdict
+            else Conclusion(None, None)
         )
         analyses.conclude(session, self.analysis_id, conclusion, self.findings, self.refusals, now)
+        if self.has_shadow and verdict:
+            shadows.enqueue(session, self.analysis_id, now)
 
     def _image(
         self, instance: Instance, image: ImageAnalysis, probabilities: Probabilities
@@ -137,6 +153,7 @@ class _Rows:
             tracking_uid=image.tracking_uid,
             frame_number=image.frame_number,
             label=image.label,
+            undecided=image.undecided,
             probabilities=probabilities,
             frames=[self._frame(instance, frame) for frame in image.frames],
         )
@@ -160,6 +177,7 @@ class _Rows:
                 tracking_uid=lesion.tracking_uid,
                 frame_number=lesion.frame_number,
                 label=lesion.label,
+                undecided=lesion.undecided,
                 probabilities=lesion.probabilities,
                 bbox=list(outline.bbox),
                 contour=[list(point) for point in outline.contour],

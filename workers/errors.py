@@ -33,6 +33,15 @@ class NotYet(WorkError):
     permanent = False
 
 
+class GivesWay(WorkError):
+    """What was begun is left, for there is work that people wait for."""
+
+    permanent = False
+
+    def __init__(self) -> None:
+        super().__init__("it waits until there is nothing else to do")
+
+
 class PeerProblem(WorkError):
     """The association did not come about or broke off."""
 
@@ -71,9 +80,10 @@ def is_permanent(error: BaseException) -> bool:
     return bool(getattr(error, "permanent", False))
 
 
-def lacks_room(error: BaseException) -> bool:
-    """Whether the disk is full: every job fails then, and none of them is to blame."""
-    return isinstance(error, StoreFull) or (isinstance(error, OSError) and error.errno in _NO_ROOM)
+def is_nobodys_fault(error: BaseException) -> bool:
+    """Whether the job is not to blame: the disk is full, or other work goes before."""
+    no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
+    return no_room or isinstance(error, (StoreFull, GivesWay))
 
 
 def in_words(error: BaseException) -> str:

@@ -18,16 +18,18 @@ from db.schema import JobKind
 logger = logging.getLogger(__name__)
 
 ANALYSES: Final = (JobKind.ANALYSE,)
-THE_REST: Final = tuple(kind for kind in JobKind if kind not in ANALYSES)
+SHADOWS: Final = (JobKind.SHADOW,)
+THE_REST: Final = tuple(kind for kind in JobKind if kind not in ANALYSES + SHADOWS)
 
 
 class Hands:
     """Two lanes share the threads of a process: analyses, which take minutes of processor time,
-    and the rest, which mostly waits for a network. Neither ever waits for the other.
+    and the rest, which mostly waits for a network. Neither ever waits for the other. Shadows have
+    ``shadows`` further threads of their own.
     """
 
-    def __init__(self, threads: int, analyses: int) -> None:
-        self._free = {ANALYSES: analyses, THE_REST: threads - analyses}
+    def __init__(self, threads: int, analyses: int, shadows: int = 0) -> None:
+        self._free = {ANALYSES: analyses, THE_REST: threads - analyses, SHADOWS: shadows}
         self._lock = threading.Lock()
 
     def free(self) -> dict[tuple[JobKind, ...], int]:
@@ -38,7 +40,7 @@ class Hands:
     @contextmanager
     def taken(self, kind: JobKind) -> Iterator[bool]:
         """A hand for a job of this kind; False when none is free."""
-        lane = ANALYSES if kind in ANALYSES else THE_REST
+        lane = next(lane for lane in self._free if kind in lane)
         with self._lock:
             got = self._free[lane] > 0
             self._free[lane] -= got

@@ -59,7 +59,7 @@ def run(settings: WorkerSettings, load: Loader = load_predictor) -> None:
             "--quiet",  # no banner between the log lines
             "worker",
             "--pool=threads",  # TensorFlow must not be forked; deliveries wait for networks
-            f"--concurrency={settings.worker_concurrency + _SPARE_THREADS}",
+            f"--concurrency={settings.worker_concurrency + _shadows(settings) + _SPARE_THREADS}",
             "--without-gossip",  # workers meet in rows, not in Redis
             "--without-mingle",
             "--without-heartbeat",
@@ -85,7 +85,9 @@ def open_services(settings: WorkerSettings, load: Loader = load_predictor) -> Se
     store = settings.file_store()
     store.prepare()
     predictor = LazyPredictor(settings.preset_dir, load)
-    return Services(settings, database, store, predictor, routes)
+    beside = settings.shadow_preset_dir
+    shadow = LazyPredictor(beside, load) if beside else None
+    return Services(settings, database, store, predictor, routes, shadow)
 
 
 @dataclass
@@ -97,7 +99,7 @@ class Worker:
 
     def connect(self) -> None:
         settings = self.services.settings
-        hands = Hands(settings.worker_concurrency, settings.worker_analyses)
+        hands = Hands(settings.worker_concurrency, settings.worker_analyses, _shadows(settings))
         held = Held(settings.lease, timedelta(seconds=settings.job_seconds_at_most))
         kinds = works(self.services)
         sweep = Loop(
@@ -127,6 +129,11 @@ class Worker:
         def run_job(job_id: str, kind: str) -> None:
             runner.run(UUID(job_id), JobKind(kind))
             afterwards()  # what this job made due is rung for at once
+
+
+def _shadows(settings: WorkerSettings) -> int:
+    """Threads for the shadow preset: one, where there is one."""
+    return int(settings.shadow_preset_dir is not None)
 
 
 def _on(signal: signals.Signal, *actions: Callable[[], None]) -> None:

@@ -14,11 +14,12 @@ from db.schema import Job, JobKind, JobStatus
 from db.types import now_utc
 from workers.analyse import Analyse
 from workers.deliver import Deliver
-from workers.errors import in_words, is_permanent, lacks_room
+from workers.errors import GivesWay, in_words, is_nobodys_fault, is_permanent
 from workers.hands import Hands, Held
 from workers.job import Failure, Work
 from workers.publish import Publish
 from workers.services import Services
+from workers.shadow import Shadow
 from workers.sign import Sign
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def works(services: Services) -> Mapping[JobKind, Work]:
         JobKind.PUBLISH: Publish(services),
         JobKind.DELIVER: Deliver(services),
         JobKind.SIGN: Sign(services),
+        JobKind.SHADOW: Shadow(services),
     }
 
 
@@ -94,8 +96,8 @@ class Runner:
 
     def _fail(self, claim: Claim, error: Exception) -> None:
         reason, permanent, now = in_words(error), is_permanent(error), self._clock()
-        if lacks_room(error):
-            self._put_off(claim, reason, now)
+        if is_nobodys_fault(error):
+            self._put_off(claim, error, now)
             return
         with self._services.database.write() as session:
             status = jobs.fail(session, claim, reason, now, permanent=permanent)
@@ -107,10 +109,13 @@ class Runner:
         outcome = "is given up" if failure.given_up else "will be tried again"
         logger.warning("job %s %s: %s%s", claim.job_id, outcome, reason, _trace(error))
 
-    def _put_off(self, claim: Claim, reason: str, now: datetime) -> None:
+    def _put_off(self, claim: Claim, error: Exception, now: datetime) -> None:
+        reason, gives_way = in_words(error), isinstance(error, GivesWay)
+        wait = jobs.GIVE_WAY if gives_way else jobs.PUT_OFF
         with self._services.database.write() as session:
-            jobs.put_off(session, claim, reason, now)
-        logger.warning("job %s waits for room on the disk: %s", claim.job_id, reason)
+            jobs.put_off(session, claim, reason, now, wait=wait)
+        level = logging.DEBUG if gives_way else logging.WARNING
+        logger.log(level, "job %s is put off: %s", claim.job_id, reason)
 
 
 def _trace(error: BaseException) -> str:

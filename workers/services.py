@@ -56,3 +56,5 @@ class Services:
     store: FileStore
     predictor: Callable[[], FramePredictor]
     routes: RouteBook
+    shadow: Callable[[], FramePredictor] | None = None
+    """The networks of the shadow preset; None: there is none."""

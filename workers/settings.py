@@ -35,6 +35,9 @@ class WorkerSettings(StoreSettings):
     """Frames that go through the networks together: more is faster and takes more memory."""
     preset_dir: Path | None = None
     """Directory of a preset (trained networks); unset: the one shipped with Sonogate."""
+    shadow_preset_dir: Path | None = None
+    """Directory of a second preset that looks at the same images once the results are made. What
+    it says is kept to be compared (`sonogate shadow report`), and never becomes a result."""
     ae_title: Annotated[str, StringConstraints(min_length=1, max_length=16)] = "SONOGATE"
     """Our AE title: what a PACS sees as the caller when results are delivered."""
     delivery_connect_seconds: Seconds = 10.0

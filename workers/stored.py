@@ -27,10 +27,14 @@ def stored_result(analysis: Analysis, store: FileStore) -> StudyResult:
         analysis.label,
         analysis.probabilities,
         algorithm_with(
-            analysis.pipeline_version, analysis.classifier_digest, analysis.segmenter_digest
+            analysis.pipeline_version,
+            analysis.classifier_digest,
+            analysis.segmenter_digest,
+            analysis.abstain_below,
         ),
         analysis.finished_at,
         note=PHANTOM_NOTE if analysis.study.patient_id.upper().startswith("PHANTOM") else "",
+        undecided=analysis.undecided,
     )
 
 
@@ -58,6 +62,7 @@ def _image(finding: Finding, store: FileStore) -> ImageResult:
         probabilities=finding.probabilities,
         spacing_mm=_spacing_mm(finding),
         heatmaps=_heatmaps(finding, store),
+        undecided=finding.undecided,
     )
 
 
@@ -93,6 +98,7 @@ def _lesion(finding: Finding, store: FileStore) -> LesionResult:
         short_axis_mm=finding.short_axis_mm,
         label=finding.label,
         probabilities=finding.probabilities,
+        undecided=finding.undecided,
     )
 
 

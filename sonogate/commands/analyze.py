@@ -23,7 +23,8 @@ def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
 
     \b
     Per input, OUT holds
-      STEM.json         class, probabilities, findings; or the code and reason of a refusal
+      STEM.json         class, whether it is undecided, probabilities, findings; or the code and
+                        reason of a refusal
       STEM.mask.png     lesions 255, the rest 0, in the input's size
       STEM.overlay.png  the picture under its heat map and outlines
       STEM.seg.dcm      for DICOM with a lesion: segmentation
@@ -41,19 +42,22 @@ def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
         predictor = Predictor.load(preset)
     failed = 0
     for analysed in analyse_files(sources, out, predictor):
-        click.echo(_line(analysed))
+        click.echo(line_of(analysed))
         failed += analysed.failed
     if failed:
         click.echo(f"sonogate: {failed} of {len(sources)} inputs failed, see above", err=True)
         raise click.exceptions.Exit(1)
 
 
-def _line(analysed: Analysed) -> str:
+def line_of(analysed: Analysed) -> str:
+    """What is printed of one input."""
     document = analysed.document
     if "refused" in document:
         return f"{analysed.stem}: refused, {document['refused']}: {document['reason']}"
     label, lesions = document["class"], {each["lesion"] for each in document["findings"]}
-    share = document["probabilities"][label]
+    said = f"{label} {document['probabilities'][label]:.0%}"
+    if document["undecided"]:
+        said = f"undecided, most probably {said}"
     if "dicom_problem" in document:
-        return f"{analysed.stem}: {label} {share:.0%}, but {document['dicom_problem']}"
-    return f"{analysed.stem}: {label} {share:.0%}, lesions outlined: {len(lesions)}"
+        return f"{analysed.stem}: {said}, but {document['dicom_problem']}"
+    return f"{analysed.stem}: {said}, lesions outlined: {len(lesions)}"

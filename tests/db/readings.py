@@ -38,11 +38,11 @@ def add_study(session: Session, name: str = "Berg^Anna", **columns: object) -> S
     return study
 
 
-def add_instance(session: Session, study: Study) -> Instance:
+def add_instance(session: Session, study: Study, sop_instance_uid: str = "2.25.8") -> Instance:
     """A still of 20 x 10 pixels in a series of its own."""
     series = Series(study_id=study.id, series_instance_uid="2.25.7", modality="US", description="")
     instance = Instance(
-        series=series, sop_instance_uid="2.25.8", sop_class_uid="1.2", transfer_syntax_uid="1.2",
+        series=series, sop_instance_uid=sop_instance_uid, sop_class_uid="1.2", transfer_syntax_uid="1.2",
         number_of_frames=1, rows=10, columns=20, laterality="", file="instances/none.dcm",
         sha256="0" * 64, size_bytes=1, source_ae="PROBE", source_address="127.0.0.1",
         received_at=NOW,

@@ -46,6 +46,7 @@ def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
             JobKind.PUBLISH: analysis.id,
             JobKind.DELIVER: delivery,
             JobKind.SIGN: review.id,
+            JobKind.SHADOW: analysis.id,
         }
         dead = {kind: _bury(session, kind, subject) for kind, subject in subjects.items()}
     with database.read() as session:

@@ -364,3 +364,14 @@ def test_an_amendment_copies_the_outlines_and_leaves_those_of_the_signed_review(
     with database.read() as session:
         assert outlines.outlines_of(session.get_one(Review, first.id)) == redrawn.outlines
         assert outlines.outlines_of(session.get_one(Review, draft.id)) == ()
+
+
+def test_an_undecided_analysis_has_nothing_to_accept_and_any_class_is_the_readers(
+    database: Database, analysis_id: UUID
+) -> None:
+    with database.write() as session:
+        session.get_one(Analysis, analysis_id).undecided = True
+    with pytest.raises(ReviewInvalid, match="give your own class"):
+        _draft(database, analysis_id)
+    own = Judgement(Decision.MODIFY, "malignant", reason=reviews.NO_CLASS)
+    assert _draft(database, analysis_id, judgement=own).final_label == "malignant"

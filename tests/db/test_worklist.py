@@ -11,6 +11,7 @@ from db import results, reviews, worklist
 from db.engine import Database
 from db.reviews import Judgement
 from db.schema import (
+    UNDECIDED,
     Analysis,
     AnalysisStatus,
     Decision,
@@ -113,8 +114,20 @@ def test_status_label_and_dates_narrow_the_list(database: Database) -> None:
         assert _names(session, Filter(status=StudyStatus.RECEIVING)) == ["C"]
         assert _names(session, Filter(label="benign")) == ["A"]
         assert _names(session, Filter(date_from="20260301")) == ["B"]
+        assert _names(session, Filter(label=UNDECIDED)) == []
         assert _names(session, Filter(date_to="20260301")) == ["A"]
         assert _names(session, Filter(date_from="20260101", date_to="20260101")) == ["A"]
+
+
+def test_an_undecided_study_is_found_as_such_and_under_no_class(database: Database) -> None:
+    with database.write() as session:
+        add_analysis(session, add_study(session, "A"), (0.1, 0.8, 0.1))
+        add_analysis(session, add_study(session, "B"), (0.3, 0.4, 0.3)).undecided = True
+    with database.read() as session:
+        assert _names(session, Filter(label=UNDECIDED)) == ["B"]
+        assert _names(session, Filter(label="benign")) == ["A"]
+        row = worklist.load_page(session, Filter(label=UNDECIDED), LATEST).rows[0]
+    assert (row.said, row.label, row.confidence) == ("undecided", "benign", 0.4)
 
 
 def test_the_review_state_follows_the_readers(database: Database) -> None:

@@ -2,7 +2,6 @@ from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import (
@@ -13,11 +12,9 @@ from pydicom.uid import (
 )
 
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
-from dicom.frames import decode_frames
-from dicom.gate import frame_refusal_of, refusal_of
+from dicom.gate import refusal_of
 from dicom.header import read_header
 from dicom.reading import open_header
-from dicom.regions import BModeRegion, bmode_region
 from dicom.wrap import wrap_image
 from tests.dicom import making
 
@@ -126,53 +123,3 @@ def test_a_refusal_speaks_in_a_sentence() -> None:
 def test_header_and_data_set_are_judged_alike(shared_data: Path) -> None:
     for path in sorted((shared_data / "dicom").glob("*.dcm")):
         assert refusal_of(read_header(path)) == refusal_of(open_header(path))
-
-
-# --------------------------------------------------------------------------- what the frame shows
-
-
-def whole(frame: np.ndarray) -> BModeRegion:
-    return BModeRegion(0, 0, frame.shape[1], frame.shape[0])
-
-
-def test_doppler_that_the_header_keeps_silent_about_is_seen(shared_data: Path) -> None:
-    path = shared_data / "dicom" / "US1_UNCI.dcm"
-    (frame,) = decode_frames(path)
-    assert refusal_of(read_header(path)) is None
-    refusal = frame_refusal_of(frame, bmode_region(open_header(path), frame))
-    assert refusal is not None
-    assert refusal.code == "colour-doppler"
-
-
-def test_grey_is_let_in() -> None:
-    grey = making.grey(200, 200)
-    assert frame_refusal_of(grey, whole(grey)) is None
-    assert frame_refusal_of(np.dstack([grey] * 3), whole(grey)) is None
-
-
-def test_a_tinted_picture_is_let_in() -> None:
-    grey = making.grey(200, 200)
-    sepia = np.dstack([grey, grey * 0.7, grey * 0.4]).astype(np.uint8)
-    assert frame_refusal_of(sepia, whole(sepia)) is None
-
-
-def test_coloured_callipers_are_let_in() -> None:
-    frame = np.dstack([making.grey(200, 200)] * 3)
-    frame[50:52, 40:140] = frame[20:120, 90:92] = (255, 220, 0)
-    assert frame_refusal_of(frame, whole(frame)) is None
-
-
-def test_a_small_doppler_box_is_refused() -> None:
-    frame = np.dstack([making.grey(200, 200)] * 3)
-    frame[50:80, 40:70] = (220, 30, 0)
-    frame[80:90, 40:70] = (0, 40, 220)
-    refusal = frame_refusal_of(frame, whole(frame))
-    assert refusal is not None
-    assert refusal.code == "colour-doppler"
-
-
-def test_colour_beside_the_picture_does_not_count() -> None:
-    frame = np.dstack([making.grey(200, 200)] * 3)
-    frame[:40] = (30, 60, 220)
-    frame[:20] = (220, 60, 30)
-    assert frame_refusal_of(frame, BModeRegion(0, 40, 200, 200)) is None

@@ -92,3 +92,10 @@ def test_titles_are_coded_and_each_has_uids_of_its_own(tmp_path: Path) -> None:
     assert codes == ["113000", "113020"]
     assert len({one.SOPInstanceUID for one in built}) == 2
     assert encode(built[0]) == encode(build_key_objects(result)[0])
+
+
+def test_an_undecided_image_is_key_whatever_class_is_most_probable(tmp_path: Path) -> None:
+    normal = making.image_result(making.write_image(tmp_path / "image.dcm"))
+    assert build_key_objects(making.study_result(normal)) == []
+    undecided = replace(normal, undecided=True)
+    assert len(build_key_objects(making.study_result(undecided))) == 1

@@ -511,3 +511,66 @@ def test_another_review_of_the_same_outlines_makes_other_objects(edited: Edited)
 def test_the_verifying_observers_code_is_there_even_when_empty(tmp_path: Path) -> None:
     (observer,) = signed(making.study_result(one_lesion(tmp_path))).VerifyingObserverSequence
     assert list(observer.VerifyingObserverIdentificationCodeSequence) == []
+
+
+# --------------------------------------------------------------------------- undecided
+
+
+UNSURE = (0.25, 0.35, 0.4)
+
+
+def undecided(folder: Path) -> StudyResult:
+    """An undecided image with a lesion beside a sure normal one, by networks that may abstain."""
+    shown = making.write_image(folder / "image.dcm")
+    lesion = making.lesion(making.disc((64, 80), 30, 30, 9))
+    lesion = replace(lesion, probabilities=UNSURE, undecided=True)
+    unsure = making.image_result(shown, [lesion], probabilities=UNSURE, undecided=True)
+    normal = making.image_result(making.write_image(folder / "normal.dcm", instance_number=2))
+    result = making.study_result(unsure, normal, label="malignant", probabilities=UNSURE)
+    algorithm = replace(result.algorithm, abstain_below=0.6)
+    return replace(result, undecided=True, algorithm=algorithm)
+
+
+def test_an_undecided_class_is_indeterminate_and_keeps_its_probabilities(
+    tmp_path: Path, dciodvfy: Validate, dsrdump: Validate
+) -> None:
+    result = undecided(tmp_path)
+    path = write(report_of(result), tmp_path)
+    dciodvfy(path)
+    dsrdump(path)
+    found = verify_report(path, result)
+    assert (found.label, found.undecided, found.probabilities) == (None, True, UNSURE)
+    assert [(image.label, image.undecided) for image in found.images] == [
+        (None, True),
+        ("normal", False),
+    ]
+    assert found.images[0].probabilities == UNSURE
+    assert "Undecided: no class reaches a probability of 60.0%." in found.comments
+    assert any("no class below probability 0.6" in comment for comment in found.comments)
+
+
+def test_no_group_of_an_undecided_image_states_a_finding_for_it(tmp_path: Path) -> None:
+    path = write(report_of(undecided(tmp_path)), tmp_path)
+    content = highdicom.sr.srread(path).content
+    assert isinstance(content, highdicom.sr.MeasurementReport)
+    unsure, normal = content.get_image_measurement_groups()
+    assert (unsure.finding_type, unsure.finding_category) == (None, None)
+    assert normal.finding_type is not None
+
+
+def test_reading_back_finds_a_class_that_should_have_been_undecided(tmp_path: Path) -> None:
+    result = undecided(tmp_path)
+    path = write(report_of(replace(result, undecided=False)), tmp_path)
+    with pytest.raises(DicomError, match="the class differs"):
+        verify_report(path, result)
+
+
+def test_the_reader_of_an_undecided_analysis_gives_the_class(
+    tmp_path: Path, dciodvfy: Validate
+) -> None:
+    result = undecided(tmp_path)
+    review = replace(making.REVIEW, decision="modify", final_label="malignant")
+    path = write(signed(result, review), tmp_path)
+    dciodvfy(path)
+    found = verify_report(path, result, review)
+    assert (found.label, found.undecided) == ("malignant", False)

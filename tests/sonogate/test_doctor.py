@@ -132,6 +132,15 @@ def test_a_corrupt_preset_fails_and_names_the_file(
     assert "network.weights.h5" in finding["message"]
 
 
+def test_a_corrupt_shadow_preset_is_a_warning_for_no_result_depends_on_it(
+    run: Run, installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SONOGATE_SHADOW_PRESET_DIR", str(tmp_path))
+    findings = found(run, "presets")
+    assert [each["status"] for each in findings] == ["ok", "warn"]
+    assert "SONOGATE_SHADOW_PRESET_DIR" in findings[1]["remedy"]
+
+
 def test_a_configured_redis_that_is_down_fails(
     run: Run, installed: Path, monkeypatch: pytest.MonkeyPatch, free_port: int
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pydicom.dataset import Dataset
 from dicom.errors import InvalidResult
 from dicom.readback import read_back_report, read_back_segmentation
 from models.phantom import make_phantom
+from sonogate.commands.analyze import line_of
 from sonogate.offline import analyse_files, unique_stems
 from tests.sonogate import pictures
 from tests.sonogate.conftest import Run, sonogate
@@ -209,3 +211,22 @@ def test_results_that_dicom_cannot_say_are_told_in_the_json_and_the_rest_is_writ
     assert found.failed
     assert "a mask of another size" in found.document["dicom_problem"]
     assert names(out) == {"a.json", "a.mask.png", "a.overlay.png"}
+
+
+class Cautious(BrightSpots):
+    """Commits itself to hardly anything."""
+
+    info = replace(BrightSpots.info, abstain_below=0.75)
+
+
+def test_an_undecided_image_keeps_its_most_probable_class_and_probabilities(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    (each,) = analyse_files([pictures.still(tmp_path / "a.dcm")], out, Cautious())
+    assert (each.document["class"], each.document["undecided"]) == ("malignant", True)
+    assert each.document["probabilities"] == {"normal": 0.1, "benign": 0.2, "malignant": 0.7}
+    assert line_of(each).startswith("a: undecided, most probably malignant 70%, lesions")
+    assert read_back_report(out / "a.sr.dcm").undecided
+    (sure,) = analysed(out, pictures.png(tmp_path / "b.png"))
+    assert sure["undecided"] is False

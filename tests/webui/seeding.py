@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -70,6 +70,11 @@ class Picture:
     refused: str = ""
     heat: Sequence[NDArray[np.float32]] = ()
     """0 to 1, one for each frame; empty: warm where the lesion is."""
+    abstain_below: float = 0.0
+
+    @property
+    def undecided(self) -> bool:
+        return max(self.says) < self.abstain_below
 
     @property
     def label(self) -> str:
@@ -134,7 +139,9 @@ class Hospital:
         """What the worker writes when it is done, for pictures in the order of the images."""
         with self.database.write() as session:
             study = session.get_one(Study, study_id)
-            analysis = analyses.begin(session, study, PIPELINE, self.now)
+            threshold = max((picture.abstain_below for picture in pictures), default=0.0)
+            pipeline = replace(PIPELINE, abstain_below=threshold)
+            analysis = analyses.begin(session, study, pipeline, self.now)
             instances = analyses.images_of(session, study_id)
         findings: list[Finding] = []
         refusals: list[Refusal] = []
@@ -143,9 +150,12 @@ class Hospital:
                 refusals.append(_refusal(analysis, instance, picture))
             else:
                 findings += self._findings(analysis, instance, picture, number)
-        verdict = study_verdict([picture.says for picture in pictures if not picture.refused])
+        said = [picture.says for picture in pictures if not picture.refused]
+        verdict = study_verdict(said, threshold)
         conclusion = (
-            Conclusion(verdict.label, verdict.probabilities) if verdict else Conclusion(None, None)
+            Conclusion(verdict.label, verdict.probabilities, verdict.undecided)
+            if verdict
+            else Conclusion(None, None)
         )
         with self.database.write() as session:
             analyses.conclude(session, analysis.id, conclusion, findings, refusals, self.now)
@@ -305,6 +315,7 @@ def _said(picture: Picture) -> dict[str, Any]:
     spacing = picture.frames[0].spacing_mm if picture.calibrated else None
     return {
         "label": picture.label,
+        "undecided": picture.undecided,
         "p_normal": picture.says[0],
         "p_benign": picture.says[1],
         "p_malignant": picture.says[2],

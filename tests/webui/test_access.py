@@ -45,6 +45,7 @@ MAY = {
     "audit.index": CONTROL,
     "audit.verify": CONTROL,
     "audit.download": CONTROL,
+    "audit.shadow": CONTROL,
     "admin.problems": {ADMIN},
     "admin.retry_all": {ADMIN},
     "admin.retry": {ADMIN},

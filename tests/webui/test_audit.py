@@ -2,12 +2,15 @@ import csv
 import hashlib
 import io
 import json
+from uuid import UUID
 
+import pytest
 from sqlalchemy import select, text
 
-from db import audit
+from db import audit, shadows
 from db.migrations import guards
-from db.schema import AuditEvent
+from db.schema import Analysis, AuditEvent, Instance
+from tests.db.compared import BENIGN, MALIGNANT, add_read_image, shadow_of
 from tests.webui.conftest import Visitor
 from tests.webui.seeding import Hospital, Picture, still
 
@@ -116,3 +119,57 @@ def test_an_export_is_an_event_and_its_format_is_one_of_two(
         tag = AuditEvent.tag == "web:audit:exported"
         event = session.scalars(select(AuditEvent).where(tag)).one()
     assert json.loads(event.details) == {"filter": {"actor": "worker"}}
+
+
+# ------------------------------------------------------------------------------ the shadow preset
+
+
+@pytest.fixture
+def differing(hospital: Hospital) -> UUID:
+    """The study of which the shadow says something else, beside one on which it agrees."""
+    with hospital.database.write() as session:
+        agreeing, instance = add_read_image(session, BENIGN)
+        shadows.record(session, shadow_of(agreeing, instance, BENIGN), hospital.now)
+        analysis, instance = add_read_image(session, BENIGN)
+        shadows.record(session, shadow_of(analysis, instance, MALIGNANT), hospital.now)
+        return analysis.study_id
+
+
+def test_it_shows_how_often_the_shadow_agrees_and_leads_to_the_studies(
+    visitor: Visitor, differing: UUID
+) -> None:
+    visitor.sign_in("admin")
+    assert 'href="/audit/shadow"' in visitor.get("/audit").text
+    page = visitor.get("/audit/shadow").text
+    assert "candidate 2" in page
+    assert "1 (50 %)" in page
+    assert "benign → malignant <b>1</b>" in page
+    assert page.count("/study/") == 1
+    assert f'href="/study/{differing}"' in page
+    assert "Berg" not in page
+
+
+def test_an_auditor_is_led_to_the_events_of_the_study(visitor: Visitor, differing: UUID) -> None:
+    visitor.sign_in("auditor")
+    page = visitor.get("/audit/shadow").text
+    assert f'href="/audit?study={differing}"' in page
+    assert "/study/" not in page
+
+
+def test_without_a_shadow_the_page_says_how_to_have_one(visitor: Visitor) -> None:
+    visitor.sign_in("auditor")
+    assert "SONOGATE_SHADOW_PRESET_DIR names one" in visitor.get("/audit/shadow").text
+
+
+def test_readers_see_nothing_of_what_the_shadow_says(visitor: Visitor, hospital: Hospital) -> None:
+    study_id = hospital.study(CYST)
+    with hospital.database.write() as session:
+        analysis = session.scalars(select(Analysis)).one()
+        instance = session.scalars(select(Instance)).one()
+        shadows.record(session, shadow_of(analysis, instance, MALIGNANT), hospital.now)
+    visitor.sign_in("reader")
+    assert visitor.get("/audit/shadow").status_code == 403
+    page = visitor.get(f"/study/{study_id}").text
+    assert "shadow preset compared" in page
+    assert "label malignant" not in page
+    assert "candidate" not in page

@@ -13,11 +13,12 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 from sqlalchemy import select
 
-from db import users
+from db import shadows, users
 from db.schema import Review, Study, StudyStatus
 from models.phantom import Phantom
 from models.predictor import Predictor
 from tests import peers
+from tests.db.compared import BENIGN, MALIGNANT, add_read_image, shadow_of
 from tests.webui.conftest import sign_in
 from tests.webui.seeding import PASSWORD, Hospital, Picture, cine, still
 from workers.pipeline.verdict import image_verdict
@@ -445,6 +446,37 @@ def test_an_administrator_sees_every_page(page: Page, hospital: Hospital, study_
 
 
 # ------------------------------------------------------------------------------ pictures for the README
+
+
+def test_the_reader_of_an_undecided_study_gives_the_class(page: Page, hospital: Hospital) -> None:
+    unsure = replace(SPICULATED, says=(0.2, 0.35, 0.45), abstain_below=0.6)
+    study_id = hospital.study(unsure, CINE)
+    sign_in(page, "reader")
+    page.goto(f"/study/{study_id}")
+    expect(page.locator(".result h2")).to_have_text("AI: undecided")
+    expect(page.locator("#outlines polygon.undecided")).to_have_count(1)
+    expect(page.locator("input[value=accept]")).to_be_disabled()
+    page.keyboard.press("2")
+    page.locator("select[name=reason_modify]").select_option("The AI gave no class")
+    for width, height in ((1280, 800), (1920, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_comparison_of_presets_fits_its_page(page: Page, hospital: Hospital) -> None:
+    with hospital.database.write() as session:
+        for said in (BENIGN, MALIGNANT):
+            analysis, instance = add_read_image(session, BENIGN)
+            shadows.record(session, shadow_of(analysis, instance, said), hospital.now)
+    sign_in(page, "admin")
+    page.goto("/audit")
+    page.get_by_role("link", name="Shadow preset").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Shadow preset")
+    for width, height in ((1280, 800), (1920, 1080)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    link = page.get_by_role("link", name="open")
+    expect(link).to_have_attribute("href", f"/study/{analysis.study_id}")
 
 
 @pytest.mark.skipif(

@@ -1,6 +1,7 @@
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 
+from db import reviews
 from db.files import instance_file
 from db.schema import (
     Analysis,
@@ -433,3 +435,35 @@ def test_lesions_are_numbered_as_in_the_report(
     with hospital.database.read() as session:
         kind = Finding.kind == FindingKind.LESION
         assert shown == set(session.scalars(select(Finding.number).where(kind)))
+
+
+# ------------------------------------------------------------------------------ undecided
+
+
+def test_an_undecided_result_says_why_and_asks_the_reader_for_a_class(
+    visitor: Visitor, hospital: Hospital
+) -> None:
+    unsure = replace(SPICULATED, says=(0.2, 0.35, 0.45), abstain_below=0.6)
+    study_id = hospital.study(unsure)
+    visitor.sign_in("reader")
+    page = visitor.get(f"/study/{study_id}").text
+    assert 'AI: <span class="label undecided">undecided</span>' in page
+    assert "the most probable one, malignant, reaches 45.0 %" in page
+    assert "commits itself from 60.0 % on" in page
+    assert '<span class="label malignant">' not in page
+    assert reviews.NO_CLASS in page
+    [image] = _viewer(page)
+    assert (image["label"], image["said"]) == ("malignant", "undecided")
+    assert [outline["label"] for outline in _list(image["outlines"])] == ["undecided"]
+    own = {"decision": "modify", "final_label": "malignant", "reason_modify": reviews.NO_CLASS}
+    _signed(visitor, study_id, _saved(visitor, hospital, study_id, own))
+    page = visitor.get(f"/study/{study_id}").text
+    assert "class given" in page
+    assert "decided: malignant" in visitor.get("/worklist").text
+
+
+def test_a_reader_of_a_decided_result_is_not_offered_that_reason(
+    visitor: Visitor, study_id: UUID
+) -> None:
+    visitor.sign_in("reader")
+    assert reviews.NO_CLASS not in visitor.get(f"/study/{study_id}").text

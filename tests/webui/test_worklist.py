@@ -187,3 +187,19 @@ def test_a_second_click_on_a_head_turns_the_order_round() -> None:
     once = parse(query.sorted_by("patient"), "", suspicion_first=False)
     twice = parse(once.sorted_by("patient"), "", suspicion_first=False)
     assert [once.order.descending, twice.order.descending] == [False, True]
+
+
+def test_an_undecided_study_says_so_and_can_be_asked_for(
+    visitor: Visitor, hospital: Hospital
+) -> None:
+    unsure = Picture([still("cyst", 1)], (0.3, 0.4, 0.3), abstain_below=0.6)
+    hospital.study(unsure, name="Okafor^Ngozi")
+    hospital.study(CYST, name="Berg^Anna")
+    visitor.sign_in("reader")
+    page = visitor.get("/worklist?label=undecided").text
+    assert '<span class="label undecided">undecided</span>' in page
+    assert "40 %" in page
+    assert "Berg, Anna" not in page
+    benign = visitor.get("/worklist?label=benign").text
+    assert "Okafor, Ngozi" not in benign
+    assert "Berg, Anna" in benign

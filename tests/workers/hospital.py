@@ -50,7 +50,7 @@ class Hospital:
     def runner(self) -> Runner:
         settings = self.services.settings
         held = Held(settings.lease, timedelta(hours=1))
-        return Runner(self.services, works(self.services), Hands(4, 2), held, self.clock)
+        return Runner(self.services, works(self.services), Hands(4, 2, 1), held, self.clock)
 
     def receive(self, path: Path) -> UUID:
         """What the listener does with a file; returns the study's id. Its quiet time is over."""

@@ -9,7 +9,7 @@ from db.engine import Database
 from db.jobs import Claim
 from db.schema import Job, JobKind
 from tests.workers.hospital import NOON, Hospital
-from workers.hands import ANALYSES, THE_REST, Hands, Held
+from workers.hands import ANALYSES, SHADOWS, THE_REST, Hands, Held
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_analyses_leave_hands_for_the_rest() -> None:
     hands = Hands(threads=3, analyses=1)
     with hands.taken(JobKind.ANALYSE) as first, hands.taken(JobKind.ANALYSE) as second:
         assert (first, second) == (True, False)
-        assert hands.free() == {ANALYSES: 0, THE_REST: 2}
+        assert hands.free() == {ANALYSES: 0, THE_REST: 2, SHADOWS: 0}
 
 
 def test_the_rest_leaves_hands_for_analyses() -> None:
@@ -43,7 +43,19 @@ def test_a_hand_is_free_again_afterwards_whatever_happened() -> None:
         raise ZeroDivisionError
     with hands.taken(JobKind.DELIVER), hands.taken(JobKind.DELIVER) as refused:
         assert not refused
-    assert hands.free() == {ANALYSES: 1, THE_REST: 1}
+    assert hands.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+
+
+def test_a_shadow_takes_no_hand_of_others() -> None:
+    hands = Hands(threads=2, analyses=1, shadows=1)
+    with hands.taken(JobKind.SHADOW) as first, hands.taken(JobKind.SHADOW) as second:
+        assert (first, second) == (True, False)
+        assert hands.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+
+
+def test_a_worker_without_a_shadow_preset_takes_no_shadow() -> None:
+    with Hands(threads=2, analyses=1).taken(JobKind.SHADOW) as taken:
+        assert not taken
 
 
 @pytest.fixture

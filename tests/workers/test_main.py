@@ -8,12 +8,14 @@ from sqlalchemy import select
 from db.engine import Database
 from db.errors import SettingsError
 from db.schema import (
+    Analysis,
     Delivery,
     DeliveryStatus,
     Destination,
     JobKind,
     JobStatus,
     ResultObject,
+    ShadowAnalysis,
 )
 from tests import peers
 from tests.workers.hospital import Hospital
@@ -55,6 +57,27 @@ def test_a_worker_takes_a_study_from_rows_to_the_pacs(
     assert "the worker is ready" in log
     assert "Muster" not in log
     assert "1.2.3.4" not in log
+
+
+@pytest.mark.peer
+def test_a_shadow_preset_has_a_thread_of_its_own_beside_the_active_one(
+    hospital: Hospital, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SONOGATE_SHADOW_PRESET_DIR", str(tmp_path / "candidate"))
+    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
+
+    def compared() -> bool:
+        with hospital.database.read() as session:
+            return session.scalars(select(ShadowAnalysis)).first() is not None
+
+    with worker(hospital, redis_url) as process:
+        peers.wait_until(compared, seconds=120, what="the shadow's rows")
+        process.terminate()
+        assert process.wait(120) == 0
+    with hospital.database.read() as session:
+        shadow = session.scalars(select(ShadowAnalysis)).one()
+        assert (shadow.preset_name, shadow.agrees) == ("candidate", True)
+        assert session.scalars(select(Analysis.pipeline_version)).one() != shadow.pipeline_version
 
 
 @pytest.mark.peer

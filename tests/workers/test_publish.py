@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import dead_letters, intake, jobs, results
 from db.engine import Database
 from db.schema import (
+    Analysis,
     Delivery,
     Instance,
     Job,
@@ -23,7 +24,7 @@ from db.schema import (
 from dicom.readback import ReadReport, read_back_report, read_back_segmentation
 from dicom.variants import CATALOGUE, parse_spec
 from tests.workers.hospital import SENDER, Hospital
-from tests.workers.painted import MALIGNANT_SAYS, picture, study, write
+from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, picture, study, write
 from workers.run import works
 
 LESION = picture((100, 80, 20))
@@ -311,3 +312,22 @@ def test_a_phantom_is_called_one(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION, facts=facts))
     publish(hospital)
     assert any("plumbing" in comment for comment in report(hospital).comments)
+
+
+def test_an_undecided_study_is_published_as_indeterminate(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    cautious = PaintedPredictor()
+    cautious.info = replace(cautious.info, abstain_below=0.95)
+    hospital = Hospital(replace(hospital.services, predictor=lambda: cautious), hospital.clock)
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    seen = report(hospital)
+    assert (seen.label, seen.undecided) == (None, True)
+    assert seen.probabilities == pytest.approx(MALIGNANT_SAYS)
+    assert len(objects(hospital, "seg")) == 1
+    with hospital.database.read() as session:
+        analysis = session.scalars(select(Analysis)).one()
+        assert (analysis.label, analysis.said) == ("malignant", "undecided")
+        assert analysis.abstain_below == 0.95
+        assert [finding.undecided for finding in analysis.findings] == [True, True]

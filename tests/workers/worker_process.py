@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from models.types import FramePrediction
 from tests import peers
@@ -22,8 +23,9 @@ from workers.settings import WorkerSettings
 class SlowPredictor(PaintedPredictor):
     """Takes its time."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, preset: str) -> None:
         super().__init__()
+        self.info = replace(self.info, name=preset)
         self._seconds = seconds
 
     def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
@@ -55,4 +57,4 @@ def worker(
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(threadName)s %(message)s")
     patience = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
-    run(WorkerSettings.load(), lambda _: SlowPredictor(patience))
+    run(WorkerSettings.load(), lambda at: SlowPredictor(patience, at.name if at else "painted"))

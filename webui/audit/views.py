@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
-from db import audit
+from db import audit, shadows
 from db.engine import Database
 from db.events import EventFilter, iter_events, known_actors, known_tags, load_events
 from db.schema import Role
@@ -60,6 +60,13 @@ def download() -> ResponseReturnValue:
     name = f"sonogate-audit-{now():%Y%m%d-%H%M}.{kind}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
+
+
+@blueprint.get("/audit/shadow")
+@allow(*AUDITORS)
+def shadow() -> ResponseReturnValue:
+    """How a second preset compares with the active one: for deciding whether to switch."""
+    return render_template("audit/shadow.html", report=shadows.load_report(reader()))
 
 
 def _page(query: Query, verdict: audit.Verdict | None = None) -> str:

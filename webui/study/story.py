@@ -14,6 +14,8 @@ _SAYS = {
     "worker:study:refused": "nothing in it could be analysed",
     "worker:study:failed": "analysis given up",
     "worker:study:no-route": "no route takes it: results stay here",
+    "worker:shadow:compared": "shadow preset compared",
+    "worker:shadow:failed": "shadow preset given up",
     "worker:analysis:published": "AI results built",
     "worker:review:published": "verified report built",
     "worker:review:failed": "verified report given up",

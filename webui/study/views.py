@@ -10,7 +10,7 @@ from flask import url_for as url
 from flask.typing import ResponseReturnValue
 
 from db import audit, reviews, users
-from db.reviews import BIRADS, LABELS, REASONS
+from db.reviews import BIRADS, LABELS, NO_CLASS, REASONS
 from db.schema import Role, User
 from webui.access import allow, background
 from webui.context import now, reader, services, writer
@@ -50,6 +50,7 @@ def index(study_id: UUID) -> ResponseReturnValue:
         editable=person().may_sign and page.open_to_review,
         story=story.lines(page.story),
         reasons=REASONS,
+        no_class=NO_CLASS,
         labels=LABELS,
         birads=BIRADS,
     )

@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from werkzeug.exceptions import BadRequest
 
 from db.reviews import LABELS
-from db.schema import StudyStatus
+from db.schema import UNDECIDED, StudyStatus
 from db.worklist import DeliveryState, Filter, Order, ReviewState, SortKey
 
 MAX_TEXT_LENGTH = 64
+CHOICES = (*LABELS, UNDECIDED)
+"""AI results that the list can be narrowed to."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DESCENDING_FIRST = (
     SortKey.RECEIVED,
@@ -70,7 +72,7 @@ def parse(arguments: Mapping[str, str], text: str, *, suspicion_first: bool) -> 
     """Raises BadRequest for a value that no page of ours sends."""
     default = Order(SortKey.SUSPICION) if suspicion_first else Order()
     label = arguments.get("label", "")
-    if label and label not in LABELS:
+    if label and label not in CHOICES:
         raise BadRequest
     wanted = Filter(
         text=text,

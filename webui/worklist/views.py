@@ -6,13 +6,12 @@ from flask import Blueprint, redirect, render_template, request, session, url_fo
 from flask.typing import ResponseReturnValue
 
 from db import audit
-from db.reviews import LABELS
 from db.schema import StudyStatus
 from db.worklist import DeliveryState, Page, ReviewState, load_page
 from webui.access import ANY_ROLE, allow, background
 from webui.context import now, reader, services, writer
 from webui.identity import person
-from webui.worklist.query import MAX_TEXT_LENGTH, Query, parse
+from webui.worklist.query import CHOICES, MAX_TEXT_LENGTH, Query, parse
 
 blueprint = Blueprint(
     "worklist",
@@ -40,7 +39,7 @@ def index() -> ResponseReturnValue:
         rows=_rows(query, _page(query)),
         text=query.wanted.text,
         statuses=StudyStatus,
-        labels=LABELS,
+        labels=CHOICES,
         reviews=ReviewState,
         deliveries=DeliveryState,
     )

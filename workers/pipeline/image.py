@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom.errors import DicomError
+from dicom.frame_gate import frame_refusal_of
 from dicom.frames import sample_frames
-from dicom.gate import frame_refusal_of
 from dicom.regions import BModeRegion
 from dicom.results import Probabilities, Refusal
 from models.measure import Lesion, find_lesions, measure
@@ -26,13 +26,10 @@ from workers.pipeline.types import (
     FrameRefusal,
     ImageAnalysis,
 )
-from workers.pipeline.verdict import NORMAL, Verdict, image_verdict
+from workers.pipeline.verdict import NORMAL, Verdict, image_verdict, is_undecided
 
 CINE_FRAMES: Final = 32
 BATCH_SIZE: Final = 8
-_BRIGHT_PERCENTILE: Final = 99
-_TOO_DARK: Final = 30
-"""Below it is only the noise of a probe in air; the darkest image of BUSI reaches 121."""
 T = TypeVar("T")
 
 
@@ -75,7 +72,9 @@ def _analyse(
     look.at(sample_frames(picture.frame_count, cine_frames))
     if not look.seen:
         return _refused(picture, look.refused[0].refusal, look.refused)
-    verdict = image_verdict([frame.probabilities for frame in look.seen])
+    verdict = image_verdict(
+        [frame.probabilities for frame in look.seen], predictor.info.abstain_below
+    )
     return ImageAnalysis(
         picture.source,
         picture.header,
@@ -87,6 +86,7 @@ def _analyse(
         verdict.label,
         look.seen[verdict.representative].frame_number,
         tuple(look.refused),
+        undecided=verdict.undecided,
     )
 
 
@@ -114,6 +114,7 @@ class _Seen:
     frame_number: int
     probabilities: Probabilities
     label: str
+    undecided: bool
     mask: NDArray[np.bool_]
     heatmap: NDArray[np.uint8]
 
@@ -145,10 +146,8 @@ class _Look:
     def _crop(self, frame: Frame) -> Frame | Refusal:
         region = self.region or self._picture.region(frame)
         crop = frame[region.y0 : region.y1, region.x0 : region.x1]
-        if np.percentile(crop, _BRIGHT_PERCENTILE) < _TOO_DARK:
-            return Refusal("too-dark", "The picture is black: nothing was imaged.")
-        if coloured := frame_refusal_of(frame, region):  # power Doppler, say, that no header tells
-            return coloured
+        if refusal := frame_refusal_of(frame, region):
+            return refusal
         self.region = region  # one for all frames, and not one guessed from a black frame
         return crop
 
@@ -166,7 +165,9 @@ class _Look:
         inside = np.s_[self.region.y0 : self.region.y1, self.region.x0 : self.region.x1]
         mask[inside] = prediction.mask
         heatmap[inside] = np.rint(prediction.heatmap * 255)
-        return _Seen(frame_number, prediction.probabilities, prediction.label, mask, heatmap)
+        said = prediction.probabilities
+        undecided = is_undecided(said, self._predictor.info.abstain_below)
+        return _Seen(frame_number, said, prediction.label, undecided, mask, heatmap)
 
 
 def _outlined(picture: Picture, look: _Look, verdict: Verdict) -> Iterator[FrameAnalysis]:
@@ -200,6 +201,7 @@ def _lesion(
         measure(outline, spacing_mm) if spacing_mm else None,
         frame.label,
         frame.probabilities,
+        frame.undecided,
     )
 
 

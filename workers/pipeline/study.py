@@ -25,10 +25,12 @@ _DIGEST_CHARACTERS: Final = 12
 
 def combine(images: Sequence[ImageAnalysis]) -> StudyAnalysis:
     """A study is what its most suspicious image is; refused images have no say."""
-    verdict = study_verdict([image.probabilities for image in images if image.probabilities])
+    analysed = [image for image in images if image.probabilities]
+    verdict = study_verdict([image.probabilities for image in analysed if image.probabilities])
     if verdict is None:
         return StudyAnalysis(tuple(images), None, None)
-    return StudyAnalysis(tuple(images), verdict.probabilities, verdict.label)
+    speaker = analysed[verdict.representative]
+    return StudyAnalysis(tuple(images), verdict.probabilities, verdict.label, speaker.undecided)
 
 
 def study_result(
@@ -51,26 +53,36 @@ def study_result(
         produced_at,
         predecessor,
         note,
+        undecided=combined.undecided,
     )
 
 
 def algorithm_of(info: PresetInfo) -> Algorithm:
     """How results name what made them."""
-    return algorithm_with(pipeline_version(info), info.classifier_digest, info.segmenter_digest)
+    return algorithm_with(
+        pipeline_version(info), info.classifier_digest, info.segmenter_digest, info.abstain_below
+    )
 
 
-def algorithm_with(version: str, classifier_digest: str, segmenter_digest: str) -> Algorithm:
+def algorithm_with(
+    version: str, classifier_digest: str, segmenter_digest: str, abstain_below: float
+) -> Algorithm:
     """As `algorithm_of`, from what the rows keep. New weights are a new device (TID 1004)."""
     device_uid = derived_uid("device", classifier_digest, segmenter_digest)
-    return Algorithm(ALGORITHM_NAME, version, classifier_digest, segmenter_digest, device_uid)
+    return Algorithm(
+        ALGORITHM_NAME, version, classifier_digest, segmenter_digest, device_uid, abstain_below
+    )
 
 
 def pipeline_version(info: PresetInfo) -> str:
-    """Names the program and the weights: with the same version a study is not analysed twice.
+    """Names the program, the weights and where they abstain: with the same version a study is not
+    analysed twice.
 
     At most 64 characters (LO, PS3.5 6.2).
     """
-    weights = derived_uid(info.classifier_digest, info.segmenter_digest)[-_DIGEST_CHARACTERS:]
+    abstains = (repr(info.abstain_below),) if info.abstain_below else ()
+    digests = info.classifier_digest, info.segmenter_digest
+    weights = derived_uid(*digests, *abstains)[-_DIGEST_CHARACTERS:]
     return f"{program_version()[:20]}+{info.name[:16]}.{info.version[:12]}.{weights}"
 
 
@@ -97,6 +109,7 @@ def _image_results(images: Sequence[ImageAnalysis]) -> Iterator[ImageResult]:
             image.refusal,
             # what speaks for another class on a frame would mislead
             {each.frame_number: each.heatmap for each in image.frames if each.label == image.label},
+            undecided=image.undecided,
         )
         lesions_before += max((lesion.number for lesion in image.lesions), default=0)
 
@@ -117,6 +130,7 @@ def _lesion_result(lesion: FoundLesion, lesions_before: int) -> LesionResult:
         size.short_axis_mm if size else None,
         lesion.label,
         lesion.probabilities,
+        undecided=lesion.undecided,
     )
 
 

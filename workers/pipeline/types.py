@@ -43,6 +43,7 @@ class FoundLesion:
     """None when the image is not calibrated."""
     label: str
     probabilities: Probabilities
+    undecided: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,10 @@ class FrameRefusal:
 
 @dataclass(frozen=True, eq=False)
 class ImageAnalysis:
-    """One still or cine. Either refused, with the reason, or analysed in at least one frame."""
+    """One still or cine. Either refused, with the reason, or analysed in at least one frame.
+
+    ``label`` is the most probable class; where the image is ``undecided`` nobody asserts it.
+    """
 
     source: Path
     header: InstanceHeader | None
@@ -88,6 +92,12 @@ class ImageAnalysis:
     """1-based; the frame that speaks for the image."""
     refused_frames: tuple[FrameRefusal, ...] = ()
     refusal: Refusal | None = None
+    undecided: bool = False
+
+    @property
+    def asserted(self) -> str | None:
+        """The class that the preset commits itself to."""
+        return None if self.undecided else self.label
 
     @property
     def lesions(self) -> tuple[FoundLesion, ...]:
@@ -107,3 +117,4 @@ class StudyAnalysis:
     images: tuple[ImageAnalysis, ...]
     probabilities: Probabilities | None
     label: str | None
+    undecided: bool = False

@@ -21,11 +21,18 @@ _AT_LEAST: Final = 3
 
 @dataclass(frozen=True)
 class Verdict:
-    """Probabilities, their label, and the index of the frame or image that speaks for them."""
+    """Probabilities, the most probable class, and the index of the frame or image that speaks for
+    them. ``undecided``: the preset does not commit itself to that class.
+    """
 
     probabilities: Probabilities
     label: str
     representative: int
+    undecided: bool = False
+
+    @property
+    def asserted(self) -> str | None:
+        return None if self.undecided else self.label
 
 
 def label_of(probabilities: Probabilities) -> str:
@@ -33,7 +40,12 @@ def label_of(probabilities: Probabilities) -> str:
     return max(zip(probabilities, range(len(CLASSES)), CLASSES, strict=True))[2]
 
 
-def image_verdict(frames: Sequence[Probabilities]) -> Verdict:
+def is_undecided(probabilities: Probabilities, abstain_below: float) -> bool:
+    """Whether no class is probable enough to be asserted."""
+    return max(probabilities) < abstain_below
+
+
+def image_verdict(frames: Sequence[Probabilities], abstain_below: float = 0.0) -> Verdict:
     """The mean over the most suspicious quarter of the frames, and at least over three.
 
     A still has one frame and is that frame. In a cine most frames may show normal tissue beside
@@ -45,17 +57,23 @@ def image_verdict(frames: Sequence[Probabilities]) -> Verdict:
     count = max(_AT_LEAST, math.ceil(len(frames) * _SHARE))
     quarter = sorted(range(len(frames)), key=lambda i: _suspicion(frames[i]), reverse=True)[:count]
     normal, benign, malignant = np.mean([frames[i] for i in quarter], axis=0).tolist()
-    label = label_of((normal, benign, malignant))
+    mean = normal, benign, malignant
+    label = label_of(mean)
     speaker = max(quarter, key=lambda i: (frames[i][CLASSES.index(label)], -i))
-    return Verdict((normal, benign, malignant), label, speaker)
+    return Verdict(mean, label, speaker, is_undecided(mean, abstain_below))
 
 
-def study_verdict(images: Sequence[Probabilities]) -> Verdict | None:
-    """The most suspicious image, the first of equal ones; None without images."""
+def study_verdict(images: Sequence[Probabilities], abstain_below: float = 0.0) -> Verdict | None:
+    """The most suspicious image, the first of equal ones; None without images.
+
+    It speaks for the study though it be undecided: a doubt about malignancy is not outvoted by a
+    sure benign image.
+    """
     if not images:
         return None
     index = max(range(len(images)), key=lambda i: (_suspicion(images[i]), -i))
-    return Verdict(images[index], label_of(images[index]), index)
+    said = images[index]
+    return Verdict(said, label_of(said), index, is_undecided(said, abstain_below))
 
 
 def _suspicion(probabilities: Probabilities) -> tuple[int, float, float]:

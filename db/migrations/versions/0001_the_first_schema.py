@@ -58,6 +58,7 @@ def upgrade() -> None:
                 "publish",
                 "deliver",
                 "sign",
+                "shadow",
                 name="jobkind",
                 native_enum=False,
                 length=20,
@@ -181,7 +182,9 @@ def upgrade() -> None:
             ),
             nullable=False,
         ),
+        sa.Column("abstain_below", sa.Double(), nullable=False),
         sa.Column("label", sa.String(length=16), nullable=True),
+        sa.Column("undecided", sa.Boolean(), nullable=False),
         sa.Column("p_normal", sa.Double(), nullable=True),
         sa.Column("p_benign", sa.Double(), nullable=True),
         sa.Column("p_malignant", sa.Double(), nullable=True),
@@ -314,6 +317,7 @@ def upgrade() -> None:
         sa.Column("tracking_uid", sa.String(length=64), nullable=False),
         sa.Column("frame_number", sa.Integer(), nullable=False),
         sa.Column("label", sa.String(length=16), nullable=False),
+        sa.Column("undecided", sa.Boolean(), nullable=False),
         sa.Column("p_normal", sa.Double(), nullable=False),
         sa.Column("p_benign", sa.Double(), nullable=False),
         sa.Column("p_malignant", sa.Double(), nullable=False),
@@ -500,6 +504,74 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "shadow_analysis",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("analysis_id", sa.Uuid(), nullable=False),
+        sa.Column("pipeline_version", sa.String(length=64), nullable=False),
+        sa.Column("preset_name", sa.String(length=64), nullable=False),
+        sa.Column("preset_version", sa.String(length=64), nullable=False),
+        sa.Column("classifier_digest", sa.String(length=64), nullable=False),
+        sa.Column("segmenter_digest", sa.String(length=64), nullable=False),
+        sa.Column("label", sa.String(length=16), nullable=False),
+        sa.Column("undecided", sa.Boolean(), nullable=False),
+        sa.Column("p_normal", sa.Double(), nullable=False),
+        sa.Column("p_benign", sa.Double(), nullable=False),
+        sa.Column("p_malignant", sa.Double(), nullable=False),
+        sa.Column("agrees", sa.Boolean(), nullable=False),
+        sa.Column("finished_at", UtcDateTime(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["analysis_id"], ["analysis.id"], name=op.f("fk_shadow_analysis_analysis_id_analysis")
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shadow_analysis")),
+        sa.UniqueConstraint(
+            "analysis_id",
+            "pipeline_version",
+            name=op.f("uq_shadow_analysis_analysis_id_pipeline_version"),
+        ),
+    )
+    with op.batch_alter_table("shadow_analysis", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_shadow_analysis_agrees"), ["agrees"], unique=False)
+        batch_op.create_index(
+            batch_op.f("ix_shadow_analysis_analysis_id"), ["analysis_id"], unique=False
+        )
+
+    op.create_table(
+        "shadow_image",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("shadow_id", sa.Uuid(), nullable=False),
+        sa.Column("instance_id", sa.Uuid(), nullable=False),
+        sa.Column("frame_number", sa.Integer(), nullable=False),
+        sa.Column("label", sa.String(length=16), nullable=False),
+        sa.Column("undecided", sa.Boolean(), nullable=False),
+        sa.Column("p_normal", sa.Double(), nullable=False),
+        sa.Column("p_benign", sa.Double(), nullable=False),
+        sa.Column("p_malignant", sa.Double(), nullable=False),
+        sa.Column("lesions", sa.Integer(), nullable=False),
+        sa.Column("area_px", sa.Integer(), nullable=False),
+        sa.Column("active_lesions", sa.Integer(), nullable=False),
+        sa.Column("active_area_px", sa.Integer(), nullable=False),
+        sa.Column("dice", sa.Double(), nullable=True),
+        sa.Column("agrees", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["instance_id"], ["instance.id"], name=op.f("fk_shadow_image_instance_id_instance")
+        ),
+        sa.ForeignKeyConstraint(
+            ["shadow_id"],
+            ["shadow_analysis.id"],
+            name=op.f("fk_shadow_image_shadow_id_shadow_analysis"),
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_shadow_image")),
+        sa.UniqueConstraint(
+            "shadow_id", "instance_id", name=op.f("uq_shadow_image_shadow_id_instance_id")
+        ),
+    )
+    with op.batch_alter_table("shadow_image", schema=None) as batch_op:
+        batch_op.create_index(
+            batch_op.f("ix_shadow_image_instance_id"), ["instance_id"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_shadow_image_shadow_id"), ["shadow_id"], unique=False)
+
+    op.create_table(
         "delivered_object",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("delivery_id", sa.Uuid(), nullable=False),
@@ -542,6 +614,16 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_delivered_object_delivery_id"))
 
     op.drop_table("delivered_object")
+    with op.batch_alter_table("shadow_image", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_shadow_image_shadow_id"))
+        batch_op.drop_index(batch_op.f("ix_shadow_image_instance_id"))
+
+    op.drop_table("shadow_image")
+    with op.batch_alter_table("shadow_analysis", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_shadow_analysis_analysis_id"))
+        batch_op.drop_index(batch_op.f("ix_shadow_analysis_agrees"))
+
+    op.drop_table("shadow_analysis")
     with op.batch_alter_table("result_object", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_result_object_result_set_id"))
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -71,3 +72,10 @@ def test_other_weights_are_another_pipeline_and_another_device() -> None:
 def test_a_pipeline_version_fits_its_attribute() -> None:
     wordy = PresetInfo("n" * 99, "v" * 99, "ab" * 32, "cd" * 32)
     assert len(pipeline_version(wordy)) <= 64
+
+
+def test_where_a_preset_abstains_belongs_to_its_version() -> None:
+    cautious = replace(INFO, abstain_below=0.6)
+    assert pipeline_version(cautious) != pipeline_version(INFO)
+    assert pipeline_version(replace(INFO, abstain_below=0.0)) == pipeline_version(INFO)
+    assert algorithm_of(cautious).abstain_below == 0.6

@@ -1,0 +1,275 @@
+"""What a shadow preset said beside the active one, and how often the two agree."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Integer, case, delete, func, literal_column, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+
+from db import audit, jobs
+from db.schema import (
+    UNDECIDED,
+    Analysis,
+    Finding,
+    FindingKind,
+    Instance,
+    Job,
+    JobKind,
+    JobStatus,
+    Series,
+    ShadowAnalysis,
+    ShadowImage,
+)
+
+ACTOR: Final = "worker"
+AHEAD: Final = (JobKind.ANALYSE, JobKind.PUBLISH, JobKind.SIGN)
+"""Work that makes results: a shadow waits until there is none."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How one shadow preset compares with one active pipeline, over all analyses of both."""
+
+    pipeline_version: str
+    preset_name: str
+    preset_version: str
+    classifier_digest: str
+    segmenter_digest: str
+    active_pipeline_version: str
+    crossed: dict[tuple[str, str], int]
+    """Analyses by (what the active one says, what the shadow says): a class, or undecided."""
+    images: int = 0
+    images_agreeing: int = 0
+    mean_dice: float | None = None
+    """Of the outlines, over the images where either has any."""
+
+    @property
+    def analyses(self) -> int:
+        return sum(self.crossed.values())
+
+    @property
+    def agreeing(self) -> int:
+        return sum(count for (active, shadow), count in self.crossed.items() if active == shadow)
+
+    @property
+    def agreement(self) -> float:
+        return self.agreeing / self.analyses
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An analysis of which the two say different things."""
+
+    study_id: UUID
+    analysis_id: UUID
+    pipeline_version: str
+    preset_name: str
+    preset_version: str
+    active: str
+    active_probability: float
+    shadow: str
+    shadow_probability: float
+    finished_at: datetime
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is needed to decide whether to switch."""
+
+    tallies: tuple[Tally, ...]
+    disagreements: tuple[Disagreement, ...]
+    """Newest first."""
+    jobs: dict[str, int] = field(default_factory=dict)
+    """Shadow jobs by status: those queued wait until no result is being made."""
+
+
+def enqueue(session: Session, analysis_id: UUID, now: datetime) -> None:
+    """Have the shadow preset look at an analysis once it is committed."""
+    jobs.enqueue(session, JobKind.SHADOW, key=str(analysis_id), subject_id=analysis_id, now=now)
+
+
+def results_are_made(session: Session, now: datetime) -> bool:
+    """Whether nobody waits for a result just now."""
+    return not jobs.under_way(session, AHEAD, now)
+
+
+def record(session: Session, shadow: ShadowAnalysis, now: datetime) -> None:
+    """Keep what the shadow said; of the same analysis and preset it replaces what was said before.
+
+    Only these rows are written: the analysis and its study stay as they are.
+    """
+    old = select(ShadowAnalysis.id).where(
+        ShadowAnalysis.analysis_id == shadow.analysis_id,
+        ShadowAnalysis.pipeline_version == shadow.pipeline_version,
+    )
+    session.execute(delete(ShadowImage).where(ShadowImage.shadow_id.in_(old)))
+    session.execute(delete(ShadowAnalysis).where(ShadowAnalysis.id.in_(old)))
+    session.add(shadow)
+    session.flush()
+    _tell(
+        session,
+        "worker:shadow:compared",
+        shadow.analysis_id,
+        now,
+        pipeline_version=shadow.pipeline_version,
+        label=shadow.label,
+        undecided=shadow.undecided,
+        agrees=shadow.agrees,
+    )
+
+
+def tell_failed(session: Session, analysis_id: UUID, reason: str, now: datetime) -> None:
+    """The shadow was given up; what it was to be compared with is untouched."""
+    _tell(session, "worker:shadow:failed", analysis_id, now, reason=reason)
+
+
+def _tell(session: Session, tag: str, analysis_id: UUID, now: datetime, **details: object) -> None:
+    study_id = session.get_one(Analysis, analysis_id).study_id
+    audit.append(
+        session, tag, actor=ACTOR, now=now, study_id=study_id, analysis_id=analysis_id, **details
+    )
+
+
+# ------------------------------------------------------------------------------ the report
+
+
+def load_report(session: Session, limit: int | None = 200) -> Report:
+    """Every pair of presets, the newest shadow first; at most ``limit`` disagreements."""
+    waiting = session.execute(
+        select(Job.status, func.count()).where(Job.kind == JobKind.SHADOW).group_by(Job.status)
+    )
+    return Report(
+        tuple(_tallies(session)),
+        tuple(_disagreements(session, limit)),
+        {JobStatus(status).value: count for status, count in waiting},
+    )
+
+
+def iter_images(session: Session) -> Iterator[dict[str, Any]]:
+    """What both said of each image, oldest first, under the names of the CSV's columns."""
+    active = aliased(Finding, name="active")
+    found = session.execute(
+        select(
+            Analysis.study_id,
+            ShadowAnalysis.analysis_id,
+            ShadowImage.instance_id,
+            ShadowImage.frame_number,
+            Analysis.pipeline_version.label("active_pipeline_version"),
+            ShadowAnalysis.pipeline_version.label("shadow_pipeline_version"),
+            _said(active.label, active.undecided).label("active"),
+            active.p_normal.label("active_normal"),
+            active.p_benign.label("active_benign"),
+            active.p_malignant.label("active_malignant"),
+            _said(ShadowImage.label, ShadowImage.undecided).label("shadow"),
+            ShadowImage.p_normal.label("shadow_normal"),
+            ShadowImage.p_benign.label("shadow_benign"),
+            ShadowImage.p_malignant.label("shadow_malignant"),
+            ShadowImage.agrees,
+            ShadowImage.active_lesions,
+            ShadowImage.lesions.label("shadow_lesions"),
+            ShadowImage.active_area_px,
+            ShadowImage.area_px.label("shadow_area_px"),
+            ShadowImage.dice,
+        )
+        .join(ShadowAnalysis, ShadowAnalysis.id == ShadowImage.shadow_id)
+        .join(Analysis, Analysis.id == ShadowAnalysis.analysis_id)
+        .join(Instance, Instance.id == ShadowImage.instance_id)
+        .join(Series, Series.id == Instance.series_id)
+        .join(
+            active,
+            (active.analysis_id == Analysis.id)
+            & (active.instance_id == ShadowImage.instance_id)
+            & (active.kind == FindingKind.IMAGE),
+        )
+        .order_by(ShadowAnalysis.finished_at, ShadowAnalysis.id)
+        .order_by(Series.number.nulls_last(), Instance.number.nulls_last(), Instance.id)
+        .execution_options(yield_per=1000)
+    )
+    return (dict(row._mapping) for row in found)
+
+
+_PAIR: Final = {
+    "pipeline_version": ShadowAnalysis.pipeline_version,
+    "preset_name": ShadowAnalysis.preset_name,
+    "preset_version": ShadowAnalysis.preset_version,
+    "classifier_digest": ShadowAnalysis.classifier_digest,
+    "segmenter_digest": ShadowAnalysis.segmenter_digest,
+    "active_pipeline_version": Analysis.pipeline_version,
+}
+
+
+def _said(
+    label: InstrumentedAttribute[Any], undecided: InstrumentedAttribute[bool]
+) -> ColumnElement[str]:
+    # written out: PostgreSQL takes two parameters for two values, and then does not group
+    return case((undecided, literal_column(f"'{UNDECIDED}'")), else_=label)
+
+
+def _active() -> ColumnElement[str]:
+    return _said(Analysis.label, Analysis.undecided)
+
+
+def _shadow() -> ColumnElement[str]:
+    return _said(ShadowAnalysis.label, ShadowAnalysis.undecided)
+
+
+def _tallies(session: Session) -> Iterator[Tally]:
+    crossed: dict[tuple[Any, ...], dict[tuple[str, str], int]] = {}
+    counted = session.execute(
+        select(*_PAIR.values(), _active(), _shadow(), func.count())
+        .join(Analysis)
+        .group_by(*_PAIR.values(), _active(), _shadow())
+        .order_by(func.max(ShadowAnalysis.finished_at).desc(), ShadowAnalysis.pipeline_version)
+    )
+    for *pair, active, shadow, count in counted:
+        crossed.setdefault(tuple(pair), {})[active, shadow] = count
+    images = _images(session)
+    for key, counts in crossed.items():
+        names: dict[str, Any] = dict(zip(_PAIR, key, strict=True))
+        yield Tally(**names, crossed=counts, **images[key[0], key[-1]])
+
+
+def _images(session: Session) -> dict[tuple[str, str], dict[str, Any]]:
+    """What a tally says of images, by the pipeline versions of shadow and active preset."""
+    found = session.execute(
+        select(
+            ShadowAnalysis.pipeline_version,
+            Analysis.pipeline_version,
+            func.count(ShadowImage.id),
+            func.sum(ShadowImage.agrees.cast(Integer)),
+            func.avg(ShadowImage.dice),
+        )
+        .join(Analysis, Analysis.id == ShadowAnalysis.analysis_id)
+        .join(ShadowImage, ShadowImage.shadow_id == ShadowAnalysis.id)
+        .group_by(ShadowAnalysis.pipeline_version, Analysis.pipeline_version)
+    )
+    return {
+        (shadow, active): {"images": images, "images_agreeing": agreeing, "mean_dice": dice}
+        for shadow, active, images, agreeing, dice in found
+    }
+
+
+def _disagreements(session: Session, limit: int | None) -> Iterator[Disagreement]:
+    found = session.execute(
+        select(ShadowAnalysis, Analysis)
+        .join(Analysis)
+        .where(ShadowAnalysis.agrees.is_(False))
+        .order_by(ShadowAnalysis.finished_at.desc(), ShadowAnalysis.id)
+        .limit(limit)
+    )
+    for shadow, analysis in found:
+        yield Disagreement(
+            analysis.study_id,
+            analysis.id,
+            shadow.pipeline_version,
+            shadow.preset_name,
+            shadow.preset_version,
+            analysis.said or "",
+            analysis.confidence or 0.0,
+            shadow.said,
+            shadow.confidence,
+            shadow.finished_at,
+        )
