@@ -157,11 +157,13 @@ def score_masks(overlaps: Sequence[Overlap]) -> SegmentationReport:
 
 
 def score_classes(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64],
+    probabilities: NDArray[np.float64],
+    classes: Sequence[str] = CLASSES,
 ) -> ClassificationReport:
-    """Score ``(n, 3)`` probabilities against ``(n,)`` true classes; n > 0."""
-    table = confusion(labels, probabilities.argmax(1))
-    figures = [_class_figures(table, k) for k in range(len(CLASSES))]
+    """Score probabilities ``(n, len(classes))`` against ``(n,)`` true classes; n > 0."""
+    table = confusion(labels, probabilities.argmax(1), len(classes))
+    figures = [_class_figures(table, k) for k in range(len(classes))]
     present = [x for x in figures if x.support]
     recall = _mean([x.recall for x in present])
     return ClassificationReport(
@@ -175,14 +177,16 @@ def score_classes(
         macro_roc_auc=_macro(roc_auc, labels, probabilities),
         macro_pr_auc=_macro(pr_auc, labels, probabilities),
         ece=expected_calibration_error(labels, probabilities),
-        by_class=dict(zip(CLASSES, figures, strict=True)),
+        by_class=dict(zip(classes, figures, strict=True)),
         confusion=table.tolist(),
     )
 
 
-def confusion(labels: NDArray[np.int64], predicted: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count ``(3, 3)``: truth in rows, prediction in columns."""
-    table = np.zeros((len(CLASSES), len(CLASSES)), np.int64)
+def confusion(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int = len(CLASSES)
+) -> NDArray[np.int64]:
+    """Count ``(classes, classes)``: truth in rows, prediction in columns."""
+    table = np.zeros((classes, classes), np.int64)
     np.add.at(table, (labels, predicted), 1)
     return table
 
@@ -242,7 +246,7 @@ def _macro(
     labels: NDArray[np.int64],
     probabilities: NDArray[np.float64],
 ) -> float:
-    values = [figure(labels == k, probabilities[:, k]) for k in range(len(CLASSES))]
+    values = [figure(labels == k, probabilities[:, k]) for k in range(probabilities.shape[1])]
     return _mean([value for value in values if not np.isnan(value)])
 
 

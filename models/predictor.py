@@ -63,7 +63,7 @@ class Predictor:
         lesions = special.expit(lesions[..., 0])
         for row, place in enumerate(places):
             yield FramePrediction(
-                _probabilities(logits[row], self._preset.temperature),
+                _probabilities(logits[row], self._preset),
                 _mask(to_frame(lesions[row], place), self._preset),
                 np.clip(to_frame(activations[row], place), 0.0, 1.0),
             )
@@ -86,8 +86,9 @@ def _stack(
     return batch, places
 
 
-def _probabilities(logits: NDArray[np.float32], temperature: float) -> tuple[float, float, float]:
-    normal, benign, malignant = special.softmax(logits.astype(np.float64) / temperature).tolist()
+def _probabilities(logits: NDArray[np.float32], preset: Preset) -> tuple[float, float, float]:
+    calibrated = logits.astype(np.float64) / preset.temperature + np.array(preset.class_bias)
+    normal, benign, malignant = special.softmax(calibrated).tolist()
     return normal, benign, malignant
 
 

@@ -30,9 +30,9 @@ class Preset:
 
     The answers of ``network`` and of ``further_networks``, all of one architecture and input size,
     are averaged as logits: networks trained apart err apart.
-    Logits are divided by ``temperature`` before the softmax (Guo 2017); below ``abstain_below`` the
-    highest probability asserts no class. A lesion is where the
-    mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds
+    Logits are divided by ``temperature`` and moved by ``class_bias`` before the softmax (Guo 2017,
+    Alexandari 2020); below ``abstain_below`` the highest probability asserts no class. A lesion is
+    where the mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds
     ``mask_seed_threshold``. ``mirrored``: each frame is looked at from both sides. ``trained``
     tells where the weights come from; nothing computes with it.
     """

@@ -25,9 +25,13 @@ COMMANDS = {
     "db": "Create, upgrade or check the database.",
     "users": "Add people, reset passwords.",
     "audit": "Verify, list or export the audit chain.",
+    "gate": "Say which images the input gate refuses.",
+    "shadow": "Compare the shadow preset with the active one.",
     "routes": "Check the routes file.",
     "destination": "Try out where results go.",
-    "train": "Train a preset on a folder of images and masks.",
+    "train": "Train a recipe on a folder of images and masks, and score it fold by fold.",
+    "tune": "Try the values that a recipe declares, and write the best as a recipe.",
+    "dataset": "Look at a folder of labelled images before training on it.",
     "evaluate": "Score a preset on a folder of images and masks.",
 }
 OUR_PACKAGES = {"sonogate", "listener", "workers", "webui", "dicom", "models", "db"}

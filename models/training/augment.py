@@ -1,6 +1,7 @@
 """Random changes to a training image that leave its diagnosis as it was.
 
-Strength is chosen for ultrasound: no upside-down flip (shadows fall downwards), stretch kept small
+Two kinds: our own, and what published works do (`distort_batch`). The strength of our own is
+chosen for ultrasound: no upside-down flip (shadows fall downwards), stretch kept small
 (orientation is a sign), gain and gamma as an operator turns them, and painted callipers, because
 readers measured lesions but not normal tissue in the public data, which a network would learn.
 """
@@ -8,6 +9,8 @@ readers measured lesions but not normal tissue in the public data, which a netwo
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from models.recipe import AugmentSpec
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
@@ -67,3 +70,57 @@ def _paint_callipers(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDA
     for row, column in ends.astype(int):
         painted[row - 3 : row + 4, column] = painted[row, column - 3 : column + 4] = 240
     return painted
+
+
+def distort_batch(
+    pixels: NDArray[np.uint8],
+    lesions: NDArray[np.bool_],
+    spec: AugmentSpec,
+    rng: np.random.Generator,
+) -> Pair:
+    """Change each of ``(n, s, s)`` or ``(n, s, s, 3)`` as published works say that they do."""
+    if spec.model_copy(update={"ultrasound": False}) == AugmentSpec():
+        return pixels, lesions
+    pairs = [_distort(x, y, spec, rng) for x, y in zip(pixels, lesions, strict=True)]
+    return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
+
+
+def _distort(
+    pixels: NDArray[np.uint8],
+    lesion: NDArray[np.bool_],
+    spec: AugmentSpec,
+    rng: np.random.Generator,
+) -> Pair:
+    matrix, shift = _warp(spec, rng)
+    center = (np.array(lesion.shape) - 1) / 2
+    offset = center - matrix @ center + shift * lesion.shape
+
+    planes = [
+        ndimage.affine_transform(plane, matrix, offset, order=1, mode="nearest")
+        for plane in np.moveaxis(np.atleast_3d(pixels), -1, 0)
+    ]
+    moved = np.stack(planes, -1).reshape(pixels.shape)
+    moved_lesion = ndimage.affine_transform(lesion, matrix, offset, order=0, mode="nearest")
+    return _relight(moved, spec, rng), moved_lesion
+
+
+def _warp(
+    spec: AugmentSpec, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A matrix from changed to original rows and columns, and a shift in shares of the side."""
+    angle, shear = np.deg2rad(rng.uniform(-1, 1, 2) * (spec.rotate_deg, spec.shear_deg))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    slant = np.array([[1, 0], [-np.sin(shear), 1]])
+    flips = np.where(rng.random(2) < 0.5 * np.array([spec.upside_down, spec.mirror]), -1, 1)
+    scale = 1 + rng.uniform(-spec.zoom, spec.zoom)
+    shift = rng.uniform(-spec.shift_share, spec.shift_share, 2)
+    return turn @ slant * scale * flips, shift
+
+
+def _relight(
+    pixels: NDArray[np.uint8], spec: AugmentSpec, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    brightness, contrast = 1 + rng.uniform(-1, 1, 2) * (spec.brightness, spec.contrast)
+    mean = pixels.mean()
+    lit: NDArray[np.float64] = (pixels - mean) * contrast + mean * brightness
+    return np.clip(lit.round(), 0, 255).astype(np.uint8)

@@ -1,37 +1,110 @@
-"""Temperature scaling (Guo 2017, arXiv:1706.04599): one number that makes confidence honest."""
+"""Confidence made honest, and the confidence below which nothing should be said.
+
+Bias-corrected temperature scaling (Alexandari 2020, arXiv:1901.06852): one number takes back how
+much a network exaggerates (Guo 2017, arXiv:1706.04599), one a class how much it favours the class.
+"""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize
 
-from models.evaluation import Outcome
+TARGET_ACCURACY = 0.95
+_RIDGE = 1e-3
+_LARGEST_BIAS = 2.0
 
 
-def fit_temperature(outcomes: Sequence[Outcome]) -> float:
-    """Find the temperature under which the true classes are likeliest, between 0.2 and 5.
+class Judged(Protocol):
+    """A prediction beside the truth: an outcome of `models.evaluation`, or one like it."""
 
-    ``outcomes`` must come from images the network was not trained on, at temperature 1.
+    @property
+    def label(self) -> int:
+        """The true class."""
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """One per class."""
+
+
+_Judged = TypeVar("_Judged", bound=Judged)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Probabilities become ``softmax(logits / temperature + class_bias)``; the biases sum to 0."""
+
+    temperature: float
+    class_bias: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """Answers whose confidence is ``below`` are withheld.
+
+    Of those given, a share of ``coverage``, ``accuracy`` are right (None where none is given);
+    ``target`` is what was asked.
     """
-    logits = np.log([outcome.probabilities for outcome in outcomes])
-    labels = np.array([outcome.label for outcome in outcomes])
 
-    def loss(log_temperature: float) -> float:
-        likelihood = special.log_softmax(logits / np.exp(log_temperature), axis=1)
-        return -float(likelihood[np.arange(len(labels)), labels].mean())
-
-    found = minimize_scalar(loss, bounds=(np.log(0.2), np.log(5.0)), method="bounded")
-    return float(np.exp(found.x))
+    below: float
+    target: float
+    accuracy: float | None
+    coverage: float
 
 
-def rescale(outcomes: Sequence[Outcome], temperature: float) -> list[Outcome]:
-    """Return the outcomes as a network with this temperature would have given them."""
-    logits = np.log([outcome.probabilities for outcome in outcomes])
-    return [
-        replace(outcome, probabilities=(row[0], row[1], row[2]))
-        for outcome, row in zip(
-            outcomes, special.softmax(logits / temperature, axis=1).tolist(), strict=True
+def fit_calibration(outcomes: Sequence[Judged]) -> Calibration:
+    """Find the calibration under which the true classes are likeliest.
+
+    The temperature stays between 0.2 and 5, each bias within 2. ``outcomes`` must come from images
+    the network was not trained on, uncalibrated.
+    """
+    logits, labels = _logits(outcomes), np.array([x.label for x in outcomes])
+    classes = logits.shape[1]
+
+    def loss(x: NDArray[np.float64]) -> float:
+        likelihood = special.log_softmax(logits / np.exp(x[0]) + x[1:], axis=1)
+        # The ridge decides where the data do not: softmax knows biases up to a constant only.
+        return -float(likelihood[np.arange(len(labels)), labels].mean()) + _RIDGE * float(
+            x[1:] @ x[1:]
         )
+
+    bounds = [(np.log(0.2), np.log(5.0)), *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * classes]
+    found = minimize(loss, np.zeros(1 + classes), bounds=bounds, method="L-BFGS-B").x
+    bias = found[1:] - found[1:].mean()
+    return Calibration(round(float(np.exp(found[0])), 4), tuple(round(float(x), 4) for x in bias))
+
+
+def apply_calibration(outcomes: Sequence[_Judged], calibration: Calibration) -> list[_Judged]:
+    """Return the outcomes as a network so calibrated would have given them."""
+    scaled = _logits(outcomes) / calibration.temperature + np.array(calibration.class_bias)
+    rows = special.softmax(scaled, axis=1).tolist()
+    return [
+        replace(outcome, probabilities=tuple(row))  # type: ignore[type-var]  # a dataclass
+        for outcome, row in zip(outcomes, rows, strict=True)
     ]
+
+
+def find_abstention(outcomes: Sequence[Judged], target: float = TARGET_ACCURACY) -> Abstention:
+    """Find the smallest confidence at which the answers given are right often enough.
+
+    ``outcomes`` as for `fit_calibration`, but calibrated. Where no confidence reaches ``target``,
+    ``below`` is 1 and nothing is said.
+    """
+    probabilities = np.array([x.probabilities for x in outcomes])
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == [x.label for x in outcomes]
+    for below in (0.0, *np.unique(confidence).tolist()):
+        given = confidence >= below
+        if right[given].mean() >= target:
+            return Abstention(below, target, float(right[given].mean()), float(given.mean()))
+    return Abstention(1.0, target, None, 0.0)
+
+
+def _logits(outcomes: Sequence[Judged]) -> NDArray[np.float64]:
+    logits: NDArray[np.float64] = np.log(
+        np.clip([outcome.probabilities for outcome in outcomes], 1e-12, None)
+    )
+    return logits

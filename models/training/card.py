@@ -6,6 +6,7 @@ from string import Template
 from typing import Any
 
 from models.preset import Preset
+from models.training.summary import spread_text
 
 CARD = "CARD.md"
 _TEMPLATE = Path(__file__).with_name("card.md")
@@ -34,37 +35,67 @@ scored on."""
 
 _MIRRORED = """\
 Each frame is looked at as it is and mirrored, and the answers are averaged."""
+_STRAIGHT = """\
+Each frame is looked at once, as it is; nothing is averaged over flips."""
 
 
-def write_card(directory: Path, preset: Preset, *, data: str, start: str, choice: str = "") -> None:
-    """Write ``CARD.md`` for a preset described by `models.training.recipe.describe_preset`.
+def write_card(
+    directory: Path, preset: Preset, *, data: str, start: str = "", choice: str = ""
+) -> None:
+    """Write ``CARD.md`` for a preset of `models.training.cross_validation.describe_preset`.
 
     ``data`` tells where the images come from and under which licence, ``start`` the same of the
-    starting weights, ``choice`` how the recipe was arrived at; whole sentences in Markdown.
+    starting weights (otherwise what the preset holds of them), ``choice`` how the recipe was
+    arrived at; whole sentences in Markdown.
     """
     (directory / CARD).write_text(
         render_card(preset, data=data, start=start, choice=choice), encoding="utf-8"
     )
 
 
-def render_card(preset: Preset, *, data: str, start: str, choice: str = "") -> str:
+def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "") -> str:
     """Return the card as Markdown."""
     facts = preset.trained
     seen = set(facts["folds"]) & set(facts["held_out_folds"])
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         vars(preset),
         data=data,
-        start=start,
+        start=start or facts["start"],
         choice=choice,
         images=facts["images"],
         folds=", ".join(str(fold) for fold in facts["held_out_folds"]),
         shipped=_SIBLINGS if seen else _THEMSELVES,
         size=preset.network.input_size_px,
-        sha256=preset.network.sha256,
-        views=_MIRRORED if preset.mirrored else "",
+        sha256="`, `".join(network.sha256 for network in preset.networks),
+        averaged=_averaged(preset),
+        views=_MIRRORED if preset.mirrored else _STRAIGHT,
+        calibration=_calibration(preset),
+        abstention=_abstention(facts["abstention"]),
         recipe=_config(facts["recipe"]["training"]),
-        figures=_table(facts["held_out"], facts["held_out_pooled"]),
+        figures=_table(facts),
         figures_by_class=_by_class(facts["held_out_pooled"]["classification"]["by_class"]),
+    )
+
+
+def _averaged(preset: Preset) -> str:
+    if not preset.further_networks:
+        return ""
+    return f"{len(preset.networks)} such networks, trained apart, are averaged as logits."
+
+
+def _calibration(preset: Preset) -> str:
+    biases = ", ".join(f"{bias:+.3f}" for bias in preset.class_bias)
+    return f"logits divided by {preset.temperature:.3f}, then {biases} added for the three classes"
+
+
+def _abstention(facts: Mapping[str, Any]) -> str:
+    target = f"{facts['target']:.0%}"
+    if not facts["coverage"]:
+        return f"No confidence was found at which {target} of the answers were right."
+    return (
+        f"Answers of a confidence below {facts['below']:.3f} should not be asserted: of the"
+        f" {facts['coverage']:.1%} of held-out images above it, {facts['accuracy']:.1%} were right"
+        f" ({target} was asked for)."
     )
 
 
@@ -72,11 +103,15 @@ def _config(config: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in config.items())
 
 
-def _table(folds: Mapping[Any, Any], pooled: Mapping[str, Any]) -> str:
-    names = [*(f"fold {fold}" for fold in folds), "all held out"]
-    reports = [*folds.values(), pooled]
-    rows = [[title, *(_number(x[part][key]) for x in reports)] for title, part, key in _FIGURES]
-    return _markdown(["figure", *names], rows)
+def _table(facts: Mapping[str, Any]) -> str:
+    folds, spread = facts["held_out"], facts["held_out_spread"]
+    head = ["figure", *(f"fold {fold}" for fold in folds), "mean ± sd", "all held out"]
+    rows = []
+    for title, part, key in _FIGURES:
+        each = [_number(report[part][key]) for report in folds.values()]
+        pooled = _number(facts["held_out_pooled"][part][key])
+        rows.append([title, *each, spread_text(spread.get(key)), pooled])
+    return _markdown(head, rows)
 
 
 def _by_class(figures: Mapping[str, Mapping[str, Any]]) -> str:

@@ -1,16 +1,27 @@
-"""Labelled breast-ultrasound images on disk, in the layout of BUSI.
+"""Labelled images on disk, in one of three layouts.
 
-``<class>/<name>.png`` beside ``<name>_mask.png``, ``<name>_mask_1.png`` ... for each lesion
-(Al-Dhabyani 2020, doi 10.1016/j.dib.2019.104863). BUSI holds many near-duplicates and some images
-with contradicting labels (Pawłowska 2023, doi 10.1016/j.dib.2023.109247): a ``manifest.csv`` with
-``image, class, duplicate_group, fold, label_conflict`` says which, so that no split leaks.
+BUSI: ``<class>/<name>.png`` beside ``<name>_mask.png``, ``<name>_mask_1.png`` ... for each lesion
+(Al-Dhabyani 2020, doi 10.1016/j.dib.2019.104863).
+
+A list: ``manifest.csv`` with ``image, class`` and, each if you have it, ``masks`` (files, parted by
+``;``), ``duplicate_group``, ``fold`` and ``label_conflict``; ``image`` is a path below the folder,
+or a name below its class. It is also what an export of reviewed studies should look like.
+
+BreakHis: ``.../SOB/<subtype>/<slide>/<magnification>/SOB_B_A-14-22549AB-40-001.png`` (Spanhol 2016,
+doi 10.1109/TBME.2015.2496264): benign and malignant, one magnification, each slide a group.
+
+Public sets hold many near-duplicates, some with contradicting labels (Pawłowska 2023, doi
+10.1016/j.dib.2023.109247). Where no list names the groups they are found here
+(`models.training.duplicates`), so that no split leaks.
 """
 
 import csv
 import glob
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +29,14 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from models.evaluation import Case
-from models.preprocess import letterbox
+from models.training.duplicates import contradicting, find_groups
 from models.types import CLASSES, DatasetError
 
 MANIFEST = "manifest.csv"
 _MASK = re.compile(r"_mask(_\d+)?$")
+_BREAKHIS = re.compile(r"SOB_(?P<class>[BM])_(?P<slide>[A-Z]+-\d+-[^-]+)-\d+-\d+$")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,29 +76,27 @@ class SampleArrays:
         return len(self.labels)
 
 
-def read_samples(directory: Path, *, folds: int = 5) -> list[Sample]:
+def read_samples(
+    directory: Path, *, folds: int = 5, classes: Sequence[str] = CLASSES, magnification: int = 40
+) -> list[Sample]:
     """List a data set's samples, those with contradicting labels left out.
 
-    Without a manifest each image is its own group, and folds are dealt out class by class: right
-    only when the images are known to be of different patients. Raises `DatasetError`.
+    ``magnification`` is for BreakHis. Folds that no list names are dealt out group by group.
+    Raises `DatasetError`.
     """
     manifest = directory / MANIFEST
-    samples = _from_manifest(manifest) if manifest.is_file() else _from_folders(directory, folds)
+    if manifest.is_file():
+        samples = _from_manifest(manifest, folds, classes)
+    else:
+        samples = _from_folders(directory, folds, classes) or _from_breakhis(
+            directory, folds, classes, magnification
+        )
     if not samples:
-        raise DatasetError(f"no images in folders named {', '.join(CLASSES)} in {directory.name}")
+        raise DatasetError(
+            f"no images in folders named {', '.join(classes)} in {directory.name}, no"
+            f" {MANIFEST}, and no BreakHis tree of magnification {magnification}"
+        )
     return samples
-
-
-def load_arrays(samples: Sequence[Sample], size_px: int) -> SampleArrays:
-    """Read and letterbox samples, all of them into memory (50 kB each at 224 pixels)."""
-    pixels = np.zeros((len(samples), size_px, size_px), np.uint8)
-    lesions = np.zeros(pixels.shape, np.bool_)
-    for row, sample in enumerate(samples):
-        image, lesion = sample.read()
-        pixels[row], _ = letterbox(image, size_px)
-        scaled, _ = letterbox(lesion.astype(np.uint8) * 255, size_px)
-        lesions[row] = scaled > 127
-    return SampleArrays(pixels, lesions, np.array([sample.label for sample in samples]))
 
 
 def cases(samples: Iterable[Sample]) -> Iterator[Case]:
@@ -94,30 +106,86 @@ def cases(samples: Iterable[Sample]) -> Iterator[Case]:
         yield pixels, sample.label, lesion
 
 
-def _from_manifest(manifest: Path) -> list[Sample]:
+def _from_manifest(manifest: Path, folds: int, classes: Sequence[str]) -> list[Sample]:
     with manifest.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     try:
-        return [_row(manifest.parent, row) for row in rows if not int(row["label_conflict"])]
+        rows = [row for row in rows if not int(row.get("label_conflict") or 0)]
+        samples = [_row(manifest.parent, row, classes) for row in rows]
+        if all(row.get("duplicate_group") for row in rows):
+            groups = [int(row["duplicate_group"]) for row in rows]
+            samples = [replace(x, duplicate_group=g) for x, g in zip(samples, groups, strict=True)]
+        else:
+            samples = _grouped(samples)
+        if all(row.get("fold") for row in rows):
+            return [replace(x, fold=int(r["fold"])) for x, r in zip(samples, rows, strict=True)]
     except (KeyError, ValueError) as error:
         raise DatasetError(f"{manifest.name}: missing or wrong value for {error}") from error
+    return _dealt(samples, folds)
 
 
-def _row(directory: Path, row: dict[str, str]) -> Sample:
+def _row(directory: Path, row: dict[str, str], classes: Sequence[str]) -> Sample:
     image = directory / row["image"]
-    label = CLASSES.index(row["class"])
-    return Sample(image, label, _masks(image), int(row["duplicate_group"]), int(row["fold"]))
+    if not image.is_file():
+        image = directory / row["class"] / row["image"]
+    named = [directory / name.strip() for name in (row.get("masks") or "").split(";")]
+    masks = tuple(file for file in named if file.is_file()) or _masks(image)
+    return Sample(image, list(classes).index(row["class"]), masks, 0, 0)
 
 
-def _from_folders(directory: Path, folds: int) -> list[Sample]:
-    samples: list[Sample] = []
-    for label, name in enumerate(CLASSES):
-        images = sorted(x for x in (directory / name).glob("*.png") if not _MASK.search(x.stem))
-        samples += [
-            Sample(image, label, _masks(image), len(samples) + number, number % folds)
-            for number, image in enumerate(images)
-        ]
-    return samples
+def _from_folders(directory: Path, folds: int, classes: Sequence[str]) -> list[Sample]:
+    samples = [
+        Sample(image, label, _masks(image), 0, 0)
+        for label, name in enumerate(classes)
+        for image in sorted((directory / name).glob("*.png"))
+        if not _MASK.search(image.stem)
+    ]
+    return _dealt(_grouped(samples), folds)
+
+
+def _from_breakhis(
+    directory: Path, folds: int, classes: Sequence[str], magnification: int
+) -> list[Sample]:
+    found = [
+        (image, named["class"], named["slide"])
+        for image in sorted(directory.rglob(f"SOB_*-{magnification}-*.png"))
+        if (named := _BREAKHIS.match(image.stem))
+    ]
+    names = {"B": "benign", "M": "malignant"}
+    slides = {slide: number for number, slide in enumerate(sorted({x[2] for x in found}))}
+    samples = [
+        Sample(image, list(classes).index(names[letter]), (), slides[slide], 0)
+        for image, letter, slide in found
+        if names[letter] in classes
+    ]
+    return _dealt(samples, folds)
+
+
+def _grouped(samples: Sequence[Sample]) -> list[Sample]:
+    """Number near-duplicates' groups, and leave out those whose labels contradict each other."""
+    groups = find_groups([sample.image for sample in samples])
+    wrong = contradicting([sample.label for sample in samples], groups)
+    if wrong:
+        logger.warning(
+            "%d groups of near-duplicates carry contradicting labels: left out", len(wrong)
+        )
+    return [
+        replace(sample, duplicate_group=int(group))
+        for sample, group in zip(samples, groups, strict=True)
+        if int(group) not in wrong
+    ]
+
+
+def _dealt(samples: Sequence[Sample], folds: int) -> list[Sample]:
+    """Deal whole groups out to folds, class by class, the largest groups first."""
+    fold_of: dict[int, int] = {}
+    for label in sorted({sample.label for sample in samples}):
+        sizes = Counter(x.duplicate_group for x in samples if x.label == label)
+        filled = [0] * folds
+        for group, size in sizes.most_common():
+            fold = fold_of.setdefault(group, filled.index(min(filled)))
+            filled[fold] += size
+    return [replace(sample, fold=fold_of[sample.duplicate_group]) for sample in samples]
 
 
 def _masks(image: Path) -> tuple[Path, ...]:

@@ -1,4 +1,4 @@
-"""Training of the network, with plain loops on whatever device Keras has.
+"""Training of any recipe's network, with plain loops on whatever device Keras has.
 
 Importing this module loads TensorFlow. A seed fixes starting weights, order and augmentation;
 sums over several threads still differ in their last digits from run to run.
@@ -6,7 +6,8 @@ sums over several threads still differ in their last digits from run to run.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,40 +15,43 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from models.networks.backbone import (
-    BaseWeights,
-    build_backbone,
-    settle_batch_norm,
-    spread_batch_norm,
-)
-from models.networks.joint import build_joint
-from models.networks.layers import Tensor
-from models.training.augment import augment_batch
+from models.networks.backbone import BaseWeights
+from models.recipe import Recipe, TrainingSpec
+from models.training.batches import batches, class_weights, epoch_batches, plain_batches
+from models.training.checkpoint import Checkpoint, Course, State, restore, state_of
 from models.training.dataset import SampleArrays
-from models.types import CLASSES
+from models.training.inputs import as_input
+from models.training.losses import losses_of
+from models.training.optimizers import make_optimizer
+from models.training.start import encoder_of, start_network
 
 logger = logging.getLogger(__name__)
 
+PLATEAU_EPOCHS = 3
+PLATEAU_FACTOR = 0.5
+
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """How the network is trained, for a number of epochs fixed beforehand.
+class Step:
+    """One batch done, for who watches: all count from 1, ``loss`` is the epoch's mean so far."""
 
-    ``learning_rate`` is the highest, of what starts at random; the backbone learns at
-    ``backbone_share`` of it, and up to the layer ``frozen_to`` not at all.
-    """
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
+    loss: float
 
-    epochs: int = 20
-    size_px: int = 256
-    batch_size: int = 16
-    learning_rate: float = 1.5e-3
-    backbone_share: float = 0.1
-    frozen_to: str = "block_2_add"
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.05
-    dropout: float = 0.4
-    seed: int = 0
-    backbone: BaseWeights = "imagenet"
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch done; ``validation_loss`` is None where nothing is set aside."""
+
+    epoch: int
+    loss: float
+    validation_loss: float | None
+
+
+Watch = Callable[[Step | Epoch], None]
 
 
 @dataclass(frozen=True)
@@ -56,127 +60,156 @@ class Trained:
 
     network: keras.Model
     losses: list[float] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
 
 
-def train(data: SampleArrays, config: TrainingConfig) -> Trained:
-    """Train class and outline together; normal images teach to outline nothing."""
-    keras.utils.set_random_seed(config.seed)
-    backbone = _start(data, config)
-    network = build_joint(backbone, dropout=config.dropout)
-    classes = keras.losses.CategoricalCrossentropy(
-        from_logits=True, label_smoothing=config.label_smoothing
-    )
-    network.compile(
-        _optimizer(backbone, len(data), config), {"class": classes, "lesion": overlap_loss}
-    )
-    rng = np.random.default_rng(config.seed)
-    trained = Trained(network)
-    for epoch in range(config.epochs):
+def train(
+    data: SampleArrays,
+    recipe: Recipe,
+    weights: BaseWeights = None,
+    *,
+    set_aside: SampleArrays | None = None,
+    checkpoint: Checkpoint | None = None,
+    watch: Watch | None = None,
+) -> Trained:
+    """Train a recipe's network on ``data``, going on from ``checkpoint`` where there is one.
+
+    With ``set_aside`` images, training ends after ``patience`` epochs in which their loss did not
+    fall, and the best epoch's weights are kept. With weight averaging, what is kept is the running
+    average of the weights over the last ``1 / (1 - weight_averaging)`` steps or so.
+    """
+    keras.utils.set_random_seed(recipe.training.seed)
+    with _precision(recipe.training):
+        network = start_network(recipe, weights, data)
+        _compile(network, recipe, data.labels)
+    training = _Training(network, recipe, data, set_aside, checkpoint, watch or _ignore)
+    return training.run()
+
+
+@dataclass
+class _Training:
+    network: keras.Model
+    recipe: Recipe
+    data: SampleArrays
+    set_aside: SampleArrays | None
+    checkpoint: Checkpoint | None
+    watch: Watch
+    course: Course = field(default_factory=Course)
+    best: State = field(default_factory=list)
+
+    def run(self) -> Trained:
+        rng = np.random.default_rng(self.recipe.training.seed)
+        if self.checkpoint:
+            self.course, self.best = self.checkpoint.resume(self.network, rng)
+        while not self._is_over():
+            self._epoch(rng)
+            if self.checkpoint:
+                self.checkpoint.save(self.network, rng, self.course, self.best)
+        if self.best:
+            restore(self.network, self.best)
+        self.network.optimizer.finalize_variable_values(self.network.trainable_variables)
+        return Trained(self.network, self.course.losses, self.course.validation_losses)
+
+    def _is_over(self) -> bool:
+        spec, done = self.recipe.training, len(self.course.losses)
+        tired = self.set_aside is not None and 0 < spec.patience <= self.course.stalled
+        return done >= spec.epochs or tired
+
+    def _epoch(self, rng: np.random.Generator) -> None:
         started = time.monotonic()
-        trained.losses.append(_epoch(network, _batches(data, config.batch_size, rng)))
-        logger.info(
-            "epoch %d: loss %.4f, %.0f s",
-            epoch + 1, trained.losses[-1], time.monotonic() - started,
-        )  # fmt: skip
-    return trained
+        self.course.losses.append(self._pass(rng))
+        if self.set_aside is not None:
+            self.course.validation_losses.append(self._validation_loss(self.set_aside))
+            if not self.course.stalled:
+                self.best = state_of(self.network)
+        self._slow_down()
+        self._tell(time.monotonic() - started)
 
+    def _pass(self, rng: np.random.Generator) -> float:
+        spec, losses = self.recipe.training, list[float]()
+        expected = epoch_batches(self.data.labels, self.recipe)
+        weights = class_weights(self.data.labels) if spec.balance == "class-weights" else None
+        for batch in batches(self.data, self.recipe, rng):
+            loss = self.network.train_on_batch(*_fed(batch, self.recipe, weights))
+            losses.append(_first(loss))
+            self.watch(
+                Step(
+                    len(self.course.losses) + 1, spec.epochs,
+                    len(losses), max(expected, len(losses)), float(np.mean(losses)),
+                )
+            )  # fmt: skip
+        return float(np.mean(losses))
 
-def overlap_loss(truth: Tensor, logits: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice (Milletari 2016), the overlap taken image by image.
+    def _validation_loss(self, data: SampleArrays) -> float:
+        size = self.recipe.training.batch_size
+        losses, counts = [], []
+        for batch in plain_batches(data, size):
+            losses.append(_first(self.network.test_on_batch(*_fed(batch, self.recipe, None))))
+            counts.append(len(batch))
+        return float(np.average(losses, weights=counts))
 
-    So a small lesion counts as much as a large one. The 1 added to both sides of the fraction
-    makes an empty outline right, and any other wrong, where there is no lesion.
-    """
-    probability = keras.ops.sigmoid(logits)
-    pixels = (1, 2, 3)
-    overlap = 2 * keras.ops.sum(truth * probability, pixels) + 1.0
-    total = keras.ops.sum(truth, pixels) + keras.ops.sum(probability, pixels) + 1.0
-    entropy = keras.ops.mean(
-        keras.losses.binary_crossentropy(truth, logits, from_logits=True), (1, 2)
-    )
-    return entropy + 1 - overlap / total
-
-
-def balanced_order(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Shuffle rows for one epoch, ``len(labels)`` of them or one more or less.
-
-    A row comes as often as its class is rare, by the root of that: a compromise between learning
-    the rare class and keeping the probabilities near what images in the wild would ask for.
-    """
-    share = np.bincount(labels)[labels] ** -0.5
-    edges = np.cumsum(share / share.sum() * len(labels)) + rng.random()
-    times = np.diff(np.floor(edges), prepend=0).astype(int)
-    return rng.permutation(np.repeat(np.arange(len(labels)), times))
-
-
-class SplitRateAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # keras ships no types
-    """AdamW under which some variables learn at a share of the rate."""
-
-    def __init__(self, slow: list[Tensor], share: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._slow, self._share = slow, share
-
-    def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
-        # TensorFlow hands over its own variable, not the Keras variable around it.
-        slow = any(variable is x or variable is x.value for x in self._slow)
-        rate = learning_rate * self._share if slow else learning_rate
-        super().update_step(gradient, variable, rate)
-
-
-def _start(data: SampleArrays, config: TrainingConfig) -> keras.Model:
-    backbone = build_backbone(config.size_px, config.backbone)
-    some = np.random.default_rng(config.seed).permutation(len(data))[:64]
-    gray = data.pixels[np.sort(some), ..., None].astype(np.float32)
-    prepare = settle_batch_norm if config.backbone is None else spread_batch_norm
-    prepare(backbone, np.repeat(gray / 127.5 - 1, 3, axis=-1))
-    if config.backbone is not None:
-        _freeze(backbone, config.frozen_to)
-    return backbone
-
-
-def _freeze(backbone: keras.Model, last: str) -> None:
-    """Keep edges and textures as ImageNet taught them; the largest maps then need no gradient."""
-    for layer in backbone.layers:
-        layer.trainable = False
-        if layer.name == last:
+    def _slow_down(self) -> None:
+        """Halve the rate on a plateau."""
+        spec, stalled = self.recipe.training, self.course.stalled
+        if spec.schedule != "plateau" or not stalled or stalled % PLATEAU_EPOCHS:
             return
+        rate = float(self.network.optimizer.learning_rate) * PLATEAU_FACTOR
+        lowest = spec.learning_rate * spec.final_rate_share
+        self.network.optimizer.learning_rate = max(rate, lowest)
+
+    def _tell(self, seconds: float) -> None:
+        number, loss = len(self.course.losses), self.course.losses[-1]
+        held = self.course.validation_losses[-1] if self.course.validation_losses else None
+        aside = "" if held is None else f", on images set aside {held:.4f}"
+        logger.info("epoch %d: loss %.4f%s, %.0f s", number, loss, aside, seconds)
+        self.watch(Epoch(number, loss, held))
 
 
-def _optimizer(backbone: keras.Model, images: int, config: TrainingConfig) -> SplitRateAdamW:
-    steps = config.epochs * -(-images // config.batch_size)
-    warmup = max(1, steps // 12)
-    rate = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 20,
-        decay_steps=max(1, steps - warmup),
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup,
+def _compile(network: keras.Model, recipe: Recipe, labels: NDArray[np.int64]) -> None:
+    encoder = encoder_of(network)
+    slow = [] if encoder is None else encoder.trainable_variables
+    optimizer = make_optimizer(recipe.training, slow, epoch_batches(labels, recipe))
+    network.compile(optimizer, losses_of(recipe))
+    network.optimizer.build(network.trainable_variables)
+
+
+def _fed(
+    batch: SampleArrays, recipe: Recipe, weights: NDArray[np.float32] | None
+) -> tuple[Any, ...]:
+    """Inputs, targets and weights as `train_on_batch` takes them."""
+    classes = np.eye(len(recipe.classes), dtype=np.float32)[batch.labels]
+    lesion = batch.lesions[..., None].astype(np.float32)
+    targets = {"classifier": classes, "segmenter": lesion}.get(
+        recipe.network.kind, {"class": classes, "lesion": lesion}
     )
-    return SplitRateAdamW(
-        backbone.trainable_variables,
-        config.backbone_share,
-        learning_rate=rate,
-        weight_decay=config.weight_decay,
-        clipnorm=1.0,
-    )
+    if weights is None:
+        return as_input(batch.pixels), targets
+    by_image = weights[batch.labels]
+    if recipe.network.kind == "joint":
+        return (
+            as_input(batch.pixels),
+            targets,
+            {"class": by_image, "lesion": np.ones_like(by_image)},
+        )
+    return as_input(batch.pixels), targets, by_image
 
 
-def _epoch(network: keras.Model, batches: Iterator[SampleArrays]) -> float:
-    losses = [network.train_on_batch(x.pixels[..., None], _targets(x)) for x in batches]
-    return float(np.mean([np.ravel(loss)[0] for loss in losses]))
+@contextmanager
+def _precision(spec: TrainingSpec) -> Iterator[None]:
+    """Half precision where the recipe wants it and the device gains by it; a CPU does not."""
+    before = keras.config.dtype_policy()
+    if spec.mixed_precision and keras.distribution.list_devices("gpu"):
+        keras.config.set_dtype_policy("mixed_float16")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
-def _targets(batch: SampleArrays) -> dict[str, NDArray[np.float32]]:
-    return {
-        "class": np.eye(len(CLASSES), dtype=np.float32)[batch.labels],
-        "lesion": batch.lesions[..., None].astype(np.float32),
-    }
+def _first(loss: Any) -> float:
+    """The total, before the losses of single outputs."""
+    return float(np.ravel(loss)[0])
 
 
-def _batches(
-    data: SampleArrays, batch_size: int, rng: np.random.Generator
-) -> Iterator[SampleArrays]:
-    order = balanced_order(data.labels, rng)
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        changed = augment_batch(data.pixels[rows], data.lesions[rows], rng)
-        yield SampleArrays(*changed, data.labels[rows])
+def _ignore(_: Step | Epoch) -> None:
+    pass

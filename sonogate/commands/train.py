@@ -1,84 +1,160 @@
-"""`sonogate train`: a preset of your own."""
+"""`sonogate train`: what a recipe gives on your data, and a preset of your own."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from models.training.dataset import read_samples
+from models.recipe import Recipe
+from models.training.dataset import Sample, read_samples
+from models.types import DatasetError
 from sonogate import logs
 from sonogate.quiet import without_chatter
 from sonogate.settings import FrontDoorSettings
+from sonogate.training import (
+    FOLDER,
+    IMAGENET,
+    OUT,
+    Backbone,
+    EpochBars,
+    quieten_for_bars,
+    recipe_with,
+    require_extra,
+    start_from,
+)
 
 if TYPE_CHECKING:
-    from models.networks.backbone import BaseWeights
-    from models.training.recipe import Recipe
-
-STARTS = {"imagenet": "ImageNet, as Keras downloads them.", "random": "Random numbers."}
-FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+    from models.training.cross_validation import CrossValidation, Plan
 
 
 @click.command()
-@click.argument("data", type=FOLDER)
-@click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("recipe_name", metavar="RECIPE")
+@click.option("--data", required=True, type=FOLDER)
+@click.option("--out", type=OUT, help="Default: training/RECIPE under SONOGATE_HOME.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["grouped", "random"]),
+    default="grouped",
+    show_default=True,
+    help="random splits near-duplicates apart, as published works do: it leaks.",
+)
+@click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2))
+@click.option("--fold", "only", multiple=True, type=int, help="Hold out this fold only.")
+@click.option(
+    "--backbone",
+    type=Backbone(),
+    default=IMAGENET,
+    show_default=True,
+    help="Starting weights: imagenet is downloaded; random where it cannot be.",
+)
+@click.option("--magnification", default=40, show_default=True, help="Of BreakHis images.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--seed", type=int, help="Instead of the recipe's.")
 @click.option("--name", default="own", show_default=True, help="Name of the preset.")
 @click.option("--preset-version", default="1", show_default=True, help="Version of the preset.")
 @click.option(
-    "--backbone",
-    default="imagenet",
+    "--target-accuracy",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.95,
     show_default=True,
-    help="Starting weights: imagenet (downloaded), random, or a weights file.",
+    help="How often asserted classes shall be right; sets the abstention threshold.",
 )
-@click.option("--fold", "folds", multiple=True, type=int, help="Hold out this fold only.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Fewer epochs than the recipe's.")
-@click.option("--seed", default=0, show_default=True)
 def command(
+    recipe_name: str,
     data: Path,
-    out: Path,
+    out: Path | None,
+    protocol: Literal["grouped", "random"],
+    folds: int,
+    only: tuple[int, ...],
+    backbone: str,
+    magnification: int,
+    epochs: int | None,
+    seed: int | None,
     name: str,
     preset_version: str,
-    backbone: str,
-    folds: tuple[int, ...],
-    epochs: int | None,
-    seed: int,
+    target_accuracy: float,
 ) -> None:
-    """Train the network on DATA and write a preset, with its model card, into OUT.
+    """Train RECIPE, one that comes with Sonogate or a .toml file of yours, on --data.
 
-    DATA holds the folders normal, benign and malignant: PNGs with masks beside them as
-    "NAME_mask.png", and a manifest.csv that says which images belong together. Each fold is held
-    out once and scored; then the network is trained on everything. Fold networks are kept in
-    OUT.folds, so that a run which was interrupted goes on. Hours on a CPU.
+    DATA holds the folders normal, benign and malignant, PNGs with masks beside them as
+    "NAME_mask.png"; or a manifest.csv that lists images and classes; or BreakHis. Near-duplicates
+    that no list names are found. Each fold is held out once and scored. A recipe for class and outline in one network (default)
+    is then trained on everything: OUT/preset is a preset with its card. OUT also keeps each fold's
+    network and outcomes, summary.json, and logs for TensorBoard. A run that was interrupted goes
+    on where it was. Hours on a CPU.
     """
-    logs.configure(FrontDoorSettings.load())
-    start, samples = _weights(backbone), read_samples(data)
+    settings = FrontDoorSettings.load()
+    logs.configure(settings)
+    quieten_for_bars()
+    require_extra()
+    recipe = recipe_with(recipe_name, epochs=epochs, seed=seed)
+    samples = _split(data, recipe, protocol, folds, only, magnification)
+    out = out or settings.home / "training" / recipe.name
     with without_chatter():
-        from models.training.card import write_card
-        from models.training.recipe import cross_validate, default_recipe, make_preset
-    recipe = _shortened(default_recipe(start, seed=seed), epochs)
-    held_out = out.with_name(f"{out.name}.folds")
-    checked = cross_validate(samples, recipe, held_out, folds=folds or None)
-    preset = make_preset(samples, recipe, out, name=name, version=preset_version, checked=checked)
-    write_card(
-        out,
-        preset,
-        data=f"The folder `{data.name}`; whoever trained knows its origin and licence.",
-        start=STARTS.get(backbone, f"The file `{Path(backbone).name}`."),
+        from models.training.cross_validation import Plan, cross_validate
+    plan = Plan(recipe, start_from(recipe, backbone), samples, out, EpochBars())
+    checked = cross_validate(plan, only or None)
+    _report(plan, checked, protocol=protocol, asked=backbone, target=target_accuracy)
+    if recipe.network.kind == "joint" and protocol == "grouped":
+        _ship(plan, checked, data, name=name, version=preset_version, target=target_accuracy)
+
+
+def _split(
+    data: Path,
+    recipe: Recipe,
+    protocol: Literal["grouped", "random"],
+    folds: int,
+    only: tuple[int, ...],
+    magnification: int,
+) -> list[Sample]:
+    from models.training.splits import LEAKS, split
+
+    if protocol == "random":
+        click.echo(LEAKS, err=True)
+    seed = recipe.training.seed
+    found = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
+    samples = split(found, protocol=protocol, folds=folds, seed=seed)
+    for fold in set(only) - {x.fold for x in samples}:
+        raise DatasetError(f"fold {fold} of {data.name} holds no image")
+    return samples
+
+
+def _report(
+    plan: "Plan", checked: "CrossValidation", *, protocol: str, asked: str, target: float
+) -> None:
+    from models.training.cross_validation import facts
+    from models.training.splits import LEAKS
+    from models.training.summary import table, write_summary
+
+    told: dict[str, Any] = facts(
+        plan.recipe, checked, plan.samples, start=plan.start, target_accuracy=target
     )
-    click.echo(f"The preset is in {out}; SONOGATE_PRESET_DIR={out.absolute()} puts it to work.")
+    file = write_summary(
+        plan.directory, plan.recipe, told, protocol=protocol, asked_start=Path(asked).name
+    )
+    click.echo("\n".join(table(plan.recipe, told)))
+    if protocol == "random":
+        click.echo(LEAKS)
+    click.echo(f"Figures of each fold are in {file}.")
 
 
-def _weights(backbone: str) -> "BaseWeights":
-    if backbone == "imagenet":
-        return "imagenet"
-    if backbone == "random":
-        return None
-    if not Path(backbone).is_file():
-        raise click.BadParameter(f"{backbone!r} is not a file", param_hint="--backbone")
-    return Path(backbone)
+def _ship(
+    plan: "Plan", checked: "CrossValidation", data: Path, *, name: str, version: str, target: float
+) -> None:
+    from models.training.card import write_card
+    from models.training.cross_validation import PRESET, describe_preset, make_preset
 
-
-def _shortened(recipe: "Recipe", epochs: int | None) -> "Recipe":
-    if epochs is None:
-        return recipe
-    return replace(recipe, training=replace(recipe.training, epochs=epochs))
+    described = describe_preset(
+        plan.recipe,
+        checked,
+        plan.samples,
+        start=plan.start,
+        name=name,
+        version=version,
+        target_accuracy=target,
+    )
+    home = plan.directory / PRESET
+    preset = make_preset(plan, described)
+    origin = f"The folder `{data.name}`; whoever trained knows its origin and licence."
+    write_card(home, preset, data=origin)
+    click.echo(f"The preset is in {home}; SONOGATE_PRESET_DIR={home.absolute()} puts it to work.")

@@ -1,10 +1,11 @@
 """Networks small enough for a test: the shipped architectures on 64 pixels, started at random."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 
+from models.recipe import Recipe
 from models.training.dataset import SampleArrays
 
 SIZE_PX = 64
@@ -34,3 +35,30 @@ def blobs() -> SampleArrays:
             lesions[row] = np.hypot(rows - y, columns - x) < 14
             pixels[row][lesions[row]] = 20 if label == 1 else 230
     return SampleArrays(pixels, lesions, labels)
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., Recipe]:
+    """Make a recipe of a kind for `blobs`, one epoch long; keywords change dotted keys."""
+
+    def make(kind: str, **changes: float | str) -> Recipe:
+        network: dict[str, object] = {"kind": kind, "encoder": "MobileNetV2"}
+        if kind == "segmenter":
+            network = {"kind": kind, "decoder": "unet", "widths": (4, 8), "dropout": 0.3}
+        if kind == "classifier":
+            network["head"] = ({"layer": "GlobalAveragePooling2D"},)
+        loss = "cross-entropy" if kind == "classifier" else "overlap"
+        recipe = Recipe.model_validate(
+            {
+                "name": f"small-{kind}",
+                "summary": "For tests.",
+                "input": {"size_px": SIZE_PX},
+                "network": network,
+                "training": {"epochs": 1, "batch_size": 12, "learning_rate": 1e-2, "loss": loss},
+            }
+        )
+        for key, value in changes.items():
+            recipe = recipe.with_value(key.replace("__", "."), value)
+        return recipe
+
+    return make

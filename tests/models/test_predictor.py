@@ -143,6 +143,20 @@ def test_a_patch_counts_only_where_the_network_was_sure(tmp_path: Path) -> None:
     assert mask.sum() == 16
 
 
+def test_probabilities_are_calibrated_by_temperature_and_then_by_class() -> None:
+    def said(_: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        logits = np.array([[0.0, 2.0, 4.0]], np.float32)
+        return logits, np.zeros((1, 2, 2), np.float32), np.zeros((1, 64, 64, 1), np.float32)
+
+    preset = Preset(
+        "test", "1", NetworkFile("", "", 64), temperature=2.0, class_bias=(1.0, 0.0, -1.0)
+    )
+
+    (one,) = Predictor(preset, lambda _: said).predict([np.zeros((64, 64), np.uint8)], batch_size=1)
+
+    assert one.probabilities == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+
+
 def _preset(directory: Path, weights: bytes) -> Path:
     file = directory / "n.h5"
     file.write_bytes(weights)

@@ -1,13 +1,20 @@
-"""`sonogate train` and `evaluate`: figures, and what can be wrong with a data set."""
+"""`sonogate train`, `tune` and `evaluate`: figures, and what can be wrong with a data set."""
 
 import json
+import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import Result
 from PIL import Image
 
 from models.phantom import make_phantom
+from models.preset import read_preset
+from models.recipe import read_recipe
+from sonogate.training import ExtraMissing, require_extra
 from tests.sonogate.conftest import Run, sonogate
 
 
@@ -41,12 +48,11 @@ def test_evaluate_prints_the_figures_of_a_fold_as_json(
     assert len(figures["preset"]["classifier_digest"]) == 64
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("command", [["train", "default", "--data"], ["evaluate"]])
 def test_a_folder_that_is_no_data_set_is_named(
-    run: Run, home: Path, tmp_path: Path, command: str
+    run: Run, home: Path, tmp_path: Path, command: list[str]
 ) -> None:
-    out = ["--out", tmp_path / "out"] if command == "train" else []
-    result = run(command, tmp_path, *out)
+    result = run(*command, tmp_path)
     assert result.exit_code == 1
     assert (
         f"no images in folders named normal, benign, malignant in {tmp_path.name}" in result.stderr
@@ -56,12 +62,174 @@ def test_a_folder_that_is_no_data_set_is_named(
 def test_starting_weights_that_are_not_there_are_wrong_usage(
     run: Run, home: Path, data: Path, tmp_path: Path
 ) -> None:
-    result = run("train", data, "--out", tmp_path / "out", "--backbone", tmp_path / "none.h5")
+    result = run("train", "default", "--data", data, "--backbone", tmp_path / "none.h5")
     assert result.exit_code == 2
     assert "is not a file" in result.stderr
+
+
+def test_what_training_needs_and_services_do_not_is_asked_for_at_once() -> None:
+    with pytest.raises(ExtraMissing, match=r"no_such_thing not installed.*sonogate\[train\]"):
+        require_extra(("json", "no_such_thing"))
+
+
+def test_a_recipe_that_is_not_there_is_told_which_are(run: Run, home: Path, data: Path) -> None:
+    result = run("train", "no-such", "--data", data)
+    assert result.exit_code == 1
+    assert "there are breakhis-attention-resnet50, default" in result.stderr
+
+
+def test_a_fold_that_is_not_there_is_named_before_anything_is_trained(
+    run: Run, home: Path, data: Path
+) -> None:
+    result = run("train", "default", "--data", data, "--folds", 2, "--fold", 7)
+    assert result.exit_code == 1
+    assert "fold 7 of data holds no image" in result.stderr
 
 
 def test_a_fold_without_images_is_an_error(run: Run, home: Path, data: Path) -> None:
     result = run("evaluate", data, "--fold", 9)
     assert result.exit_code == 1
     assert "fold 9 of data holds no image" in result.stderr
+
+
+CLASSIFIER = """
+[network]
+kind = "classifier"
+encoder = "MobileNetV2"
+head = [{ layer = "GlobalAveragePooling2D" }]
+"""
+SEGMENTER = """
+[network]
+kind = "segmenter"
+decoder = "unet"
+widths = [4, 8]
+"""
+JOINT = """
+[network]
+kind = "joint"
+encoder = "MobileNetV2"
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a recipe for 64 pixels and one epoch round a network."""
+
+    def write(network: str) -> Path:
+        file = tmp_path / "mine.toml"
+        loss = "cross-entropy" if network == CLASSIFIER else "overlap"
+        file.write_text(
+            f'''summary = "For a test."
+            [input]
+            size_px = 64
+            {network}
+            [training]
+            epochs = 1
+            batch_size = 4
+            learning_rate = 1e-3
+            loss = "{loss}"
+            [published]
+            work = "A work"
+            data = "Theirs"
+            split = "random"
+            figures = {{ accuracy = 0.99, dice = 0.98 }}
+            [tune]
+            "training.learning_rate" = [1e-4, 1e-3]
+            "training.seed" = [0, 1]
+            '''
+        )
+        return file
+
+    return write
+
+
+keras_warns = pytest.mark.filterwarnings(
+    # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning",
+    # Keras Tuner 1.4 asks for its thread in the old way.
+    r"ignore::DeprecationWarning:keras_tuner\..*",
+)
+
+
+@pytest.fixture
+def train(
+    run: Run, home: Path, data: Path, tmp_path: Path, recipe: Callable[[str], Path]
+) -> Iterator[Callable[..., Result]]:
+    """`sonogate train` of a network on two folds, from a random start, step by step."""
+    import tensorflow as tf
+
+    def invoke(network: str, *more: object) -> Result:
+        return run(
+            "train", recipe(network), "--data", data, "--out", tmp_path / "out",
+            "--folds", 2, "--backbone", "random", *more,
+        )  # fmt: skip
+
+    tf.config.run_functions_eagerly(True)
+    yield invoke
+    tf.config.run_functions_eagerly(False)
+
+
+def summary(folder: Path) -> dict[str, Any]:
+    figures: dict[str, Any] = json.loads((folder / "out" / "summary.json").read_text())
+    return figures
+
+
+@keras_warns
+@pytest.mark.parametrize(("network", "figure"), [(CLASSIFIER, "accuracy"), (SEGMENTER, "dice")])
+def test_a_recipe_is_trained_and_set_beside_what_was_published(
+    train: Callable[..., Result], tmp_path: Path, network: str, figure: str
+) -> None:
+    result = train(network, "--fold", 1)
+    assert result.exit_code == 0, result.output
+    found = summary(tmp_path)
+    assert found["held_out_folds"] == [1]
+    assert found["start"] == "Random numbers."
+    assert found["leaks"] is False
+    mean = found["held_out_spread"][figure]["mean"]
+    published = found["published"]["figures"][figure]
+    assert [figure, f"{published:.3f}", f"{mean:.3f}"] in [
+        line.split() for line in result.stdout.splitlines()
+    ]
+    assert not (tmp_path / "out" / "preset").exists()
+
+
+@keras_warns
+def test_a_recipe_for_both_questions_gives_a_preset(
+    train: Callable[..., Result], tmp_path: Path
+) -> None:
+    result = train(JOINT, "--fold", 0, "--name", "mine", "--preset-version", "3")
+    assert result.exit_code == 0, result.output
+    preset = read_preset(tmp_path / "out" / "preset")
+    assert (preset.name, preset.version) == ("mine", "3")
+    assert "The folder `data`" in (tmp_path / "out" / "preset" / "CARD.md").read_text()
+    assert f"SONOGATE_PRESET_DIR={tmp_path / 'out' / 'preset'}" in result.stdout
+
+
+@keras_warns
+def test_a_random_split_says_that_it_leaks_and_makes_no_preset(
+    train: Callable[..., Result], tmp_path: Path
+) -> None:
+    result = train(SEGMENTER, "--protocol", "random")
+    assert result.exit_code == 0, result.output
+    assert "protocol random LEAKS" in result.stdout
+    assert "protocol random LEAKS" in result.stderr
+    assert summary(tmp_path)["leaks"] is True
+
+
+@keras_warns
+def test_tuning_writes_a_recipe_that_can_be_trained(
+    run: Run, home: Path, data: Path, tmp_path: Path, recipe: Callable[[str], Path],
+    train: Callable[..., Result],
+) -> None:  # fmt: skip
+    for kind in ("normal", "benign", "malignant"):
+        for file in list((data / kind).glob("0*.png")):
+            shutil.copy(file, file.with_name(f"2{file.name[1:]}"))
+    result = run(
+        "tune", recipe(SEGMENTER), "--data", data, "--out", tmp_path / "trials", "--folds", 3,
+        "--trials", 2, "--epochs", 1, "--backbone", "random",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "training.learning_rate = " in result.stdout
+    tuned = read_recipe(str(tmp_path / "trials" / "mine-tuned.toml"))
+    assert f"training.learning_rate = {tuned.training.learning_rate}" in result.stdout
+    assert tuned.tune == read_recipe(str(tmp_path / "mine.toml")).tune

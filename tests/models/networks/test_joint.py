@@ -1,5 +1,6 @@
 """The harness for a network: shapes, a step lowers the loss, save and load, determinism."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 
 from models.networks.backbone import build_backbone, settle_batch_norm
 from models.networks.joint import build_joint
+from models.recipe import Recipe
 from models.training.dataset import SampleArrays
-from models.training.train import TrainingConfig, train
+from models.training.train import train
 from tests.models.conftest import SIZE_PX
 
 saves_weights = pytest.mark.filterwarnings(
@@ -70,22 +72,22 @@ def test_a_saved_architecture_is_rebuilt_also_when_its_module_has_moved(
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_training_lowers_the_loss(blobs: SampleArrays) -> None:
-    config = TrainingConfig(epochs=6, size_px=SIZE_PX, batch_size=12, dropout=0.0, backbone=None)
+def test_training_lowers_the_loss(blobs: SampleArrays, small: Callable[..., Recipe]) -> None:
+    recipe = small("joint", training__epochs=6, training__learning_rate=1.5e-3)
 
-    trained = train(blobs, config)
+    trained = train(blobs, recipe)
 
     assert len(trained.losses) == 6
     assert trained.losses[-1] < trained.losses[0]
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_one_seed_gives_one_network(blobs: SampleArrays) -> None:
-    config = TrainingConfig(epochs=1, size_px=SIZE_PX, batch_size=12, backbone=None)
+def test_one_seed_gives_one_network(blobs: SampleArrays, small: Callable[..., Recipe]) -> None:
+    recipe = small("joint", network__dropout=0.4, training__learning_rate=1.5e-3)
 
-    first = predict(train(blobs, config).network, blobs)
+    first = predict(train(blobs, recipe).network, blobs)
 
-    assert predict(train(blobs, config).network, blobs) == pytest.approx(first, abs=1e-3)
+    assert predict(train(blobs, recipe).network, blobs) == pytest.approx(first, abs=1e-3)
 
 
 def test_the_outlines_alone_teach_where_to_look(blobs: SampleArrays) -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 
-from models.training.augment import augment, augment_batch
+from models.recipe import AugmentSpec
+from models.training.augment import augment, augment_batch, distort_batch
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -52,3 +53,39 @@ def test_callipers_fall_on_images_of_any_kind() -> None:
     ]
 
     assert 0 < sum(painted) < 20
+
+
+def test_published_changes_leave_an_image_alone_where_none_is_named() -> None:
+    pixels, lesions = np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8), np.bool_)
+
+    assert distort_batch(pixels, lesions, AugmentSpec(), np.random.default_rng(0))[0] is pixels
+
+
+def test_published_changes_move_the_lesion_with_the_image() -> None:
+    rows, columns = np.mgrid[:64, :64]
+    lesion = np.hypot(rows - 20, columns - 40) < 10
+    spec = AugmentSpec(
+        mirror=True, upside_down=True, rotate_deg=20, shift_share=0.1, zoom=0.1, shear_deg=10
+    )
+    color = np.repeat(np.where(lesion, 200, 50)[..., None], 3, -1).astype(np.uint8)
+    rng = np.random.default_rng(0)
+
+    pixels, lesions = distort_batch(np.stack([color] * 8), np.stack([lesion] * 8), spec, rng)
+
+    assert pixels.shape == (8, 64, 64, 3)
+    for image, moved in zip(pixels, lesions, strict=True):
+        assert ((image[..., 0] > 125) != moved).mean() < 0.02
+        assert (moved != lesion).any()
+
+
+def test_published_lighting_changes_pixels_alone() -> None:
+    pixels = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (4, 25, 1))
+    lesions = pixels > 100
+
+    lit, unmoved = distort_batch(
+        pixels, lesions, AugmentSpec(brightness=0.2, contrast=0.2), np.random.default_rng(0)
+    )
+
+    assert np.array_equal(unmoved, lesions)
+    assert len({float(image.mean()) for image in lit}) == 4
+    assert (np.diff(lit.astype(int), axis=-1) >= 0).all()

@@ -1,36 +1,97 @@
 import numpy as np
 import pytest
+from scipy import special
 
 from models.evaluation import Outcome, Overlap, report
-from models.training.calibration import fit_temperature, rescale
+from models.training.calibration import (
+    Calibration,
+    apply_calibration,
+    find_abstention,
+    fit_calibration,
+)
 
 NOTHING = Overlap(0, 0, 0)
 
 
-def outcomes(sharpness: float) -> list[Outcome]:
-    """A network that is right as often as it says, its logits then multiplied."""
+def outcomes(sharpness: float, favour: tuple[float, float, float] = (0, 0, 0)) -> list[Outcome]:
+    """A network that is right as often as it says, its logits then multiplied and moved."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1.5, (4000, 3))
-    honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    sharp = np.exp(sharpness * logits)
-    sharp /= sharp.sum(1, keepdims=True)
+    honest = special.softmax(logits, axis=1)
+    told = special.softmax(sharpness * (logits + np.array(favour)), axis=1)
     return [
         Outcome(int(rng.choice(3, p=p)), (float(q[0]), float(q[1]), float(q[2])), NOTHING)
-        for p, q in zip(honest, sharp, strict=True)
+        for p, q in zip(honest, told, strict=True)
     ]
+
+
+def confident(confidence: float, *, right: bool) -> Outcome:
+    rest = (1 - confidence) / 2
+    return Outcome(0 if right else 1, (confidence, rest, rest), NOTHING)
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
 def test_it_finds_by_how_much_a_network_exaggerates(sharpness: float) -> None:
-    assert fit_temperature(outcomes(sharpness)) == pytest.approx(sharpness, rel=0.06)
+    assert fit_calibration(outcomes(sharpness)).temperature == pytest.approx(sharpness, rel=0.07)
 
 
-def test_rescaling_makes_confidence_honest_and_leaves_the_answers() -> None:
-    boastful = outcomes(2.5)
+def test_it_finds_which_class_a_network_favours() -> None:
+    found = fit_calibration(outcomes(1.5, favour=(0.8, 0.0, -0.8)))
 
-    honest = rescale(boastful, fit_temperature(boastful))
+    assert found.temperature == pytest.approx(1.5, rel=0.07)
+    assert found.class_bias == pytest.approx((-0.8, 0, 0.8), abs=0.1)
+    assert sum(found.class_bias) == pytest.approx(0, abs=1e-3)
+
+
+def test_calibrating_makes_confidence_honest() -> None:
+    boastful = outcomes(2.5, favour=(0.8, 0.0, -0.8))
+
+    honest = apply_calibration(boastful, fit_calibration(boastful))
 
     before, after = report(boastful).classification, report(honest).classification
     assert before.ece > 0.1
     assert after.ece < 0.03
-    assert after.confusion == before.confusion
+    assert after.accuracy > before.accuracy
+
+
+def test_a_temperature_alone_leaves_the_answers() -> None:
+    boastful = outcomes(2.5)
+
+    honest = apply_calibration(boastful, Calibration(2.5, (0.0, 0.0, 0.0)))
+
+    assert report(honest).classification.confusion == report(boastful).classification.confusion
+
+
+def test_a_probability_of_nothing_can_be_calibrated() -> None:
+    sure = [Outcome(0, (1.0, 0.0, 0.0), NOTHING), Outcome(1, (1.0, 0.0, 0.0), NOTHING)]
+
+    found = fit_calibration(sure)
+
+    assert np.isfinite([found.temperature, *found.class_bias]).all()
+
+
+def test_below_the_threshold_too_many_would_be_wrong() -> None:
+    told = [
+        *[confident(0.9, right=True)] * 19,
+        confident(0.9, right=False),
+        *[confident(0.5, right=True)] * 5,
+        *[confident(0.5, right=False)] * 5,
+    ]
+
+    found = find_abstention(told, 0.95)
+
+    assert found.below == 0.9
+    assert found.accuracy == pytest.approx(0.95)
+    assert found.coverage == pytest.approx(20 / 30)
+
+
+def test_who_is_right_often_enough_may_always_speak() -> None:
+    found = find_abstention([confident(0.4, right=True)] * 3, 0.95)
+
+    assert (found.below, found.coverage) == (0.0, 1.0)
+
+
+def test_who_never_is_right_should_not_speak() -> None:
+    found = find_abstention([confident(0.9, right=False)] * 3, 0.95)
+
+    assert (found.below, found.coverage) == (1.0, 0.0)

@@ -1,0 +1,136 @@
+"""The report as one HTML file that needs nothing else."""
+
+import html
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from models.types import CLASSES
+
+_PAGE = Path(__file__).with_name("page.html")
+_TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_precision": "Macro precision",
+    "macro_recall": "Macro recall",
+    "macro_f1": "Macro F1",
+    "mcc": "Matthews correlation",
+    "macro_roc_auc": "Macro ROC-AUC",
+    "macro_pr_auc": "Macro PR-AUC",
+    "malignant_recall": "Recall of malignant",
+    "malignant_recall_at_specificity_0.90": "Recall of malignant at specificity 0.90",
+    "ece": "Expected calibration error",
+    "dice": "Dice, images with a lesion",
+    "iou": "IoU, images with a lesion",
+    "normal_without_mask": "Normal images left without an outline",
+}
+
+
+def render(
+    report: Mapping[str, Any], plots: Mapping[str, str], gallery: Sequence[tuple[str, str]]
+) -> str:
+    """Fill the page; ``plots`` are SVG, ``gallery`` pairs of a caption and an image's data URL."""
+    preset, classes = report["preset"], report["classification"]
+    return Template(_PAGE.read_text(encoding="utf-8")).substitute(
+        title=html.escape(f"{preset['name']} {preset['version']}"),
+        data=html.escape(report["data"]),
+        images=classes["images"],
+        headline=_headline(report["headline"]),
+        by_class=_by_class(classes["by_class"]),
+        other=_facts(
+            {
+                key: classes[key]
+                for key in (
+                    "weighted_precision",
+                    "weighted_recall",
+                    "weighted_f1",
+                    "gmean",
+                    "kappa",
+                )
+            }
+        ),
+        masks=_masks(report["segmentation"]),
+        checks=_checks(report),
+        gallery="".join(_tile(*each) for each in gallery) or "<p>No image was misclassified.</p>",
+        digest=html.escape(preset["classifier_digest"]),
+        **{f"plot_{name}": svg for name, svg in plots.items()},
+    )
+
+
+def _headline(figures: Mapping[str, Mapping[str, float | None]]) -> str:
+    rows = [
+        [
+            _TITLES[name],
+            _number(each["value"]),
+            f"{_number(each['low'])} to {_number(each['high'])}",
+        ]
+        for name, each in figures.items()
+    ]
+    return _table(["Figure", "Value", "95 % interval"], rows)
+
+
+def _by_class(figures: Mapping[str, Mapping[str, Any]]) -> str:
+    keys = ("precision", "recall", "f1", "roc_auc", "pr_auc")
+    rows = [
+        [name, str(figures[name]["support"]), *(_number(figures[name][key]) for key in keys)]
+        for name in CLASSES
+    ]
+    return _table(["Class", "Images", "Precision", "Recall", "F1", "ROC-AUC", "PR-AUC"], rows)
+
+
+def _masks(figures: Mapping[str, Any]) -> str:
+    named = {"all lesions": figures["all"], **figures["by_class"], **figures["by_size"]}
+    rows = [
+        [
+            name,
+            str(each["images"]),
+            *(_number(each[key]) for key in ("dice", "iou")),
+            _number(each["hd95_px"], 1),
+            *(_number(each[key]) for key in ("hd95_share_of_diagonal", "pixel_accuracy", "found")),
+        ]
+        for name, each in named.items()
+    ]
+    head = ["Lesions", "Images", "Dice", "IoU", "HD95, px", "HD95 / diagonal", "Pixels right"]
+    return _table([*head, "Touched"], rows)
+
+
+def _checks(report: Mapping[str, Any]) -> str:
+    parts = [("Grad-CAM and the lesion", _facts(report["explanation"]))]
+    if "randomisation" in report:
+        parts.append(
+            ("Likeness of heat maps to those of spoilt weights", _facts(report["randomisation"]))
+        )
+    if "robustness" in report:
+        rows = [
+            [name, *(_number(x[key]) for key in ("accuracy", "macro_roc_auc", "dice", "changed"))]
+            for name, x in report["robustness"].items()
+        ]
+        head = ["Change of the picture", "Accuracy", "Macro ROC-AUC", "Dice", "Answers changed"]
+        parts.append(("Robustness", _table(head, rows)))
+    return "".join(f"<h3>{title}</h3>{table}" for title, table in parts)
+
+
+def _facts(values: Mapping[str, float | None]) -> str:
+    rows = [[name.replace("_", " "), _number(value)] for name, value in values.items()]
+    return _table(["Figure", "Value"], rows)
+
+
+def _tile(caption: str, url: str) -> str:
+    text = html.escape(caption)
+    return f'<figure><img src="{url}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{html.escape(first)}</th>'
+        + "".join(f"<td>{html.escape(cell)}</td>" for cell in rest)
+        + "</tr>"
+        for first, *rest in rows
+    )
+    return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None or value != value else f"{value:.{digits}f}"  # noqa: PLR0124  # NaN

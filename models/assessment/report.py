@@ -1,0 +1,106 @@
+"""A preset judged on a folder of labelled images: plain values for JSON, and a page.
+
+Importing this module loads TensorFlow.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from models.assessment import plots
+from models.assessment.checks import randomisation, robustness
+from models.assessment.figures import classification, explanation, segmentation, with_intervals
+from models.assessment.judged import Judged, judge
+from models.assessment.page import render
+from models.predictor import Predictor
+from models.preset import DEFAULT_PRESET
+from models.training.dataset import Sample
+from models.types import CLASSES
+
+LOSSES = "losses.json"
+_GALLERY = 24
+_RANDOMISED = 40
+"""Images with a lesion on which weights are spoilt: a mean over more says the same."""
+
+
+def assess(
+    directory: Path | None, samples: Sequence[Sample], *, data: str, quick: bool = False
+) -> tuple[dict[str, Any], str]:
+    """Judge the preset in ``directory`` (default: shipped); return the figures and the page.
+
+    ``quick`` leaves out robustness and randomisation, which predict each image many times.
+    Raises `models.types.ModelError`.
+    """
+    predictor = Predictor.load(directory)
+    rows = judge(predictor, samples)
+    figures: dict[str, Any] = {
+        "preset": asdict(predictor.info),
+        "data": data,
+        "headline": with_intervals(rows),
+        "classification": classification(rows),
+        "segmentation": segmentation(rows),
+        "explanation": explanation(rows),
+    }
+    if not quick:
+        lesions = [row.sample for row in rows if row.overlap.true_px][:_RANDOMISED]
+        figures["randomisation"] = randomisation(directory or DEFAULT_PRESET, lesions)
+        figures["robustness"] = robustness(predictor, samples)
+    page = render(figures, _plots(rows, figures, directory), _gallery(predictor, rows))
+    return plain(figures), page
+
+
+def write(out: Path, figures: dict[str, Any], page: str) -> None:
+    """Write ``report.json`` and ``report.html``."""
+    out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(figures, indent=2, ensure_ascii=False) + "\n"
+    (out / "report.json").write_text(text, encoding="utf-8")
+    (out / "report.html").write_text(page, encoding="utf-8")
+
+
+def plain(value: Any) -> Any:
+    """NaN, which JSON does not know, as None, wherever it stands."""
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [plain(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value  # noqa: PLR0124
+
+
+def _plots(
+    rows: Sequence[Judged], figures: dict[str, Any], directory: Path | None
+) -> dict[str, str]:
+    classes = figures["classification"]
+    history = (directory or DEFAULT_PRESET) / LOSSES
+    drawn = plots.losses(json.loads(history.read_text())) if history.is_file() else ""
+    return {
+        "confusion": plots.confusion(classes["confusion"]),
+        "roc": plots.roc(rows),
+        "precision_recall": plots.precision_recall(rows),
+        "reliability": plots.reliability(rows),
+        "risk_coverage": plots.risk_coverage(
+            classes["risk_coverage"], figures["preset"]["abstain_below"]
+        ),
+        "losses": drawn
+        and f"<figure>{drawn}<figcaption>While it was trained.</figcaption></figure>",
+    }
+
+
+def _gallery(predictor: Predictor, rows: Sequence[Judged]) -> list[tuple[str, str]]:
+    """The surest mistakes first."""
+    wrong = sorted(
+        (row for row in rows if row.predicted != row.label), key=lambda row: -max(row.probabilities)
+    )
+    return [(_caption(row), _drawn(predictor, row)) for row in wrong[:_GALLERY]]
+
+
+def _caption(row: Judged) -> str:
+    sure = max(row.probabilities)
+    return f"{row.name}: {CLASSES[row.label]}, taken for {CLASSES[row.predicted]} ({sure:.0%})"
+
+
+def _drawn(predictor: Predictor, row: Judged) -> str:
+    pixels, lesion = row.sample.read()
+    (prediction,) = predictor.predict([pixels])
+    return plots.tile(pixels, lesion, prediction)

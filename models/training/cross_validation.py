@@ -1,0 +1,286 @@
+"""From a data set to a preset whose figures were measured on images it had not seen.
+
+Each fold is held out once; a network trained on the others is scored on it. Nothing is chosen on
+a held-out fold: epochs are fixed beforehand or ended by images set aside from the others, and its
+calibration comes from the other folds' outcomes. A joint recipe's network is then trained in the
+same way on all folds. Importing this module loads TensorFlow.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from models.preset import MANIFEST, NetworkFile, Preset, read_preset, write_preset
+from models.recipe import Recipe
+from models.training.calibration import (
+    TARGET_ACCURACY,
+    Abstention,
+    Calibration,
+    apply_calibration,
+    find_abstention,
+    fit_calibration,
+)
+from models.training.checkpoint import Checkpoint
+from models.training.dataset import Sample
+from models.training.inputs import load_inputs
+from models.training.logbook import Logbook
+from models.training.outcomes import (
+    ImageOutcome,
+    figures,
+    image_name,
+    named_figures,
+    network_outcomes,
+    preset_outcomes,
+    read_outcomes,
+    write_outcomes,
+)
+from models.training.save import save_preset, save_weights
+from models.training.splits import set_aside
+from models.training.start import Start
+from models.training.summary import spread_over
+from models.training.train import Epoch, Step, Trained, train
+from models.types import CLASSES
+
+logger = logging.getLogger(__name__)
+
+OUTCOMES = "outcomes.json"
+PRESET = "preset"
+LOSSES = "losses.json"
+"""Beside a network: the losses of its training, a number an epoch; reports draw them."""
+
+Watch = Callable[[str, Step | Epoch], None]
+"""Called with a training's name, as "fold 0", and what was done."""
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """Uncalibrated outcomes on each held-out fold."""
+
+    folds: Mapping[int, Sequence[ImageOutcome]]
+    classes: Sequence[str] = CLASSES
+
+    @property
+    def classifies(self) -> bool:
+        """Whether there are probabilities to calibrate."""
+        return all(x.probabilities for rows in self.folds.values() for x in rows)
+
+    @property
+    def calibration(self) -> Calibration:
+        """The calibration over all held-out images, which a preset ships."""
+        return fit_calibration([x for fold in self.folds.values() for x in fold])
+
+    def reports(self) -> dict[int, dict[str, Any]]:
+        """Each fold's figures, its calibration fitted on the other folds (none if there are none)."""
+        return {fold: figures(self._calibrated(fold), self.classes) for fold in self.folds}
+
+    def pooled(self) -> dict[str, Any]:
+        """Figures over all held-out images."""
+        return figures(self._pool(), self.classes)
+
+    def abstention(self, target: float = TARGET_ACCURACY) -> Abstention:
+        """The confidence below which nothing is said, so that ``target`` of what is said is right."""
+        return find_abstention(self._pool(), target)
+
+    def _pool(self) -> list[ImageOutcome]:
+        return [x for fold in self.folds for x in self._calibrated(fold)]
+
+    def _calibrated(self, held_out: int) -> list[ImageOutcome]:
+        others = [x for fold, rows in self.folds.items() if fold != held_out for x in rows]
+        if not others or not self.classifies:
+            return list(self.folds[held_out])
+        return apply_calibration(self.folds[held_out], fit_calibration(others))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One recipe on one data set: what `cross_validate` and `make_preset` go by.
+
+    ``samples`` carry the folds of the protocol (`models.training.splits.split`). Trainings are kept
+    in ``directory``: ``folds/fold-<n>``, ``logs``, ``preset``.
+    """
+
+    recipe: Recipe
+    start: Start
+    samples: Sequence[Sample]
+    directory: Path
+    watch: Watch | None = None
+
+    def identity(self, samples: Sequence[Sample]) -> str:
+        """Tell one training from any other: recipe, start and images, as a digest."""
+        facts = {
+            "recipe": recipe_facts(self.recipe),
+            "start": self.start.words,
+            "images": sorted(f"{x.label} {image_name(x)}" for x in samples),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def cross_validate(plan: Plan, folds: Sequence[int] | None = None) -> CrossValidation:
+    """Hold out each fold in turn, or only ``folds``.
+
+    A fold that is finished, by the same recipe, start and images, is not trained again; one that
+    was interrupted goes on from its last epoch.
+    """
+    chosen = sorted({sample.fold for sample in plan.samples}) if folds is None else folds
+    told = {fold: _hold_out(plan, fold) for fold in chosen}
+    return CrossValidation(told, plan.recipe.classes)
+
+
+def make_preset(plan: Plan, described: Preset) -> Preset:
+    """Train on all samples and save the network as ``described`` in ``directory/preset``.
+
+    A network that is finished there is kept, and described anew.
+    """
+    home, identity = plan.directory / PRESET, plan.identity(plan.samples)
+    described = replace(described, trained={**described.trained, "identity": identity})
+    if (home / MANIFEST).is_file():
+        kept = read_preset(home)
+        if kept.trained.get("identity") == identity:
+            described = replace(described, network=kept.network)
+            write_preset(home, described)
+            return described
+    trained = _train(plan, plan.samples, home, "all images")
+    saved = save_preset(home, described, trained.network)
+    Checkpoint(home, identity).discard()
+    return saved
+
+
+def describe_preset(
+    recipe: Recipe,
+    checked: CrossValidation,
+    samples: Sequence[Sample],
+    *,
+    start: Start,
+    name: str,
+    version: str,
+    target_accuracy: float = TARGET_ACCURACY,
+) -> Preset:
+    """Describe the preset to be trained on ``samples``; what is measured comes from ``checked``."""
+    calibration, abstention = checked.calibration, checked.abstention(target_accuracy)
+    normal, benign, malignant = calibration.class_bias
+    return replace(
+        plain_preset(recipe),
+        name=name,
+        version=version,
+        temperature=calibration.temperature,
+        class_bias=(normal, benign, malignant),
+        abstain_below=abstention.below,
+        trained=facts(recipe, checked, samples, start=start, target_accuracy=target_accuracy),
+    )
+
+
+def plain_preset(recipe: Recipe) -> Preset:
+    """Describe a network as it was trained, uncalibrated."""
+    return Preset(
+        name="fold",
+        version="0",
+        network=NetworkFile("", "", 0),
+        mask_threshold=recipe.reading.mask_threshold,
+        mask_seed_threshold=recipe.reading.mask_seed_threshold,
+        mirrored=recipe.reading.mirrored,
+        trained={"recipe": recipe_facts(recipe)},
+    )
+
+
+def facts(
+    recipe: Recipe,
+    checked: CrossValidation,
+    samples: Sequence[Sample],
+    *,
+    start: Start,
+    target_accuracy: float = TARGET_ACCURACY,
+) -> dict[str, Any]:
+    """All that was measured and how, as plain values: for ``preset.json`` and ``summary.json``."""
+    reports = checked.reports()
+    measured = {
+        "images": len(samples),
+        "folds": sorted({sample.fold for sample in samples}),
+        "recipe": recipe_facts(recipe),
+        "start": start.words,
+        "held_out_folds": sorted(checked.folds),
+        "held_out": {str(fold): report for fold, report in reports.items()},
+        "held_out_spread": spread_over([named_figures(x) for x in reports.values()]),
+        "held_out_pooled": checked.pooled(),
+    }
+    if checked.classifies:
+        measured["calibration"] = asdict(checked.calibration)
+        measured["abstention"] = asdict(checked.abstention(target_accuracy))
+    # Through JSON, so that what is described equals what is read back.
+    plain: dict[str, Any] = json.loads(json.dumps(measured, allow_nan=False))
+    return plain
+
+
+def recipe_facts(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain values, without what changes nothing in the training."""
+    return recipe.model_dump(mode="json", exclude={"tune", "published", "summary"})
+
+
+def _hold_out(plan: Plan, fold: int) -> list[ImageOutcome]:
+    home = plan.directory / "folds" / f"fold-{fold}"
+    seen = [x for x in plan.samples if x.fold != fold]
+    held_out = [x for x in plan.samples if x.fold == fold]
+    identity = plan.identity(seen)
+    if (home / OUTCOMES).is_file():
+        outcomes, told = read_outcomes(home / OUTCOMES)
+        if told["identity"] == identity:
+            logger.info("fold %d is finished", fold)
+            return outcomes
+    trained = _train(plan, seen, home, f"fold {fold}")
+    outcomes = _scored(plan.recipe, trained, home, held_out)
+    losses = {"losses": trained.losses, "validation_losses": trained.validation_losses}
+    write_outcomes(home / OUTCOMES, outcomes, {"identity": identity, "fold": fold, **losses})
+    Checkpoint(home, identity).discard()
+    _note(plan, fold, outcomes)
+    return outcomes
+
+
+def _train(plan: Plan, samples: Sequence[Sample], home: Path, title: str) -> Trained:
+    spec = plan.recipe.training
+    rest, aside = set_aside(samples, seed=spec.seed) if spec.patience else (samples, [])
+    book = Logbook(plan.directory / "logs" / title.replace(" ", "-"))
+
+    def watch(done: Step | Epoch) -> None:
+        if isinstance(done, Epoch):
+            book.epoch(done.epoch, done.loss, done.validation_loss)
+        if plan.watch:
+            plan.watch(title, done)
+
+    load = partial(load_inputs, spec=plan.recipe.input)
+    try:
+        trained = train(
+            load(rest),
+            plan.recipe,
+            plan.start.weights,
+            set_aside=load(aside) if aside else None,
+            checkpoint=Checkpoint(home, plan.identity(samples)),
+            watch=watch,
+        )
+    finally:
+        book.close()
+    (home / LOSSES).write_text(json.dumps(trained.losses), encoding="utf-8")
+    return trained
+
+
+def _scored(
+    recipe: Recipe, trained: Trained, home: Path, held_out: Sequence[Sample]
+) -> list[ImageOutcome]:
+    """Save a fold's network and ask it about the images held out."""
+    if recipe.network.kind == "joint":
+        save_preset(home, plain_preset(recipe), trained.network)
+        return preset_outcomes(home, held_out)
+    save_weights(home, trained.network)
+    (home / "recipe.json").write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
+    return network_outcomes(trained.network, recipe, held_out)
+
+
+def _note(plan: Plan, fold: int, outcomes: Sequence[ImageOutcome]) -> None:
+    values = named_figures(figures(outcomes, plan.recipe.classes))
+    book = Logbook(plan.directory / "logs" / f"fold-{fold}")
+    book.figures(values)
+    book.close()
+    logger.info("fold %d: %s", fold, {key: round(x, 3) for key, x in values.items()})

@@ -1,0 +1,145 @@
+"""What networks said of held-out images, by name, and the figures of it."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from models.evaluation import Overlap, score_classes, score_masks
+from models.predictor import Predictor
+from models.preprocess import to_frame
+from models.recipe import Recipe
+from models.training.dataset import Sample
+from models.training.inputs import as_input, load_input
+from models.types import CLASSES
+
+if TYPE_CHECKING:
+    import keras
+
+_CHUNK = 32
+
+
+@dataclass(frozen=True)
+class ImageOutcome:
+    """One held-out image: its name, its class, what was said of it, uncalibrated.
+
+    ``probabilities`` is empty for a network that only outlines, ``overlap`` None for one that only
+    classifies.
+    """
+
+    image: str
+    duplicate_group: int
+    label: int
+    probabilities: tuple[float, ...] = ()
+    overlap: Overlap | None = None
+
+
+def image_name(sample: Sample) -> str:
+    """Name a sample by its file and the folder that it lies in, as manifests do."""
+    return f"{sample.image.parent.name}/{sample.image.name}"
+
+
+def preset_outcomes(directory: Path, samples: Sequence[Sample]) -> list[ImageOutcome]:
+    """Ask the preset in ``directory`` about each sample."""
+    predictor = Predictor.load(directory)
+    told = []
+    for chunk in _chunks(samples):
+        read = [sample.read() for sample in chunk]
+        said = predictor.predict([pixels for pixels, _ in read])
+        for sample, (_, lesion), one in zip(chunk, read, said, strict=True):
+            overlap = Overlap.of(lesion, one.mask)
+            told.append(_outcome(sample, one.probabilities, overlap))
+    return told
+
+
+def network_outcomes(
+    network: "keras.Model", recipe: Recipe, samples: Sequence[Sample]
+) -> list[ImageOutcome]:
+    """Ask a classifier or segmenter about each sample."""
+    told = []
+    for chunk in _chunks(samples):
+        read = [load_input(sample, recipe.input) for sample in chunk]
+        pixels = as_input(np.stack([square for square, _, _ in read])).astype(np.float32)
+        said = np.asarray(network.predict_on_batch(pixels), np.float32)
+        for sample, (_, place, lesion), logits in zip(chunk, read, said, strict=True):
+            if recipe.network.kind == "classifier":
+                told.append(_outcome(sample, _softmax(logits)))
+                continue
+            mask = to_frame(special.expit(logits[..., 0]), place) > recipe.reading.mask_threshold
+            told.append(_outcome(sample, (), Overlap.of(lesion, mask)))
+    return told
+
+
+def figures(outcomes: Sequence[ImageOutcome], classes: Sequence[str] = CLASSES) -> dict[str, Any]:
+    """Score outcomes as ``classification``, ``segmentation`` or both; None is a figure without a
+    meaning on these images."""
+    parts: dict[str, Any] = {}
+    if outcomes[0].probabilities:
+        labels = np.array([x.label for x in outcomes])
+        probabilities = np.array([x.probabilities for x in outcomes])
+        parts["classification"] = asdict(score_classes(labels, probabilities, classes))
+    overlaps = [x.overlap for x in outcomes if x.overlap is not None]
+    if overlaps:
+        parts["segmentation"] = asdict(score_masks(overlaps))
+    cleaned: dict[str, Any] = _without_nan(parts)
+    return cleaned
+
+
+def named_figures(parts: Mapping[str, Any]) -> dict[str, float]:
+    """Flatten what `figures` gave: ``accuracy``, ``malignant_recall``, ``dice`` ..."""
+    flat: dict[str, Any] = {}
+    for part in parts.values():
+        flat |= {key: x for key, x in part.items() if isinstance(x, int | float)}
+        for name, one in part.get("by_class", {}).items():
+            flat |= {f"{name}_{key}": x for key, x in one.items()}
+    return {key: float(x) for key, x in flat.items() if isinstance(x, int | float)}
+
+
+def write_outcomes(file: Path, outcomes: Sequence[ImageOutcome], facts: Mapping[str, Any]) -> None:
+    """Write outcomes and ``facts`` of the training they came from as JSON."""
+    rows = [asdict(outcome) for outcome in outcomes]
+    file.write_text(json.dumps({**facts, "images": rows}, indent=1), encoding="utf-8")
+
+
+def read_outcomes(file: Path) -> tuple[list[ImageOutcome], dict[str, Any]]:
+    """Read what `write_outcomes` wrote."""
+    facts = json.loads(file.read_text(encoding="utf-8"))
+    return [_parsed(row) for row in facts.pop("images")], facts
+
+
+def _parsed(row: dict[str, Any]) -> ImageOutcome:
+    overlap = Overlap(**row["overlap"]) if row["overlap"] else None
+    return ImageOutcome(
+        row["image"], row["duplicate_group"], row["label"], tuple(row["probabilities"]), overlap
+    )
+
+
+def _outcome(
+    sample: Sample, probabilities: tuple[float, ...], overlap: Overlap | None = None
+) -> ImageOutcome:
+    return ImageOutcome(
+        image_name(sample), sample.duplicate_group, sample.label, probabilities, overlap
+    )
+
+
+def _softmax(logits: NDArray[np.float32]) -> tuple[float, ...]:
+    return tuple(special.softmax(logits.astype(np.float64)).tolist())
+
+
+def _chunks(samples: Sequence[Sample]) -> Iterator[list[Sample]]:
+    remaining = iter(samples)
+    while chunk := list(islice(remaining, _CHUNK)):
+        yield chunk
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(inner) for key, inner in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value

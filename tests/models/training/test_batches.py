@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+from models.recipe import AugmentSpec, read_recipe
+from models.training.batches import (
+    balanced_order,
+    batches,
+    class_weights,
+    epoch_batches,
+    epoch_order,
+)
+from models.training.dataset import SampleArrays
+
+LABELS = np.repeat([0, 1, 2], [4, 10, 7])
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_an_epoch_brings_rare_classes_back_more_often() -> None:
+    labels = np.repeat([0, 1, 2], [20, 320, 60])
+
+    seen = [labels[balanced_order(labels, np.random.default_rng(seed))] for seed in range(5)]
+
+    for order in seen:
+        assert abs(len(order) - 400) <= 1
+        # By the root of their number: 4.47 to 17.9 to 7.75.
+        assert np.bincount(order) == pytest.approx([59.4, 237.6, 102.9], abs=1.1)
+
+
+def test_in_an_epoch_each_image_has_its_turn() -> None:
+    labels = np.repeat([0, 1, 2], [20, 20, 20])
+
+    for balance in ("none", "root", "class-weights", "oversample"):
+        order = epoch_order(labels, balance, rng())
+        assert sorted(order) == list(range(60))
+        assert list(order) != list(range(60))
+
+
+def test_oversampling_repeats_the_rare_until_all_are_as_many() -> None:
+    order = epoch_order(LABELS, "oversample", rng())
+
+    assert np.bincount(LABELS[order]).tolist() == [10, 10, 10]
+    assert set(order) == set(range(21)), "none is left out"
+    assert np.bincount(order).max() == 3, "4 images for 10 places: none comes four times"
+
+
+def test_class_weights_make_all_classes_count_alike() -> None:
+    weights = class_weights(LABELS)
+
+    assert (weights * np.bincount(LABELS)).tolist() == pytest.approx([7, 7, 7])
+    assert weights[LABELS].mean() == pytest.approx(1)
+
+
+def test_an_absent_class_weighs_nothing() -> None:
+    assert class_weights(np.array([1, 1, 2, 2])).tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize(("balance", "expected"), [("none", 6), ("oversample", 8)])
+def test_the_number_of_batches_is_known_beforehand(balance: str, expected: int) -> None:
+    recipe = read_recipe("default").with_value("training.balance", balance)
+    recipe = recipe.with_value("training.batch_size", 4)
+    recipe = recipe.model_copy(update={"augment": AugmentSpec()})
+    data = SampleArrays(np.zeros((21, 32, 32), np.uint8), np.zeros((21, 32, 32), bool), LABELS)
+
+    drawn = list(batches(data, recipe, rng()))
+
+    assert len(drawn) == epoch_batches(LABELS, recipe) == expected
+    assert {len(batch) for batch in drawn[:-1]} == {4}

@@ -1,0 +1,237 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from models.evaluation import Overlap
+from models.phantom import make_phantom
+from models.predictor import Predictor
+from models.preset import read_preset
+from models.recipe import Recipe
+from models.training import cross_validation
+from models.training.card import render_card, write_card
+from models.training.cross_validation import (
+    LOSSES,
+    OUTCOMES,
+    CrossValidation,
+    Plan,
+    cross_validate,
+    describe_preset,
+    facts,
+    make_preset,
+)
+from models.training.dataset import Sample, SampleArrays, read_samples
+from models.training.inputs import load_inputs
+from models.training.outcomes import (
+    ImageOutcome,
+    figures,
+    image_name,
+    named_figures,
+    read_outcomes,
+)
+from models.training.start import Start
+from models.training.train import Epoch, Step, Trained
+
+Small = Callable[..., Recipe]
+KINDS = {"normal": "normal", "benign": "cyst", "malignant": "spiculated"}
+SURE = (0.98, 0.01, 0.01)
+NOTHING = Overlap(0, 0, 0)
+
+pytestmark = [
+    pytest.mark.usefixtures("eagerly"),
+    pytest.mark.filterwarnings(
+        # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
+        "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+    ),
+]
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    """Four phantoms of each class, in two folds."""
+    for name, kind in KINDS.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for seed in range(4):
+            phantom = make_phantom(kind, seed=seed, height=64, width=80, spacing_mm=0.5)
+            stem = tmp_path / "data" / name / f"{name} ({seed})"
+            Image.fromarray(phantom.image).save(f"{stem}.png")
+            Image.fromarray(phantom.mask).save(f"{stem}_mask.png")
+    return read_samples(tmp_path / "data", folds=2)
+
+
+def outcome(label: int, probabilities: tuple[float, ...] = SURE) -> ImageOutcome:
+    return ImageOutcome("x.png", 0, label, probabilities, NOTHING)
+
+
+def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
+    samples: list[Sample], small: Small, tmp_path: Path
+) -> None:
+    recipe = small("joint", reading__mask_threshold=0.4)
+    plan = Plan(recipe, Start(), samples, tmp_path / "out")
+
+    checked = cross_validate(plan, [1])
+    described = describe_preset(
+        recipe, checked, samples, start=plan.start, name="small", version="1"
+    )
+    made = make_preset(plan, described)
+    write_card(tmp_path, made, data="Phantoms.")
+
+    home = tmp_path / "out" / "preset"
+    assert Predictor.load(home).info == made.info
+    assert read_preset(home) == made
+    assert made.mask_threshold == 0.4
+    assert made.class_bias != (0.0, 0.0, 0.0)
+    assert make_preset(plan, replace(described, version="2")) == replace(made, version="2")
+    assert read_preset(home).version == "2", "described anew, not trained again"
+    assert made.trained["images"] == 12
+    assert made.trained["held_out_pooled"]["classification"]["images"] == 6
+    assert made.trained["start"] == "Random numbers."
+    card = (tmp_path / "CARD.md").read_text(encoding="utf-8")
+    assert made.network.sha256 in card
+    assert card == render_card(made, data="Phantoms.")
+
+
+def test_a_finished_fold_is_not_trained_again(
+    samples: list[Sample], small: Small, tmp_path: Path
+) -> None:
+    done: list[Step | Epoch] = []
+    plan = Plan(
+        small("segmenter"), Start(), samples, tmp_path, lambda title, step: done.append(step)
+    )
+
+    checked = cross_validate(plan)
+    steps = len(done)
+    again = cross_validate(plan)
+
+    assert again == checked
+    assert steps == len(done) == 4, "two folds of one batch and one epoch"
+    other = Plan(small("segmenter", training__seed=1), Start(), samples, tmp_path, plan.watch)
+    cross_validate(other, [0])
+    assert len(done) == 6, "another recipe is another training"
+
+
+@pytest.mark.parametrize("kind", ["classifier", "segmenter"])
+def test_a_fold_leaves_its_network_and_what_it_said_of_each_image(
+    samples: list[Sample], small: Small, tmp_path: Path, kind: str
+) -> None:
+    plan = Plan(small(kind), Start(), samples, tmp_path)
+
+    checked = cross_validate(plan, [0])
+
+    home = tmp_path / "folds" / "fold-0"
+    assert {x.name for x in home.iterdir()} == {
+        OUTCOMES,
+        LOSSES,
+        "network.weights.h5",
+        "recipe.json",
+    }
+    assert len(json.loads((home / LOSSES).read_text())) == 1
+    told, _ = read_outcomes(home / OUTCOMES)
+    assert told == list(checked.folds[0])
+    assert {x.image for x in told} == {image_name(x) for x in samples if x.fold == 0}
+    assert all(bool(x.probabilities) == (kind == "classifier") for x in told)
+    assert all((x.overlap is not None) == (kind == "segmenter") for x in told)
+    measured = facts(plan.recipe, checked, samples, start=plan.start)
+    assert ("calibration" in measured) == (kind == "classifier")
+    assert json.loads(json.dumps(measured)) == measured
+    assert list((tmp_path / "logs" / "fold-0" / "held-out").iterdir())
+
+
+def test_no_image_of_the_fold_held_out_is_trained_on_or_stopped_by(
+    samples: list[Sample], small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[SampleArrays] = []
+
+    class Seen(Exception):
+        """Enough was seen."""
+
+    def spy(data: SampleArrays, *_: object, set_aside: SampleArrays, **__: object) -> Trained:
+        given.extend([data, set_aside])
+        raise Seen
+
+    monkeypatch.setattr(cross_validation, "train", spy)
+    plan = Plan(small("segmenter", training__patience=2), Start(), samples, tmp_path)
+
+    with pytest.raises(Seen):
+        cross_validate(plan, [1])
+
+    held_out = load_inputs([x for x in samples if x.fold == 1], plan.recipe.input)
+    shown = {image.tobytes() for arrays in given for image in arrays.pixels}
+    assert len(shown) == 6
+    assert len(given[1]) > 0
+    assert not shown & {image.tobytes() for image in held_out.pixels}
+
+
+def test_a_fold_is_calibrated_by_the_others_alone() -> None:
+    right, wrong = [outcome(0)] * 10, [outcome(1)] * 10
+
+    reports = CrossValidation({0: right, 1: right + wrong}).reports()
+
+    # Fold 0 is judged by fold 1, which was wrong half the time: its certainty is taken back.
+    assert reports[0]["classification"]["ece"] > 0.3
+    assert reports[1]["classification"]["ece"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_single_fold_is_scored_as_it_is() -> None:
+    (report,) = CrossValidation({3: [outcome(0, (0.7, 0.2, 0.1))]}).reports().values()
+
+    assert report["classification"]["ece"] == pytest.approx(0.3)
+
+
+def test_figures_have_one_name_each() -> None:
+    named = named_figures(figures([outcome(0), outcome(2)]))
+
+    assert named["accuracy"] == 0.5
+    assert named["malignant_recall"] == 0.0
+    assert named["normal_without_mask"] == 1.0
+    assert "dice" not in named, "no image has a lesion"
+
+
+def test_two_classes_are_scored_as_two() -> None:
+    rows = [outcome(0, (0.9, 0.1)), outcome(1, (0.4, 0.6)), outcome(1, (0.7, 0.3))]
+
+    checked = CrossValidation({0: rows, 1: rows}, ("benign", "malignant"))
+
+    assert len(checked.calibration.class_bias) == 2
+    assert checked.reports()[0].keys() == checked.pooled().keys()
+    assert named_figures(figures(rows, checked.classes))["malignant_recall"] == 0.5
+    assert len(checked.pooled()["classification"]["confusion"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("folds", "sentence"),
+    [
+        ([0, 1, 2], "trained in the same way on all folds"),
+        ([0, 2], "it has not seen the images"),
+    ],
+)
+def test_the_card_says_whether_the_shipped_network_saw_the_scored_images(
+    small: Small, folds: list[int], sentence: str
+) -> None:
+    samples = [Sample(Path("x.png"), 0, (), fold, fold) for fold in folds]
+    checked = CrossValidation({1: [outcome(0, (0.7, 0.2, 0.1))]})
+
+    described = describe_preset(
+        small("joint"), checked, samples, start=Start(), name="small", version="1"
+    )
+
+    card = render_card(described, data="Phantoms.")
+    assert sentence in card
+    assert "Each frame is looked at once" in card
+
+
+def test_the_card_tells_when_to_be_silent(small: Small) -> None:
+    samples = [Sample(Path("x.png"), 0, (), fold, fold) for fold in (0, 1)]
+    rows = [outcome(0, (0.9, 0.05, 0.05))] * 9 + [outcome(1, (0.6, 0.2, 0.2))]
+
+    described = describe_preset(
+        small("joint"), CrossValidation({0: rows}), samples, start=Start(), name="x", version="1"
+    )
+
+    assert described.abstain_below == 0.9
+    assert "of the 90.0% of held-out images above it, 100.0% were right" in render_card(
+        described, data="Phantoms."
+    )

@@ -1,0 +1,75 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.recipe import RecipeInvalid, read_recipe
+from models.training.losses import dice_loss, entropy_loss, focal_loss, losses_of, overlap_loss
+
+
+def lesions(*values: float) -> np.ndarray:
+    return np.array(values, np.float32).reshape(1, 2, 2, 1)
+
+
+def overlap(truth: np.ndarray, logits: np.ndarray) -> list[float]:
+    losses: list[float] = np.asarray(overlap_loss(truth, logits)).tolist()
+    return losses
+
+
+def test_the_overlap_loss_is_nothing_when_all_is_right() -> None:
+    truth = lesions(1, 1, 0, 0)
+
+    assert overlap(truth, (truth - 0.5) * 60) == pytest.approx([0], abs=1e-5)
+
+
+def test_the_overlap_loss_matches_a_hand_count() -> None:
+    # All probabilities one half: entropy log 2; Dice (2 * 1 + 1) / (2 + 2 + 1).
+    expected = np.log(2) + 1 - 3 / 5
+
+    assert overlap(lesions(1, 1, 0, 0), lesions(0, 0, 0, 0)) == pytest.approx([expected], abs=1e-5)
+
+
+def test_each_image_counts_by_itself() -> None:
+    truth = np.concatenate([lesions(1, 0, 0, 0), lesions(1, 1, 1, 1)])
+    found_the_large_one = (np.concatenate([lesions(0, 0, 0, 0), lesions(1, 1, 1, 1)]) - 0.5) * 60
+
+    missed, found = overlap(truth, found_the_large_one)
+
+    assert missed > 0.5
+    assert found == pytest.approx(0, abs=1e-5)
+
+
+def test_a_normal_image_must_be_left_alone() -> None:
+    nothing, left_alone, marked = (
+        lesions(0, 0, 0, 0),
+        lesions(*[-30] * 4),
+        lesions(30, 30, -30, -30),
+    )
+
+    assert overlap(nothing, left_alone) == pytest.approx([0], abs=1e-5)
+    assert overlap(nothing, marked)[0] > 0.6
+
+
+@pytest.mark.parametrize("loss", [dice_loss, entropy_loss, focal_loss, overlap_loss])
+def test_a_mask_s_loss_is_one_number_an_image(loss: Callable[..., Any]) -> None:
+    truth = np.zeros((3, 8, 8, 1), np.float32)
+
+    assert loss(truth, truth).shape == (3,)
+
+
+def test_a_class_has_no_overlap_to_learn_by() -> None:
+    recipe = read_recipe("mobilenetv2-transfer").with_value("training.loss", "dice")
+
+    with pytest.raises(RecipeInvalid, match="'dice' needs a mask"):
+        losses_of(recipe)
+
+
+def test_a_focal_loss_heeds_the_sure_less() -> None:
+    truth, logits = np.array([[1.0, 0.0, 0.0]]), np.array([[3.0, 0.0, 0.0]])
+    recipe = read_recipe("mobilenetv2-transfer")
+
+    plain = losses_of(recipe)(truth, logits)
+    focal = losses_of(recipe.with_value("training.loss", "focal"))(truth, logits)
+
+    assert float(focal) < 0.1 * float(plain)

@@ -1,0 +1,50 @@
+import keras
+import pytest
+
+from models.recipe import TrainingSpec
+from models.training.optimizers import SplitRateAdamW, make_optimizer
+
+
+def spec(**changes: object) -> TrainingSpec:
+    return TrainingSpec.model_validate(
+        {"epochs": 10, "batch_size": 4, "learning_rate": 1e-2, **changes}
+    )
+
+
+def test_the_slow_variables_learn_at_their_share_of_the_rate() -> None:
+    slow, fast = keras.Variable([1.0], name="slow"), keras.Variable([1.0], name="fast")
+    optimizer = SplitRateAdamW([slow], 0.1, learning_rate=1e-2, weight_decay=0.0)
+
+    optimizer.apply([keras.ops.ones(1), keras.ops.ones(1)], [slow, fast])
+
+    assert 1 - float(slow[0]) == pytest.approx(1e-3, rel=1e-3)
+    assert 1 - float(fast[0]) == pytest.approx(1e-2, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
+def test_every_optimizer_of_a_recipe_goes_downhill(name: str) -> None:
+    weight = keras.Variable([1.0])
+    optimizer = make_optimizer(spec(optimizer=name), [], 5)
+
+    optimizer.apply([keras.ops.ones(1)], [weight])
+
+    assert float(weight[0]) < 1
+
+
+def test_the_cosine_warms_up_and_ends_at_its_share() -> None:
+    optimizer = make_optimizer(spec(schedule="cosine", final_rate_share=0.1), [], 12)
+
+    rates = []
+    for step in (0, 10, 119, 120):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+
+    assert rates[0] == pytest.approx(5e-4)
+    assert rates[1] == pytest.approx(1e-2, rel=1e-3)
+    assert rates[2] == pytest.approx(rates[3], rel=1e-2)
+    assert rates[3] == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_without_an_average_none_is_kept() -> None:
+    assert not make_optimizer(spec(), [], 5).use_ema
+    assert make_optimizer(spec(weight_averaging=0.9), [], 5).ema_momentum == 0.9

@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from models.recipe import read_recipe
+from models.training.summary import spread_over, spread_text, table, write_summary
+
+
+def test_mean_and_deviation_are_over_the_folds_that_have_a_figure() -> None:
+    spread = spread_over([{"accuracy": 0.8, "dice": 0.5}, {"accuracy": 0.9}])
+
+    assert spread["accuracy"] == pytest.approx({"mean": 0.85, "sd": 0.0707}, abs=1e-4)
+    assert spread["dice"] == {"mean": 0.5, "sd": None}
+    assert spread_text(spread["accuracy"]) == "0.850 ± 0.071"
+    assert spread_text(spread["dice"]) == "0.500"
+    assert spread_text(None) == "-"
+
+
+def test_the_table_sets_what_was_published_beside_what_was_found() -> None:
+    facts = {"held_out_spread": spread_over([{"accuracy": 0.75, "mcc": 0.6, "ece": 0.1}])}
+
+    lines = [line.split() for line in table(read_recipe("mobilenetv2-transfer"), facts)]
+
+    assert ["accuracy", "0.820", "0.750"] in lines
+    assert ["macro_recall", "0.810", "-"] in lines, "published, not measured"
+    assert ["ece", "-", "0.100"] in lines, "measured, not published"
+
+
+def test_without_a_publication_there_is_no_column_for_it() -> None:
+    facts = {"held_out_spread": spread_over([{"accuracy": 0.75}])}
+
+    assert "published" not in next(table(read_recipe("default"), facts))
+
+
+def test_a_summary_says_whether_its_protocol_leaks(tmp_path: Path) -> None:
+    recipe = read_recipe("mobilenetv2-transfer")
+
+    for protocol, leaks in (("random", True), ("grouped", False)):
+        file = write_summary(tmp_path, recipe, {}, protocol=protocol, asked_start="random")
+        assert json.loads(file.read_text())["leaks"] is leaks
