@@ -106,4 +106,6 @@ def _load_networks(directory: Path, preset: Preset) -> Callable[[int], _Network]
     from models.networks.inference import load_networks, trace
 
     networks = load_networks(directory, preset)
-    return lambda batch_size: trace(networks, batch_size, mirrored=preset.mirrored)
+    return lambda batch_size: trace(
+        networks, batch_size, mirrored=preset.mirrored, class_shift=preset.class_shift
+    )

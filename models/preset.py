@@ -55,6 +55,12 @@ class Preset:
         return (self.network, *self.further_networks)
 
     @property
+    def class_shift(self) -> tuple[float, float, float]:
+        """``class_bias`` in units of uncalibrated logits: added there, it ranks classes alike."""
+        normal, benign, malignant = (self.temperature * bias for bias in self.class_bias)
+        return (normal, benign, malignant)
+
+    @property
     def info(self) -> PresetInfo:
         """The preset's name, version and digests: the same files answer both questions.
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "routes": "Check the routes file.",
     "destination": "Try out where results go.",
     "train": "Train a recipe on a folder of images and masks, and score it fold by fold.",
+    "combine": "Average several trainings into one preset.",
     "tune": "Try the values that a recipe declares, and write the best as a recipe.",
     "dataset": "Look at a folder of labelled images before training on it.",
     "evaluate": "Score a preset on a folder of images and masks.",

@@ -1,6 +1,7 @@
 """What `sonogate train` and `sonogate tune` share: their options, and a bar for each epoch."""
 
 import importlib.util
+import json
 import logging
 import sys
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from models.recipe import Recipe, read_recipe
+from models.types import DatasetError
 from sonogate.errors import FrontDoorError
 
 if TYPE_CHECKING:
+    from models.training.combine import Member
     from models.training.start import Start
     from models.training.train import Epoch, Step
 
@@ -55,6 +58,26 @@ def recipe_with(name: str, *, epochs: int | None, seed: int | None) -> Recipe:
     if epochs is not None:
         recipe = recipe.with_value("training.epochs", epochs)
     return recipe if seed is None else recipe.with_value("training.seed", seed)
+
+
+def member_of(text: str) -> "Member":
+    """Read DIR or DIR@FOLD, what `sonogate train` left, for `sonogate combine`.
+
+    Raises `DatasetError` when no finished training of a joint recipe is there.
+    """
+    from models.training.combine import Member
+    from models.training.summary import SUMMARY
+
+    folder, _, fold = text.partition("@")
+    file = Path(folder) / SUMMARY
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        recipe = Recipe.model_validate({"summary": "", **told["recipe"]})
+        return Member(recipe, Path(folder), int(fold) if fold else None)
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(
+            f"{text!r} is no finished training: {SUMMARY} there is wanted"
+        ) from error
 
 
 def start_from(recipe: Recipe, backbone: str) -> "Start":

@@ -1,6 +1,6 @@
 """The model card, filled from what ``preset.json`` holds, so that no figure is copied by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -56,7 +56,6 @@ def write_card(
 def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "") -> str:
     """Return the card as Markdown."""
     facts = preset.trained
-    seen = set(facts["folds"]) & set(facts["held_out_folds"])
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         vars(preset),
         data=data,
@@ -64,7 +63,7 @@ def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "")
         choice=choice,
         images=facts["images"],
         folds=", ".join(str(fold) for fold in facts["held_out_folds"]),
-        shipped=_SIBLINGS if seen else _THEMSELVES,
+        shipped=_members(facts["networks"]) if "networks" in facts else _own(facts),
         size=preset.network.input_size_px,
         sha256="`, `".join(network.sha256 for network in preset.networks),
         averaged=_averaged(preset),
@@ -74,6 +73,23 @@ def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "")
         recipe=_config(facts["recipe"]["training"]),
         figures=_table(facts),
         figures_by_class=_by_class(facts["held_out_pooled"]["classification"]["by_class"]),
+    )
+
+
+def _own(facts: Mapping[str, Any]) -> str:
+    return _SIBLINGS if set(facts["folds"]) & set(facts["held_out_folds"]) else _THEMSELVES
+
+
+def _members(networks: Sequence[Mapping[str, Any]]) -> str:
+    """Which networks of the table are shipped, and what each was trained by."""
+    lines = []
+    for number, each in enumerate(networks, 1):
+        fold = each["held_out_fold"]
+        spared = "every image" if fold is None else f"every image but those of fold {fold}"
+        training = _config(each["recipe"]["training"])
+        lines.append(f"{number}. recipe `{each['recipe']['name']}`, has seen {spared}: {training}")
+    return "Each fold is scored by networks that have not seen it. Those shipped:\n\n" + "\n".join(
+        lines
     )
 
 

@@ -61,6 +61,17 @@ def test_neither_batch_size_nor_neighbours_change_an_answer(
         assert np.abs(a.heatmap - b.heatmap).max() < 1e-3
 
 
+def test_neighbours_in_its_batch_change_no_bit_of_an_answer(
+    predictor: Predictor, frames: list[np.ndarray]
+) -> None:
+    together = predictor.predict(frames[:2], batch_size=2)
+    (swapped,) = predictor.predict([frames[0], frames[2]], batch_size=2)[:1]
+
+    assert together[0].probabilities == swapped.probabilities
+    assert (together[0].mask == swapped.mask).all()
+    assert (together[0].heatmap == swapped.heatmap).all()
+
+
 def test_gray_and_its_colour_copy_are_the_same_to_it(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:

@@ -51,6 +51,17 @@ def test_further_networks_are_read_and_checked_and_named_by_one_digest(preset_di
         read_preset(preset_dir)
 
 
+def test_a_class_bias_ranks_the_classes_alike_before_and_after_calibration(
+    preset_dir: Path,
+) -> None:
+    write_preset(preset_dir, replace(read_preset(preset_dir), class_bias=(1.0, 0.0, -2.0)))
+
+    preset = read_preset(preset_dir)
+
+    assert preset.class_bias == (1.0, 0.0, -2.0)
+    assert preset.class_shift == (1.5, 0.0, -3.0)
+
+
 def test_changed_weights_are_named_with_both_digests(preset_dir: Path) -> None:
     expected = read_preset(preset_dir)
     (preset_dir / "n.h5").write_bytes(b"something else")
