@@ -112,11 +112,15 @@ class TrainingSpec(_Part):
 
 
 class ReadingSpec(_Part):
-    """How a joint network's answers are read; see `models.preset.Preset`."""
+    """How a joint network's answers are read; see `models.preset.Preset`.
+
+    ``class_bias``: calibration also moves each class, which takes more held-out images to fit.
+    """
 
     mask_threshold: float = 0.5
     mask_seed_threshold: float = 0.5
     mirrored: bool = False
+    class_bias: bool = False
 
 
 class Published(_Part):

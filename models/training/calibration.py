@@ -55,10 +55,10 @@ class Abstention:
     coverage: float
 
 
-def fit_calibration(outcomes: Sequence[Judged]) -> Calibration:
+def fit_calibration(outcomes: Sequence[Judged], *, biased: bool = False) -> Calibration:
     """Find the calibration under which the true classes are likeliest.
 
-    The temperature stays between 0.2 and 5, each bias within 2. ``outcomes`` must come from images
+    The temperature stays between 0.2 and 5; biases are 0, or if ``biased`` each within 2. ``outcomes`` must come from images
     the network was not trained on, uncalibrated.
     """
     logits, labels = _logits(outcomes), np.array([x.label for x in outcomes])
@@ -71,7 +71,8 @@ def fit_calibration(outcomes: Sequence[Judged]) -> Calibration:
             x[1:] @ x[1:]
         )
 
-    bounds = [(np.log(0.2), np.log(5.0)), *[(-_LARGEST_BIAS, _LARGEST_BIAS)] * classes]
+    largest = _LARGEST_BIAS if biased else 0.0
+    bounds = [(np.log(0.2), np.log(5.0)), *[(-largest, largest)] * classes]
     found = minimize(loss, np.zeros(1 + classes), bounds=bounds, method="L-BFGS-B").x
     bias = found[1:] - found[1:].mean()
     return Calibration(round(float(np.exp(found[0])), 4), tuple(round(float(x), 4) for x in bias))

@@ -100,8 +100,11 @@ def _averaged(preset: Preset) -> str:
 
 
 def _calibration(preset: Preset) -> str:
+    temperature = f"dividing logits by a temperature (Guo 2017), {preset.temperature:.3f}"
+    if not any(preset.class_bias):
+        return temperature
     biases = ", ".join(f"{bias:+.3f}" for bias in preset.class_bias)
-    return f"logits divided by {preset.temperature:.3f}, then {biases} added for the three classes"
+    return f"{temperature}, and a bias for each class (Alexandari 2020), {biases}"
 
 
 def _abstention(facts: Mapping[str, Any]) -> str:

@@ -67,9 +67,8 @@ def combine(
     """
     recipe, home = members[0].recipe, directory / PRESET
     folds = sorted({sample.fold for sample in samples})
-    checked = CrossValidation(
-        {fold: _scored(members, samples, fold, directory) for fold in folds}, recipe.classes
-    )
+    told_by_fold = {fold: _scored(members, samples, fold, directory) for fold in folds}
+    checked = CrossValidation(told_by_fold, recipe.classes, recipe.reading.class_bias)
     described = describe_preset(
         recipe, checked, samples,
         start=start, name=name, version=version, target_accuracy=target_accuracy,

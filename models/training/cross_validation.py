@@ -59,10 +59,11 @@ Watch = Callable[[str, Step | Epoch], None]
 
 @dataclass(frozen=True)
 class CrossValidation:
-    """Uncalibrated outcomes on each held-out fold."""
+    """Uncalibrated outcomes on each held-out fold; ``biased`` as in `fit_calibration`."""
 
     folds: Mapping[int, Sequence[ImageOutcome]]
     classes: Sequence[str] = CLASSES
+    biased: bool = False
 
     @property
     def classifies(self) -> bool:
@@ -72,7 +73,7 @@ class CrossValidation:
     @property
     def calibration(self) -> Calibration:
         """The calibration over all held-out images, which a preset ships."""
-        return fit_calibration([x for fold in self.folds.values() for x in fold])
+        return self._fitted([x for fold in self.folds.values() for x in fold])
 
     def reports(self) -> dict[int, dict[str, Any]]:
         """Each fold's figures, its calibration fitted on the other folds (none if there are none)."""
@@ -93,7 +94,10 @@ class CrossValidation:
         others = [x for fold, rows in self.folds.items() if fold != held_out for x in rows]
         if not others or not self.classifies:
             return list(self.folds[held_out])
-        return apply_calibration(self.folds[held_out], fit_calibration(others))
+        return apply_calibration(self.folds[held_out], self._fitted(others))
+
+    def _fitted(self, outcomes: Sequence[ImageOutcome]) -> Calibration:
+        return fit_calibration(outcomes, biased=self.biased)
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def cross_validate(plan: Plan, folds: Sequence[int] | None = None) -> CrossValid
     """
     chosen = sorted({sample.fold for sample in plan.samples}) if folds is None else folds
     told = {fold: _hold_out(plan, fold) for fold in chosen}
-    return CrossValidation(told, plan.recipe.classes)
+    return CrossValidation(told, plan.recipe.classes, plan.recipe.reading.class_bias)
 
 
 def make_preset(plan: Plan, described: Preset) -> Preset:

@@ -24,7 +24,7 @@ def test_the_works_that_we_compare_with_all_have_their_recipe() -> None:
     published = [read_recipe(name).published for name in recipe_names()]
 
     assert len({each.work for each in published if each}) == 4
-    assert published.count(None) == 2, "the two networks of our own"
+    assert published.count(None) == 1, "ours alone"
 
 
 @pytest.mark.parametrize("name", recipe_names())

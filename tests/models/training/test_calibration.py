@@ -36,7 +36,7 @@ def test_it_finds_by_how_much_a_network_exaggerates(sharpness: float) -> None:
 
 
 def test_it_finds_which_class_a_network_favours() -> None:
-    found = fit_calibration(outcomes(1.5, favour=(0.8, 0.0, -0.8)))
+    found = fit_calibration(outcomes(1.5, favour=(0.8, 0.0, -0.8)), biased=True)
 
     assert found.temperature == pytest.approx(1.5, rel=0.07)
     assert found.class_bias == pytest.approx((-0.8, 0, 0.8), abs=0.1)
@@ -46,7 +46,7 @@ def test_it_finds_which_class_a_network_favours() -> None:
 def test_calibrating_makes_confidence_honest() -> None:
     boastful = outcomes(2.5, favour=(0.8, 0.0, -0.8))
 
-    honest = apply_calibration(boastful, fit_calibration(boastful))
+    honest = apply_calibration(boastful, fit_calibration(boastful, biased=True))
 
     before, after = report(boastful).classification, report(honest).classification
     assert before.ece > 0.1
@@ -65,7 +65,7 @@ def test_a_temperature_alone_leaves_the_answers() -> None:
 def test_a_probability_of_nothing_can_be_calibrated() -> None:
     sure = [Outcome(0, (1.0, 0.0, 0.0), NOTHING), Outcome(1, (1.0, 0.0, 0.0), NOTHING)]
 
-    found = fit_calibration(sure)
+    found = fit_calibration(sure, biased=True)
 
     assert np.isfinite([found.temperature, *found.class_bias]).all()
 

@@ -69,7 +69,7 @@ def outcome(label: int, probabilities: tuple[float, ...] = SURE) -> ImageOutcome
 def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
-    recipe = small("joint", reading__mask_threshold=0.4)
+    recipe = small("joint", reading__mask_threshold=0.4, reading__class_bias=True)
     plan = Plan(recipe, Start(), samples, tmp_path / "out")
 
     checked = cross_validate(plan, [1])
