@@ -72,6 +72,7 @@ SHORT_AXIS: Final = codes.SCT.ShortAxis  # CID 7469
 PERCENT: Final = codes.UCUM.Percent
 MM: Final = codes.UCUM.Millimeter
 MM2: Final = codes.UCUM.SquareMillimeter
+NO_UNITS: Final = codes.UCUM.NoUnits
 PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
 """Length or area of an image without calibration: never to be taken for millimetres."""
 

@@ -1,7 +1,7 @@
 """Heat maps for machines: Grad-CAM as a FRACTIONAL segmentation, tied to the frame it explains.
 
-Not a Parametric Map, whose IOD (PS3.3 A.75) makes a frame of reference and geometry mandatory:
-ultrasound has neither, and none is invented.
+For every image, unlike a Parametric Map (`dicom.heatmap_pm`), whose IOD makes a frame of reference
+and geometry mandatory: most ultrasound has neither, and none is invented.
 """
 
 from typing import Final

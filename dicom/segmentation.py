@@ -32,11 +32,12 @@ from dicom.uids import derived_uid
 
 FULL: Final = 255
 """Maximum Fractional Value (0062,000E): what a probability of 1 is stored as."""
-_COMPRESSION: Final = (
+COMPRESSION: Final = (
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
 )
+"""What an image says of its own loss (PS3.3 C.7.6.1.1.5)."""
 Plane = NDArray[np.uint8]
 """(rows, columns) of the image. BINARY and LABELMAP: 0 or 1; FRACTIONAL: 0 to FULL."""
 
@@ -296,4 +297,4 @@ def _add_laterality(segmentation: Dataset, source: SourceImage) -> None:
 def _add_compression(segmentation: Dataset, source: SourceImage) -> None:
     """Say that what was outlined had been compressed with loss (PS3.3 C.7.6.1.1.5)."""
     if text(source.dataset, "LossyImageCompression") == "01":
-        copy_texts(source.dataset, segmentation, _COMPRESSION)
+        copy_texts(source.dataset, segmentation, COMPRESSION)
