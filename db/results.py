@@ -98,9 +98,17 @@ def add_delivery(
 
 
 def tell_published(
-    session: Session, result_set: ResultSet, deliveries: Iterable[Delivery], now: datetime
+    session: Session,
+    result_set: ResultSet,
+    deliveries: Iterable[Delivery],
+    now: datetime,
+    *,
+    left_out: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
-    """Tell what was made and where it goes. The last in a transaction: it locks the chain."""
+    """Tell what was made and where it goes. The last in a transaction: it locks the chain.
+
+    `left_out` says by spec why something that was wished for was not made.
+    """
     audit.append(
         session,
         "worker:review:published" if result_set.review_id else "worker:analysis:published",
@@ -111,6 +119,7 @@ def tell_published(
         review_id=result_set.review_id,
         objects={made.sop_instance_uid: made.sha256 for made in result_set.objects},
         destinations=[delivery.destination.name for delivery in deliveries],
+        **({"left_out": dict(left_out)} if left_out else {}),
     )
 
 

@@ -108,7 +108,7 @@ def _stand_in(source: SourceImage, plane: ImagePlane) -> Dataset:
     stand_in.ImagePositionPatient = list(plane.position_mm)
     stand_in.ImageOrientationPatient = list(plane.orientation)
     stand_in.PixelSpacing = list(plane.spacing_mm)
-    stand_in.SliceThickness = plane.thickness_mm
+    stand_in.SliceThickness = plane.thickness_mm or None
     return stand_in
 
 
@@ -126,7 +126,9 @@ def _mapping(image: ImageResult, algorithm: Algorithm) -> RealWorldValueMapping:
         [
             _said(codes.DCM.AlgorithmName, algorithm.name),
             _said(codes.DCM.AlgorithmVersion, algorithm.version),
-            _said(codes.DCM.AlgorithmParameters, f"classifier sha256:{algorithm.classifier_digest}"),
+            _said(
+                codes.DCM.AlgorithmParameters, f"classifier sha256:{algorithm.classifier_digest}"
+            ),
         ]
     )
     return mapping
@@ -152,10 +154,13 @@ def _state_plane(built: Dataset, plane: ImagePlane) -> None:
 
     highdicom adds a Spacing Between Slices of 1 mm to a map of one slice.
     """
-    shared, (frame,) = built.SharedFunctionalGroupsSequence[0], built.PerFrameFunctionalGroupsSequence
+    shared, (frame,) = (
+        built.SharedFunctionalGroupsSequence[0],
+        built.PerFrameFunctionalGroupsSequence,
+    )
     measures = Dataset()
     measures.PixelSpacing = list(plane.spacing_mm)
-    if plane.thickness_mm is not None:
+    if plane.thickness_mm:
         measures.SliceThickness = plane.thickness_mm
     shared.PixelMeasuresSequence = [measures]
     shared.PlaneOrientationSequence[0].ImageOrientationPatient = list(plane.orientation)

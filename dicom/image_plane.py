@@ -10,18 +10,23 @@ from typing import Final
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
+from pydicom.valuerep import format_number_as_ds
 
 from dicom.errors import InvalidHeader
-from dicom.header import number, text
+from dicom.header import text
 from dicom.source import SourceImage
 
 _UNIT_TOLERANCE: Final = 1e-3
 """Of direction cosines: machines write them with few digits."""
+_DS_MAX_LENGTH: Final = 16
 
 
 @dataclass(frozen=True)
 class ImagePlane:
-    """The plane of a single-frame image (PS3.3 C.7.4.1, C.7.6.2), each value as the header has it."""
+    """The plane of a single-frame image (PS3.3 C.7.4.1, C.7.6.2).
+
+    Numbers are texts, digit by digit those of the header, but for such as are too long for DICOM.
+    """
 
     frame_of_reference_uid: str
     position_reference: str
@@ -32,8 +37,8 @@ class ImagePlane:
     """Direction cosines of the rows, then of the columns."""
     spacing_mm: tuple[str, ...]
     """(row, column) spacing: Pixel Spacing (0028,0030), never that of an ultrasound region."""
-    thickness_mm: float | None
-    """None when the image does not say."""
+    thickness_mm: str
+    """Empty when the image does not say."""
 
 
 def image_plane(source: SourceImage) -> ImagePlane:
@@ -63,7 +68,7 @@ def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[str, ...]:
     parts = tuple(value.split("\\"))
     if len(parts) != count or not all(map(_is_finite, parts)):
         raise _problem(keyword, value, f"not {count} numbers")
-    return parts
+    return tuple(map(_shortened, parts))
 
 
 def _is_finite(value: str) -> bool:
@@ -71,6 +76,10 @@ def _is_finite(value: str) -> bool:
         return math.isfinite(float(value))
     except ValueError:
         return False
+
+
+def _shortened(value: str) -> str:
+    return value if len(value) <= _DS_MAX_LENGTH else format_number_as_ds(float(value))
 
 
 def _orientation(dataset: Dataset) -> tuple[str, ...]:
@@ -89,9 +98,9 @@ def _spacing(dataset: Dataset) -> tuple[str, ...]:
     return values
 
 
-def _thickness(dataset: Dataset) -> float | None:
-    thickness = number(dataset, "SliceThickness")
-    return thickness if thickness and thickness > 0 else None
+def _thickness(dataset: Dataset) -> str:
+    value = text(dataset, "SliceThickness")
+    return _shortened(value) if _is_finite(value) and float(value) > 0 else ""
 
 
 def _problem(keyword: str, value: str, problem: str) -> InvalidHeader:

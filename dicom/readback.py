@@ -16,7 +16,7 @@ from pydicom.pixels.utils import unpack_bits
 from dicom import codes as concepts
 from dicom.errors import ReadBackMismatch
 from dicom.files import encode
-from dicom.reading import open_dataset
+from dicom.reading import open_dataset, open_header
 from dicom.results import (
     CLASSES,
     ImageResult,
@@ -34,6 +34,13 @@ _TRACKING_UID: Final = "112040"
 _TRACKING_IDENTIFIER: Final = "112039"
 _MEASUREMENT_GROUP: Final = "125007"
 _PERCENT_STEP: Final = 0.1
+_FULL: Final = np.float32(255)
+"""The weight of a heat map that a Parametric Map says as 1."""
+_PLANE: Final = (
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+)
 _BACKGROUND: Final = 0
 """Segment Number of what is no segment, in a label map (PS3.3 C.8.20.4)."""
 
@@ -64,6 +71,23 @@ class ReadSegmentation:
     encoding: str
     """Segmentation Type (0062,0001)."""
     segments: tuple[ReadSegment, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadMap:
+    """A Parametric Map of one frame."""
+
+    sop_instance_uid: str
+    source_sop_instance_uid: str
+    frame_of_reference_uid: str
+    plane: tuple[float, ...]
+    """Position, orientation and spacing: three numbers, six, two."""
+    quantity: str
+    """Code value of what the numbers are."""
+    unit: str
+    """In UCUM."""
+    values: NDArray[np.float32]
+    """(rows, columns), in `unit`."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +199,30 @@ def verify_heatmap(path: Path, image: ImageResult) -> ReadSegmentation:
     for frame, heatmap in image.heatmaps.items():
         if not np.array_equal(segment.planes[frame], heatmap):
             raise ReadBackMismatch("a heat map differs")
+    return found
+
+
+def verify_heatmap_map(path: Path, image: ImageResult) -> ReadMap:
+    """Read a Parametric Map back; raise ReadBackMismatch unless it is `image`'s heat map, in the
+    very plane that `image`'s header states.
+    """
+    dataset, source = open_dataset(path), open_header(image.source)
+    try:
+        found = _map(dataset)
+    except (AttributeError, LookupError, ValueError) as error:
+        raise ReadBackMismatch("the heat map cannot be taken apart") from error
+    if found.source_sop_instance_uid != image.sop_instance_uid:
+        raise ReadBackMismatch("the heat map names another image")
+    if found.frame_of_reference_uid != source.get("FrameOfReferenceUID") or not np.allclose(
+        found.plane, [float(value) for keyword in _PLANE for value in source[keyword].value]
+    ):
+        raise ReadBackMismatch("the heat map lies elsewhere")
+    if found.unit != "1" or found.quantity != concepts.GRAD_CAM.value:
+        raise ReadBackMismatch("the heat map's numbers are not Grad-CAM")
+    if image.heatmaps.keys() != {1}:
+        raise ReadBackMismatch("the heat map is of other frames")
+    if not np.array_equal(found.values, image.heatmaps[1] / _FULL):
+        raise ReadBackMismatch("a heat map differs")
     return found
 
 
@@ -314,6 +362,33 @@ def _label_planes(dataset: Dataset) -> Iterator[tuple[tuple[int, int], NDArray[n
         for number in numbers:
             if number != _BACKGROUND:
                 yield (number, frame), (plane == number).astype(np.uint8)
+
+
+# --------------------------------------------------------------------------- map
+
+
+def _map(dataset: Dataset) -> ReadMap:
+    (shared,) = dataset.SharedFunctionalGroupsSequence
+    (frame,) = dataset.PerFrameFunctionalGroupsSequence
+    (mapping,) = shared.RealWorldValueMappingSequence
+    lies = (
+        frame.PlanePositionSequence[0].ImagePositionPatient,
+        shared.PlaneOrientationSequence[0].ImageOrientationPatient,
+        shared.PixelMeasuresSequence[0].PixelSpacing,
+    )
+    stored = np.frombuffer(dataset.FloatPixelData, dtype="<f4")
+    stored = stored.reshape(int(dataset.Rows), int(dataset.Columns))
+    slope, intercept = mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept
+    (image,) = frame.DerivationImageSequence[0].SourceImageSequence
+    return ReadMap(
+        sop_instance_uid=str(dataset.SOPInstanceUID),
+        source_sop_instance_uid=str(image.ReferencedSOPInstanceUID),
+        frame_of_reference_uid=str(dataset.FrameOfReferenceUID),
+        plane=tuple(float(value) for values in lies for value in values),
+        quantity=str(mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue),
+        unit=str(mapping.MeasurementUnitsCodeSequence[0].CodeValue),
+        values=(stored * slope + intercept).astype(np.float32),
+    )
 
 
 # --------------------------------------------------------------------------- report

@@ -14,11 +14,18 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from dicom.errors import ReadBackMismatch, UnknownResult
+from dicom.heatmap_pm import build_heatmap_maps, left_out
 from dicom.heatmap_sc import build_heatmap_captures
 from dicom.heatmap_seg import build_heatmap_segmentations
 from dicom.key_objects import KeyObjectTitle, build_key_objects
 from dicom.presentation import build_presentation_states
-from dicom.readback import verify_heatmap, verify_report, verify_segmentation, verify_written
+from dicom.readback import (
+    verify_heatmap,
+    verify_heatmap_map,
+    verify_report,
+    verify_segmentation,
+    verify_written,
+)
 from dicom.results import ImageResult, ReportReference, SignedReview, StudyResult, as_reviewed
 from dicom.seg import Form, build_edited_segmentations, build_segmentations, image_of, in_force
 from dicom.segmentation import Encoding
@@ -70,6 +77,8 @@ class Kind:
     verify: Callable[[Path, Dataset, StudyResult, SignedReview | None], None]
     by_frame: bool = False
     """Whether `every-frame` may be asked of it."""
+    left_out: Callable[[StudyResult], tuple[str, ...]] | None = None
+    """Why images that have something to show get none; None where every such image gets one."""
 
 
 def parse_spec(text: str) -> ResultSpec:
@@ -112,6 +121,18 @@ def build_set(
         predecessor = predecessors.get(spec, result.predecessor)
         built[spec] = build(spec, replace(result, predecessor=predecessor), built)
     return built
+
+
+def why_left_out(specs: Iterable[ResultSpec], result: StudyResult) -> dict[str, list[str]]:
+    """Return, by the text of a spec, why images of `result` have nothing in it that could have.
+
+    A Parametric Map needs a plane, which most images do not state: no error, but worth telling.
+    The reasons name no image and no value. Raises DicomError.
+    """
+    reasons = {
+        str(spec): ask(result) for spec in in_order(specs) if (ask := CATALOGUE[spec.kind].left_out)
+    }
+    return {spec: sorted(set(told)) for spec, told in reasons.items() if told}
 
 
 def build_signed_set(
@@ -196,6 +217,10 @@ def _heatmap_segmentations(_spec: ResultSpec, result: StudyResult, _built: Built
     return build_heatmap_segmentations(result)
 
 
+def _heatmap_maps(_spec: ResultSpec, result: StudyResult, _built: Built) -> list[Dataset]:
+    return build_heatmap_maps(result)
+
+
 def _heatmap_captures(spec: ResultSpec, result: StudyResult, _built: Built) -> list[Dataset]:
     return build_heatmap_captures(result, _TRANSFER_SYNTAXES[spec.variant])
 
@@ -236,8 +261,14 @@ def _verify_heatmap(
     verify_heatmap(path, _image(written, result))
 
 
-def _image(segmentation: Dataset, result: StudyResult) -> ImageResult:
-    uid = image_of(segmentation)
+def _verify_heatmap_map(
+    path: Path, written: Dataset, result: StudyResult, _review: SignedReview | None
+) -> None:
+    verify_heatmap_map(path, _image(written, result))
+
+
+def _image(derived: Dataset, result: StudyResult) -> ImageResult:
+    uid = image_of(derived)
     for image in result.images:
         if image.sop_instance_uid == uid:
             return image
@@ -277,6 +308,14 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
             _heatmap_segmentations,
             _nothing,
             _verify_heatmap,
+        ),
+        "heatmap-pm": Kind(
+            "Grad-CAM as numbers in space, a parametric map",
+            ("float",),
+            _heatmap_maps,
+            _nothing,
+            _verify_heatmap_map,
+            left_out=left_out,
         ),
         "heatmap-sc": Kind(
             "Grad-CAM as a colour picture, a secondary capture",

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from dicom.files import write_dataset
@@ -77,7 +78,18 @@ def _write(phantoms: Sequence[Phantom], path: Path, study: StudyFacts, number: i
         spacing_mm=_SPACING_MM,
         instance_number=number,
     )
+    if len(pictures) == 1:
+        _place(dataset, study)
     return write_dataset(dataset, path).path
+
+
+def _place(dataset: Dataset, study: StudyFacts) -> None:
+    """Lay the picture into a space of the phantom's own, as a tracked probe would."""
+    dataset.FrameOfReferenceUID = derived_uid("destination-test-space", study.study_instance_uid)
+    dataset.PositionReferenceIndicator = None
+    dataset.ImagePositionPatient = [0, 0, 0]
+    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    dataset.PixelSpacing = [_SPACING_MM, _SPACING_MM]
 
 
 def _reading(phantom: Phantom) -> FramePrediction:

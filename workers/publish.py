@@ -1,5 +1,7 @@
 """PUBLISH: the objects of an analysis, and their way to the destinations of the matching route."""
 
+import itertools
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
@@ -9,13 +11,22 @@ from db import analyses, results
 from db.jobs import Claim
 from db.routes import Route, Routes
 from db.schema import Analysis, Delivery, Job, ResultSet, StudyStatus
-from dicom.variants import build_set
+from dicom.variants import build_set, why_left_out
 from workers.destinations import keep_in_step
 from workers.job import Failure, Write
 from workers.objects import Made, Workshop
 from workers.services import Services
 from workers.stored import stored_result
 from workers.wishes import OURS, Wish, read_wish, reports_before
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What was made of an analysis, and by the text of a spec why something was not."""
+
+    analysis_id: UUID
+    made: list[Made]
+    left_out: dict[str, list[str]]
 
 
 class Publish:
@@ -36,10 +47,13 @@ class Publish:
         store.check_room()
         result = stored_result(analysis, store)
         workshop = Workshop(store, analysis.id, result)
-        for wish in _wishes(routes, route):
+        wishes = _wishes(routes, route)
+        for wish in wishes:
             predecessors = reports_before(study, before, wish) if before else {}
             workshop.keep(wish, build_set(wish, result, predecessors))
-        return lambda session, now: _write(session, analysis.id, workshop.made, routes, route, now)
+        left_out = why_left_out(itertools.chain.from_iterable(wishes), result)
+        published = _Published(analysis.id, workshop.made, left_out)
+        return lambda session, now: _write(session, published, routes, route, now)
 
     def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
         analysis = session.get_one(Analysis, job.subject_id)
@@ -56,19 +70,15 @@ def _wishes(routes: Routes, route: Route | None) -> list[Wish]:
 
 
 def _write(
-    session: Session,
-    analysis_id: UUID,
-    made: list[Made],
-    routes: Routes,
-    route: Route | None,
-    now: datetime,
+    session: Session, published: _Published, routes: Routes, route: Route | None, now: datetime
 ) -> None:
-    analysis = session.get_one(Analysis, analysis_id)
+    analysis = session.get_one(Analysis, published.analysis_id)
     if analysis.study.status is StudyStatus.FAILED:  # publishing had been given up before
-        analyses.settle(session, analysis_id, now)
-    result_set = results.add_set(session, analysis_id, [one.row(now) for one in made], now)
+        analyses.settle(session, analysis.id, now)
+    rows = [one.row(now) for one in published.made]
+    result_set = results.add_set(session, analysis.id, rows, now)
     deliveries = _send(session, result_set, routes, route, now) if route else []
-    results.tell_published(session, result_set, deliveries, now)
+    results.tell_published(session, result_set, deliveries, now, left_out=published.left_out)
     if route is None:
         results.tell_no_route(session, result_set, now)
 

@@ -53,7 +53,12 @@ def randomisation(
         for network in networks:
             for each in layers:
                 _spoil(network if each == "class" else network.get_layer("encoder"), each, rng)
-        spoilt = Predictor(preset, lambda batch: trace(networks, batch, mirrored=preset.mirrored))
+        spoilt = Predictor(
+            preset,
+            lambda batch: trace(
+                networks, batch, mirrored=preset.mirrored, class_shift=preset.class_shift
+            ),
+        )
         figures[name] = _likeness(whole, spoilt, samples, chunk)
     return figures
 
@@ -179,6 +184,6 @@ CHANGES: Mapping[str, Change] = {
     "JPEG quality 50": _jpeg(50),
     "JPEG quality 15": _jpeg(15),
     "callipers painted on": callipers_painted,
-    "callipers painted over": callipers_removed,
+    "thin bright marks painted over": callipers_removed,
 }
 """What a machine, an operator or an archive does to a picture without changing the diagnosis."""

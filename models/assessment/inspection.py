@@ -108,7 +108,7 @@ def render(seen: Sequence[Seen], *, data: str) -> str:
         plot_histograms=_histograms(seen),
         plot_means=_boxes(seen, "mean", "mean gray level"),
         plot_contrasts=_boxes(seen, "contrast", "standard deviation of gray"),
-        plot_marks=_boxes(seen, "marks", "burned-in marks in an image"),
+        plot_marks=_boxes(seen, "marks", "thin bright marks in an image"),
         plot_lesions=_boxes([x for x in seen if x.lesion_share], "lesion_share", "lesion's share"),
     )
 

@@ -44,7 +44,9 @@ def assess(
         "explanation": explanation(rows),
     }
     if not quick:
-        lesions = [row.sample for row in rows if row.overlap.true_px][:_RANDOMISED]
+        lesions = [row.sample for row in rows if row.overlap.true_px]
+        # Data sets are listed class by class: every n-th is of all of them.
+        lesions = lesions[:: max(1, len(lesions) // _RANDOMISED)]
         figures["randomisation"] = randomisation(directory or DEFAULT_PRESET, lesions)
         figures["robustness"] = robustness(predictor, samples)
     page = render(figures, _plots(rows, figures, directory), _gallery(predictor, rows))

@@ -18,7 +18,7 @@ def command() -> None:
 @click.argument("data", type=FOLDER)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="An HTML page.")
 def inspect(data: Path, out: Path | None) -> None:
-    """Count DATA's classes, sizes, near-duplicates and burned-in marks; print JSON.
+    """Count DATA's classes, sizes, near-duplicates and thin bright marks such as callipers; print JSON.
 
     With --out, the same as a page with histograms, box plots and the largest groups of duplicates.
     """

@@ -11,6 +11,7 @@ from models.predictor import Predictor
 from models.training.dataset import cases, read_samples
 from models.types import DatasetError
 from sonogate.quiet import without_chatter
+from sonogate.training import require_extra
 
 
 @click.command()
@@ -33,7 +34,10 @@ def command(
     samples = [each for each in read_samples(data) if fold in (None, each.fold)]
     if not samples:
         raise DatasetError(f"fold {fold} of {data.name} holds no image")
+    if quick and out is None:
+        raise click.UsageError("--quick is for reports: name a folder with --out")
     if out is not None:
+        require_extra()
         with without_chatter():
             from models.assessment.report import assess, write
         name = data.name if fold is None else f"{data.name}, fold {fold}"

@@ -71,7 +71,7 @@ def dcmpschk() -> Validate:
 CASES = (
     "grey still, no lesion",
     "grey still, one lesion",
-    "colour still, three lesions, calibrated",
+    "colour still, three lesions, calibrated, in space",
     "palette still, one lesion",
     "palette cine, one lesion",
     "grey cine, three lesions",
@@ -94,8 +94,9 @@ def make_case(request: pytest.FixtureRequest, kind: str, folder: Path) -> making
             return making.Case(making.write_image(path), 0)
         case "grey still, one lesion":
             return making.Case(making.write_image(path, making.grey(61, 83)), 1)
-        case "colour still, three lesions, calibrated":
-            return making.Case(making.write_image(path, frames[0], spacing_mm=0.08), 3, 0.08)
+        case "colour still, three lesions, calibrated, in space":
+            making.write_image(path, frames[0], spacing_mm=0.08, changes=making.PLANE)
+            return making.Case(path, 3, 0.08)
         case "grey cine, three lesions":
             grey = [frame[..., 0] for frame in frames]
             return making.Case(making.write_image(path, grey), 3)

@@ -16,6 +16,14 @@ from dicom.results import Algorithm, ImageResult, LesionResult, SignedReview, St
 from dicom.uids import derived_uid
 from dicom.wrap import StudyFacts, wrap_image
 
+PLANE: Mapping[str, object] = {
+    "FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.9",
+    "PositionReferenceIndicator": "",
+    "ImagePositionPatient": ["-12.50", "3", "40.25"],
+    "ImageOrientationPatient": ["0.70710678118655", "0.70710678118655", "0", "0", "0", "-1"],
+    "PixelSpacing": ["0.080", "0.08"],
+}
+"""What a tracked probe adds to a header: a plane in space, slanting."""
 MOMENT = datetime(2026, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=2)))
 STUDY = StudyFacts(
     study_instance_uid="1.2.826.0.1.3680043.8.498.1",

@@ -21,6 +21,7 @@ from dicom.variants import (
     in_order,
     parse_spec,
     verify,
+    why_left_out,
 )
 from tests.dicom import making
 from tests.dicom.conftest import Validate
@@ -37,8 +38,8 @@ NOWHERE = ReportReference("1.2.3", "1.2.4", "1.2.840.10008.5.1.4.1.1.88.33", "1.
 
 
 def a_study(folder: Path) -> StudyResult:
-    """A still with one lesion and a cine with two, on frames 2 and 3."""
-    still = making.write_image(folder / "still.dcm")
+    """A still in space with one lesion, and a cine with two, on frames 2 and 3."""
+    still = making.write_image(folder / "still.dcm", changes=making.PLANE)
     frames = [making.colour(seed=seed) for seed in range(4)]
     cine = making.write_image(folder / "cine.dcm", frames, instance_number=2)
     heat = making.heat(MASK)
@@ -82,7 +83,10 @@ def test_every_spec_is_read_from_its_own_text() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("pdf", "there are seg, sr, heatmap-seg, heatmap-sc, key-objects, presentation-state"),
+        (
+            "pdf",
+            "there are seg, sr, heatmap-seg, heatmap-pm, heatmap-sc, key-objects, presentation-state",
+        ),
         ("", "there are seg"),
         ("SEG", "there are seg"),
         ("seg:greyscale", "there are binary, fractional, labelmap, every-frame"),
@@ -195,6 +199,16 @@ def test_a_study_without_lesions_has_a_report_and_nothing_empty(tmp_path: Path) 
     built = build_set(EVERY_SPEC, making.study_result(making.image_result(path)))
     made = {spec.kind for spec, objects in built.items() if objects}
     assert made == {"sr"}
+
+
+def test_what_is_left_out_is_told_once_with_its_reason(result: StudyResult) -> None:
+    _, cine = result.images
+    moving = "The header's NumberOfFrames is more than 1, and no plane is known for each frame."
+    assert why_left_out(EVERY_SPEC, result) == {"heatmap-pm": [moving]}
+    assert why_left_out(EVERY_SPEC, replace(result, images=(cine, cine)))["heatmap-pm"] == [moving]
+    assert why_left_out([parse_spec("heatmap-seg")], result) == {}
+    unseen = replace(result, images=tuple(replace(one, heatmaps={}) for one in result.images))
+    assert why_left_out(EVERY_SPEC, unseen) == {}
 
 
 def lose_the_last_byte(path: Path) -> None:

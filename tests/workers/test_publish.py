@@ -11,6 +11,7 @@ from db import dead_letters, intake, jobs, results
 from db.engine import Database
 from db.schema import (
     Analysis,
+    AuditEvent,
     Delivery,
     Instance,
     Job,
@@ -135,8 +136,9 @@ def due_at(hospital: Hospital, name: str) -> Sequence[ResultObject]:
 
 
 def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_path: Path) -> None:
-    every = [*CATALOGUE, "sr:comprehensive-3d", "sr:enhanced", "seg:fractional", "heatmap-sc:jpeg"]
-    wants(hospital, *every)
+    here = [kind for kind in CATALOGUE if kind != "heatmap-pm"]  # these images are nowhere in space
+    every = [*here, "sr:comprehensive-3d", "sr:enhanced", "seg:fractional", "heatmap-sc:jpeg"]
+    wants(hospital, *every, "heatmap-pm")
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION], number=2))
     publish(hospital)
@@ -145,6 +147,16 @@ def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_
     assert [parse_spec(spec).kind for spec in dict.fromkeys(specs)] == sorted(
         (parse_spec(spec).kind for spec in set(every)), key=list(CATALOGUE).index
     )
+    with hospital.database.read() as session:
+        told = session.scalars(
+            select(AuditEvent.details).where(AuditEvent.tag == "worker:analysis:published")
+        ).one()
+    assert told["left_out"] == {
+        "heatmap-pm": [
+            "The header's FrameOfReferenceUID is missing.",
+            "The header's NumberOfFrames is more than 1, and no plane is known for each frame.",
+        ]
+    }
 
 
 def test_heat_maps_are_those_of_the_frames_that_speak_for_the_images_class(

@@ -24,7 +24,7 @@ from tests.dicom.conftest import CASES, make_case
 ASKED = (
     *("seg", "seg:every-frame", "seg:fractional", "seg:labelmap"),
     *("sr", "sr:comprehensive-3d", "sr:enhanced"),
-    *("heatmap-seg", "heatmap-sc", "heatmap-sc:jpeg"),
+    *("heatmap-seg", "heatmap-pm", "heatmap-sc", "heatmap-sc:jpeg"),
     *("key-objects", "key-objects:for-report-attachment", "presentation-state"),
 )
 SPECS = [parse_spec(text) for text in ASKED]

@@ -19,7 +19,7 @@ def test_each_changes_the_picture_and_keeps_picture_and_truth_together(name: str
     assert pixels.dtype == np.uint8
     assert pixels.shape == lesion.shape
     assert lesion.mean() == pytest.approx(LESION.mean(), rel=0.1)
-    assert name == "callipers painted over" or not np.array_equal(pixels, PIXELS)
+    assert name == "thin bright marks painted over" or not np.array_equal(pixels, PIXELS)
 
 
 def test_painted_callipers_can_be_taken_away_again() -> None:
