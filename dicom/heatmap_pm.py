@@ -122,15 +122,13 @@ def _mapping(image: ImageResult, algorithm: Algorithm) -> RealWorldValueMapping:
         intercept=0.0,
         quantity_definition=GRAD_CAM,
     )
-    mapping.QuantityDefinitionSequence.extend(
-        [
-            _said(codes.DCM.AlgorithmName, algorithm.name),
-            _said(codes.DCM.AlgorithmVersion, algorithm.version),
-            _said(
-                codes.DCM.AlgorithmParameters, f"classifier sha256:{algorithm.classifier_digest}"
-            ),
-        ]
-    )
+    made_by = [
+        _said(codes.DCM.AlgorithmName, algorithm.name),
+        _said(codes.DCM.AlgorithmVersion, algorithm.version),
+        _said(codes.DCM.AlgorithmParameters, f"classifier sha256:{algorithm.classifier_digest}"),
+    ]
+    quantity = [*mapping.QuantityDefinitionSequence, *made_by]
+    mapping.add_new("QuantityDefinitionSequence", "SQ", quantity)
     return mapping
 
 

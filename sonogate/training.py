@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from models.training.start import Start
     from models.training.train import Epoch, Step
 
-EXTRA = ("sklearn", "keras_tuner", "tensorboard")
+EXTRA = ("sklearn", "matplotlib", "keras_tuner", "tensorboard")
 IMAGENET, RANDOM = "imagenet", "random"
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 OUT = click.Path(path_type=Path, file_okay=False)

@@ -17,6 +17,7 @@ from tests.dicom.test_header import NAMES, write_name
 
 def objects_of(path: Path) -> list[Dataset]:
     """One object of every kind on one image, and the signed report."""
+    lay_into_space(path)
     mask = making.disc((64, 80), 30, 30, 9)
     image = making.image_result(path, [making.lesion(mask)], heatmaps={1: making.heat(mask)})
     result = making.study_result(image)
@@ -25,6 +26,14 @@ def objects_of(path: Path) -> list[Dataset]:
     (report,), segmentations = built[parse_spec("sr")], built[parse_spec("seg")]
     signed = build_verified_report(result, segmentations, making.REVIEW, report)
     return [*(one for objects in built.values() for one in objects), signed]
+
+
+def lay_into_space(path: Path) -> None:
+    """What stands in the file already stays as it is, byte for byte."""
+    dataset = pydicom.dcmread(path)
+    for keyword, value in making.PLANE.items():
+        setattr(dataset, keyword, value)
+    dataset.save_as(path)
 
 
 def written(path: Path) -> list[Path]:

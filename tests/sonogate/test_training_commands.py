@@ -233,3 +233,10 @@ def test_tuning_writes_a_recipe_that_can_be_trained(
     tuned = read_recipe(str(tmp_path / "trials" / "mine-tuned.toml"))
     assert f"training.learning_rate = {tuned.training.learning_rate}" in result.stdout
     assert tuned.tune == read_recipe(str(tmp_path / "mine.toml")).tune
+
+
+def test_a_quick_report_needs_a_place_to_go(run: Run, home: Path, data: Path) -> None:
+    result = run("evaluate", data, "--quick")
+
+    assert result.exit_code == 2
+    assert "name a folder with --out" in result.stderr
