@@ -43,6 +43,8 @@ class StudyReport:
     name: str
     stage: str
     label: str | None = None
+    """The most probable class; not asserted where the study is undecided."""
+    undecided: bool = False
     probabilities: tuple[float, float, float] | None = None
     lesions: tuple[Finding, ...] = ()
     seg: tuple[Path, ...] = ()
@@ -55,6 +57,7 @@ class StudyReport:
             "study": self.name,
             "stage": self.stage,
             "class": self.label,
+            "undecided": self.undecided,
             "probabilities": shares,
             "lesions": [_size(lesion) for lesion in self.lesions],
             "seg": [str(path) for path in self.seg] or None,
@@ -65,7 +68,8 @@ class StudyReport:
 
     def lines(self) -> Iterator[str]:
         """For people."""
-        yield f"{self.name}: {self.label or 'not analysed'}, {self.stage}"
+        said = f"undecided, most probably {self.label}" if self.undecided else self.label
+        yield f"{self.name}: {said or 'not analysed'}, {self.stage}"
         if self.probabilities:
             shares = zip(CLASSES, self.probabilities, strict=True)
             yield "  " + ", ".join(f"{name} {share:.0%}" for name, share in shares)
@@ -107,6 +111,7 @@ def report_on(session: Session, name: str, study_instance_uid: str, path_of: Pat
         name,
         stage.text,
         analysis.label,
+        analysis.undecided,
         analysis.probabilities,
         lesions,
         tuple(_arrived(objects, "seg", path_of)),

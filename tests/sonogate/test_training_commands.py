@@ -1,7 +1,6 @@
 """`sonogate train`, `tune` and `evaluate`: figures, and what can be wrong with a data set."""
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,18 +16,24 @@ from models.recipe import read_recipe
 from sonogate.training import ExtraMissing, require_extra
 from tests.sonogate.conftest import Run, sonogate
 
+KINDS = ("normal", "normal"), ("cyst", "benign"), ("spiculated", "malignant")
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Two small phantoms of each class, laid out as for training."""
     folder = tmp_path / "data"
-    for kind, name in (("normal", "normal"), ("cyst", "benign"), ("spiculated", "malignant")):
+    for kind, name in KINDS:
         (folder / name).mkdir(parents=True)
         for seed in range(2):
-            phantom = make_phantom(kind, seed=seed, height=96, width=128, spacing_mm=0.35)
-            Image.fromarray(phantom.image).save(folder / name / f"{seed}.png")
-            Image.fromarray(phantom.mask).save(folder / name / f"{seed}_mask.png")
+            add_phantom(folder / name, kind, seed)
     return folder
+
+
+def add_phantom(folder: Path, kind: str, seed: int) -> None:
+    phantom = make_phantom(kind, seed=seed, height=96, width=128, spacing_mm=0.35)
+    Image.fromarray(phantom.image).save(folder / f"{seed}.png")
+    Image.fromarray(phantom.mask).save(folder / f"{seed}_mask.png")
 
 
 def test_evaluate_prints_the_figures_of_a_fold_as_json(
@@ -221,9 +226,8 @@ def test_tuning_writes_a_recipe_that_can_be_trained(
     run: Run, home: Path, data: Path, tmp_path: Path, recipe: Callable[[str], Path],
     train: Callable[..., Result],
 ) -> None:  # fmt: skip
-    for kind in ("normal", "benign", "malignant"):
-        for file in list((data / kind).glob("0*.png")):
-            shutil.copy(file, file.with_name(f"2{file.name[1:]}"))
+    for kind, name in KINDS:
+        add_phantom(data / name, kind, seed=2)
     result = run(
         "tune", recipe(SEGMENTER), "--data", data, "--out", tmp_path / "trials", "--folds", 3,
         "--trials", 2, "--epochs", 1, "--backbone", "random",
