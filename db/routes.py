@@ -106,6 +106,10 @@ class Routes(_Table):
         caller = _plain(address)
         return next((entry for entry in self.source if entry.admits(ae_title, caller)), None)
 
+    def has_destination(self, ae_title: str) -> bool:
+        """Whether results go to a node of this AE title."""
+        return any(entry.ae_title == ae_title for entry in self.destination)
+
     def route_for(self, source_ae: str, description: str) -> Route | None:
         """The first route that takes the study; None: its results stay here."""
         return next((entry for entry in self.route if entry.takes(source_ae, description)), None)

@@ -13,6 +13,7 @@ from db.types import (
     AnalysisId,
     Id,
     InstanceId,
+    JsonDict,
     JsonList,
     LongText,
     RelativePath,
@@ -606,6 +607,25 @@ class DeliveredObject(Base):
 
     delivery: Mapped[Delivery] = relationship(back_populates="objects")
     result_object: Mapped[ResultObject] = relationship()
+
+
+class Commitment(Base):
+    """A request for storage commitment (PS3.4 J.3) and what the PACS answered, maybe much later.
+
+    ``asked`` holds SOP Instance UIDs, ``committed`` those of them that it keeps, ``failed`` the
+    Failure Reason of the others: ``{"1.2.3": 274}``. One that is in neither was not spoken of.
+    """
+
+    __tablename__ = "commitment"
+
+    id: Mapped[Id]
+    transaction_uid: Mapped[Uid] = mapped_column(unique=True)
+    destination: Mapped[ShortText]
+    asked: Mapped[JsonList]
+    asked_at: Mapped[datetime]
+    committed: Mapped[JsonList | None]
+    failed: Mapped[JsonDict | None]
+    answered_at: Mapped[datetime | None]
 
 
 # ------------------------------------------------------------------------------ work and its story

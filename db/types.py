@@ -42,6 +42,7 @@ RelativePath = Annotated[str, mapped_column(String(255))]
 """A file below the store's root, under our own ids."""
 Sha256 = Annotated[str, mapped_column(String(64))]
 JsonList = Annotated[list[Any], mapped_column(JSON)]
+JsonDict = Annotated[dict[str, Any], mapped_column(JSON)]
 
 StudyId = Annotated[UUID, mapped_column(ForeignKey("study.id"), index=True)]
 InstanceId = Annotated[UUID, mapped_column(ForeignKey("instance.id"), index=True)]

@@ -50,6 +50,7 @@ from pydicom.uid import (
 )
 
 VERIFICATION: Final = UID("1.2.840.10008.1.1")
+STORAGE_COMMITMENT: Final = UID("1.2.840.10008.1.20.1")
 
 RETIRED_CLASSES: Final = {
     "UltrasoundImageStorageRetired": UID("1.2.840.10008.5.1.4.1.1.6"),

@@ -22,6 +22,15 @@ class IdentityMismatch(ListenerError):
         self.keyword = keyword
 
 
+class UnknownTransaction(ListenerError):
+    """A storage commitment report under a Transaction UID that nobody here asked with."""
+
+    code = "unknown-transaction"
+
+    def __init__(self) -> None:
+        super().__init__("Nobody here asked for storage commitment under this Transaction UID.")
+
+
 class CannotListen(ListenerError):
     """The address and port of the settings cannot be had."""
 

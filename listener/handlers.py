@@ -22,14 +22,23 @@ from db.intake import Sender
 from db.route_book import RouteBook
 from db.routes import Source
 from db.types import now_utc
+from dicom.commitment import read_commitment_report
 from dicom.header import InstanceHeader
 from listener import facts
+from listener.commitments import Commitments
 from listener.errors import IdentityMismatch, NotAuthorised
 from listener.journal import Journal
 from listener.keeper import Keeper
 from listener.part10 import read_whole
 from listener.spool import Spool
-from listener.statuses import SUCCESS, UNEXPECTED, Answer, answer_to
+from listener.statuses import (
+    SUCCESS,
+    UNEXPECTED,
+    Answer,
+    Status,
+    answer_to,
+    answer_to_report,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +46,8 @@ logger = logging.getLogger(__name__)
 _UNKNOWN_CALLER: Final = (1, 1, 3)
 _UNKNOWN_CALLED: Final = (1, 1, 7)
 _NAMED_IN_LOG: Final = 5
+_COMMITMENT_EVENTS: Final = (1, 2)
+"""Event Type IDs: all were committed; there are failures (PS3.4 J.3.3.1)."""
 # Result/Reason of a presentation context (PS3.8 9.3.3.2)
 _REASONS: Final = {3: "abstract-syntax-not-supported", 4: "transfer-syntaxes-not-supported"}
 
@@ -69,12 +80,19 @@ class Handlers:
     """The edge between pynetdicom's events and ours."""
 
     def __init__(
-        self, routes: RouteBook, spool: Spool, keeper: Keeper, journal: Journal, called_ae: str
+        self,
+        routes: RouteBook,
+        spool: Spool,
+        keeper: Keeper,
+        commitments: Commitments,
+        journal: Journal,
+        called_ae: str,
     ) -> None:
         """``called_ae``: the only AE title that we answer to; empty for any."""
         self._routes = routes
         self._spool = spool
         self._keeper = keeper
+        self._commitments = commitments
         self._journal = journal
         self._called_ae = called_ae
         self._lock = Lock()
@@ -86,12 +104,17 @@ class Handlers:
             (evt.EVT_ACCEPTED, self.on_accepted),
             (evt.EVT_REJECTED, self.on_rejected),
             (evt.EVT_C_STORE, self.on_store),
+            (evt.EVT_N_EVENT_REPORT, self.on_event_report),
+            (evt.EVT_N_ACTION, self.on_action),
         ]
 
     def on_requested(self, event: evt.Event) -> None:
-        """Refuse callers that no source admits, before anything is negotiated."""
+        """Refuse callers that are neither source nor destination, before anything is negotiated.
+
+        A destination may call to tell of storage commitment; what it stores is refused one by one.
+        """
         sender = _sender(event.assoc)
-        if self._source_of(sender) is None:
+        if not self._is_known(sender):
             self._refuse(event.assoc, sender, _UNKNOWN_CALLER, "unknown-source")
         elif self._called_ae not in ("", _request(event.assoc).called_ae_title):
             self._refuse(event.assoc, sender, _UNKNOWN_CALLED, "unknown-called-ae")
@@ -134,6 +157,28 @@ class Handlers:
             reply.answer = SUCCESS
         return reply.answer.as_dataset()
 
+    def on_event_report(self, event: evt.Event) -> tuple[int, None]:
+        """N-EVENT-REPORT of storage commitment (PS3.4 J.3.3): Success stands for a committed row."""
+        sender = _sender(event.assoc)
+        if event.event_type not in _COMMITMENT_EVENTS:
+            return int(Status.NO_SUCH_EVENT_TYPE), None
+        try:
+            report = read_commitment_report(event.event_information)
+            self._commitments.keep(report, sender)
+        except Exception as error:  # noqa: BLE001  what is thrown here, pynetdicom answers 0110 to
+            answer = answer_to_report(error)
+            logger.error("%s: report refused: %s (%s)", _who(sender), answer.code, _place(error))
+            self._journal.count(sender, f"report-refused:{answer.code}")
+            return int(answer.status), None
+        kept, lost = len(report.committed), len(report.failed)
+        logger.info("%s: storage commitment: %d kept, %d not", _who(sender), kept, lost)
+        return int(Status.SUCCESS), None
+
+    def on_action(self, event: evt.Event) -> tuple[int, None]:
+        """N-ACTION: we keep images for a while and commit ourselves to none."""
+        logger.warning("%s: storage commitment was asked of us", _who(_sender(event.assoc)))
+        return int(Status.SOP_CLASS_NOT_SUPPORTED), None
+
     @contextmanager
     def _answering(self, sender: Sender) -> Iterator[_Reply]:
         """Whatever goes wrong inside becomes a status, a log line and an event."""
@@ -166,6 +211,10 @@ class Handlers:
     def _source_of(self, sender: Sender) -> Source | None:
         """The first source that admits the sender, as the routes file says at this moment."""
         return self._routes.current().source_for(sender.calling_ae, sender.address)
+
+    def _is_known(self, sender: Sender) -> bool:
+        is_source = self._source_of(sender) is not None
+        return is_source or self._routes.current().has_destination(sender.calling_ae)
 
     def _authorise(self, sender: Sender) -> Source:
         source = self._source_of(sender)

@@ -17,7 +17,14 @@ from db.engine import Database
 from db.errors import StoreFull
 from db.intake import Sender
 from db.route_book import RouteBook
-from listener.contexts import RETIRED_CLASSES, STORAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
+from listener.commitments import Commitments
+from listener.contexts import (
+    RETIRED_CLASSES,
+    STORAGE_CLASSES,
+    STORAGE_COMMITMENT,
+    TRANSFER_SYNTAXES,
+    VERIFICATION,
+)
 from listener.errors import CannotListen
 from listener.handlers import Handlers
 from listener.journal import Journal
@@ -34,7 +41,8 @@ _FAREWELL_S: Final = 2.0
 
 
 class Listener:
-    """A DICOM Verification and Storage SCP over one database and one file store.
+    """A DICOM Verification and Storage SCP over one database and one file store; SCU of Storage
+    Commitment, as far as reports about our own requests come in by associations of the PACS.
 
     One at a time in a process, and no other Storage SCP beside it: pynetdicom keeps the switch
     for chunked receiving, and the place that the chunks go to, once for the process.
@@ -57,6 +65,7 @@ class Listener:
             RouteBook(settings.effective_routes_file),
             self._spool,
             self.keeper,
+            Commitments(self.database),
             self.journal,
             settings.ae_title if settings.dicom_require_called_ae else "",
         )
@@ -147,6 +156,8 @@ class Listener:
         entity.acse_timeout = settings.dicom_acse_timeout_s
         entity.dimse_timeout = settings.dicom_dimse_timeout_s
         entity.add_supported_context(VERIFICATION)
+        # Roles are the requestor's: the PACS that reports is the SCP of this class (PS3.7 D.3.3.4).
+        entity.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)
         for sop_class in STORAGE_CLASSES:
             entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
         return entity

@@ -1,4 +1,4 @@
-"""Every C-STORE status that the listener answers (PS3.4 B.2.3, PS3.7 C), and what leads to it."""
+"""Every status that the listener answers (PS3.4 B.2.3, PS3.7 C), and what leads to it."""
 
 import enum
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import StoreFull
 from dicom.errors import DicomError, InvalidHeader
-from listener.errors import IdentityMismatch, NotAuthorised
+from listener.errors import IdentityMismatch, NotAuthorised, UnknownTransaction
 
 _COMMENT_LENGTH: Final = 64  # VR LO
 
@@ -17,6 +17,9 @@ _COMMENT_LENGTH: Final = 64  # VR LO
 class Status(enum.IntEnum):
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110
+    NO_SUCH_EVENT_TYPE = 0x0113
+    INVALID_ARGUMENT = 0x0115
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
     NOT_AUTHORISED = 0x0124
     DISK_FULL = 0xA700  # A7xx, out of resources: the sender tries again later
     DATABASE_DOWN = 0xA701
@@ -54,10 +57,17 @@ _FAILURES: Final[tuple[tuple[type[Exception], Answer], ...]] = (
 
 
 def answer_to(error: Exception) -> Answer:
-    """The answer to a failure; whatever is not in the table is a fault of ours."""
+    """The answer to a failed C-STORE; whatever is not in the table is a fault of ours."""
     if isinstance(error, DicomError):
         return Answer(_status_of(error), error.code, str(error))
     return next((answer for kind, answer in _FAILURES if isinstance(error, kind)), UNEXPECTED)
+
+
+def answer_to_report(error: Exception) -> Answer:
+    """The answer to an N-EVENT-REPORT that failed (PS3.7 10.1.1.1.8)."""
+    if isinstance(error, DicomError | UnknownTransaction):
+        return Answer(Status.INVALID_ARGUMENT, error.code)
+    return Answer(Status.PROCESSING_FAILURE, answer_to(error).code)
 
 
 def _status_of(error: DicomError) -> Status:

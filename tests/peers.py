@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -202,6 +203,14 @@ class Orthanc:
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
+
+    def knows(self, ae_title: str, port: int) -> None:
+        """Tell it where an AE title lives on this machine: C-MOVE and commitment go there."""
+        node = json.dumps({"AET": ae_title, "Host": "127.0.0.1", "Port": port}).encode()
+        request = urllib.request.Request(  # noqa: S310  loopback
+            f"{self.url}/modalities/{ae_title}", node, method="PUT"
+        )
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310  loopback
 
 
 @contextmanager

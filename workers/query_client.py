@@ -1,9 +1,10 @@
 """C-FIND, C-GET and storage commitment: what a peer still knows of objects that it took."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Final, TypeVar
 
 from pydicom.dataset import Dataset
 from pynetdicom import build_context, build_role, evt
@@ -16,12 +17,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
     StudyRootQueryRetrieveInformationModelGet,
 )
 
-from dicom.uids import derived_uid
+from dicom.commitment import CommitmentReport, commitment_request, read_commitment_report
 from workers.errors import NothingAccepted, PeerProblem
 from workers.store_client import Call
 
 _PENDING: Final = frozenset({0xFF00, 0xFF01})
 _REQUEST_COMMITMENT: Final = 1
+_LOOK_EVERY_S: Final = 0.2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, order=True)
@@ -97,42 +100,55 @@ def _get(
     return {uid: came.get(uid) for uid in (each.sop_instance_uid for each in instances)}
 
 
-def request_commitment(call: Call, instances: Sequence[Instance]) -> int | None:
-    """The peer's status for a storage commitment request (PS3.4 J.3.2), None when none came.
+def request_commitment(
+    call: Call,
+    transaction_uid: str,
+    instances: Sequence[Instance],
+    *,
+    arrived: Callable[[], CommitmentReport | None],
+    seconds: float,
+) -> tuple[int | None, CommitmentReport | None]:
+    """Ask the peer to commit itself to keep objects (PS3.4 J.3.2), and wait for its report.
 
-    It answers for the objects later, by an association of its own to our AE title. Raises as
-    `find`.
+    Most peers report on an association of their own to the listener: ``arrived`` looks whether it
+    has. Some use the one that the request came by, so that is held open meanwhile. Returns the
+    peer's status for the request, None when none came, and the report, None when it did not come
+    in time. Raises as `find`.
     """
-    model = StorageCommitmentPushModel
-    with call.associated([build_context(model)]) as association:
+    model, came = StorageCommitmentPushModel, list[CommitmentReport]()
+
+    def keep(event: evt.Event) -> tuple[int, None]:
+        came.append(read_commitment_report(event.event_information))
+        return 0x0000, None
+
+    handlers = [(evt.EVT_N_EVENT_REPORT, keep)]
+    with call.associated([build_context(model)], handlers=handlers) as association:
         status, _ = association.send_n_action(
-            _transaction(instances),
+            commitment_request(transaction_uid, [_class_and_uid(each) for each in instances]),
             _REQUEST_COMMITMENT,
             model,
             StorageCommitmentPushModelInstance,
         )
-    code: int | None = status.get("Status")
-    return code
+        code: int | None = status.get("Status")
+        if code != 0:
+            return code, None
+        return code, _awaited(lambda: came[0] if came else arrived(), seconds)
+
+
+def _awaited(look: Callable[[], T | None], seconds: float) -> T | None:
+    deadline = time.monotonic() + seconds
+    while (found := look()) is None and time.monotonic() < deadline:
+        time.sleep(_LOOK_EVERY_S)
+    return found
+
+
+def _class_and_uid(instance: Instance) -> tuple[str, str]:
+    return instance.sop_class_uid, instance.sop_instance_uid
 
 
 def _check(association: Association) -> None:
     if not association.is_established:
         raise PeerProblem("the peer broke off while it was asked", permanent=False)
-
-
-def _transaction(instances: Sequence[Instance]) -> Dataset:
-    request = Dataset()
-    request.TransactionUID = derived_uid("commitment", *(i.sop_instance_uid for i in instances))
-    request.ReferencedSOPSequence = list(_references(instances))
-    return request
-
-
-def _references(instances: Sequence[Instance]) -> Iterator[Dataset]:
-    for instance in instances:
-        item = Dataset()
-        item.ReferencedSOPClassUID = instance.sop_class_uid
-        item.ReferencedSOPInstanceUID = instance.sop_instance_uid
-        yield item
 
 
 def _identifier(instance: Instance) -> Dataset:

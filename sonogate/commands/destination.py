@@ -10,13 +10,16 @@ from db.routes import DestinationTable, load_routes
 from db.types import now_utc
 from dicom.variants import parse_spec
 from sonogate.errors import NoSuchDestination
+from sonogate.ledger import Ledger
 from sonogate.phantom_study import make_result
 from sonogate.rehearsal import Fate, Rehearsal, make_pieces, rehearse
+from sonogate.store import migrated
 from workers.settings import WorkerSettings
 from workers.store_client import Peer
 from workers.wishes import read_wish
 
 FOUND = {None: "", True: "found", False: "NOT found"}
+COMMITTED = {None: "", True: "committed", False: "NOT committed"}
 
 
 @click.group()
@@ -26,23 +29,36 @@ def command() -> None:
 
 @command.command()
 @click.argument("name")
-def test(name: str) -> None:
+@click.option(
+    "--commit-seconds",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    help="How long to wait for its report about storage commitment.",
+)
+def test(name: str, commit_seconds: float) -> None:
     """Send results of a made-up study to the destination NAME, and ask for them back.
 
     Every kind that it wants is sent under the patient ID SONOGATE-TEST, in a new study each time;
-    remove it there afterwards. What comes back is compared byte for byte. Exits with 1 when
-    something did not survive.
+    remove it there afterwards. What comes back is compared byte for byte. It is asked to commit
+    itself to keep them; its report comes to our listener, which must run for that. Exits with 1
+    when something did not survive.
     """
     settings = WorkerSettings.load()
     entry = _entry(name, load_routes(settings.effective_routes_file, parse_spec).destination)
-    with tempfile.TemporaryDirectory(prefix="sonogate-") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="sonogate-") as folder,
+        migrated(settings) as database,
+    ):
         result = make_result(Path(folder), run=str(uuid4()), now=now_utc())
         rehearsal = rehearse(
             make_pieces(result, read_wish(entry.results), Path(folder)),
             Peer(entry.ae_title, entry.host, entry.port),
+            Ledger(database, entry.name),
             calling_ae=settings.ae_title,
             connect_seconds=settings.delivery_connect_seconds,
             answer_seconds=settings.delivery_answer_seconds,
+            commit_seconds=commit_seconds,
         )
     _print(entry, rehearsal)
     if rehearsal.survivors < len(rehearsal.fates):
@@ -68,4 +84,7 @@ def _print(entry: DestinationTable, rehearsal: Rehearsal) -> None:
 def _words(fate: Fate) -> str:
     if fate.problem:
         return f"NOT stored: {fate.problem}"
-    return ", ".join(filter(None, ("stored", FOUND[fate.found], fate.back)))
+    committed = COMMITTED[fate.committed]
+    if fate.uncommitted:
+        committed = f"{committed}: {fate.uncommitted}"
+    return ", ".join(filter(None, ("stored", FOUND[fate.found], fate.back, committed)))

@@ -1,17 +1,25 @@
 """`sonogate destination test` at PACSes that Sonogate did not write."""
 
 import json
+import os
+import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from db import migrate
+from db.engine import Database
+from dicom.commitment import CommitmentReport
 from dicom.variants import CATALOGUE
 from sonogate.cli import cli
+from sonogate.ledger import Ledger
 from tests import peers
 from tests.workers.pacs import pacs
+from workers.query_client import Instance, request_commitment
+from workers.store_client import Call, Peer
 
 pytestmark = pytest.mark.peer
 EVERY = (
@@ -25,6 +33,9 @@ EVERY = (
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SONOGATE_HOME", str(tmp_path))
     monkeypatch.setenv("SONOGATE_DELIVERY_CONNECT_SECONDS", "5")
+    database = Database(f"sqlite:///{tmp_path / 'sonogate.db'}")
+    migrate.upgrade(database.engine)
+    database.close()
     return tmp_path
 
 
@@ -34,13 +45,14 @@ def rehearsed(
     ae_title: str,
     results: Sequence[str] = ("seg", "sr"),
     name: str = "there",
+    wait_s: float = 0,
 ) -> Result:
     """The command, with one destination in the routes file."""
     (home / "routes.toml").write_text(
         f'[[destination]]\nname = "there"\nae_title = "{ae_title}"\nhost = "127.0.0.1"\n'
         f"port = {port}\nresults = {json.dumps(results)}\n"
     )
-    return CliRunner().invoke(cli, ["destination", "test", name])
+    return CliRunner().invoke(cli, ["destination", "test", name, "--commit-seconds", str(wait_s)])
 
 
 def lines(result: Result, spec: str) -> list[str]:
@@ -49,23 +61,61 @@ def lines(result: Result, spec: str) -> list[str]:
     return [words.strip() for first, _, words in told if first == spec]
 
 
-def test_orthanc_takes_finds_and_gives_back_every_object(
-    home: Path, orthanc: peers.Orthanc
+@pytest.fixture
+def listener_port(home: Path) -> Iterator[int]:
+    """Of a process of its own, as in a hospital: it changes how the whole process receives."""
+    port = peers.free_port()
+    settings = {"SONOGATE_DICOM_PORT": str(port), "SONOGATE_MIN_FREE_BYTES": "0"}
+    command = [sys.executable, "-m", "sonogate", "listener"]
+    with peers.running(command, log=home / "listener.log", env={**os.environ, **settings}):
+        peers.wait_until(lambda: peers.listens(port), seconds=60, what="the listener")
+        yield port
+
+
+def test_orthanc_takes_finds_gives_back_and_commits_itself_to_every_object(
+    home: Path, orthanc: peers.Orthanc, listener_port: int
 ) -> None:
-    result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title, EVERY)
+    orthanc.knows("SONOGATE", listener_port)
+    result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title, EVERY, wait_s=30)
     assert result.exit_code == 0, result.output
     for spec in EVERY:
         told = lines(result, spec)
         assert told, f"nothing is said of {spec}"
         # it takes label maps, but its C-GET does not know their class
         back = "" if spec == "seg:labelmap" else ", came back with the same bytes"
-        assert set(told) == {f"stored, found{back}"}
-    assert "C-FIND: offered\nC-GET: offered\n" in result.stdout
+        assert set(told) == {f"stored, found{back}, committed"}
+    assert "C-FIND: offered\nC-GET: offered\nstorage commitment: offered\n" in result.stdout
     count = sum(len(lines(result, spec)) for spec in EVERY)
     assert f"{count} of {count} objects survived" in result.stdout
     query = json.dumps({"Level": "Instance", "Query": {"PatientID": "SONOGATE-TEST"}}).encode()
     with urllib.request.urlopen(f"{orthanc.url}/tools/find", query, timeout=30) as answer:  # noqa: S310  loopback
         assert len(json.load(answer)) == count
+
+
+def test_orthanc_does_not_commit_itself_to_what_it_does_not_have(
+    home: Path, orthanc: peers.Orthanc, listener_port: int
+) -> None:
+    orthanc.knows("SONOGATE", listener_port)
+    database = Database(f"sqlite:///{home / 'sonogate.db'}")
+    ledger, lost = Ledger(database, "there"), "1.2.840.9999.1"
+    instance = Instance("1.2.840.10008.5.1.4.1.1.66.4", "", "", "", lost)
+    call = Call(Peer(orthanc.ae_title, "127.0.0.1", orthanc.dicom_port), "SONOGATE", 5, 20)
+    transaction = ledger.ask({lost})
+    status, report = request_commitment(
+        call, transaction, [instance], arrived=lambda: ledger.answer(transaction), seconds=30
+    )
+    database.close()
+    assert status == 0x0000
+    assert report == CommitmentReport(transaction, frozenset(), {lost: 0x0112})
+
+
+def test_a_report_that_does_not_come_is_told_and_fails_nothing(
+    home: Path, orthanc: peers.Orthanc, free_port: int
+) -> None:
+    orthanc.knows("SONOGATE", free_port)  # nobody listens there
+    result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title)
+    assert result.exit_code == 0, result.output
+    assert "storage commitment: requested, but no report came within 0 s" in result.stdout
 
 
 def test_a_receiver_without_queries_is_said_to_be_one(home: Path, free_port: int) -> None:

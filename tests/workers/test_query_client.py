@@ -4,19 +4,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
     UltrasoundImageStorage,
 )
 
+from dicom.commitment import CommitmentReport
 from tests import peers
 from tests.workers.painted import picture, write
 from workers.errors import NothingAccepted
@@ -33,7 +37,9 @@ class Archive:
     held: list[Dataset]
     sends: tuple[str, ...] = (UltrasoundImageStorage,)
     commitment: int = 0x0000
+    reports_at_once: bool = False
     asked: Dataset | None = None
+    status_of_report: int | None = None
 
     def find(self, event: evt.Event) -> Answers:
         for held in self._matching(event):
@@ -50,7 +56,25 @@ class Archive:
 
     def commit(self, event: evt.Event) -> tuple[int, None]:
         self.asked = event.action_information
+        if self.reports_at_once:
+            Thread(target=self._report, args=(event.assoc, self.asked)).start()
         return self.commitment, None
+
+    def _report(self, association: Association, asked: Dataset) -> None:
+        """After the answer to the request went out, on the same association."""
+        report, held = Dataset(), {each.SOPInstanceUID for each in self.held}
+        report.TransactionUID = asked.TransactionUID
+        report.ReferencedSOPSequence, report.FailedSOPSequence = [], []
+        for each in asked.ReferencedSOPSequence:
+            if each.ReferencedSOPInstanceUID in held:
+                report.ReferencedSOPSequence.append(each)
+            else:
+                each.FailureReason = 0x0112
+                report.FailedSOPSequence.append(each)
+        status, _ = association.send_n_event_report(
+            report, 2, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
+        )
+        self.status_of_report = status.Status
 
     def _matching(self, event: evt.Event) -> list[Dataset]:
         wanted = event.identifier
@@ -118,18 +142,52 @@ def test_a_class_that_the_peer_never_sends_is_left_out(images: list[Dataset]) ->
         assert get(call, [named(images[0])]) == {}
 
 
-@pytest.mark.parametrize("status", [0x0000, 0x0110])
-def test_a_commitment_names_every_object(images: list[Dataset], status: int) -> None:
-    archive = Archive(images, commitment=status)
+TRANSACTION = "2.25.5"
+
+
+def commit(
+    call: Call,
+    instances: list[Instance],
+    arrived: Callable[[], CommitmentReport | None] = lambda: None,
+) -> tuple[int | None, CommitmentReport | None]:
+    return request_commitment(call, TRANSACTION, instances, arrived=arrived, seconds=5)
+
+
+def test_a_commitment_names_every_object(images: list[Dataset]) -> None:
+    archive, report = Archive(images), CommitmentReport(TRANSACTION, frozenset(), {})
     with served(archive, StorageCommitmentPushModel) as call:
-        assert request_commitment(call, [named(each) for each in images]) == status
+        told = commit(call, [named(each) for each in images], lambda: report)
+    assert told == (0x0000, report)
     assert archive.asked is not None
+    assert archive.asked.TransactionUID == TRANSACTION
     assert [each.ReferencedSOPInstanceUID for each in archive.asked.ReferencedSOPSequence] == [
         each.SOPInstanceUID for each in images
     ]
 
 
-@pytest.mark.parametrize("ask", [find, get, request_commitment])
+def test_a_report_on_the_association_of_the_request_is_heard(images: list[Dataset]) -> None:
+    archive = Archive(images[:1], reports_at_once=True)
+    with served(archive, StorageCommitmentPushModel) as call:
+        told = commit(call, [named(each) for each in images])
+    kept, lost = (str(each.SOPInstanceUID) for each in images)
+    assert told == (0x0000, CommitmentReport(TRANSACTION, frozenset({kept}), {lost: 0x0112}))
+    assert archive.status_of_report == 0x0000
+
+
+def test_a_request_that_is_refused_waits_for_nothing(images: list[Dataset]) -> None:
+    with served(Archive(images, commitment=0x0110), StorageCommitmentPushModel) as call:
+        assert commit(call, [named(images[0])]) == (0x0110, None)
+
+
+def test_a_report_that_does_not_come_is_none(images: list[Dataset]) -> None:
+    with served(Archive(images), StorageCommitmentPushModel) as call:
+        told = request_commitment(
+            call, TRANSACTION, [named(images[0])], arrived=lambda: None, seconds=0
+        )
+    assert told == (0x0000, None)
+
+
+@pytest.mark.parametrize("ask", [find, get, commit])
 def test_a_service_that_is_not_offered_is_told_from_an_empty_answer(
     images: list[Dataset], ask: Callable[[Call, list[Instance]], object]
 ) -> None:

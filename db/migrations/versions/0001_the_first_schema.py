@@ -101,6 +101,19 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "commitment",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("transaction_uid", sa.String(length=64), nullable=False),
+        sa.Column("destination", sa.String(length=64), nullable=False),
+        sa.Column("asked", sa.JSON(), nullable=False),
+        sa.Column("asked_at", UtcDateTime(), nullable=False),
+        sa.Column("committed", sa.JSON(), nullable=True),
+        sa.Column("failed", sa.JSON(), nullable=True),
+        sa.Column("answered_at", UtcDateTime(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_commitment")),
+        sa.UniqueConstraint("transaction_uid", name=op.f("uq_commitment_transaction_uid")),
+    )
+    op.create_table(
         "study",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
@@ -688,6 +701,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_study_accession_number"))
 
     op.drop_table("study")
+    op.drop_table("commitment")
     op.drop_table("sender_count")
     with op.batch_alter_table("job", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_job_subject_id"))

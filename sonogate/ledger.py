@@ -1,0 +1,52 @@
+"""Requests for storage commitment: written down here, answered through the listener."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from pydicom.uid import generate_uid
+
+from db import commitments
+from db.engine import Database
+from db.intake import Sender
+from db.types import now_utc
+from dicom.commitment import CommitmentReport
+from workers.store_client import Peer
+
+ACTOR: Final = "sonogate"
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What one destination was asked to keep."""
+
+    database: Database
+    destination: str
+
+    def ask(self, sop_instance_uids: Collection[str]) -> str:
+        """Write a request down and return its Transaction UID."""
+        transaction_uid = str(generate_uid(prefix=None))
+        with self.database.write() as session:
+            commitments.ask(
+                session, transaction_uid, self.destination, sop_instance_uids,
+                actor=ACTOR, now=now_utc(),
+            )  # fmt: skip
+        return transaction_uid
+
+    def answer(self, transaction_uid: str) -> CommitmentReport | None:
+        """What has come so far."""
+        with self.database.read() as session:
+            row = commitments.find(session, transaction_uid)
+            if row is None or row.answered_at is None:
+                return None
+            return CommitmentReport(
+                transaction_uid, frozenset(row.committed or ()), row.failed or {}
+            )
+
+    def keep(self, report: CommitmentReport, peer: Peer) -> None:
+        """Write down a report that came by the association of the request; again does nothing."""
+        with self.database.write() as session:
+            commitments.answer(
+                session, report.transaction_uid, report.committed, report.failed,
+                actor=ACTOR, sender=Sender(peer.ae_title, peer.host), now=now_utc(),
+            )  # fmt: skip
