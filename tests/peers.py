@@ -233,6 +233,7 @@ def orthanc(directory: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True,
+        "DicomAlwaysAllowMove": True,
         "UnknownSopClassAccepted": True,
         "Plugins": [str(plugin)] if plugin.exists() else [],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -13,8 +14,13 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEGBaseline8Bit
+from pynetdicom import evt
 from pynetdicom.ae import ApplicationEntity
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]  # made at import
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at import
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelMove,
+)
 
 from dicom.uids import derived_uid
 from tests import peers
@@ -23,6 +29,7 @@ from tests.dicom.proof.conftest import Proof, prove
 
 pytestmark = pytest.mark.peer
 AE_TITLE = "SONOGATE"
+WORKSTATION = "WORKSTATION"
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +94,49 @@ def test_every_series_is_found_by_c_find(pacs: peers.Orthanc, stored: list[Path]
     association.release()
     assert found == {(one.SeriesInstanceUID, one.Modality) for one in headers}
     assert {modality for _, modality in found} == {"US", "SEG", "SR", "OT", "KO", "PR"}
+
+
+def test_c_move_brings_every_object_byte_for_byte(pacs: peers.Orthanc, stored: list[Path]) -> None:
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in stored]
+    query = Dataset()
+    query.QueryRetrieveLevel = "STUDY"
+    query.StudyInstanceUID = headers[0].StudyInstanceUID
+    with receiver(pacs, headers) as came:
+        entity = ApplicationEntity(ae_title=AE_TITLE)
+        entity.add_requested_context(StudyRootQueryRetrieveInformationModelMove)
+        association = entity.associate("127.0.0.1", pacs.dicom_port, ae_title=pacs.ae_title)
+        *_, (last, _) = association.send_c_move(
+            query, WORKSTATION, StudyRootQueryRetrieveInformationModelMove
+        )
+        association.release()
+    assert (last.Status, last.NumberOfCompletedSuboperations) == (0x0000, len(stored))
+    assert came == {uid_of(path): data_set(path.read_bytes()) for path in stored}
+
+
+@contextmanager
+def receiver(pacs: peers.Orthanc, headers: list[pydicom.FileDataset]) -> Iterator[dict[str, bytes]]:
+    """A workstation that the PACS knows: what comes in, by SOP Instance UID."""
+    came: dict[str, bytes] = {}
+
+    def keep(event: evt.Event) -> int:
+        assert isinstance(event.request, C_STORE)
+        uid = str(event.request.AffectedSOPInstanceUID)
+        came[uid] = event.encoded_dataset(include_meta=False)
+        return 0x0000
+
+    entity = ApplicationEntity(ae_title=WORKSTATION)
+    for header in headers:
+        entity.add_supported_context(header.SOPClassUID, header.file_meta.TransferSyntaxUID)
+    port = peers.free_port()
+    server = entity.start_server(
+        ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)]
+    )
+    assert server is not None
+    pacs.knows(WORKSTATION, port)
+    try:
+        yield came
+    finally:
+        server.shutdown()
 
 
 def test_wado_gives_the_stored_bytes(pacs: peers.Orthanc, stored: list[Path]) -> None:
