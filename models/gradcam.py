@@ -1,9 +1,16 @@
-"""Grad-CAM (Selvaraju 2017, arXiv:1610.02391) inside a traced graph, in closed form or not.
+"""Grad-CAM, place by place, inside a traced graph, in closed form or not.
+
+Grad-CAM (Selvaraju 2017, arXiv:1610.02391) averages the gradient over the frame and then weighs the
+features with it. A head that pools by the outline has another gradient at every place, and the
+average forgets where it looked. So features and gradient are multiplied at each place (HiResCAM,
+Draelos 2020, arXiv:2011.08891); where the gradient is even, as behind global average pooling, both
+are the same map.
 
 Importing this module loads TensorFlow.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -11,29 +18,49 @@ import tensorflow as tf
 from models.networks.layers import Tensor
 
 
-def closed_form(
-    features: Tensor, pooling: Tensor, dense_kernel: Tensor, predicted: Tensor
-) -> Tensor:
-    """Grad-CAM of a head of weighted pooling and one dense layer, for the ``predicted`` class.
+class Reading(NamedTuple):
+    """What a head of one dense layer reads through one `models.networks.layers.WeightedPool`.
 
-    There a logit is linear in the features, so that nothing needs to be differentiated: its mean
-    gradient is its row of weights, times how much the pooling took in all. ``features``
-    ``(b, h, w, k)``, ``pooling`` ``(b, h, w, j)`` as in `models.networks.layers.WeightedPool`,
-    ``dense_kernel`` ``(j * k, c)``, ``predicted`` ``(b,)``; returns ``(b, h, w)``, not negative
-    and not scaled.
+    ``features`` ``(b, h, w, k)``, ``pooling`` ``(b, h, w, j)``, and the ``(j * k, c)`` rows of the
+    dense layer's kernel that they meet.
     """
-    taken, channels = tf.reduce_sum(pooling, (1, 2)), features.shape[-1]
-    rows = tf.reshape(
-        tf.gather(tf.transpose(dense_kernel), predicted), (-1, taken.shape[-1], channels)
-    )
-    weights = tf.einsum("bj,bjk->bk", taken, rows)
-    return tf.nn.relu(tf.einsum("bhwk,bk->bhw", features, weights))
+
+    features: Tensor
+    pooling: Tensor
+    kernel: Tensor
+
+
+def shares(reading: Reading, predicted: Tensor) -> Tensor:
+    """What each place adds to the logit of the ``predicted`` ``(b,)`` class: ``(b, h, w)``.
+
+    Their sum is all that the logit has from this reading.
+    """
+    shape = (-1, reading.pooling.shape[-1], reading.features.shape[-1])
+    rows = tf.reshape(tf.gather(tf.transpose(reading.kernel), predicted), shape)
+    weights = tf.einsum("bhwj,bjk->bhwk", reading.pooling, rows)
+    return tf.einsum("bhwk,bhwk->bhw", reading.features, weights)
+
+
+def closed_form(readings: Sequence[Reading], predicted: Tensor) -> Tensor:
+    """Return what speaks for the ``predicted`` ``(b,)`` class, on the finest grid of ``readings``.
+
+    A logit is linear in the features there, so that nothing needs to be differentiated. What a
+    coarser cell adds is spread over the finer ones. ``(b, h, w)``, not negative and not scaled.
+    """
+    parts = [shares(each, predicted) for each in readings]
+    finest = max((part.shape[1:] for part in parts), key=lambda grid: grid[0])
+    return tf.nn.relu(tf.add_n([_spread(part, finest) for part in parts]))
+
+
+def _spread(part: Tensor, grid: Sequence[int]) -> Tensor:
+    cells = (part.shape[1] * part.shape[2]) / (grid[0] * grid[1])
+    return tf.image.resize(part[..., None], grid)[..., 0] * cells
 
 
 def by_gradient(
     network: keras.Model, layer: str = "features"
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """Grad-CAM of any head over the output ``(b, h, w, k)`` of ``layer``, for the predicted class.
+    """The same of any head over the output ``(b, h, w, k)`` of ``layer``, for the predicted class.
 
     Returns a function, to be traced, from the network's input to its logits ``(b, c)`` and the map
     ``(b, h, w)``, not negative and not scaled. The features are computed once.
@@ -47,8 +74,7 @@ def by_gradient(
             tape.watch(seen)
             logits = head(seen, training=False)
             predicted = tf.reduce_max(logits, axis=-1)
-        weights = tf.reduce_mean(tape.gradient(predicted, seen), axis=(1, 2))
-        return logits, tf.nn.relu(tf.einsum("bhwk,bk->bhw", seen, weights))
+        return logits, tf.nn.relu(tf.reduce_sum(tape.gradient(predicted, seen) * seen, axis=-1))
 
     return call
 

@@ -13,8 +13,8 @@ class FramePrediction:
     """The network's raw answer for one frame of ``h`` rows and ``w`` columns.
 
     ``probabilities`` follow the order of `CLASSES` and sum to 1. ``mask`` is ``(h, w)``, true on
-    lesion pixels. ``heatmap`` is ``(h, w)`` in 0..1: Grad-CAM for the predicted class (Selvaraju
-    2017), its highest value about 1, or 0 where nothing spoke for the class.
+    lesion pixels. ``heatmap`` is ``(h, w)`` in 0..1: what spoke for the predicted class at
+    each place (`models.gradcam`), its highest value about 1, or 0 where nothing did.
     """
 
     probabilities: tuple[float, float, float]

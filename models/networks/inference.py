@@ -2,15 +2,16 @@
 
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from models.gradcam import closed_form, scaled
+from models.gradcam import Reading, closed_form, scaled
 from models.networks.backbone import build_backbone
-from models.networks.joint import build_joint
+from models.networks.joint import POOLS, build_joint
 from models.networks.layers import Tensor
 from models.preset import NetworkFile, Preset
 from models.types import PresetCorrupt
@@ -64,26 +65,34 @@ def explained(
     views, shift = 2 if mirrored else 1, tf.constant(class_shift, tf.float32)
 
     def call(batch: Tensor) -> Answer:
-        answers = [opened(_views(batch, views), training=False) for opened, _ in inner]
-        logits = _mean([part for said, *_ in answers for part in tf.split(said["class"], views)])
+        answers = [opened(_views(batch, views)) for opened in inner]
+        logits = _mean([part for said, _ in answers for part in tf.split(said["class"], views)])
         predicted = tf.tile(tf.argmax(logits + shift, axis=-1), [views])
         heats = [
-            scaled(_merged(closed_form(features, pooling, kernel, predicted), views))
-            for (_, features, pooling), (_, kernel) in zip(answers, inner, strict=True)
+            scaled(_merged(closed_form(readings, predicted), views)) for _, readings in answers
         ]
-        lesion = _mean([_merged(said["lesion"], views) for said, *_ in answers])
+        lesion = _mean([_merged(said["lesion"], views) for said, _ in answers])
         return logits, scaled(_mean(heats)), lesion
 
     return call
 
 
-def _opened(network: keras.Model) -> tuple[keras.Model, Tensor]:
-    """A network with the inside that Grad-CAM needs, and its class head's weights for that."""
-    features, pooling = network.get_layer("deep_pool").input
-    # `pooled` begins with these features; what it appends is not on their grid.
-    rows = features.shape[-1] * pooling.shape[-1]
-    inner = keras.Model(network.input, [network.output, features, pooling])
-    return inner, network.get_layer("class").kernel[:rows]
+def _opened(network: keras.Model) -> Callable[[Tensor], tuple[dict[str, Tensor], list[Reading]]]:
+    """A network that also tells what its class head reads, and where."""
+    pools = [network.get_layer(name) for name in POOLS]
+    inner = keras.Model(network.input, [network.output, *(pool.input for pool in pools)])
+    # `pooled` is these, one after the other; what it appends lies on no grid.
+    ends = list(accumulate(pool.output.shape[-1] for pool in pools))
+    kernel = network.get_layer("class").kernel
+    rows = [kernel[start:end] for start, end in pairwise([0, *ends])]
+
+    def call(batch: Tensor) -> tuple[dict[str, Tensor], list[Reading]]:
+        said, *read = inner(batch, training=False)
+        return said, [
+            Reading(each[0], each[1], part) for each, part in zip(read, rows, strict=True)
+        ]
+
+    return call
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:

@@ -27,6 +27,8 @@ SKIPS: tuple[tuple[str, int], ...] = (
 )
 BOTTLENECK = "block_16_project_BN"
 DEEPEST = "out_relu"
+POOLS = ("deep_pool", "fine_pool")
+"""The layers by which the class head reads features from a grid, in their order in ``pooled``."""
 
 
 def build_joint(backbone: keras.Model, *, dropout: float = 0.4) -> keras.Model:
@@ -73,8 +75,8 @@ def _look(deep: Tensor, fine: Tensor, lesion: Tensor) -> Tensor:
     fine_weights = LesionWeights(fine.shape[1], reach=2, name="fine_weights")(lesion)
     return keras.layers.Concatenate(name="pooled")(
         [
-            WeightedPool(name="deep_pool")([deep, coarse_weights]),
-            WeightedPool(name="fine_pool")([fine, fine_weights]),
+            WeightedPool(name=POOLS[0])([deep, coarse_weights]),
+            WeightedPool(name=POOLS[1])([fine, fine_weights]),
             keras.layers.GlobalMaxPooling2D(name="peak")(lesion),
         ]
     )

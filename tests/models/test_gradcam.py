@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.gradcam import by_gradient, closed_form, scaled
+from models.gradcam import Reading, by_gradient, closed_form, scaled, shares
 from models.networks.backbone import build_backbone, settle_batch_norm
 from models.networks.build import build_network
 from models.networks.inference import NO_SHIFT, explained, trace
-from models.networks.joint import build_joint
+from models.networks.joint import POOLS, build_joint
 from models.recipe import Recipe, read_recipe
 from models.training.dataset import SampleArrays
 
@@ -25,19 +25,46 @@ def network(blobs: SampleArrays) -> Any:
 
 
 def by_definition(network: Any, batch: Any, shift: Sequence[float] = NO_SHIFT) -> np.ndarray:
-    """Grad-CAM as it is defined, for any network: differentiate, average, weigh."""
-    pool, rest = network.get_layer("deep_pool"), network.get_layer("pooled")
-    inner = keras.Model(network.input, [*pool.input, *rest.input[1:]])
-    features, pooling, *others = inner(batch, training=False)
+    """Differentiate, and weigh each place by the gradient there; coarse cells onto the fine grid."""
+    pools, rest = [network.get_layer(name) for name in POOLS], network.get_layer("pooled")
+    inner = keras.Model(network.input, [[pool.input for pool in pools], rest.input[-1]])
+    read, peak = inner(batch, training=False)
+    features = [each[0] for each in read]
     with tf.GradientTape() as tape:
         tape.watch(features)
-        pooled = rest([pool([features, pooling]), *others])
-        logits = network.get_layer("class")(pooled)
+        pooled = [pool(each) for pool, each in zip(pools, read, strict=True)]
+        logits = network.get_layer("class")(rest([*pooled, peak]))
         shown = tf.argmax(logits + tf.constant(shift, tf.float32), axis=-1)
         said = tf.gather(logits, shown, batch_dims=1)
-    weights = tf.reduce_mean(tape.gradient(said, features), axis=(1, 2))
-    heat = tf.nn.relu(tf.einsum("bhwk,bk->bhw", features, weights))
-    return np.asarray(scaled(heat))
+    coarse, fine = (
+        tf.reduce_sum(gradient * each, -1, keepdims=True)
+        for gradient, each in zip(tape.gradient(said, features), features, strict=True)
+    )
+    cells = (fine.shape[1] / coarse.shape[1]) ** 2
+    heat = fine + tf.image.resize(coarse, fine.shape[1:3]) / cells
+    return np.asarray(scaled(tf.nn.relu(heat[..., 0])))
+
+
+def test_what_all_places_add_is_the_logit(network: Any, blobs: SampleArrays) -> None:
+    batch = tf.constant(blobs.pixels[..., None], tf.float32)
+    pools = [network.get_layer(name) for name in POOLS]
+    head, kernel = network.get_layer("class"), np.asarray(network.get_layer("class").kernel)
+    inner = keras.Model(
+        network.input,
+        [network.output["class"], network.get_layer("peak").output, *(p.input for p in pools)],
+    )
+    logits, peak, *read = inner(batch, training=False)
+
+    deep = pools[0].output.shape[-1]
+    rows = kernel[:deep], kernel[deep:-1]
+    for shown in range(3):
+        predicted = np.full(len(batch), shown)
+        added = sum(
+            np.asarray(shares(Reading(each[0], each[1], part), predicted)).sum((1, 2))
+            for each, part in zip(read, rows, strict=True)
+        )
+        off_grid = np.asarray(peak)[:, 0] * kernel[-1, shown] + np.asarray(head.bias)[shown]
+        assert np.allclose(added + off_grid, logits[:, shown], atol=1e-3)
 
 
 def test_the_closed_form_is_the_gradient(network: Any, blobs: SampleArrays) -> None:
@@ -70,24 +97,37 @@ def test_it_shows_the_predicted_class_and_nothing_that_speaks_against_it() -> No
     kernel = np.array([[0.0, 2.0, 0.0], [1.0, -1.0, 0.0]], np.float32)
     evenly = np.full((1, 2, 2, 1), 0.25, np.float32)
 
-    heat = scaled(closed_form(features, evenly, kernel, np.array([1])))
+    heat = scaled(closed_form([Reading(features, evenly, kernel)], np.array([1])))
 
     assert np.asarray(heat).tolist() == [[[1.0, 0.25], [0.0, 0.0]]]
 
 
-def test_each_pooling_speaks_by_as_much_as_it_took() -> None:
+def test_each_pooling_speaks_where_it_looked() -> None:
     features = np.ones((1, 1, 2, 1), np.float32)
     pooling = np.array([[[[0.5, 0.0], [0.5, 0.1]]]], np.float32)
     kernel = np.array([[3.0], [20.0]], np.float32)
 
-    heat = closed_form(features, pooling, kernel, np.array([0]))
+    heat = closed_form([Reading(features, pooling, kernel)], np.array([0]))
 
-    assert np.asarray(heat) == pytest.approx(3.0 * 1.0 + 20.0 * 0.1)
+    assert np.allclose(heat, [[[3.0 * 0.5, 3.0 * 0.5 + 20.0 * 0.1]]])
+
+
+def test_a_coarse_cell_is_spread_over_the_fine_ones() -> None:
+    one, kernel = np.ones((1, 1, 1, 1), np.float32), np.array([[8.0]], np.float32)
+    fine = np.zeros((1, 2, 2, 1), np.float32)
+    fine[0, 0, 1] = 1
+
+    heat = closed_form(
+        [Reading(one, one, kernel), Reading(fine, np.ones_like(fine), kernel)], np.array([0])
+    )
+
+    assert np.allclose(heat, [[[2, 10], [2, 2]]])
 
 
 def test_where_nothing_speaks_for_the_class_the_map_is_empty() -> None:
-    heat = scaled(closed_form(-np.ones((1, 2, 2, 1), np.float32), np.ones((1, 2, 2, 1), np.float32),
-                              np.ones((1, 3), np.float32), np.array([0])))  # fmt: skip
+    evenly, kernel = np.ones((1, 2, 2, 1), np.float32), np.ones((1, 3), np.float32)
+
+    heat = scaled(closed_form([Reading(-evenly, evenly, kernel)], np.array([0])))
 
     assert np.asarray(heat).max() == 0
 
@@ -102,7 +142,7 @@ def test_a_traced_network_explains_itself_and_keeps_its_answers(
 
     assert np.allclose(logits, said["class"], atol=1e-3)
     assert np.allclose(lesion, said["lesion"], atol=1e-3)
-    assert heat.shape == (2, 2, 2)
+    assert heat.shape == (2, 8, 8)
 
 
 def test_from_both_sides_an_image_and_its_mirror_image_are_one(
@@ -149,7 +189,7 @@ def test_the_gradient_agrees_with_the_closed_form(hidden: tuple[dict[str, object
     # Dense layers without activation are one: so the closed form holds for a hidden one too.
     dense = [np.asarray(each.kernel) for each in network.layers if hasattr(each, "units")]
     kernel = dense[0] if len(dense) == 1 else dense[0] @ dense[1]
-    exact = closed_form(features, pooling, kernel, tf.argmax(logits, axis=-1))
+    exact = closed_form([Reading(features, pooling, kernel)], tf.argmax(logits, axis=-1))
     assert len(dense) == 1 + len(hidden)
     # What a network says that was started at random is tiny.
     assert np.asarray(scaled(heat)).max() == pytest.approx(1)
