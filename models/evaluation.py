@@ -19,6 +19,9 @@ Case = tuple[NDArray[np.uint8], int, NDArray[np.bool_]]
 """A frame, its class as an index into `CLASSES`, and its lesion mask ``(h, w)``."""
 
 
+SPECIFICITY = 0.90
+
+
 @dataclass(frozen=True)
 class Overlap:
     """Pixel counts of a true and a predicted mask, and of both."""
@@ -47,12 +50,16 @@ class Overlap:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class against the rest; ``support`` is how many images are of it."""
+    """One class against the rest; ``support`` is how many images are of it.
+
+    ``recall_at_specificity`` is of any threshold of its own that keeps a specificity of 0.90.
+    """
 
     precision: float
     recall: float
     f1: float
     support: int
+    recall_at_specificity: float
 
 
 @dataclass(frozen=True)
@@ -163,7 +170,10 @@ def score_classes(
 ) -> ClassificationReport:
     """Score probabilities ``(n, len(classes))`` against ``(n,)`` true classes; n > 0."""
     table = confusion(labels, probabilities.argmax(1), len(classes))
-    figures = [_class_figures(table, k) for k in range(len(classes))]
+    figures = [
+        _class_figures(table, k, recall_at_specificity(labels == k, probabilities[:, k]))
+        for k in range(len(classes))
+    ]
     present = [x for x in figures if x.support]
     recall = _mean([x.recall for x in present])
     return ClassificationReport(
@@ -218,6 +228,19 @@ def pr_auc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
     return float(np.sum(np.diff(recall, prepend=0.0) * precision))
 
 
+def recall_at_specificity(
+    positive: NDArray[np.bool_], score: NDArray[np.float64], specificity: float = SPECIFICITY
+) -> float:
+    """Highest recall of any threshold that keeps ``specificity``; NaN when one side lacks."""
+    if positive.all() or not positive.any():
+        return float("nan")
+    # As many negatives may be called positive as the specificity leaves: the next one is the bar.
+    against = np.sort(score[~positive])[::-1]
+    allowed = int((1 - specificity) * len(against) + 1e-9)
+    bar = against[allowed] if allowed < len(against) else -np.inf
+    return float(np.mean(score[positive] > bar))
+
+
 def expected_calibration_error(
     labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, bins: int = 10
 ) -> float:
@@ -231,13 +254,14 @@ def expected_calibration_error(
     return sum(gaps) / len(labels)
 
 
-def _class_figures(table: NDArray[np.int64], k: int) -> ClassFigures:
+def _class_figures(table: NDArray[np.int64], k: int, at_specificity: float) -> ClassFigures:
     hits, support, predicted = int(table[k, k]), int(table[k].sum()), int(table[:, k].sum())
     return ClassFigures(
         precision=hits / predicted if predicted else 0.0,
         recall=hits / support if support else 0.0,
         f1=2 * hits / (support + predicted) if support + predicted else 0.0,
         support=support,
+        recall_at_specificity=at_specificity,
     )
 
 

@@ -8,18 +8,16 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from models.assessment.judged import Judged, labels_of, probabilities_of
+from models.bootstrap import intervals
 from models.evaluation import Outcome as EvaluationOutcome
 from models.evaluation import expected_calibration_error, report
 from models.types import CLASSES
 
-MALIGNANT = CLASSES.index("malignant")
-SPECIFICITY = 0.90
 Figures = dict[str, float]
 
 
 def headline(rows: Sequence[Judged]) -> Figures:
     """The figures that get an interval: names to values; NaN where these images allow none."""
-    labels, probabilities = labels_of(rows), probabilities_of(rows)
     scored = report([EvaluationOutcome(x.label, x.probabilities, x.overlap) for x in rows])
     classes, masks = scored.classification, scored.segmentation
     return {
@@ -32,9 +30,7 @@ def headline(rows: Sequence[Judged]) -> Figures:
         "macro_roc_auc": classes.macro_roc_auc,
         "macro_pr_auc": classes.macro_pr_auc,
         "malignant_recall": classes.by_class["malignant"].recall,
-        "malignant_recall_at_specificity_0.90": recall_at_specificity(
-            labels == MALIGNANT, probabilities[:, MALIGNANT]
-        ),
+        "malignant_recall_at_specificity_0.90": classes.by_class["malignant"].recall_at_specificity,
         "ece": classes.ece,
         "dice": masks.dice,
         "iou": masks.iou,
@@ -113,16 +109,6 @@ def explanation(rows: Sequence[Judged]) -> Figures:
     }
 
 
-def recall_at_specificity(
-    positive: NDArray[np.bool_], score: NDArray[np.float64], specificity: float = SPECIFICITY
-) -> float:
-    """Highest recall of any threshold that keeps ``specificity``; NaN when one side lacks."""
-    if positive.all() or not positive.any():
-        return float("nan")
-    false_alarms, recall, _ = metrics.roc_curve(positive, score)
-    return float(recall[false_alarms <= 1 - specificity + 1e-12].max())
-
-
 def risk_coverage(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, Any]:
     """Error among the images answered, when only the surest are (Geifman 2017), and its area."""
     confidence = probabilities.max(1)
@@ -140,34 +126,14 @@ def risk_coverage(labels: NDArray[np.int64], probabilities: NDArray[np.float64])
 def with_intervals(
     rows: Sequence[Judged], *, resamples: int = 1000, seed: int = 0
 ) -> dict[str, dict[str, float | None]]:
-    """Each headline figure with its 95 % bootstrap interval.
-
-    Whole duplicate groups are drawn, with replacement: near-duplicates are one observation.
-    """
-    draws = [headline(drawn) for drawn in _resampled(rows, resamples, seed)]
+    """Each headline figure with its 95 % interval over duplicate groups (`models.bootstrap`)."""
+    spans = intervals(
+        rows, lambda row: row.sample.duplicate_group, headline, resamples=resamples, seed=seed
+    )
     return {
-        name: {"value": _plain(value), **_interval([draw[name] for draw in draws])}
+        name: {"value": _plain(value), "low": spans[name][0], "high": spans[name][1]}
         for name, value in headline(rows).items()
     }
-
-
-def _resampled(rows: Sequence[Judged], times: int, seed: int) -> list[list[Judged]]:
-    groups: dict[int, list[Judged]] = {}
-    for row in rows:
-        groups.setdefault(row.sample.duplicate_group, []).append(row)
-    members, rng = list(groups.values()), np.random.default_rng(seed)
-    return [
-        [row for k in rng.integers(0, len(members), len(members)) for row in members[k]]
-        for _ in range(times)
-    ]
-
-
-def _interval(values: Sequence[float]) -> dict[str, float | None]:
-    known = np.array(values)[~np.isnan(values)]
-    if not len(known):
-        return {"low": None, "high": None}
-    low, high = np.percentile(known, [2.5, 97.5])
-    return {"low": float(low), "high": float(high)}
 
 
 def _of_class(

@@ -74,7 +74,7 @@ def fit_calibration(outcomes: Sequence[Judged], *, biased: bool = False) -> Cali
     largest = _LARGEST_BIAS if biased else 0.0
     bounds = [(np.log(0.2), np.log(5.0)), *[(-largest, largest)] * classes]
     found = minimize(loss, np.zeros(1 + classes), bounds=bounds, method="L-BFGS-B").x
-    bias = found[1:] - found[1:].mean()
+    bias = found[1:] - found[1:].mean() + 0.0  # which makes 0 of -0
     return Calibration(round(float(np.exp(found[0])), 4), tuple(round(float(x), 4) for x in bias))
 
 

@@ -12,8 +12,8 @@ CARD = "CARD.md"
 _TEMPLATE = Path(__file__).with_name("card.md")
 _FIGURES = (
     ("accuracy", "classification", "accuracy"),
-    ("balanced accuracy", "classification", "balanced_accuracy"),
     ("macro precision", "classification", "macro_precision"),
+    ("macro recall", "classification", "macro_recall"),
     ("macro F1", "classification", "macro_f1"),
     ("Matthews correlation", "classification", "mcc"),
     ("macro ROC-AUC", "classification", "macro_roc_auc"),
@@ -72,7 +72,7 @@ def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "")
         abstention=_abstention(facts["abstention"]),
         recipe=_config(facts["recipe"]["training"]),
         figures=_table(facts),
-        figures_by_class=_by_class(facts["held_out_pooled"]["classification"]["by_class"]),
+        figures_by_class=_by_class(facts),
     )
 
 
@@ -123,22 +123,26 @@ def _config(config: Mapping[str, Any]) -> str:
 
 
 def _table(facts: Mapping[str, Any]) -> str:
-    folds, spread = facts["held_out"], facts["held_out_spread"]
-    head = ["figure", *(f"fold {fold}" for fold in folds), "mean ± sd", "all held out"]
+    folds, spread, spans = (
+        facts[key] for key in ("held_out", "held_out_spread", "held_out_intervals")
+    )
+    head = ["figure", *(f"fold {fold}" for fold in folds), "mean ± sd", "all held out (95 %)"]
     rows = []
     for title, part, key in _FIGURES:
         each = [_number(report[part][key]) for report in folds.values()]
         pooled = _number(facts["held_out_pooled"][part][key])
-        rows.append([title, *each, spread_text(spread.get(key)), pooled])
+        rows.append([title, *each, spread_text(spread.get(key)), pooled + _span(spans.get(key))])
     return _markdown(head, rows)
 
 
-def _by_class(figures: Mapping[str, Mapping[str, Any]]) -> str:
-    keys = ("precision", "recall", "f1")
-    rows = [
-        [name, str(x["support"]), *(_number(x[key]) for key in keys)] for name, x in figures.items()
-    ]
-    return _markdown(["class", "images", *keys], rows)
+def _by_class(facts: Mapping[str, Any]) -> str:
+    keys = ("precision", "recall", "f1", "recall_at_specificity")
+    spans, rows = facts["held_out_intervals"], []
+    for name, figures in facts["held_out_pooled"]["classification"]["by_class"].items():
+        cells = [_number(figures[key]) + _span(spans.get(f"{name}_{key}")) for key in keys]
+        rows.append([name, str(figures["support"]), *cells])
+    head = ["class", "images", "precision", "recall", "F1", "recall at specificity 0.90"]
+    return _markdown(head, rows)
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:
@@ -148,3 +152,8 @@ def _markdown(head: list[str], rows: list[list[str]]) -> str:
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
+
+
+def _span(span: Sequence[float | None] | None) -> str:
+    low, high = span or (None, None)
+    return "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"

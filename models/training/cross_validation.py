@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from models.bootstrap import Interval, intervals
 from models.preset import MANIFEST, NetworkFile, Preset, read_preset, write_preset
 from models.recipe import Recipe
 from models.training.calibration import (
@@ -82,6 +83,14 @@ class CrossValidation:
     def pooled(self) -> dict[str, Any]:
         """Figures over all held-out images."""
         return figures(self._pool(), self.classes)
+
+    def intervals(self) -> dict[str, Interval]:
+        """95 % intervals of the figures over all held-out images, by name as in `named_figures`."""
+        return intervals(
+            self._pool(),
+            lambda row: row.duplicate_group,
+            lambda rows: named_figures(figures(rows, self.classes)),
+        )
 
     def abstention(self, target: float = TARGET_ACCURACY) -> Abstention:
         """The confidence below which nothing is said, so that ``target`` of what is said is right."""
@@ -210,6 +219,7 @@ def facts(
         "held_out": {str(fold): report for fold, report in reports.items()},
         "held_out_spread": spread_over([named_figures(x) for x in reports.values()]),
         "held_out_pooled": checked.pooled(),
+        "held_out_intervals": checked.intervals(),
     }
     if checked.classifies:
         measured["calibration"] = asdict(checked.calibration)

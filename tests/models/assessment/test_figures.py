@@ -8,13 +8,12 @@ from models.assessment.figures import (
     classification,
     explanation,
     headline,
-    recall_at_specificity,
     risk_coverage,
     segmentation,
     with_intervals,
 )
 from models.assessment.judged import Judged
-from models.evaluation import Overlap
+from models.evaluation import Overlap, recall_at_specificity
 from models.training.dataset import Sample
 
 SURE = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
