@@ -37,6 +37,7 @@ def render(
         data=html.escape(report["data"]),
         images=classes["images"],
         headline=_headline(report["headline"]),
+        aurc=_number(classes["risk_coverage"]["aurc"]),
         by_class=_by_class(classes["by_class"]),
         other=_facts(
             {

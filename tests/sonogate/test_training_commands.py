@@ -239,6 +239,16 @@ def test_tuning_writes_a_recipe_that_can_be_trained(
     assert tuned.tune == read_recipe(str(tmp_path / "mine.toml")).tune
 
 
+def test_a_report_lies_where_it_was_asked_for(run: Run, home: Path, data: Path) -> None:
+    out = home / "report"
+    result = run("evaluate", data, "--fold", 0, "--out", out, "--quick")
+    assert result.exit_code == 0, result.output
+    assert f"The report is in {out / 'report.html'}" in result.stdout
+    figures = json.loads((out / "report.json").read_text())
+    assert figures["data"] == "data, fold 0"
+    assert "robustness" not in figures
+
+
 def test_a_quick_report_needs_a_place_to_go(run: Run, home: Path, data: Path) -> None:
     result = run("evaluate", data, "--quick")
 

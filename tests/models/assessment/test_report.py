@@ -33,6 +33,7 @@ def test_a_report_holds_every_figure_and_needs_nothing_else(data: Path, tmp_path
     assert -1 <= told["randomisation"]["class head"] < 0.99
     html = (tmp_path / "report.html").read_text()
     assert html.count("<svg") == 6  # the last: how training went, which the preset came with
+    assert f"Area under it: {told['classification']['risk_coverage']['aurc']:.3f}" in html
     assert "not a medical device" in html
     assert "$" not in html.replace("$title", "")
     assert 'src="http' not in html
