@@ -12,6 +12,8 @@ from scipy import ndimage
 from dicom.frames import Frame
 from dicom.header import TISSUE, is_2d, number, region_box, ultrasound_regions
 
+_Box = tuple[slice, ...]
+"""Rows and columns."""
 _CENTIMETRES: Final = 3
 """Physical Units X/Y Direction (PS3.3 C.8.5.5.1.7)."""
 _MM_PER_CM: Final = 10
@@ -25,6 +27,14 @@ _LETTER_PX: Final = 9
 _GAP_PX: Final = 15
 _LEAST_SHARE: Final = 0.2
 """Content smaller than this share of the image is not trusted to be the whole picture."""
+_LEAST_WIDTH: Final = 1 / 4
+_LEAST_HEIGHT: Final = 1 / 8
+"""Of the largest body, for what lies above or below it to be more of the same picture: real banners
+and tool bars are 0.08 to 0.10 high, BUSI's tissue below a cyst or a shadow is 0.13 or more."""
+_SHARP: Final = 80
+_DRAWN: Final = 0.2
+"""Share of pixels that equal all their neighbours or differ from one by more than that many grey
+levels: under 0.05 in speckle, over 0.3 in banners and text, however they were compressed."""
 
 
 @dataclass(frozen=True)
@@ -127,29 +137,56 @@ def _with_pixel_spacing(region: BModeRegion, dataset: Dataset) -> BModeRegion:
 def content_region(frame: Frame) -> BModeRegion:
     """Return the box of the largest bright body of `frame`: borders and text beside it fall away.
 
+    A cyst or a shadow from side to side divides a picture: what is speckled like tissue above or
+    below that body is kept with it, even if it is a second picture or a spectrum. What lies to its
+    left or right falls away: the probe's own echo joins the columns of one picture at the top.
+
     The whole frame when nothing in it is large enough to be an ultrasound picture.
     """
     rows, columns = frame.shape[:2]
     grey = frame if frame.ndim == 2 else frame.max(axis=2)
-    box = _largest_body(grey > _DARK)
-    if box is None:
+    parts = _parts(grey)
+    if not parts:
         return BModeRegion(0, 0, columns, rows)
-    y, x = box
-    region = BModeRegion(x.start, y.start, x.stop, y.stop, source="content")
+    y0, x0 = (min(part[axis].start for part in parts) for axis in (0, 1))
+    y1, x1 = (max(part[axis].stop for part in parts) for axis in (0, 1))
+    region = BModeRegion(x0, y0, x1, y1, source="content")
     if not _is_usable(region) or region.area_px < _LEAST_SHARE * rows * columns:
         return BModeRegion(0, 0, columns, rows)
     return region
 
 
-def _largest_body(bright: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """Close speckle, open text away, and return the slices of the largest connected body."""
-    closed = _majority(bright, _GAP_PX, 0.2)
+def _parts(grey: Frame) -> list[_Box]:
+    """Close speckle, open text away; return the largest connected body and what continues it."""
+    closed = _majority(grey > _DARK, _GAP_PX, 0.2)
     bodies, count = ndimage.label(_majority(closed, _LETTER_PX, 0.999))
     if count == 0:
-        return None
-    sizes = np.bincount(bodies.ravel())[1:]
-    rows, columns = ndimage.find_objects(bodies)[int(sizes.argmax())]
-    return rows, columns
+        return []
+    boxes = ndimage.find_objects(bodies)
+    largest = boxes[int(np.bincount(bodies.ravel())[1:].argmax())]
+    others = [(box, bodies[box] == i) for i, box in enumerate(boxes, 1) if box is not largest]
+    more = [
+        box for box, body in others if _continues(box, largest) and not _is_drawn(grey[box], body)
+    ]
+    return [largest, *more]
+
+
+def _continues(part: _Box, largest: _Box) -> bool:
+    """Whether `part` is as wide, in the columns of `largest`, and as high as tissue may be."""
+    (rows, columns), (all_rows, all_columns) = part, largest
+    width = min(columns.stop, all_columns.stop) - max(columns.start, all_columns.start)
+    height = rows.stop - rows.start
+    return bool(
+        width >= _LEAST_WIDTH * (all_columns.stop - all_columns.start)
+        and height >= _LEAST_HEIGHT * (all_rows.stop - all_rows.start)
+    )
+
+
+def _is_drawn(grey: Frame, body: NDArray[np.bool_]) -> bool:
+    """Whether it is a banner, a tool bar or text, where what is not even has sharp edges."""
+    contrast = ndimage.maximum_filter(grey, 3) - ndimage.minimum_filter(grey, 3)
+    drawn = (contrast == 0) | (contrast > _SHARP)
+    return bool(drawn[body].mean() > _DRAWN)
 
 
 def _majority(mask: NDArray[np.bool_], side_px: int, share: float) -> NDArray[np.bool_]:
