@@ -23,6 +23,9 @@ need chromium chromium
 need docker-compose docker-compose
 need nodejs node
 need npm npm
+need default-jre-headless java
+if [ ! -e /usr/share/java/pixelmed.jar ]; then missing+=(libpixelmed-java); fi
+if [ ! -e /usr/share/java/bsh.jar ]; then missing+=(libbsh-java); fi
 
 viewers() { # the parsers of OHIF and others, from their lock file; left alone when they are there
     local modules=tests/viewers/node_modules

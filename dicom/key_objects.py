@@ -47,6 +47,7 @@ def build_key_objects(
     sources = {image.sop_instance_uid: read_source(image.source) for image in images}
     document = _by_highdicom(result, sources, title)
     name_true_classes(document, sources)
+    _leave_images_unnamed(document)
     _name_frames(document, {uid: source.cine for uid, source in sources.items()}, frames)
     document.SeriesDescription = SERIES_DESCRIPTION
     add_provenance(document, next(iter(sources.values())), result)
@@ -89,6 +90,13 @@ def _by_highdicom(
         manufacturer=MANUFACTURER,
     )
     return document
+
+
+def _leave_images_unnamed(document: Dataset) -> None:
+    """Undo highdicom's "Source": TID 2010 allows no purpose of reference on an image (row 8)."""
+    for item in document.ContentSequence:
+        if item.ValueType == "IMAGE":
+            del item.ConceptNameCodeSequence
 
 
 def _name_frames(document: Dataset, cine: dict[str, bool], frames: dict[str, list[int]]) -> None:

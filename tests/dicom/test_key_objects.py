@@ -73,6 +73,18 @@ def test_every_referenced_image_is_in_the_evidence_with_its_own_class(tmp_path: 
     assert item.ReferencedSOPClassUID == "1.2.840.10008.5.1.4.1.1.3.1"
 
 
+def test_its_images_carry_no_purpose_of_reference(tmp_path: Path) -> None:
+    """TID 2010 row 8; other readers of the selection still find the image."""
+    moving = cine(tmp_path)
+    (built,) = build_key_objects(making.study_result(moving))
+    (image,) = [item for item in built.ContentSequence if item.ValueType == "IMAGE"]
+    assert "ConceptNameCodeSequence" not in image
+    read = highdicom.ko.KeyObjectSelectionDocument.from_dataset(built)
+    (found,) = read.content.get_references()
+    assert found.referenced_sop_instance_uid == moving.sop_instance_uid
+    assert len(read.content.get_observer_contexts()) == 1
+
+
 def test_a_study_without_findings_has_no_key_images(tmp_path: Path) -> None:
     assert build_key_objects(making.study_result(still(tmp_path))) == []
 

@@ -1,10 +1,22 @@
 """Validators that Sonogate did not write, over every object of every kind of study."""
 
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage
 
+from dicom.files import write_dataset
+from dicom.seg import build_segmentations
+from dicom.sr import build_report
+from tests.dicom import making
 from tests.dicom.conftest import Validate
 from tests.dicom.proof.conftest import ASKED, Proof
+from tests.dicom.proof.iod_validation import violations
+from tests.dicom.proof.pixelmed import PixelMed, running
 
 KINDS = tuple(dict.fromkeys(text.partition(":")[0] for text in ASKED))
 
@@ -14,6 +26,74 @@ def test_dciodvfy_finds_no_error_in_any_object(proof: Proof, dciodvfy: Validate)
     assert len(paths) >= 7  # three classes of report unsigned, three signed, one amended
     for path in paths:
         dciodvfy(path)
+
+
+def test_dicom_validator_finds_nothing_missing_or_out_of_place_in_any_object(proof: Proof) -> None:
+    for path in proof.files(*KINDS):
+        assert not violations(path)
+
+
+def test_dicom_validator_sees_what_is_missing_empty_or_out_of_place(tmp_path: Path) -> None:
+    result = making.Case(making.write_image(tmp_path / "image.dcm"), 1).result()
+    (segmentation,) = build_segmentations(result)
+    del segmentation.PatientID
+    segmentation.SegmentSequence[0].SegmentLabel = ""
+    segmentation.PerFrameFunctionalGroupsSequence[0].EchoTime = 1
+    seen = violations(write_dataset(segmentation, tmp_path / "spoiled.dcm").path)
+    assert [one.partition(": ")[2] for one in seen] == [
+        "PatientID: TagMissing",
+        "SegmentSequence > SegmentLabel: TagEmpty",
+        "PerFrameFunctionalGroupsSequence > EchoTime: TagUnexpected",
+    ]
+
+
+@pytest.fixture(scope="session")
+def pixelmed() -> Iterator[PixelMed]:
+    with running() as process:
+        yield process
+
+
+@pytest.mark.peer
+def test_pixelmed_finds_no_error_in_any_segmentation(proof: Proof, pixelmed: PixelMed) -> None:
+    for path in proof.files("seg", "heatmap-seg"):
+        if pydicom.dcmread(path, stop_before_pixels=True).SOPClassUID != SegmentationStorage:
+            continue  # it knows no label maps
+        assert pixelmed.validate(path) == (["Segmentation IOD"], [])
+
+
+@pytest.mark.peer
+def test_pixelmed_finds_reports_and_selections_true_to_their_templates(
+    proof: Proof, pixelmed: PixelMed
+) -> None:
+    roots = {"sr": "TID_1500 (MeasurementReport)", "key-objects": "TID_2010 (KeyObjectSelection)"}
+    for kind, root in roots.items():
+        for path in proof.files(kind):
+            recognized, complaints = pixelmed.validate(path)
+            assert recognized[1:] == [f"Root Template {root}"]
+            assert not complaints
+
+
+@pytest.mark.peer
+def test_pixelmed_sees_what_is_taken_away(tmp_path: Path, pixelmed: PixelMed) -> None:
+    result = making.Case(making.write_image(tmp_path / "image.dcm"), 1).result()
+    (segmentation,) = build_segmentations(result)
+    report = build_report(result, [segmentation])
+    del segmentation.SegmentSequence[0].SegmentedPropertyTypeCodeSequence
+    (measurements,) = children(report, "Imaging Measurements")
+    outline = children(measurements, "Measurement Group")[-1]
+    assert outline.ContentSequence.pop().ValueType == "SCOORD"
+    for spoiled, missing in (
+        (segmentation, "SegmentedPropertyTypeCodeSequence/: .*Missing required"),
+        (report, r"Template 1410 .*\[Row 5\] .*: Missing conditional content item"),
+    ):
+        complaints = pixelmed.validate(write_dataset(spoiled, tmp_path / "spoiled.dcm").path)[1]
+        assert any(re.search(missing, complaint) for complaint in complaints), complaints
+
+
+def children(item: Dataset, name: str) -> list[Dataset]:
+    return [
+        one for one in item.ContentSequence if one.ConceptNameCodeSequence[0].CodeMeaning == name
+    ]
 
 
 @pytest.mark.peer
