@@ -175,7 +175,7 @@ class Handlers:
         return int(Status.SUCCESS), None
 
     def on_action(self, event: evt.Event) -> tuple[int, None]:
-        """N-ACTION: we keep images for a while and commit ourselves to none."""
+        """N-ACTION: what we keep is for analysis; we are no archive and commit ourselves to none."""
         logger.warning("%s: storage commitment was asked of us", _who(_sender(event.assoc)))
         return int(Status.SOP_CLASS_NOT_SUPPORTED), None
 

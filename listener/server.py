@@ -17,6 +17,7 @@ from db.engine import Database
 from db.errors import StoreFull
 from db.intake import Sender
 from db.route_book import RouteBook
+from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.commitments import Commitments
 from listener.contexts import (
     RETIRED_CLASSES,
@@ -150,6 +151,8 @@ class Listener:
     def _application_entity(self) -> ApplicationEntity:
         settings = self._settings
         entity = ApplicationEntity(settings.ae_title)
+        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         entity.maximum_associations = settings.dicom_max_associations
         entity.maximum_pdu_size = settings.dicom_max_pdu_bytes
         entity.network_timeout = settings.dicom_network_timeout_s

@@ -8,18 +8,26 @@ so that the request can be answered with a status.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 from weakref import WeakValueDictionary, finalize
 
+from pydicom.uid import UID
 from pynetdicom import _config, dimse_messages
+from pynetdicom.dsutils import create_file_meta
 
 from db.errors import RowsError
 from db.files import FileStore
+from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
-_TEMPORARY_FILE: Final = "NamedTemporaryFile"
+_OUR_FILE_META: Final = partial(
+    create_file_meta,
+    implementation_uid=UID(IMPLEMENTATION_CLASS_UID),
+    implementation_version=IMPLEMENTATION_VERSION_NAME,
+)
 
 
 class Part:
@@ -84,14 +92,15 @@ class Spool:
     def installed(self) -> Iterator[None]:
         """Receive in chunks into this spool. The switch is pynetdicom's own, for the process."""
         chunked = _config.STORE_RECV_CHUNKED_DATASET
-        temporary_file = vars(dimse_messages)[_TEMPORARY_FILE]
+        ours = {"NamedTemporaryFile": self.new_part, "create_file_meta": _OUR_FILE_META}
+        theirs = {name: getattr(dimse_messages, name) for name in ours}
         _config.STORE_RECV_CHUNKED_DATASET = True
-        setattr(dimse_messages, _TEMPORARY_FILE, self.new_part)
+        vars(dimse_messages).update(ours)
         try:
             yield
         finally:
             _config.STORE_RECV_CHUNKED_DATASET = chunked
-            setattr(dimse_messages, _TEMPORARY_FILE, temporary_file)
+            vars(dimse_messages).update(theirs)
 
     def new_part(self, **_asked: Any) -> Part:
         part = Part(self._files.spool / f"{uuid4()}.part", self._files)

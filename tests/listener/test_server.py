@@ -27,6 +27,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.errors import SettingsError
 from db.schema import Job
+from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.contexts import RETIRED_CLASSES, STORAGE_CLASSES, TRANSFER_SYNTAXES
 from listener.errors import CannotListen
 from listener.server import Listener
@@ -56,6 +57,17 @@ def status_of(answer: Dataset) -> int:
 def test_it_answers_an_echo(door: Door) -> None:
     with association(door.port, [VERIFICATION]) as opened:
         assert status_of(opened.send_c_echo()) == 0x0000
+
+
+def test_it_names_itself_to_the_sender_and_in_the_files_it_writes(door: Door) -> None:
+    with association(door.port, [ULTRASOUND]) as opened:
+        assert opened.acceptor.implementation_class_uid == IMPLEMENTATION_CLASS_UID
+        assert opened.acceptor.implementation_version_name == IMPLEMENTATION_VERSION_NAME
+    assert send(door.port, image()) == [0x0000]
+    (row,) = door.instances()
+    meta = dcmread(door.files / row.file, stop_before_pixels=True).file_meta
+    assert meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
+    assert meta.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
 
 
 def test_every_class_negotiates_in_every_transfer_syntax(door: Door) -> None:
