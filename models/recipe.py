@@ -91,7 +91,8 @@ class TrainingSpec(_Part):
 
     ``patience`` 0: a number of epochs fixed beforehand, all images trained on. ``backbone_share``:
     the encoder learns at this share of the rate. ``weight_averaging``: momentum of the running
-    average of weights that is kept in the end, 0 for none.
+    average of weights that is kept in the end, 0 for none. ``clip_norm``: no gradient of a variable
+    is longer, 0 for any length.
     """
 
     epochs: int = Field(ge=1)
@@ -103,6 +104,7 @@ class TrainingSpec(_Part):
     backbone_share: float = Field(default=1.0, gt=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0)
     weight_averaging: float = Field(default=0.0, ge=0, lt=1)
+    clip_norm: float = Field(default=0.0, ge=0)
     loss: Literal["cross-entropy", "focal", "dice", "overlap"] = "cross-entropy"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     balance: Literal["none", "root", "oversample", "class-weights"] = "none"

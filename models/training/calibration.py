@@ -46,20 +46,22 @@ class Abstention:
     """Answers whose confidence is ``below`` are withheld.
 
     Of those given, a share of ``coverage``, ``accuracy`` are right (None where none is given);
-    ``target`` is what was asked.
+    ``target`` is what was asked. Both are flattered unless ``held_out``: measured on images that
+    ``below`` was not found on.
     """
 
     below: float
     target: float
     accuracy: float | None
     coverage: float
+    held_out: bool = False
 
 
 def fit_calibration(outcomes: Sequence[Judged], *, biased: bool = False) -> Calibration:
     """Find the calibration under which the true classes are likeliest.
 
-    The temperature stays between 0.2 and 5; biases are 0, or if ``biased`` each within 2. ``outcomes`` must come from images
-    the network was not trained on, uncalibrated.
+    The temperature stays between 0.2 and 5; biases are 0, or if ``biased`` each within 2.
+    ``outcomes`` must come from images the network was not trained on, uncalibrated.
     """
     logits, labels = _logits(outcomes), np.array([x.label for x in outcomes])
     classes = logits.shape[1]
@@ -102,6 +104,30 @@ def find_abstention(outcomes: Sequence[Judged], target: float = TARGET_ACCURACY)
         if right[given].mean() >= target:
             return Abstention(below, target, float(right[given].mean()), float(given.mean()))
     return Abstention(1.0, target, None, 0.0)
+
+
+def abstain_by_fold(folds: Sequence[Sequence[Judged]], target: float) -> Abstention:
+    """As `find_abstention` over all folds, measured on each by what the others would have it be.
+
+    A single fold has no others, and is measured on itself.
+    """
+    found = find_abstention([x for fold in folds for x in fold], target)
+    if len(folds) < 2:
+        return found
+    given = [x for number in range(len(folds)) for x in _given(folds, number, target)]
+    right = [int(np.argmax(x.probabilities)) == x.label for x in given]
+    return replace(
+        found,
+        accuracy=float(np.mean(right)) if right else None,
+        coverage=len(given) / sum(map(len, folds)),
+        held_out=True,
+    )
+
+
+def _given(folds: Sequence[Sequence[Judged]], number: int, target: float) -> list[Judged]:
+    others = [x for other, fold in enumerate(folds) if other != number for x in fold]
+    below = find_abstention(others, target).below
+    return [x for x in folds[number] if max(x.probabilities) >= below]
 
 
 def _logits(outcomes: Sequence[Judged]) -> NDArray[np.float64]:

@@ -38,6 +38,9 @@ Each frame is looked at as it is and mirrored, and the answers are averaged."""
 _STRAIGHT = """\
 Each frame is looked at once, as it is; nothing is averaged over flips."""
 
+_CALLIPERS = """
+  Training paints callipers on images of every class; that lessens it, no more."""
+
 
 def write_card(
     directory: Path, preset: Preset, *, data: str, start: str = "", choice: str = ""
@@ -70,6 +73,7 @@ def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "")
         views=_MIRRORED if preset.mirrored else _STRAIGHT,
         calibration=_calibration(preset),
         abstention=_abstention(facts["abstention"]),
+        callipers=_CALLIPERS if facts["recipe"]["augment"]["ultrasound"] else "",
         recipe=_config(facts["recipe"]["training"]),
         figures=_table(facts),
         figures_by_class=_by_class(facts),
@@ -111,10 +115,15 @@ def _abstention(facts: Mapping[str, Any]) -> str:
     target = f"{facts['target']:.0%}"
     if not facts["coverage"]:
         return f"No confidence was found at which {target} of the answers were right."
+    how = (
+        "Found in the same way on the other folds, such a limit lets"
+        if facts["held_out"]
+        else "On the images that it was found on, which flatters it, it lets"
+    )
     return (
-        f"Answers of a confidence below {facts['below']:.3f} should not be asserted: of the"
-        f" {facts['coverage']:.1%} of held-out images above it, {facts['accuracy']:.1%} were right"
-        f" ({target} was asked for)."
+        f"Answers of a confidence below {facts['below']:.3f} should not be asserted, so that"
+        f" {target} of those that are be right. {how} {facts['coverage']:.1%} of the held-out images"
+        f" through, and {facts['accuracy']:.1%} of these were right."
     )
 
 

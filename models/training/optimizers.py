@@ -51,9 +51,11 @@ _KINDS: dict[str, Any] = {
 def make_optimizer(spec: TrainingSpec, slow: Sequence[Tensor], epoch_steps: int) -> Any:
     """Build a recipe's optimiser; ``slow`` variables, the encoder's, learn at their share.
 
-    Each gradient is clipped to norm 1. ``cosine`` warms up over a twelfth of all steps.
+    ``cosine`` warms up over a twelfth of all steps.
     """
-    arguments: dict[str, Any] = {"clipnorm": 1.0, "learning_rate": _rate(spec, epoch_steps)}
+    arguments: dict[str, Any] = {"learning_rate": _rate(spec, epoch_steps)}
+    if spec.clip_norm:
+        arguments["clipnorm"] = spec.clip_norm
     if spec.weight_decay or spec.optimizer == "adamw":
         arguments["weight_decay"] = spec.weight_decay
     if spec.optimizer == "sgd":

@@ -5,6 +5,7 @@ from scipy import special
 from models.evaluation import Outcome, Overlap, report
 from models.training.calibration import (
     Calibration,
+    abstain_by_fold,
     apply_calibration,
     find_abstention,
     fit_calibration,
@@ -95,3 +96,22 @@ def test_who_never_is_right_should_not_speak() -> None:
     found = find_abstention([confident(0.9, right=False)] * 3, 0.95)
 
     assert (found.below, found.coverage) == (1.0, 0.0)
+
+
+def test_each_fold_is_judged_by_the_threshold_of_the_others() -> None:
+    easy = [*[confident(0.6, right=True)] * 10, *[confident(0.9, right=True)] * 10]
+    hard = [*[confident(0.6, right=False)] * 10, *[confident(0.9, right=True)] * 10]
+
+    found = abstain_by_fold([easy, hard], 0.95)
+
+    assert found.held_out
+    assert found.below == 0.9
+    # All 20 of the hard fold pass, as the easy one needs no threshold; 10 of the easy one do.
+    assert found.coverage == pytest.approx(30 / 40)
+    assert found.accuracy == pytest.approx(20 / 30)
+
+
+def test_a_single_fold_is_judged_by_itself() -> None:
+    told = [confident(0.9, right=True)] * 3
+
+    assert abstain_by_fold([told], 0.95) == find_abstention(told, 0.95)
