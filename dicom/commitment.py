@@ -11,6 +11,9 @@ from pydicom.uid import UID
 from dicom.errors import InvalidHeader
 from dicom.reading import quiet_libraries
 
+EVENT_TYPES: Final = frozenset({1, 2})
+"""Event Type IDs: all were committed; there are failures (PS3.4 J.3.3.1)."""
+
 FAILURE_REASONS: Final = {
     0x0110: "processing failure",
     0x0112: "it has no such object",

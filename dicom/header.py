@@ -159,7 +159,7 @@ def header_of(dataset: Dataset) -> InstanceHeader:
 
 def ultrasound_regions(dataset: Dataset) -> list[Dataset]:
     """Return the items of Sequence of Ultrasound Regions (0018,6011), empty when there are none."""
-    return _items(dataset, "SequenceOfUltrasoundRegions")
+    return items(dataset, "SequenceOfUltrasoundRegions")
 
 
 def is_2d(region: Dataset, data_type: int) -> bool:
@@ -204,6 +204,17 @@ def number(dataset: Dataset, keyword: str) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def items(dataset: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence, empty when it is absent, empty or not a sequence."""
+    found = converted(dataset, keyword)
+    return list(found) if isinstance(found, Sequence) else []
+
+
+def converted(dataset: Dataset, keyword: str) -> object:
+    """Return the value as pydicom gives it, None when it is absent, empty or nonsense."""
+    return _value(dataset, keyword, lambda value: value)
+
+
 def _value(dataset: Dataset, keyword: str, convert: Callable[[object], Value]) -> Value | None:
     """Return the attribute converted, None when it is absent, empty or nonsense."""
     try:
@@ -245,11 +256,11 @@ def _patient(dataset: Dataset) -> PatientFacts:
 
 
 def _anatomic_region(dataset: Dataset) -> CodedFact | None:
-    items = _items(dataset, "AnatomicRegionSequence")
-    if not items:
+    regions = items(dataset, "AnatomicRegionSequence")
+    if not regions:
         return None
     value, scheme, meaning = (
-        text(items[0], keyword)
+        text(regions[0], keyword)
         for keyword in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
     )
     return CodedFact(value, scheme, meaning) if value or meaning else None
@@ -259,8 +270,8 @@ def _laterality(dataset: Dataset) -> str:
     for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
         if side := _SIDES.get(text(dataset, keyword).upper()):
             return side
-    for region in _items(dataset, "AnatomicRegionSequence"):
-        for modifier in _items(region, "AnatomicRegionModifierSequence"):
+    for region in items(dataset, "AnatomicRegionSequence"):
+        for modifier in items(region, "AnatomicRegionModifierSequence"):
             if side := _SIDE_CODES.get(text(modifier, "CodeValue")):
                 return side
     return ""
@@ -273,11 +284,6 @@ def _frame_time_ms(dataset: Dataset) -> float | None:
         if (per_second := number(dataset, keyword)) and per_second > 0:
             return 1000 / per_second
     return None
-
-
-def _items(dataset: Dataset, keyword: str) -> list[Dataset]:
-    found = _value(dataset, keyword, lambda value: value)
-    return list(found) if isinstance(found, Sequence) else []
 
 
 def _tissue_areas(dataset: Dataset) -> Iterator[int]:

@@ -4,6 +4,7 @@ Only of an image that lies in a frame of reference. The IOD demands a plane, mos
 none, and none is invented: `left_out` says which images go without.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,11 +15,12 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom.codes import BREAST, GRAD_CAM, NO_UNITS, SIDE, code_item
+from dicom.copying import copy_values
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.errors import InvalidHeader
 from dicom.heatmap_seg import check_heatmaps, with_heatmaps
 from dicom.image_plane import ImagePlane, image_plane
-from dicom.provenance import add_provenance, copy_texts, serial_number
+from dicom.provenance import add_provenance, serial_number
 from dicom.results import Algorithm, ImageResult, StudyResult
 from dicom.segmentation import COMPRESSION
 from dicom.source import SourceImage, name_true_classes, one_frame_stand_in, read_source
@@ -31,19 +33,22 @@ _FULL: Final = np.float32(255)
 
 
 def build_heatmap_maps(result: StudyResult) -> list[Dataset]:
-    """Return one Parametric Map for each image that has a heat map and a plane.
+    """Return what `make_heatmap_maps` makes."""
+    return list(make_heatmap_maps(result))
+
+
+def make_heatmap_maps(result: StudyResult) -> Iterator[Dataset]:
+    """Make one Parametric Map for each image that has a heat map and a plane, one at a time.
 
     Stored are the weights as 32-bit floats from 0 to 1, 1 the greatest weight of the image. The
     UIDs follow from the analysis and the image. Raises InvalidResult for a heat map of another
     size or frame than its image has, and what `dicom.header.read_header` raises for a source that
     cannot be read.
     """
-    sources = ((image, read_source(image.source)) for image in with_heatmaps(result))
-    return [
-        _build(result, image, source, index)
-        for index, (image, source) in enumerate(sources)
-        if _why_not(source) is None
-    ]
+    for index, image in enumerate(with_heatmaps(result)):
+        source = read_source(image.source)
+        if _why_not(source) is None:
+            yield _build(result, image, source, index)
 
 
 def left_out(result: StudyResult) -> tuple[str, ...]:
@@ -102,7 +107,7 @@ def _by_highdicom(
 
 def _stand_in(source: SourceImage, plane: ImagePlane) -> Dataset:
     stand_in = one_frame_stand_in(source)
-    copy_texts(source.dataset, stand_in, COMPRESSION)
+    copy_values(source.dataset, stand_in, COMPRESSION)
     stand_in.FrameOfReferenceUID = plane.frame_of_reference_uid
     stand_in.PositionReferenceIndicator = plane.position_reference
     stand_in.ImagePositionPatient = list(plane.position_mm)

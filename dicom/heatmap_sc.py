@@ -4,6 +4,7 @@ Native by default: no PACS may refuse Explicit VR Little Endian, while JPEG has 
 JPEG is there for destinations that want cines small: a tenth of the size, with soft letters.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -33,7 +34,14 @@ SERIES_DESCRIPTION: Final = "AI heat map picture (UNVERIFIED)"
 def build_heatmap_captures(
     result: StudyResult, transfer_syntax_uid: UID = ExplicitVRLittleEndian
 ) -> list[Dataset]:
-    """Return one colour capture for each image with heat maps.
+    """Return what `make_heatmap_captures` makes."""
+    return list(make_heatmap_captures(result, transfer_syntax_uid))
+
+
+def make_heatmap_captures(
+    result: StudyResult, transfer_syntax_uid: UID = ExplicitVRLittleEndian
+) -> Iterator[Dataset]:
+    """Make one colour capture for each image with heat maps, one at a time.
 
     Of a still it is a Secondary Capture Image; of a cine a Multi-frame True Color one whose Page
     Number Vector names the frames of the cine. The transfer syntax is Explicit VR Little Endian
@@ -42,10 +50,8 @@ def build_heatmap_captures(
     Raises InvalidResult for a heat map of another size or frame than its image has, and what
     `dicom.frames.decode_frames` raises for a source that cannot be decoded.
     """
-    return [
-        _build(result, image, index, transfer_syntax_uid)
-        for index, image in enumerate(with_heatmaps(result))
-    ]
+    for index, image in enumerate(with_heatmaps(result)):
+        yield _build(result, image, index, transfer_syntax_uid)
 
 
 def _build(result: StudyResult, image: ImageResult, index: int, transfer_syntax: UID) -> Dataset:

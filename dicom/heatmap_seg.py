@@ -4,6 +4,7 @@ For every image, unlike a Parametric Map (`dicom.heatmap_pm`), whose IOD makes a
 and geometry mandatory: most ultrasound has neither, and none is invented.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from highdicom.color import CIELabColor
@@ -28,13 +29,19 @@ def with_heatmaps(result: StudyResult) -> list[ImageResult]:
 
 
 def build_heatmap_segmentations(result: StudyResult) -> list[Dataset]:
-    """Return one FRACTIONAL segmentation for each image with heat maps, a frame for each of them.
+    """Return what `make_heatmap_segmentations` makes."""
+    return list(make_heatmap_segmentations(result))
+
+
+def make_heatmap_segmentations(result: StudyResult) -> Iterator[Dataset]:
+    """Make one FRACTIONAL segmentation for each image with heat maps, a frame for each of them.
 
     Stored are the weights 0 to 255 as they came. The UIDs follow from the analysis and the image.
     Raises InvalidResult for a heat map of another size or frame than its image has, and what
     `dicom.header.read_header` raises for a source that cannot be read.
     """
-    return [_build(result, image, n) for n, image in enumerate(with_heatmaps(result))]
+    for index, image in enumerate(with_heatmaps(result)):
+        yield _build(result, image, index)
 
 
 def check_heatmaps(image: ImageResult, source: SourceImage) -> None:

@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom import codes as concepts
 from dicom.equipment import DISCLAIMER, MANUFACTURER
+from dicom.patient_study import add_requests
 from dicom.provenance import add_provenance
 from dicom.results import ImageResult, StudyResult
 from dicom.source import SourceImage, name_true_classes, one_frame_stand_in, read_source
@@ -51,6 +52,7 @@ def build_key_objects(
     _name_frames(document, {uid: source.cine for uid, source in sources.items()}, frames)
     document.SeriesDescription = SERIES_DESCRIPTION
     add_provenance(document, next(iter(sources.values())), result)
+    add_requests(document, sources.values())
     return [document]
 
 

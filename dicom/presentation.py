@@ -64,9 +64,9 @@ def _build(result: StudyResult, image: ImageResult, index: int) -> Dataset:
     name_true_classes(state, {source.header.sop_instance_uid: source})
     state.SeriesDescription = SERIES_DESCRIPTION
     state.Laterality = source.header.laterality or None
-    state.PresentationCreationDate = f"{result.produced_at:%Y%m%d}"
-    state.PresentationCreationTime = f"{result.produced_at:%H%M%S}"
     add_provenance(state, source, result)
+    state.PresentationCreationDate = state.ContentDate
+    state.PresentationCreationTime = state.ContentTime
     del state.ContentDate, state.ContentTime  # a presentation state has its own, above
     return state
 

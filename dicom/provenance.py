@@ -5,45 +5,51 @@ each name that any DICOM character set can hold survives, beside sentences of ou
 source's set might not hold.
 """
 
-from collections.abc import Callable
+import re
 from datetime import datetime
 from typing import Final
 
-from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom.codes import code_item
+from dicom.copying import copy_values
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
-from dicom.header import date, text, time
+from dicom.header import text
+from dicom.patient_study import copy_patient_and_study
 from dicom.results import Algorithm, StudyResult
-from dicom.source import TYPE_2, SourceImage
+from dicom.source import SourceImage
 
 UTF_8: Final = "ISO_IR 192"
 
-_TYPE_3: Final = (
-    "IssuerOfPatientID",
-    "PatientBirthTime",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "StudyDescription",
-)
 _ACQUISITION: Final = (
     "Manufacturer",
     "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+    "InstitutionalDepartmentTypeCodeSequence",
     "StationName",
     "ManufacturerModelName",
     "DeviceSerialNumber",
+    "DeviceUID",
+    "UDISequence",
     "SoftwareVersions",
+    "SpatialResolution",
+    "DateOfLastCalibration",
+    "TimeOfLastCalibration",
+    "DateOfManufacture",
+    "DateOfInstallation",
 )
+"""What General Equipment (PS3.3 C.7.5.1) and Contributing Equipment (C.12.1) have in common."""
+_ZONE: Final = re.compile(r"[+-](0[0-9]|1[0-4])[0-5][0-9]")
 
 
 def add_provenance(target: Dataset, source: SourceImage, result: StudyResult) -> None:
-    """Put `source`'s patient and study, our equipment and the time of `result` into `target`."""
+    """Put `source`'s patient, study and zone, our equipment and the time of `result` into `target`."""
     target.SpecificCharacterSet = UTF_8
-    copy_texts(source.dataset, target, TYPE_2, keep_empty=True)
-    copy_texts(source.dataset, target, _TYPE_3)
+    if zone := _stated_zone(source.dataset):
+        target.TimezoneOffsetFromUTC = zone
+    copy_patient_and_study(source.dataset, target)
     target.StudyInstanceUID = source.header.study_instance_uid
     target.Manufacturer = MANUFACTURER
     target.ManufacturerModelName = RESULT_MODEL
@@ -53,31 +59,31 @@ def add_provenance(target: Dataset, source: SourceImage, result: StudyResult) ->
     acquisition = _acquisition_equipment(source.dataset)
     target.ContributingEquipmentSequence = [
         *([acquisition] if acquisition else []),
-        _processing_equipment(result.algorithm, result.produced_at),
+        _processing_equipment(result.algorithm, in_its_zone(target, result.produced_at)),
     ]
 
 
 def add_times(target: Dataset, moment: datetime) -> None:
-    """Say `moment` wherever the object says when it was made, in `moment`'s own offset."""
+    """Say `moment` in `target`'s zone wherever the object says when it was made."""
+    moment = in_its_zone(target, moment)
     for what in ("InstanceCreation", "Content", "Series"):
         setattr(target, f"{what}Date", f"{moment:%Y%m%d}")
         setattr(target, f"{what}Time", f"{moment:%H%M%S}")
 
 
-def copy_texts(
-    source: Dataset, target: Dataset, keywords: tuple[str, ...], *, keep_empty: bool = False
-) -> None:
-    """Copy attributes by their decoded text; one that is absent or empty stays absent, or, with
-    `keep_empty`, becomes empty. Dates and times are written as PS3.5 6.2 wants them.
+def in_its_zone(dataset: Dataset, moment: datetime) -> datetime:
+    """Return the aware `moment` in the zone of `dataset`'s dates and times.
+
+    That is its Timezone Offset From UTC (0008,0201) or, where it states none that can be, this
+    machine's zone (`TZ`) as it was at `moment`: scanners beside it tell the local time too.
     """
-    for keyword in keywords:
-        value = _reader(keyword)(source, keyword)
-        if value or keep_empty:
-            setattr(target, keyword, value or None)
+    zone = _stated_zone(dataset)
+    return moment.astimezone(datetime.strptime(zone, "%z").tzinfo if zone else None)
 
 
-def _reader(keyword: str) -> Callable[[Dataset, str], str]:
-    return {"DA": date, "TM": time}.get(dictionary_VR(keyword), text)
+def _stated_zone(dataset: Dataset) -> str:
+    zone = text(dataset, "TimezoneOffsetFromUTC")
+    return zone if _ZONE.fullmatch(zone) else ""
 
 
 def serial_number(algorithm: Algorithm) -> str:
@@ -92,7 +98,7 @@ def date_time(moment: datetime) -> str:
 
 def _acquisition_equipment(source: Dataset) -> Dataset | None:
     item = Dataset()
-    copy_texts(source, item, _ACQUISITION)
+    copy_values(source, item, _ACQUISITION)
     if "Manufacturer" not in item:  # type 1 here (PS3.3 C.12.1)
         return None
     item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.AcquisitionEquipment)]

@@ -3,20 +3,23 @@
 Nothing here shares code with the builders, nor with highdicom: a mistake made there shows here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.pixels.utils import unpack_bits
 
 from dicom import codes as concepts
+from dicom.classes import MULTI_FRAME
 from dicom.errors import ReadBackMismatch
 from dicom.files import encode
-from dicom.reading import open_dataset, open_header
+from dicom.header import read_header
+from dicom.reading import open_dataset
 from dicom.results import (
     CLASSES,
     ImageResult,
@@ -34,15 +37,14 @@ _TRACKING_UID: Final = "112040"
 _TRACKING_IDENTIFIER: Final = "112039"
 _MEASUREMENT_GROUP: Final = "125007"
 _PERCENT_STEP: Final = 0.1
-_FULL: Final = np.float32(255)
-"""The weight of a heat map that a Parametric Map says as 1."""
-_PLANE: Final = (
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-)
+_FULL: Final = 255
+"""Certainty, in a FRACTIONAL segmentation."""
 _BACKGROUND: Final = 0
 """Segment Number of what is no segment, in a label map (PS3.3 C.8.20.4)."""
+_POINTS_THAT_MAY_THIN_OUT: Final = 4000
+"""An outline of more than these may come without every second point, or without more."""
+_HALF_A_PIXEL: Final = 0.5
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,23 +75,6 @@ class ReadSegmentation:
     segments: tuple[ReadSegment, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class ReadMap:
-    """A Parametric Map of one frame."""
-
-    sop_instance_uid: str
-    source_sop_instance_uid: str
-    frame_of_reference_uid: str
-    plane: tuple[float, ...]
-    """Position, orientation and spacing: three numbers, six, two."""
-    quantity: str
-    """Code value of what the numbers are."""
-    unit: str
-    """In UCUM."""
-    values: NDArray[np.float32]
-    """(rows, columns), in `unit`."""
-
-
 @dataclass(frozen=True)
 class ReadLesion:
     """One measurement group with a region: by its segmentation, or by its outline."""
@@ -98,8 +83,10 @@ class ReadLesion:
     tracking_id: str
     segmentation_uid: str
     """SOP Instance UID of the segmentation; empty for an outline."""
-    points: int
-    """Of the outline, the closing one included; 0 for a segmentation."""
+    frame: int
+    """1-based; 1 for a still."""
+    outline: tuple[tuple[float, float], ...]
+    """(x, y) in pixels, the closing point included; none for a segmentation."""
     measurements: Mapping[str, tuple[float, str]]
     """Value and UCUM unit by code value."""
 
@@ -113,6 +100,8 @@ class ReadImage:
     """None when it is undecided, or not stated."""
     probabilities: Probabilities | None
     undecided: bool
+    frames: tuple[int, ...]
+    """1-based, those that it is of; none for a still, nor for a whole cine."""
 
 
 @dataclass(frozen=True)
@@ -137,20 +126,12 @@ class ReadReport:
 
 def read_back_segmentation(path: Path) -> ReadSegmentation:
     """Read a segmentation of any type. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    dataset = open_dataset(path)
-    try:
-        return _segmentation(dataset)
-    except (AttributeError, LookupError, ValueError) as error:
-        raise ReadBackMismatch("the segmentation cannot be taken apart") from error
+    return taken_apart(open_dataset(path), _segmentation, "the segmentation")
 
 
 def read_back_report(path: Path) -> ReadReport:
     """Read a report of ours. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    dataset = open_dataset(path)
-    try:
-        return _report(dataset)
-    except (AttributeError, LookupError, ValueError) as error:
-        raise ReadBackMismatch("the report cannot be taken apart") from error
+    return taken_apart(open_dataset(path), _report, "the report")
 
 
 def verify_written(path: Path, expected: Dataset) -> None:
@@ -188,48 +169,10 @@ def verify_segmentation(path: Path, image: ImageResult) -> ReadSegmentation:
     return found
 
 
-def verify_heatmap(path: Path, image: ImageResult) -> ReadSegmentation:
-    """Read a heat map's segmentation back; raise ReadBackMismatch unless it is `image`'s."""
-    found = read_back_segmentation(path)
-    if found.source_sop_instance_uid != image.sop_instance_uid:
-        raise ReadBackMismatch("the heat map names another image")
-    (segment,) = found.segments
-    if segment.planes.keys() != image.heatmaps.keys():
-        raise ReadBackMismatch("the heat map is of other frames")
-    for frame, heatmap in image.heatmaps.items():
-        if not np.array_equal(segment.planes[frame], heatmap):
-            raise ReadBackMismatch("a heat map differs")
-    return found
-
-
-def verify_heatmap_map(path: Path, image: ImageResult) -> ReadMap:
-    """Read a Parametric Map back; raise ReadBackMismatch unless it is `image`'s heat map, in the
-    very plane that `image`'s header states.
-    """
-    dataset, source = open_dataset(path), open_header(image.source)
-    try:
-        found = _map(dataset)
-    except (AttributeError, LookupError, ValueError) as error:
-        raise ReadBackMismatch("the heat map cannot be taken apart") from error
-    if found.source_sop_instance_uid != image.sop_instance_uid:
-        raise ReadBackMismatch("the heat map names another image")
-    if found.frame_of_reference_uid != source.get("FrameOfReferenceUID") or not np.allclose(
-        found.plane, [float(value) for keyword in _PLANE for value in source[keyword].value]
-    ):
-        raise ReadBackMismatch("the heat map lies elsewhere")
-    if found.unit != "1" or found.quantity != concepts.GRAD_CAM.value:
-        raise ReadBackMismatch("the heat map's numbers are not Grad-CAM")
-    if image.heatmaps.keys() != {1}:
-        raise ReadBackMismatch("the heat map is of other frames")
-    if not np.array_equal(found.values, image.heatmaps[1] / _FULL):
-        raise ReadBackMismatch("a heat map differs")
-    return found
-
-
 def _meant(lesion: LesionResult, image: ImageResult, encoding: str) -> NDArray[np.generic]:
     if encoding == "FRACTIONAL":
-        probability = lesion.mask if lesion.probability is None else lesion.probability
-        return np.rint(255 * probability.astype(np.float32)).astype(np.uint8)
+        certain = lesion.mask * np.uint8(_FULL)
+        return certain if lesion.probability is None else lesion.probability
     if encoding == "BINARY":
         return lesion.mask
     order = list(dict.fromkeys(other.tracking_uid for other in image.lesions))
@@ -248,7 +191,7 @@ def verify_report(
     path: Path, result: StudyResult, review: SignedReview | None = None
 ) -> ReadReport:
     """Read `path` back; raise ReadBackMismatch unless it says what `result`, or `review`, says."""
-    found = read_back_report(path)
+    found, stated = read_back_report(path), _stated(result, review)
     expected = {
         "the class": (found.label, _expected_label(result, review)),
         "what is undecided": (_undecided(found), _expected_undecided(result, review)),
@@ -257,7 +200,7 @@ def verify_report(
             found.refusals,
             tuple(image.refusal.code for image in result.images if image.refusal),
         ),
-        "the tracking UIDs": (_tracking_uids(found), _expected_tracking_uids(result, review)),
+        "the tracking UIDs": (_tracking_uids(found), _expected_tracking_uids(stated)),
     }
     if review is not None:
         expected["the decision"] = (found.decision, review.decision)
@@ -267,7 +210,48 @@ def verify_report(
     for what, (there, meant) in expected.items():
         if there != meant:
             raise ReadBackMismatch(f"{what} differs")
+    _verify_frames(found, stated)
+    _verify_lesions(found, stated)
     return found
+
+
+def _stated(result: StudyResult, review: SignedReview | None) -> tuple[ImageResult, ...]:
+    """The images whose findings the report states, with the outlines that a reader left."""
+    if review is None:
+        return result.analysed_images
+    return as_reviewed(result, review).analysed_images if review.decision != "reject" else ()
+
+
+def _verify_frames(found: ReadReport, stated: Collection[ImageResult]) -> None:
+    """The class of a cine is of the very frames that were averaged for it."""
+    meant = {image.tracking_uid: image for image in stated}
+    for read in found.images:
+        if read.frames != _averaged_frames(meant[read.tracking_uid]):
+            raise ReadBackMismatch("the frames of a class differ")
+
+
+def _verify_lesions(found: ReadReport, stated: Collection[ImageResult]) -> None:
+    """Each outline is a lesion's on its frame, and each segmentation's frame shows one."""
+    meant = {
+        (lesion.tracking_uid, lesion.frame_number): lesion
+        for image in stated
+        for lesion in image.lesions
+    }
+    drawn = {(read.tracking_uid, read.frame): read for read in found.lesions if read.outline}
+    masks = {(read.tracking_uid, read.frame) for read in found.lesions if not read.outline}
+    outlined = {key for key, lesion in meant.items() if len(lesion.contour) > 2}
+    if drawn.keys() != outlined or masks - meant.keys():
+        raise ReadBackMismatch("the frames of the lesions differ")
+    for key, read in drawn.items():
+        verify_outline(np.array(read.outline), np.array(meant[key].contour))
+
+
+def _averaged_frames(image: ImageResult) -> tuple[int, ...]:
+    """As a report names them: none of a still, nor when they are all that there are."""
+    header, frames = read_header(image.source), image.averaged_frames
+    if header.sop_class_uid not in MULTI_FRAME or len(frames) == header.number_of_frames > 1:
+        return ()
+    return frames
 
 
 def _expected_label(result: StudyResult, review: SignedReview | None) -> str | None:
@@ -293,20 +277,67 @@ def _tracking_uids(report: ReadReport) -> set[str]:
     return lesions | {image.tracking_uid for image in report.images}
 
 
-def _expected_tracking_uids(result: StudyResult, review: SignedReview | None) -> set[str]:
-    if review is not None:
-        if review.decision == "reject":
-            return set()
-        result = as_reviewed(result, review)
-    images = result.analysed_images
-    lesions = {lesion.tracking_uid for image in images for lesion in image.lesions}
-    return lesions | {image.tracking_uid for image in images}
+def _expected_tracking_uids(stated: Collection[ImageResult]) -> set[str]:
+    images = {image.tracking_uid for image in stated}
+    return images | {lesion.tracking_uid for image in stated for lesion in image.lesions}
 
 
 def _same(found: Probabilities | None, meant: Probabilities | None) -> bool:
     if found is None or meant is None:
         return found is meant
     return bool(np.allclose(found, meant, rtol=0, atol=_PERCENT_STEP / 100))
+
+
+# --------------------------------------------------------------------------- what readers share
+
+
+def taken_apart(dataset: Dataset, reader: Callable[[Dataset], _Read], what: str) -> _Read:
+    """Return what `reader` reads; raise ReadBackMismatch where `dataset` is not built that way."""
+    try:
+        return reader(dataset)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ReadBackMismatch(f"{what} cannot be taken apart") from error
+
+
+def named_image(uid: str, result: StudyResult) -> ImageResult:
+    """Return the analysed image with this SOP Instance UID. Raises ReadBackMismatch."""
+    for image in result.analysed_images:
+        if image.sop_instance_uid == uid:
+            return image
+    raise ReadBackMismatch("it is of an image that the analysis does not have")
+
+
+def is_cine(image: ImageResult) -> bool:
+    """Tell whether references to it name frames."""
+    return read_header(image.source).sop_class_uid in MULTI_FRAME
+
+
+def referenced_frames(reference: Dataset) -> tuple[int, ...]:
+    """Return Referenced Frame Number (0008,1160) of an item, empty where it names no frame."""
+    numbers = reference.get("ReferencedFrameNumber")
+    if numbers is None:
+        return ()
+    return tuple(map(int, numbers)) if isinstance(numbers, MultiValue) else (int(numbers),)
+
+
+def outline_of(graphic: Dataset) -> NDArray[np.float64]:
+    """Return the (x, y) of Graphic Data (0070,0022), (n, 2), in pixels."""
+    return np.reshape(np.asarray(graphic.GraphicData, dtype=np.float64), (-1, 2))
+
+
+def verify_outline(drawn: NDArray[np.float64], contour: NDArray[np.float64]) -> None:
+    """Raise ReadBackMismatch unless `drawn`, (n + 1, 2), is `contour`, (n, 2), closed, each point
+    within half a pixel. Of thousands of points every second one may be gone, or more.
+    """
+    points = drawn[:-1]
+    step = -(-len(contour) // max(len(points), 1))
+    if step > 1 and len(contour) <= _POINTS_THAT_MAY_THIN_OUT:
+        raise ReadBackMismatch("an outline lacks points")
+    meant = contour[::step]
+    if len(points) != len(meant) or not np.array_equal(drawn[-1], points[0]):
+        raise ReadBackMismatch("an outline is another one")
+    if np.abs(points - meant).max() > _HALF_A_PIXEL:
+        raise ReadBackMismatch("an outline lies elsewhere")
 
 
 # --------------------------------------------------------------------------- segmentation
@@ -362,33 +393,6 @@ def _label_planes(dataset: Dataset) -> Iterator[tuple[tuple[int, int], NDArray[n
         for number in numbers:
             if number != _BACKGROUND:
                 yield (number, frame), (plane == number).astype(np.uint8)
-
-
-# --------------------------------------------------------------------------- map
-
-
-def _map(dataset: Dataset) -> ReadMap:
-    (shared,) = dataset.SharedFunctionalGroupsSequence
-    (frame,) = dataset.PerFrameFunctionalGroupsSequence
-    (mapping,) = shared.RealWorldValueMappingSequence
-    lies = (
-        frame.PlanePositionSequence[0].ImagePositionPatient,
-        shared.PlaneOrientationSequence[0].ImageOrientationPatient,
-        shared.PixelMeasuresSequence[0].PixelSpacing,
-    )
-    stored = np.frombuffer(dataset.FloatPixelData, dtype="<f4")
-    stored = stored.reshape(int(dataset.Rows), int(dataset.Columns))
-    slope, intercept = mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept
-    (image,) = frame.DerivationImageSequence[0].SourceImageSequence
-    return ReadMap(
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        source_sop_instance_uid=str(image.ReferencedSOPInstanceUID),
-        frame_of_reference_uid=str(dataset.FrameOfReferenceUID),
-        plane=tuple(float(value) for values in lies for value in values),
-        quantity=str(mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue),
-        unit=str(mapping.MeasurementUnitsCodeSequence[0].CodeValue),
-        values=(stored * slope + intercept).astype(np.float32),
-    )
 
 
 # --------------------------------------------------------------------------- report
@@ -477,12 +481,18 @@ def _image(group: Dataset) -> ReadImage:
         _LABELS.get(impression),
         _probabilities(items),
         impression == concepts.UNDECIDED.value,
+        next((referenced_frames(item.ReferencedSOPSequence[0]) for item in _images(items)), ()),
     )
+
+
+def _images(items: list[Dataset]) -> Iterator[Dataset]:
+    return (item for item in items if item.ValueType == "IMAGE")
 
 
 def _lesion(group: Dataset) -> ReadLesion:
     items = list(_walk(group))
-    points = [len(item.GraphicData) // 2 for item in items if "GraphicData" in item]
+    drawn = [outline_of(item).tolist() for item in items if "GraphicData" in item]
+    (source,) = [item for item in _images(items) if not _segmentation_uid(item)]
     numbers = {
         _name(item): _measured(item) for item in group.ContentSequence if item.ValueType == "NUM"
     }
@@ -490,7 +500,8 @@ def _lesion(group: Dataset) -> ReadLesion:
         tracking_uid=str(_child(group, _TRACKING_UID).UID),
         tracking_id=str(_child(group, _TRACKING_IDENTIFIER).TextValue),
         segmentation_uid=next(filter(None, map(_segmentation_uid, items)), ""),
-        points=points[0] if points else 0,
+        frame=(*referenced_frames(source.ReferencedSOPSequence[0]), 1)[0],
+        outline=tuple((x, y) for x, y in drawn[0]) if drawn else (),
         measurements=numbers,
     )
 

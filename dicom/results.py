@@ -56,9 +56,9 @@ class LesionResult:
     probabilities: Probabilities
     """`label` and `probabilities` are the network's: no report repeats them beside an outline
     that is not."""
-    probability: NDArray[np.float32] | None = None
-    """(rows, columns) of the image, [0, 1]: how surely a pixel is this lesion's; None when the
-    network gave no more than the mask."""
+    probability: NDArray[np.uint8] | None = None
+    """(rows, columns) of the image: how surely a pixel is this lesion's, 255 where it is certain;
+    None when the network gave no more than the mask."""
     origin: Origin = "network"
     undecided: bool = False
     """`label` is then only the most probable class, and no report asserts it. So it is in images
@@ -75,7 +75,7 @@ class ImageResult:
     tracking_uid: str
     """Of the image-level classification."""
     frame_number: int | None
-    """1-based; the frame of a cine that `probabilities` belong to, None for a still."""
+    """1-based; the frame of a cine that speaks for it, None for a still."""
     label: str
     probabilities: Probabilities
     lesions: tuple[LesionResult, ...] = ()
@@ -88,6 +88,9 @@ class ImageResult:
     """Grad-CAM of the class `label` by 1-based frame: (rows, columns) of the image, 255 the
     greatest weight of that frame. A still has frame 1."""
     undecided: bool = False
+    averaged_frames: tuple[int, ...] = ()
+    """1-based, ascending; the frames of a cine that `probabilities` are the mean of, none where
+    they are the whole image's."""
 
     @property
     def analysed(self) -> bool:
@@ -151,6 +154,9 @@ class SignedReview:
     reader_name: str
     """DICOM person name: `Family^Given`."""
     reader_organization: str
+    """Never empty: no report can be verified without (0040,A027)."""
+    reader_id: str
+    """Who that is in this installation, for ever and for nobody else: the username."""
     decision: Decision
     final_label: str | None
     """One of CLASSES: the reader's word, which may repeat the network's; None when the reader
@@ -161,8 +167,6 @@ class SignedReview:
     comment: str
     signed_at: datetime
     """Aware."""
-    reader_id: str = ""
-    """The reader's identification in the organization, when the site keeps one."""
     outlines: Mapping[str, tuple[LesionResult, ...]] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
     )

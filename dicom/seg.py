@@ -3,7 +3,7 @@
 Each object is a series of its own, because viewers show the last object of a series only.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -90,7 +90,12 @@ class _Occasion:
 
 
 def build_segmentations(result: StudyResult, form: Form = PLAIN) -> list[Dataset]:
-    """Return one segmentation for each image of `result` that has lesions.
+    """Return what `make_segmentations` makes."""
+    return list(make_segmentations(result, form))
+
+
+def make_segmentations(result: StudyResult, form: Form = PLAIN) -> Iterator[Dataset]:
+    """Make one segmentation for each image of `result` that has lesions, one at a time.
 
     The UIDs follow from analysis, image and form: building again makes the same objects.
     Raises InvalidResult for a mask that is empty or not of its image's size, and what
@@ -104,19 +109,26 @@ def build_segmentations(result: StudyResult, form: Form = PLAIN) -> list[Dataset
         "Lesions outlined by AI",
         result.produced_at,
     )
-    return _build_each(result, result.analysed_images, form, occasion)
+    return _make_each(result, result.analysed_images, form, occasion)
 
 
 def build_edited_segmentations(
     result: StudyResult, review: SignedReview, form: Form = PLAIN
 ) -> list[Dataset]:
-    """Return one segmentation for each image whose outlines the reader changed and left some; none
+    """Return what `make_edited_segmentations` makes."""
+    return list(make_edited_segmentations(result, review, form))
+
+
+def make_edited_segmentations(
+    result: StudyResult, review: SignedReview, form: Form = PLAIN
+) -> Iterator[Dataset]:
+    """Make one segmentation for each image whose outlines the reader changed and left some; none
     for a rejected analysis, which the reader's report restates nothing of.
 
     It holds all lesions of the image under their tracking UIDs: AUTOMATIC those left as they
     were, SEMIAUTOMATIC the corrected, MANUAL the drawn ones. The UIDs follow from the review.
 
-    Raises as `build_segmentations`.
+    Raises as `make_segmentations`.
     """
     reviewed = as_reviewed(result, review).analysed_images if review.decision != "reject" else ()
     edited = [image for image in reviewed if image.sop_instance_uid in review.outlines]
@@ -129,7 +141,7 @@ def build_edited_segmentations(
         review.signed_at,
         review.reader_name,
     )
-    return _build_each(result, edited, form, occasion)
+    return _make_each(result, edited, form, occasion)
 
 
 def in_force(
@@ -148,11 +160,12 @@ def image_of(segmentation: Dataset) -> str:
     return str(series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID)
 
 
-def _build_each(
+def _make_each(
     result: StudyResult, images: Iterable[ImageResult], form: Form, occasion: _Occasion
-) -> list[Dataset]:
+) -> Iterator[Dataset]:
     outlined = [image for image in images if image.lesions]
-    return [_build(result, image, form, occasion, index) for index, image in enumerate(outlined)]
+    for index, image in enumerate(outlined):
+        yield _build(result, image, form, occasion, index)
 
 
 def _build(
@@ -210,8 +223,8 @@ def _check_pixels(lesion: LesionResult, shape: tuple[int, int]) -> None:
         return
     if probability.shape != shape:
         raise InvalidResult("a probability map is not of its image's size")
-    if not ((probability >= 0) & (probability <= 1)).all():
-        raise InvalidResult("a probability is not between 0 and 1")
+    if probability.dtype != np.uint8:
+        raise InvalidResult("a probability map does not hold whole numbers from 0 to 255")
 
 
 def _segment(
@@ -235,6 +248,4 @@ def _plane(lesion: LesionResult, encoding: Encoding) -> Plane:
     mask = lesion.mask.astype(np.uint8)
     if encoding is not Encoding.FRACTIONAL:
         return mask
-    if lesion.probability is None:
-        return mask * np.uint8(FULL)
-    return np.rint(lesion.probability.astype(np.float32) * FULL).astype(np.uint8)
+    return mask * np.uint8(FULL) if lesion.probability is None else lesion.probability

@@ -23,9 +23,10 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom.codes import AI, BREAST, SIDE, code_item
+from dicom.copying import copy_values
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.header import text
-from dicom.provenance import add_provenance, add_times, copy_texts, serial_number
+from dicom.provenance import add_provenance, add_times, serial_number
 from dicom.results import Algorithm, StudyResult
 from dicom.source import SourceImage, name_true_classes, one_frame_stand_in
 from dicom.uids import derived_uid
@@ -297,4 +298,4 @@ def _add_laterality(segmentation: Dataset, source: SourceImage) -> None:
 def _add_compression(segmentation: Dataset, source: SourceImage) -> None:
     """Say that what was outlined had been compressed with loss (PS3.3 C.7.6.1.1.5)."""
     if text(source.dataset, "LossyImageCompression") == "01":
-        copy_texts(source.dataset, segmentation, COMPRESSION)
+        copy_values(source.dataset, segmentation, COMPRESSION)

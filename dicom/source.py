@@ -46,9 +46,10 @@ class SourceImage:
     def shape(self) -> tuple[int, int]:
         return self.header.rows, self.header.columns
 
-    def frames(self, number: int | None) -> list[int] | None:
+    def frames(self, *numbers: int) -> list[int] | None:
         """Return what Referenced Frame Number says: nothing for a still, nor for a whole cine."""
-        return [number] if self.cine and number is not None else None
+        whole = not numbers or 1 < self.last_frame == len(set(numbers))
+        return None if whole or not self.cine else sorted(set(numbers))
 
 
 def read_source(path: Path) -> SourceImage:

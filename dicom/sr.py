@@ -26,14 +26,14 @@ from highdicom.sr import (
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 from pydicom.uid import SegmentationStorage
 
 from dicom import codes as concepts
-from dicom.codes import code_item, private_scheme_item
+from dicom.codes import private_scheme_item
 from dicom.equipment import MANUFACTURER
 from dicom.errors import DicomError, InvalidResult
-from dicom.provenance import add_provenance, add_times, date_time
+from dicom.patient_study import add_requests
+from dicom.provenance import add_provenance, add_times, date_time, in_its_zone
 from dicom.results import (
     Algorithm,
     ImageResult,
@@ -86,7 +86,7 @@ class _Document:
     series_description: str
     sop_instance_uid: str
     moment: datetime
-    predecessor: ReportReference | None
+    predecessors: tuple[ReportReference, ...]
     review: SignedReview | None = None
 
 
@@ -114,7 +114,7 @@ def build_report(
         series_description=SERIES_DESCRIPTION,
         sop_instance_uid=derived_uid("sr", *parts),
         moment=result.produced_at,
-        predecessor=result.predecessor,
+        predecessors=(result.predecessor,) if result.predecessor else (),
     )
     return _build(result, segmentations, document)
 
@@ -125,21 +125,25 @@ def build_verified_report(
     review: SignedReview,
     predecessor: Dataset | ReportReference,
     report_class: ReportClass = ReportClass.COMPREHENSIVE,
+    *,
+    earlier: Sequence[ReportReference] = (),
 ) -> Dataset:
     """Return the reader's report: VERIFIED, FINAL, successor of `predecessor`.
 
     `predecessor` is the report that was reviewed or, when `review` amends another, the report of
-    that one. `segmentations` are those of `dicom.seg.in_force`.
+    that one. `earlier` are signed reports of the study as it was before images came late, which
+    this one takes the place of too. `segmentations` are those of `dicom.seg.in_force`.
 
     The study's class, decision, BI-RADS category, reason and comment are the reader's. Accepted
     findings are restated, in the outlines that the reader left; with a modified class they stay,
     but without the networks' class; with a rejected analysis they do not appear. The UID follows
-    from the review, the class and the segmentations.
+    from the review, the class, the segmentations and the `earlier` reports.
 
-    Raises as `build_report`.
+    Raises as `build_report`, and InvalidResult for a reader of no organization.
     """
+    _check_reader(review)
     segmentations = _referable(segmentations)
-    parts = report_class, *_uids(segmentations)
+    parts = report_class, *_uids(segmentations), *(one.sop_instance_uid for one in earlier)
     document = _Document(
         report_class=report_class,
         series_instance_uid=derived_uid("sr-verified-series", result.analysis_id, report_class),
@@ -147,7 +151,7 @@ def build_verified_report(
         series_description=VERIFIED_SERIES_DESCRIPTION,
         sop_instance_uid=derived_uid("sr-verified", review.review_id, *parts),
         moment=review.signed_at,
-        predecessor=reference_to(predecessor),
+        predecessors=(reference_to(predecessor), *earlier),
         review=review,
     )
     return _build(as_reviewed(result, review), segmentations, document)
@@ -180,6 +184,7 @@ def _build(result: StudyResult, segmentations: Sequence[Dataset], document: _Doc
     report = _by_highdicom(facts, segmentations, document)
     name_true_classes(report, sources)
     add_provenance(report, next(iter(sources.values())), result)
+    add_requests(report, sources.values())
     report.CodingSchemeIdentificationSequence = [private_scheme_item()]
     add_times(report, document.moment)
     if document.review is not None:
@@ -199,6 +204,13 @@ def _check_labels(result: StudyResult, review: SignedReview | None) -> None:
         raise InvalidResult("a label is not one of normal, benign and malignant")
     if review and review.birads is not None and review.birads not in concepts.BIRADS:
         raise InvalidResult("the BI-RADS category is not one of 0 to 6, 4A, 4B and 4C")
+
+
+def _check_reader(review: SignedReview) -> None:
+    if not review.reader_organization.strip():  # Verifying Organization (0040,A027) is type 1
+        raise InvalidResult(
+            "the reader who signed has no organization: an administrator must enter it"
+        )
 
 
 def _sources(images: Iterable[ImageResult]) -> dict[str, SourceImage]:
@@ -239,7 +251,6 @@ def _by_highdicom(
 ) -> Dataset:
     evidence = [one_frame_stand_in(source) for source in facts.sources.values()]
     review = document.review
-    predecessor = document.predecessor
     report: Dataset = _CLASSES[document.report_class](
         evidence=[*evidence, *segmentations],
         content=_tree(facts),
@@ -255,7 +266,7 @@ def _by_highdicom(
         verifying_observer_name=_person_name(review.reader_name) if review else None,
         verifying_organization=review.reader_organization if review else None,
         performed_procedure_codes=[concepts.PROCEDURE],
-        previous_versions=[_as_dataset(predecessor)] if predecessor else None,
+        previous_versions=[_as_dataset(one) for one in document.predecessors] or None,
     )
     return report
 
@@ -308,7 +319,7 @@ def _as_dataset(reference: ReportReference) -> Dataset:
 
 def _sign(report: Dataset, review: SignedReview) -> None:
     observer = report.VerifyingObserverSequence[0]
-    observer.VerificationDateTime = date_time(review.signed_at)
-    if review.reader_id:
-        code = Code(review.reader_id, concepts.PRIVATE_SCHEME, review.reader_name)
-        observer.VerifyingObserverIdentificationCodeSequence = [code_item(code)]
+    observer.VerificationDateTime = date_time(in_its_zone(report, review.signed_at))
+    observer.VerifyingObserverIdentificationCodeSequence = [
+        CodedConcept(review.reader_id, concepts.PRIVATE_SCHEME, review.reader_name)
+    ]

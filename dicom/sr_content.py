@@ -173,7 +173,7 @@ def _groups(
 def _image_group(
     facts: ReportFacts, image: ImageResult, source: SourceImage
 ) -> MeasurementsAndQualitativeEvaluations:
-    """Return TID 1501: the class of one image, or of one frame of a cine."""
+    """Return TID 1501: the class of one image; of a cine that of the frames averaged for it."""
     category, finding = _finding(image)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(image.tracking_uid, "Image classification"),
@@ -187,7 +187,7 @@ def _image_group(
             SourceImageForMeasurementGroup(
                 source.header.sop_class_uid,
                 source.header.sop_instance_uid,
-                source.frames(image.frame_number),
+                source.frames(*image.averaged_frames),
             )
         ],
     )

@@ -4,8 +4,8 @@ A destination says in words what it wants: `seg`, `sr:comprehensive-3d`, `seg:fr
 `seg:binary:every-frame`. Whoever makes results needs no list of kinds of its own.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -14,20 +14,20 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from dicom.errors import ReadBackMismatch, UnknownResult
-from dicom.heatmap_pm import build_heatmap_maps, left_out
-from dicom.heatmap_sc import build_heatmap_captures
-from dicom.heatmap_seg import build_heatmap_segmentations
+from dicom.heatmap_pm import left_out, make_heatmap_maps
+from dicom.heatmap_sc import make_heatmap_captures
+from dicom.heatmap_seg import make_heatmap_segmentations
 from dicom.key_objects import KeyObjectTitle, build_key_objects
 from dicom.presentation import build_presentation_states
 from dicom.readback import (
-    verify_heatmap,
-    verify_heatmap_map,
     verify_report,
     verify_segmentation,
     verify_written,
 )
+from dicom.readback_heatmap import verify_capture, verify_heatmap, verify_heatmap_map
+from dicom.readback_marks import verify_key_objects, verify_presentation_state
 from dicom.results import ImageResult, ReportReference, SignedReview, StudyResult, as_reviewed
-from dicom.seg import Form, build_edited_segmentations, build_segmentations, image_of, in_force
+from dicom.seg import Form, image_of, in_force, make_edited_segmentations, make_segmentations
 from dicom.segmentation import Encoding
 from dicom.sr import ReportClass, build_report, build_verified_report
 
@@ -51,7 +51,10 @@ class ResultSpec:
 
 
 Built = Mapping[ResultSpec, Sequence[Dataset]]
-"""What has been made of one analysis already."""
+"""What has been made of one analysis already, segmentations at least; pixels are not needed."""
+Stream = Iterator[tuple[ResultSpec, Dataset]]
+"""Objects one at a time, in the order in which they should be sent. Whoever lets go of each before
+asking for the next has the pixels of one in memory, however large the study."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,10 @@ class Signing:
     """What was made of the analysis for the same destination."""
     predecessors: Mapping[ResultSpec, ReportReference]
     """The report that was reviewed or, of an amendment, the signed report before it."""
+    earlier: Mapping[ResultSpec, Sequence[ReportReference]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    """Signed reports of the study as it was before images came late."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,8 @@ class Kind:
     about: str
     variants: tuple[str, ...]
     """The first is the default."""
-    build: Callable[[ResultSpec, StudyResult, Built], list[Dataset]]
-    build_signed: Callable[[ResultSpec, StudyResult, Signing, Built], list[Dataset]]
+    build: Callable[[ResultSpec, StudyResult, Built], Iterable[Dataset]]
+    build_signed: Callable[[ResultSpec, StudyResult, Signing, Built], Iterable[Dataset]]
     verify: Callable[[Path, Dataset, StudyResult, SignedReview | None], None]
     by_frame: bool = False
     """Whether `every-frame` may be asked of it."""
@@ -104,7 +111,7 @@ def build(spec: ResultSpec, result: StudyResult, built: Built) -> list[Dataset]:
     follow from the analysis and the variant: building again makes the same objects. Raises
     DicomError.
     """
-    return CATALOGUE[spec.kind].build(spec, result, built)
+    return list(CATALOGUE[spec.kind].build(spec, result, built))
 
 
 def build_set(
@@ -112,15 +119,29 @@ def build_set(
     result: StudyResult,
     predecessors: Mapping[ResultSpec, ReportReference] = MappingProxyType({}),
 ) -> dict[ResultSpec, list[Dataset]]:
-    """Return all that one destination asks for, in the order in which it should be sent.
+    """Return all that `make_set` makes, by spec: for small studies."""
+    specs = in_order(specs)
+    return _gathered(specs, make_set(specs, result, predecessors))
 
-    A report names the one of `predecessors` under its own spec, else that of `result`.
+
+def make_set(
+    specs: Iterable[ResultSpec],
+    result: StudyResult,
+    predecessors: Mapping[ResultSpec, ReportReference] = MappingProxyType({}),
+    edition: str = "",
+) -> Stream:
+    """Make all that one destination asks for.
+
+    A report names the one of `predecessors` under its own spec, else that of `result`. In an
+    `edition` other than the first, reports are other documents with other UIDs; all else is the
+    same. Raises DicomError.
     """
     built: dict[ResultSpec, list[Dataset]] = {}
     for spec in in_order(specs):
-        predecessor = predecessors.get(spec, result.predecessor)
-        built[spec] = build(spec, replace(result, predecessor=predecessor), built)
-    return built
+        said = replace(result, predecessor=predecessors.get(spec, result.predecessor))
+        if edition and spec.kind == "sr":
+            said = replace(said, analysis_id=f"{result.analysis_id} {edition}")
+        yield from _noted(spec, CATALOGUE[spec.kind].build(spec, said, built), built)
 
 
 def why_left_out(specs: Iterable[ResultSpec], result: StudyResult) -> dict[str, list[str]]:
@@ -138,15 +159,44 @@ def why_left_out(specs: Iterable[ResultSpec], result: StudyResult) -> dict[str, 
 def build_signed_set(
     specs: Iterable[ResultSpec], result: StudyResult, signing: Signing
 ) -> dict[ResultSpec, list[Dataset]]:
-    """Return what a signed review adds for one destination that asked for `specs`.
+    """Return all that `make_signed_set` makes, by spec: for small studies."""
+    specs = in_order(specs)
+    return _gathered(specs, make_signed_set(specs, result, signing))
+
+
+def make_signed_set(specs: Iterable[ResultSpec], result: StudyResult, signing: Signing) -> Stream:
+    """Make what a signed review adds for one destination that asked for `specs`.
 
     Verified reports, and segmentations of the images whose outlines the reader changed. Other
     kinds add nothing. Raises DicomError, and KeyError for a report without predecessor.
     """
     built: dict[ResultSpec, list[Dataset]] = {}
     for spec in in_order(specs):
-        built[spec] = CATALOGUE[spec.kind].build_signed(spec, result, signing, built)
-    return built
+        objects = CATALOGUE[spec.kind].build_signed(spec, result, signing, built)
+        yield from _noted(spec, objects, built)
+
+
+def _noted(
+    spec: ResultSpec, objects: Iterable[Dataset], built: dict[ResultSpec, list[Dataset]]
+) -> Stream:
+    """Pass on the objects, and leave in `built` what a report says of them."""
+    noted = built.setdefault(spec, [])
+    for one in objects:
+        if spec.kind == "seg":
+            noted.append(_without_pixels(one))
+        yield spec, one
+        del one  # or it would be there still while the next one is built
+
+
+def _without_pixels(one: Dataset) -> Dataset:
+    return Dataset({element.tag: element for element in one if element.keyword != "PixelData"})
+
+
+def _gathered(specs: Iterable[ResultSpec], made: Stream) -> dict[ResultSpec, list[Dataset]]:
+    gathered: dict[ResultSpec, list[Dataset]] = {spec: [] for spec in specs}
+    for spec, one in made:
+        gathered[spec].append(one)
+    return gathered
 
 
 def verify(
@@ -181,14 +231,14 @@ def _form(spec: ResultSpec) -> Form:
     return Form(Encoding(spec.variant.upper()), every_frame=spec.every_frame)
 
 
-def _segmentations(spec: ResultSpec, result: StudyResult, _built: Built) -> list[Dataset]:
-    return build_segmentations(result, _form(spec))
+def _segmentations(spec: ResultSpec, result: StudyResult, _built: Built) -> Iterable[Dataset]:
+    return make_segmentations(result, _form(spec))
 
 
 def _edited_segmentations(
     spec: ResultSpec, result: StudyResult, signing: Signing, _built: Built
-) -> list[Dataset]:
-    return build_edited_segmentations(result, signing.review, _form(spec))
+) -> Iterable[Dataset]:
+    return make_edited_segmentations(result, signing.review, _form(spec))
 
 
 def _report(spec: ResultSpec, result: StudyResult, built: Built) -> list[Dataset]:
@@ -201,8 +251,14 @@ def _verified_report(
 ) -> list[Dataset]:
     seg = _referred_to(signing.published)
     segmentations = in_force(signing.published.get(seg, ()), built.get(seg, ()), signing.review)
-    predecessor, report_class = signing.predecessors[spec], ReportClass(spec.variant)
-    report = build_verified_report(result, segmentations, signing.review, predecessor, report_class)
+    report = build_verified_report(
+        result,
+        segmentations,
+        signing.review,
+        signing.predecessors[spec],
+        ReportClass(spec.variant),
+        earlier=signing.earlier.get(spec, ()),
+    )
     return [report]
 
 
@@ -213,16 +269,18 @@ def _referred_to(built: Built) -> ResultSpec:
     return plainest[0] if plainest else _PLAIN_SEG
 
 
-def _heatmap_segmentations(_spec: ResultSpec, result: StudyResult, _built: Built) -> list[Dataset]:
-    return build_heatmap_segmentations(result)
+def _heatmap_segmentations(
+    _spec: ResultSpec, result: StudyResult, _built: Built
+) -> Iterable[Dataset]:
+    return make_heatmap_segmentations(result)
 
 
-def _heatmap_maps(_spec: ResultSpec, result: StudyResult, _built: Built) -> list[Dataset]:
-    return build_heatmap_maps(result)
+def _heatmap_maps(_spec: ResultSpec, result: StudyResult, _built: Built) -> Iterable[Dataset]:
+    return make_heatmap_maps(result)
 
 
-def _heatmap_captures(spec: ResultSpec, result: StudyResult, _built: Built) -> list[Dataset]:
-    return build_heatmap_captures(result, _TRANSFER_SYNTAXES[spec.variant])
+def _heatmap_captures(spec: ResultSpec, result: StudyResult, _built: Built) -> Iterable[Dataset]:
+    return make_heatmap_captures(result, _TRANSFER_SYNTAXES[spec.variant])
 
 
 def _key_objects(spec: ResultSpec, result: StudyResult, _built: Built) -> list[Dataset]:
@@ -275,10 +333,22 @@ def _image(derived: Dataset, result: StudyResult) -> ImageResult:
     raise ReadBackMismatch("it is of an image that the analysis does not have")
 
 
-def _bytes_are_all(
-    _path: Path, _written: Dataset, _result: StudyResult, _review: SignedReview | None
+def _verify_capture(
+    path: Path, _written: Dataset, result: StudyResult, _review: SignedReview | None
 ) -> None:
-    """`verify` has compared them."""
+    verify_capture(path, result)
+
+
+def _verify_key_objects(
+    path: Path, _written: Dataset, result: StudyResult, _review: SignedReview | None
+) -> None:
+    verify_key_objects(path, result)
+
+
+def _verify_presentation_state(
+    path: Path, _written: Dataset, result: StudyResult, _review: SignedReview | None
+) -> None:
+    verify_presentation_state(path, result)
 
 
 _TRANSFER_SYNTAXES: Final = {"native": ExplicitVRLittleEndian, "jpeg": JPEGBaseline8Bit}
@@ -322,21 +392,21 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
             tuple(_TRANSFER_SYNTAXES),
             _heatmap_captures,
             _nothing,
-            _bytes_are_all,
+            _verify_capture,
         ),
         "key-objects": Kind(
             "The frames with findings as key images",
             tuple(map(str, KeyObjectTitle)),
             _key_objects,
             _nothing,
-            _bytes_are_all,
+            _verify_key_objects,
         ),
         "presentation-state": Kind(
             "The outlines as graphics over the image",
             ("softcopy",),
             _presentation_states,
             _nothing,
-            _bytes_are_all,
+            _verify_presentation_state,
         ),
     }
 )

@@ -34,6 +34,7 @@ class StudyFacts:
     patient_name: str
     """`Family^Given`, any script."""
     study_datetime: datetime
+    """Aware, the object states its zone."""
     birth_date: str = ""
     """YYYYMMDD."""
     sex: str = "F"
@@ -128,6 +129,8 @@ def _add_study(dataset: Dataset, study: StudyFacts) -> None:
     for moment in ("Study", "Series", "Acquisition", "Content"):
         setattr(dataset, f"{moment}Date", date)
         setattr(dataset, f"{moment}Time", time)
+    if zone := f"{study.study_datetime:%z}":
+        dataset.TimezoneOffsetFromUTC = zone
 
 
 def _add_series(dataset: Dataset, study: StudyFacts, number: int, description: str) -> None:

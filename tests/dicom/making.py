@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ STUDY = StudyFacts(
     study_instance_uid="1.2.826.0.1.3680043.8.498.1",
     patient_id="BUS-1",
     patient_name="Müller^Änne",
-    study_datetime=datetime(2026, 5, 6, 7, 0, 0, tzinfo=UTC),
+    study_datetime=datetime(2026, 5, 6, 7, 0, 0, tzinfo=MOMENT.tzinfo),
     birth_date="19700102",
     accession_number="ACC1",
     laterality="L",
@@ -39,6 +39,7 @@ REVIEW = SignedReview(
     review_id="review-1",
     reader_name="Röntgen^Wilhelm",
     reader_organization="Klinik",
+    reader_id="roentgen",
     decision="accept",
     final_label="malignant",
     birads="4C",
@@ -71,10 +72,6 @@ def heat(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     smooth = ndimage.gaussian_filter(mask.astype(np.float32), 5)
     weights: NDArray[np.uint8] = np.rint(255 * smooth / smooth.max()).astype(np.uint8)
     return weights
-
-
-def probability(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return (heat(mask) / 255).astype(np.float32)
 
 
 def write_image(
@@ -177,7 +174,7 @@ class Case:
     def probable_result(self) -> StudyResult:
         """As `result`, and each lesion with a probability map."""
         (image,) = self.result().images
-        lesions = tuple(replace(one, probability=probability(one.mask)) for one in image.lesions)
+        lesions = tuple(replace(one, probability=heat(one.mask)) for one in image.lesions)
         return study_result(replace(image, lesions=lesions))
 
     def _lesions(self) -> Iterator[LesionResult]:

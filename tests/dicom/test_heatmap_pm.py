@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from dicom.errors import InvalidResult, ReadBackMismatch
 from dicom.files import encode, write_dataset
 from dicom.heatmap_pm import build_heatmap_maps, left_out
-from dicom.readback import verify_heatmap_map
+from dicom.readback_heatmap import verify_heatmap_map
 from dicom.results import ImageResult
 from tests.dicom import making
 from tests.dicom.conftest import Validate

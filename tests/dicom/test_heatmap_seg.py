@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dicom.errors import InvalidResult, ReadBackMismatch
 from dicom.files import encode, write_dataset
 from dicom.heatmap_seg import build_heatmap_segmentations
-from dicom.readback import verify_heatmap
+from dicom.readback_heatmap import verify_heatmap
 from dicom.results import ImageResult
 from tests.dicom import making
 from tests.dicom.conftest import Validate

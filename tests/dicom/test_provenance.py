@@ -1,4 +1,7 @@
 import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pydicom
@@ -7,7 +10,7 @@ from pydicom.dataset import Dataset
 
 from dicom.files import write_dataset
 from dicom.header import read_header
-from dicom.provenance import algorithm_parameters
+from dicom.provenance import algorithm_parameters, date_time, in_its_zone
 from dicom.sr import build_verified_report
 from dicom.variants import CATALOGUE, build_set, parse_spec
 from tests.dicom import making
@@ -86,6 +89,69 @@ def test_acquisition_and_processing_equipment_are_named(tmp_path: Path) -> None:
         assert processing.ManufacturerModelName == "sonogate-busi"
         assert processing.ContributionDateTime == "20260506070809+0200"
         assert making.ALGORITHM.segmenter_digest in processing.ContributionDescription
+
+
+def times_of(dataset: Dataset) -> set[tuple[str, str]]:
+    """Each date and time at which it says that it was made."""
+    content = "Content" if "ContentDate" in dataset else "PresentationCreation"
+    return {
+        (dataset[f"{what}Date"].value, dataset[f"{what}Time"].value)
+        for what in ("InstanceCreation", "Series", content)
+    }
+
+
+@pytest.mark.parametrize(
+    ("zone", "made", "signed"),
+    [
+        ("+0900", ("20260506", "140809"), ("20260506", "150809")),
+        ("-0530", ("20260505", "233809"), ("20260506", "003809")),
+        ("+0000", ("20260506", "050809"), ("20260506", "060809")),
+    ],
+)
+def test_times_are_in_the_zone_that_the_image_states(
+    tmp_path: Path, zone: str, made: tuple[str, str], signed: tuple[str, str]
+) -> None:
+    changes = {"TimezoneOffsetFromUTC": zone}
+    *unsigned, verified = objects_of(making.write_image(tmp_path / "image.dcm", changes=changes))
+    assert {dataset.TimezoneOffsetFromUTC for dataset in (*unsigned, verified)} == {zone}
+    for dataset in unsigned:
+        assert times_of(dataset) == {made}
+        processing = dataset.ContributingEquipmentSequence[-1]
+        assert processing.ContributionDateTime == f"{''.join(made)}{zone}"
+    assert times_of(verified) == {signed}
+    (observer,) = verified.VerifyingObserverSequence
+    assert observer.VerificationDateTime == f"{''.join(signed)}{zone}"
+
+
+@pytest.fixture
+def east_coast(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This machine stands there."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "EST5EDT,M3.2.0,M11.1.0")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("east_coast")
+@pytest.mark.parametrize("zone", [None, "", "CET", "+2500", "0100"])
+def test_where_the_image_states_no_zone_times_are_local(
+    tmp_path: Path, dciodvfy: Validate, zone: str | None
+) -> None:
+    source = making.write_image(tmp_path / "image.dcm", changes={"TimezoneOffsetFromUTC": zone})
+    for dataset in objects_of(source)[:-1]:
+        dciodvfy(write_dataset(dataset, tmp_path / "made.dcm").path)
+        assert "TimezoneOffsetFromUTC" not in dataset
+        assert times_of(dataset) == {("20260506", "010809")}
+
+
+@pytest.mark.usefixtures("east_coast")
+def test_the_offset_is_that_of_the_moment_and_not_that_of_today() -> None:
+    local = [in_its_zone(Dataset(), datetime(2026, month, 1, tzinfo=UTC)) for month in (1, 7)]
+    assert [date_time(moment) for moment in local] == [
+        "20251231190000-0500",
+        "20260630200000-0400",
+    ]
 
 
 def test_without_a_manufacturer_there_is_no_acquisition_equipment(tmp_path: Path) -> None:

@@ -111,8 +111,46 @@ def test_a_report_is_read_as_what_it_says(
     assert found.label == "malignant"
     assert found.probabilities == pytest.approx((0.1, 0.2, 0.7))
     assert {lesion.tracking_id for lesion in found.lesions} == {"Lesion 1", "Lesion 2"}
-    assert [lesion.points > 0 for lesion in found.lesions] == [False, True] * 2
+    assert [bool(lesion.outline) for lesion in found.lesions] == [False, True] * 2
     assert found.predecessor_uid is None
+
+
+def shift_an_outline(report: Dataset) -> None:
+    item = outlines_of(report)[0]
+    item.GraphicData = [value + 0.6 for value in item.GraphicData]
+
+
+def leave_points_out(report: Dataset) -> None:
+    item = outlines_of(report)[0]
+    points = list(item.GraphicData)
+    item.GraphicData = [*points[:2], *points[4:]]
+
+
+def lose_all_points(report: Dataset) -> None:
+    outlines_of(report)[0].GraphicData = []
+
+
+def outline_on_another_frame(report: Dataset) -> None:
+    (source,) = outlines_of(report)[1].ContentSequence
+    source.ReferencedSOPSequence[0].ReferencedFrameNumber = 1
+
+
+def outlines_of(item: Dataset) -> list[Dataset]:
+    found = [item] if "GraphicData" in item else []
+    below = [outlines_of(child) for child in item.get("ContentSequence", [])]
+    return found + [one for outlines in below for one in outlines]
+
+
+@pytest.mark.parametrize(
+    "damage", [shift_an_outline, leave_points_out, lose_all_points, outline_on_another_frame]
+)
+def test_a_report_that_outlines_something_else_is_noticed(
+    result: StudyResult, report: Dataset, tmp_path: Path, damage: Callable[[Dataset], None]
+) -> None:
+    damage(report)
+    path = write_dataset(report, tmp_path / "sr.dcm").path
+    with pytest.raises(ReadBackMismatch):
+        verify_report(path, result)
 
 
 @pytest.mark.parametrize(

@@ -50,6 +50,7 @@ def test_highdicom_reads_back_every_pixel(case: making.Case, tmp_path: Path) -> 
 
 
 def assert_highdicom_agrees(path: Path, image: ImageResult) -> None:
+    """On the masks or, of a fractional one, on the probabilities."""
     segmentation = highdicom.seg.segread(path)
     frames = sorted({lesion.frame_number for lesion in image.lesions})
     if read_source(image.source).cine:
@@ -66,7 +67,10 @@ def assert_highdicom_agrees(path: Path, image: ImageResult) -> None:
     for lesion in image.lesions:
         (number,) = segmentation.get_segment_numbers(tracking_uid=lesion.tracking_uid)
         found = pixels[frames.index(lesion.frame_number), ..., number - 1]
-        assert np.array_equal(found, lesion.mask)
+        graded = segmentation.segmentation_fractional_type is not None
+        meant = lesion.probability if graded else lesion.mask
+        assert meant is not None
+        assert np.array_equal(np.rint(255 * found) if graded else found, meant)
 
 
 def test_building_again_makes_the_same_bytes(case: making.Case) -> None:

@@ -70,7 +70,8 @@ def test_highdicom_reads_back_the_probabilities(case: making.Case, tmp_path: Pat
         (number,) = segmentation.get_segment_numbers(tracking_uid=lesion.tracking_uid)
         found = pixels[frames.index(lesion.frame_number), ..., number - 1]
         assert lesion.probability is not None
-        assert np.abs(found - lesion.probability).max() <= 0.5 / 255 + 1e-6
+        assert np.array_equal(np.rint(255 * found), lesion.probability)
+        assert np.abs(found - lesion.probability / 255).max() < 1e-6
 
 
 def test_highdicom_reads_back_the_labels(tmp_path: Path) -> None:
@@ -178,9 +179,8 @@ def test_every_segment_has_a_colour_and_an_algorithm(tmp_path: Path, form: Form)
 @pytest.mark.parametrize(
     ("probability", "problem"),
     [
-        (np.zeros((64, 79), np.float32), "size"),
-        (np.full(SHAPE, 1.5, np.float32), "between"),
-        (np.full(SHAPE, np.nan, np.float32), "between"),
+        (np.zeros((64, 79), np.uint8), "size"),
+        (np.full(SHAPE, 0.5, np.float32), "whole numbers"),
     ],
 )
 def test_a_probability_map_that_is_none_is_refused(

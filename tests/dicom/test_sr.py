@@ -8,7 +8,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom.codes import BIRADS
-from dicom.errors import DicomError, InvalidResult
+from dicom.errors import DicomError, InvalidResult, ReadBackMismatch
 from dicom.files import encode, write_dataset
 from dicom.readback import ReadReport, read_back_report, verify_report, verify_segmentation
 from dicom.results import (
@@ -153,6 +153,39 @@ def test_a_cine_report_names_the_segmentations_frame_for_each_lesion(tmp_path: P
     assert sorted(pairs) == [(1, 2), (2, 4)]
 
 
+def test_the_class_of_a_cine_names_every_frame_that_was_averaged_for_it(
+    tmp_path: Path, dciodvfy: Validate, dsrdump: Validate
+) -> None:
+    frames = [making.grey(seed=seed) for seed in range(6)]
+    path = making.write_image(tmp_path / "cine.dcm", frames)
+    image = making.image_result(path, frame_number=4, averaged_frames=(2, 4, 5))
+    report = write(report_of(making.study_result(image)), tmp_path)
+    dciodvfy(report)
+    dsrdump(report)
+    (found,) = verify_report(report, making.study_result(image)).images
+    assert found.frames == (2, 4, 5)
+    for other in ((4,), (2, 4), ()):
+        said = making.study_result(replace(image, averaged_frames=other))
+        with pytest.raises(ReadBackMismatch, match="frames"):
+            verify_report(report, said)
+
+
+def test_a_class_averaged_over_every_frame_is_the_whole_cines(tmp_path: Path) -> None:
+    path = making.write_image(tmp_path / "cine.dcm", [making.grey(seed=seed) for seed in (1, 2, 3)])
+    image = making.image_result(path, frame_number=2, averaged_frames=(1, 2, 3))
+    report = write(report_of(making.study_result(image)), tmp_path)
+    (found,) = verify_report(report, making.study_result(image)).images
+    assert found.frames == ()
+
+
+def test_no_frame_is_named_of_a_class_that_has_none_though_its_file_has(tmp_path: Path) -> None:
+    path = making.write_image(tmp_path / "image.dcm", changes={"NumberOfFrames": 9})
+    image = making.image_result(path, averaged_frames=(2, 4, 5))
+    report = write(report_of(making.study_result(image)), tmp_path)
+    (found,) = verify_report(report, making.study_result(image)).images
+    assert found.frames == ()
+
+
 def test_a_class_of_a_whole_cine_names_no_frame(tmp_path: Path, dciodvfy: Validate) -> None:
     frames = [making.grey(seed=seed) for seed in range(2)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
@@ -222,7 +255,7 @@ def test_without_a_segmentation_the_outlines_remain(tmp_path: Path, dciodvfy: Va
     dciodvfy(path)
     (lesion,) = verify_report(path, result).lesions
     assert lesion.segmentation_uid == ""
-    assert lesion.points == len(result.images[0].lesions[0].contour) + 1
+    assert len(lesion.outline) == len(result.images[0].lesions[0].contour) + 1
 
 
 def test_an_outline_of_very_many_points_still_fits(tmp_path: Path, dciodvfy: Validate) -> None:
@@ -233,7 +266,7 @@ def test_an_outline_of_very_many_points_still_fits(tmp_path: Path, dciodvfy: Val
     )
     path = write(report_of(result), tmp_path)
     dciodvfy(path)
-    assert max(lesion.points for lesion in read_back_report(path).lesions) > 5000
+    assert max(len(lesion.outline) for lesion in read_back_report(path).lesions) > 5000
 
 
 def test_every_referenced_object_is_in_the_evidence_with_its_own_class(tmp_path: Path) -> None:
@@ -362,13 +395,55 @@ def test_an_amended_review_succeeds_the_signed_one(tmp_path: Path) -> None:
 
 
 def test_the_verifying_observer_is_who_signed_and_when(tmp_path: Path) -> None:
-    report = signed(
-        making.study_result(one_lesion(tmp_path)), replace(making.REVIEW, reader_id="42")
-    )
+    report = signed(making.study_result(one_lesion(tmp_path)))
     (observer,) = report.VerifyingObserverSequence
+    (who,) = observer.VerifyingObserverIdentificationCodeSequence
     assert observer.VerifyingOrganization == "Klinik"
     assert observer.VerificationDateTime == "20260506080809+0200"
-    assert observer.VerifyingObserverIdentificationCodeSequence[0].CodeValue == "42"
+    assert (who.CodeValue, who.CodingSchemeDesignator, who.CodeMeaning) == (
+        "roentgen",
+        "99SONOGATE",
+        "Röntgen^Wilhelm",
+    )
+
+
+def test_a_username_that_is_too_long_for_a_short_code_is_a_long_one(
+    tmp_path: Path, dciodvfy: Validate
+) -> None:
+    review = replace(making.REVIEW, reader_id="wilhelm.conrad.roentgen")
+    report = signed(making.study_result(one_lesion(tmp_path)), review)
+    dciodvfy(write(report, tmp_path))
+    (observer,) = report.VerifyingObserverSequence
+    (who,) = observer.VerifyingObserverIdentificationCodeSequence
+    assert (who.LongCodeValue, "CodeValue" in who) == (review.reader_id, False)
+
+
+def test_no_report_is_verified_for_no_organization(tmp_path: Path) -> None:
+    with pytest.raises(InvalidResult, match="an administrator must enter it"):
+        review_report(tmp_path, reader_organization=" ")
+
+
+def test_a_review_of_a_revision_succeeds_what_was_signed_before_it_too(
+    tmp_path: Path, dciodvfy: Validate
+) -> None:
+    first = making.study_result(one_lesion(tmp_path))
+    second = replace(first, analysis_id="analysis-2")
+    before = signed(first)
+    later, plain = (
+        build_verified_report(
+            second, [], replace(making.REVIEW, review_id="2"), report_of(second), earlier=earlier
+        )
+        for earlier in ([reference_to(before)], [])
+    )
+    dciodvfy(write(later, tmp_path))
+    (study,) = later.PredecessorDocumentsSequence
+    named = [
+        reference.ReferencedSOPInstanceUID
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    ]
+    assert named == [report_of(second).SOPInstanceUID, before.SOPInstanceUID]
+    assert later.SOPInstanceUID != plain.SOPInstanceUID
 
 
 def test_a_category_that_bi_rads_does_not_have_is_refused(tmp_path: Path) -> None:
@@ -506,11 +581,6 @@ def test_another_review_of_the_same_outlines_makes_other_objects(edited: Edited)
     assert encode(again) == encode(edited.segmentations[0])
     assert other.SOPInstanceUID != again.SOPInstanceUID
     assert other.SeriesInstanceUID != again.SeriesInstanceUID
-
-
-def test_the_verifying_observers_code_is_there_even_when_empty(tmp_path: Path) -> None:
-    (observer,) = signed(making.study_result(one_lesion(tmp_path))).VerifyingObserverSequence
-    assert list(observer.VerifyingObserverIdentificationCodeSequence) == []
 
 
 # --------------------------------------------------------------------------- undecided

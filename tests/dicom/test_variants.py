@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from dicom.variants import (
     build_set,
     build_signed_set,
     in_order,
+    make_set,
     parse_spec,
     verify,
     why_left_out,
@@ -132,6 +134,25 @@ def test_series_numbers_of_one_destination_are_its_own(result: StudyResult) -> N
     wanted = [parse_spec(name) for name in CATALOGUE]
     built = [one for objects in build_set(wanted, result).values() for one in objects]
     assert len({int(one.SeriesNumber) for one in built}) == len(built)
+
+
+def test_the_pixels_of_one_object_are_in_memory_at_a_time(result: StudyResult) -> None:
+    came: list[weakref.ref[Dataset]] = []
+    for _, one in make_set(map(parse_spec, ("seg", "sr", "heatmap-seg", "heatmap-sc")), result):
+        came.append(weakref.ref(one))
+        assert sum(each() is not None for each in came) == 1
+        del one
+    assert len(came) == 7
+
+
+def test_reports_of_another_edition_are_other_documents_about_the_same_objects(
+    result: StudyResult,
+) -> None:
+    specs = [parse_spec(text) for text in ("seg", "sr")]
+    first = [one.SOPInstanceUID for _, one in make_set(specs, result)]
+    again = [one.SOPInstanceUID for _, one in make_set(specs, result, edition="seg sr")]
+    assert first[:-1] == again[:-1]
+    assert first[-1] != again[-1]
 
 
 def test_making_a_set_again_makes_the_same_bytes(result: StudyResult) -> None:

@@ -59,7 +59,7 @@ def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("proof")
     if request.param == "refused":
         return prove(refused(folder), folder)
-    return prove(make_case(request, request.param, folder).result(), folder)
+    return prove(make_case(request, request.param, folder).probable_result(), folder)
 
 
 def refused(folder: Path) -> StudyResult:
@@ -71,7 +71,7 @@ def refused(folder: Path) -> StudyResult:
 
 def prove(result: StudyResult, folder: Path) -> Proof:
     """The reader shrinks the first outline; the amendment gives another category."""
-    review = replace(making.REVIEW, decision="modify", reader_id="7", outlines=shrunk(result))
+    review = replace(making.REVIEW, decision="modify", outlines=shrunk(result))
     amendment = replace(
         review,
         review_id="review-2",

@@ -65,6 +65,12 @@ def test_highdicom_reads_back_every_mask_signed_and_unsigned(proof: Proof) -> No
             assert_highdicom_agrees(path, meant)
 
 
+def test_highdicom_reads_back_every_probability(proof: Proof) -> None:
+    (image,) = proof.result.images
+    for path in proof.unsigned.get(parse_spec("seg:fractional"), []):
+        assert_highdicom_agrees(path, image)
+
+
 def test_highdicom_reads_back_every_report(proof: Proof) -> None:
     for path in proof.files("sr"):
         content = highdicom.sr.srread(path).content
