@@ -14,6 +14,7 @@ from db.schema import (
     Analysis,
     AnalysisStatus,
     Finding,
+    FindingKind,
     Instance,
     JobKind,
     Refusal,
@@ -108,6 +109,21 @@ def _last_finished(session: Session, study_id: UUID) -> UUID | None:
         .order_by(Analysis.finished_at.desc())
         .limit(1)
     )
+
+
+def lesions_before(session: Session, study_id: UUID) -> Sequence[Finding]:
+    """The lesions of every finished analysis of the study, of the newest analysis first."""
+    return session.scalars(
+        select(Finding)
+        .join(Analysis)
+        .where(
+            Analysis.study_id == study_id,
+            Analysis.status != AnalysisStatus.RUNNING,
+            Finding.kind == FindingKind.LESION,
+        )
+        .order_by(Analysis.finished_at.desc(), Analysis.revision.desc(), Analysis.id)
+        .order_by(Finding.number, Finding.frame_number)
+    ).all()
 
 
 def conclude(

@@ -20,7 +20,7 @@ def ask(
     actor: str,
     now: datetime,
 ) -> Commitment:
-    """Note a request before it is sent: the answer may be faster than a commit after it."""
+    """Note a request right before it is sent: the answer may be faster than a commit after it."""
     commitment = Commitment(
         transaction_uid=transaction_uid,
         destination=destination,
@@ -38,6 +38,28 @@ def ask(
         objects=len(sop_instance_uids),
     )
     return commitment
+
+
+def ended(
+    session: Session, transaction_uid: str, reason: str, *, actor: str, now: datetime
+) -> None:
+    """Note that a request was turned down or not answered, so that no report is awaited.
+
+    One that comes all the same is still taken. Nothing happens where one has come already.
+    """
+    row = find(session, transaction_uid, lock=True)
+    if row is None or row.answered_at is not None:
+        return
+    row.committed, row.failed, row.answered_at = [], {}, now
+    audit.append(
+        session,
+        f"{actor}:commitment:ended",
+        actor=actor,
+        now=now,
+        transaction_uid=transaction_uid,
+        destination=row.destination,
+        reason=reason,
+    )
 
 
 def answer(

@@ -1,13 +1,14 @@
 """Outlines as a reader left them: facts of a judgement, and the rows that keep them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.schema import Finding, FindingKind, OutlineOrigin, Review, ReviewOutline
+from db.schema import Analysis, Finding, FindingKind, OutlineOrigin, Review, ReviewOutline
 
 MIN_POINTS: Final = 3
 MAX_POINTS: Final = 400
@@ -43,6 +44,13 @@ def outlines_of(review: Review) -> tuple[ReaderOutline, ...]:
     )
 
 
+def outlines_before(session: Session, study_id: UUID) -> Sequence[ReviewOutline]:
+    """Every outline that readers made in the study, signed or not yet."""
+    return session.scalars(
+        select(ReviewOutline).join(Review).join(Analysis).where(Analysis.study_id == study_id)
+    ).all()
+
+
 def write(session: Session, draft: Review, outlines: Iterable[ReaderOutline]) -> None:
     """Put ``outlines`` in the place of those that ``draft`` has."""
     draft.outlines.clear()
@@ -61,11 +69,27 @@ def write(session: Session, draft: Review, outlines: Iterable[ReaderOutline]) ->
     session.flush()
 
 
-def lesion_numbers(findings: Iterable[Finding], tracking_uids: Sequence[str]) -> dict[str, int]:
-    """Numbers by tracking UID: the network's lesions keep theirs, others follow in their order."""
-    numbers = {
-        found.tracking_uid: found.number for found in findings if found.kind is FindingKind.LESION
+def lesion_numbers(session: Session, study_id: UUID) -> dict[str, int]:
+    """By tracking UID, every number that the study's analyses and readers have given so far."""
+    of_networks = (
+        select(Finding.tracking_uid, Finding.number)
+        .join(Analysis)
+        .where(Analysis.study_id == study_id, Finding.kind == FindingKind.LESION)
+    )
+    of_readers = (
+        select(ReviewOutline.tracking_uid, ReviewOutline.number)
+        .join(Review)
+        .join(Analysis)
+        .where(Analysis.study_id == study_id)
+    )
+    return {
+        uid: number for rows in (of_readers, of_networks) for uid, number in session.execute(rows)
     }
+
+
+def number_all(tracking_uids: Iterable[str], given: Mapping[str, int]) -> dict[str, int]:
+    """Lesions keep the number that was ``given`` them; others follow the highest, in their order."""
+    numbers = dict(given)
     for uid in tracking_uids:
         numbers.setdefault(uid, max(numbers.values(), default=0) + 1)
     return numbers

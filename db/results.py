@@ -1,6 +1,6 @@
 """Rows of what we made, and of its way to the destinations."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
@@ -15,7 +15,9 @@ from db.schema import (
     Delivery,
     DeliveryStatus,
     Destination,
+    Job,
     JobKind,
+    JobStatus,
     ResultObject,
     ResultSet,
 )
@@ -43,14 +45,52 @@ def _set(session: Session, *where: ColumnElement[bool]) -> ResultSet | None:
 
 
 def published_before(session: Session, analysis: Analysis) -> ResultSet | None:
-    """The result set of the nearest analysis before this one that has been published."""
+    """The result set of the nearest analysis before this one that was published before it."""
+    own = set_of_analysis(session, analysis.id)
+    for before in _line_before(session, analysis):
+        result_set = set_of_analysis(session, before)
+        if result_set and (own is None or result_set.created_at <= own.created_at):
+            return result_set
+    return None
+
+
+def published_after(session: Session, analysis: Analysis) -> ResultSet | None:
+    """The result set of a later analysis of the study, where that was published already."""
+    return session.scalar(
+        select(ResultSet)
+        .join(Analysis)
+        .where(
+            ResultSet.review_id.is_(None),
+            Analysis.study_id == analysis.study_id,
+            Analysis.finished_at > analysis.finished_at,
+        )
+        .order_by(Analysis.finished_at)
+        .limit(1)
+    )
+
+
+def waits_for_another(session: Session, analysis: Analysis) -> bool:
+    """Whether an earlier analysis of the study is about to be published. One that was given up
+    holds nothing up.
+    """
+    for before in _line_before(session, analysis):
+        if set_of_analysis(session, before):
+            return False
+        about_to_be = select(Job.id).where(
+            Job.kind == JobKind.PUBLISH,
+            Job.subject_id == before,
+            Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)),
+        )
+        if session.scalar(about_to_be):
+            return True
+    return False
+
+
+def _line_before(session: Session, analysis: Analysis) -> Iterator[UUID]:
     before = analysis.predecessor_id
     while before is not None:
-        result_set = set_of_analysis(session, before)
-        if result_set is not None:
-            return result_set
+        yield before
         before = session.get_one(Analysis, before).predecessor_id
-    return None
 
 
 def add_set(
@@ -104,11 +144,20 @@ def tell_published(
     now: datetime,
     *,
     left_out: Mapping[str, Sequence[str]] | None = None,
+    superseded_by: UUID | None = None,
+    instead_of: Sequence[str] = (),
 ) -> None:
     """Tell what was made and where it goes. The last in a transaction: it locks the chain.
 
-    `left_out` says by spec why something that was wished for was not made.
+    `left_out` says by spec why something that was wished for was not made, `superseded_by` names
+    the later analysis for whose sake nothing is sent, `instead_of` is what the destination wanted
+    before it changed its mind.
     """
+    besides = {
+        "left_out": dict(left_out or {}),
+        "superseded_by": superseded_by,
+        "instead_of": list(instead_of),
+    }
     audit.append(
         session,
         "worker:review:published" if result_set.review_id else "worker:analysis:published",
@@ -119,7 +168,7 @@ def tell_published(
         review_id=result_set.review_id,
         objects={made.sop_instance_uid: made.sha256 for made in result_set.objects},
         destinations=[delivery.destination.name for delivery in deliveries],
-        **({"left_out": dict(left_out)} if left_out else {}),
+        **{name: told for name, told in besides.items() if told},
     )
 
 
@@ -138,37 +187,60 @@ def tell_no_route(session: Session, result_set: ResultSet, now: datetime) -> Non
 def delivery_with_destination(session: Session, delivery_id: UUID) -> Delivery:
     """The delivery, readable when detached."""
     return session.scalars(
-        select(Delivery).where(Delivery.id == delivery_id).options(joinedload(Delivery.destination))
+        select(Delivery)
+        .where(Delivery.id == delivery_id)
+        .options(joinedload(Delivery.destination), joinedload(Delivery.result_set))
     ).one()
 
 
-def objects_due(
-    session: Session, delivery: Delivery, accepted: Callable[[int], bool]
-) -> Sequence[ResultObject]:
-    """Objects that the destination wants and has not accepted yet, in the order of its wish: a
-    report that arrives before what it refers to cannot be shown.
-
-    What it no longer wants is left out: a kind that a PACS refuses must not hold up the others.
+def change_wish(
+    session: Session,
+    delivery_id: UUID,
+    wish: Sequence[str],
+    objects: Iterable[ResultObject],
+    now: datetime,
+) -> None:
+    """Bring the destination what it wants now. `objects` are those that its set lacks for that,
+    with their files in place; what has got there meanwhile stays as it is.
     """
-    wanted = [spec for spec in delivery.wish if spec in delivery.destination.results]
-    done = [
-        answered.result_object_id
-        for answered in session.scalars(
-            select(DeliveredObject).where(DeliveredObject.delivery_id == delivery.id)
-        )
-        if accepted(answered.status_code)
-    ]
+    delivery = session.get_one(Delivery, delivery_id, with_for_update=True, populate_existing=True)
+    # the wish may be new to another delivery of the set at the same time
+    result_set = session.get_one(
+        ResultSet, delivery.result_set_id, with_for_update=True, populate_existing=True
+    )
+    there = {made.sop_instance_uid for made in result_set.objects}
+    result_set.objects += [made for made in objects if made.sop_instance_uid not in there]
+    before, delivery.wish = delivery.wish, list(wish)
+    session.flush()
+    tell_published(session, result_set, [delivery], now, instead_of=before)
+
+
+def objects_of(session: Session, delivery: Delivery) -> Sequence[ResultObject]:
+    """All that the delivery is to bring, in the order of its wish: a report that arrives before
+    what it refers to cannot be shown.
+
+    Each wish has a report of its own. All else of one spec is the same in every wish.
+    """
     objects = session.scalars(
         select(ResultObject).where(
             ResultObject.result_set_id == delivery.result_set_id,
-            ResultObject.spec.in_(wanted),
-            ResultObject.id.not_in(done),
+            ResultObject.spec.in_(delivery.wish),
         )
     )
     return sorted(
-        (made for made in objects if delivery.wish in made.wishes),
-        key=lambda made: (wanted.index(made.spec), made.sop_instance_uid),
+        (made for made in objects if made.kind != "sr" or delivery.wish in made.wishes),
+        key=lambda made: (delivery.wish.index(made.spec), made.sop_instance_uid),
     )
+
+
+def accepted_objects(
+    session: Session, delivery: Delivery, accepted: Callable[[int], bool]
+) -> frozenset[UUID]:
+    """The ids of what the destination has taken, by what ``accepted`` says of its answers."""
+    answers = session.scalars(
+        select(DeliveredObject).where(DeliveredObject.delivery_id == delivery.id)
+    )
+    return frozenset(row.result_object_id for row in answers if accepted(row.status_code))
 
 
 def record_answers(
@@ -190,11 +262,15 @@ def record_answers(
     session.flush()
 
 
-def delivered(session: Session, delivery_id: UUID, now: datetime) -> None:
+def delivered(
+    session: Session, delivery_id: UUID, now: datetime, *, withdrawn: Sequence[str] = ()
+) -> None:
+    """The destination has it all, but for the specs ``withdrawn``, which it no longer wants."""
     delivery = _attempted(session, delivery_id)
     delivery.status, delivery.error = DeliveryStatus.DELIVERED, ""
     delivery.delivered_at = now
-    _tell(session, delivery, "worker:delivery:delivered", now)
+    besides = {"withdrawn": list(withdrawn)} if withdrawn else {}
+    _tell(session, delivery, "worker:delivery:delivered", now, **besides)
 
 
 def not_delivered(

@@ -6,7 +6,7 @@ or a new image cannot pass each other.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Final
@@ -18,9 +18,21 @@ from sqlalchemy.orm import Session
 from db import audit, jobs, outlines
 from db.errors import RowsError, SignedReviewIsFinal
 from db.outlines import ReaderOutline
-from db.schema import Analysis, Decision, JobKind, Review, Role, Study, StudyStatus, User
+from db.schema import (
+    Analysis,
+    Decision,
+    Job,
+    JobKind,
+    JobStatus,
+    ResultSet,
+    Review,
+    Role,
+    Study,
+    StudyStatus,
+    User,
+)
 from db.users import actor
-from db.worklist import find_current_analysis
+from db.worklist import find_current_analysis, stands
 
 LABELS: Final = ("normal", "benign", "malignant")
 BIRADS: Final = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
@@ -58,6 +70,13 @@ class ReviewInvalid(RowsError):
 
 class MayNotReview(RowsError):
     """Only a radiologist reviews, and only the reader of a draft signs it."""
+
+
+class NoOrganization(RowsError):
+    """A verified report names whom its reader signs for (0040,A027), and the account does not."""
+
+    def __init__(self) -> None:
+        super().__init__("an administrator must enter your organization before you can sign")
 
 
 class Superseded(RowsError):
@@ -162,9 +181,11 @@ def sign(session: Session, review_id: UUID, reader: User, shown: str, now: datet
         shown: the ``digest`` of the judgement that the reader saw when confirming.
 
     Raises:
-        MayNotReview, Superseded, AlreadySigned, DraftChanged.
+        MayNotReview, NoOrganization, Superseded, AlreadySigned, DraftChanged.
     """
     _check_reader(reader)
+    if not reader.organization:
+        raise NoOrganization
     review = session.get_one(Review, review_id)
     if review.reader_id != reader.id:
         raise MayNotReview("a draft is signed by the reader who wrote it")
@@ -198,10 +219,45 @@ def find_draft(session: Session, analysis_id: UUID, reader_id: UUID) -> Review |
 
 def find_signed(session: Session, analysis_id: UUID) -> Review | None:
     """The signed review that stands: the last of its line."""
+    return session.scalar(select(Review).where(Review.analysis_id == analysis_id, stands()))
+
+
+def signed_before(session: Session, analysis: Analysis) -> Iterator[Review]:
+    """The signed reviews that stood until images came late, of the nearest analysis before this
+    one first.
+    """
+    before = analysis.predecessor_id
+    while before is not None:
+        signed = find_signed(session, before)
+        if signed is not None:
+            yield signed
+        before = session.get_one(Analysis, before).predecessor_id
+
+
+def report_is_coming(session: Session, review: Review) -> bool:
+    """Whether the verified report is still to be made. That of some was given up."""
+    return bool(
+        session.scalar(
+            select(Job.id).where(
+                Job.kind == JobKind.SIGN,
+                Job.subject_id == review.id,
+                Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)),
+            )
+        )
+    )
+
+
+def reported_after(session: Session, analysis: Analysis) -> UUID | None:
+    """A later analysis of the study of which a verified report was made already."""
     return session.scalar(
-        select(Review)
-        .where(Review.analysis_id == analysis_id, Review.signed_at.is_not(None))
-        .order_by(Review.signed_at.desc())
+        select(Analysis.id)
+        .join(ResultSet, ResultSet.analysis_id == Analysis.id)
+        .where(
+            ResultSet.review_id.is_not(None),
+            Analysis.study_id == analysis.study_id,
+            Analysis.finished_at > analysis.finished_at,
+        )
+        .order_by(Analysis.finished_at)
         .limit(1)
     )
 
@@ -213,6 +269,17 @@ def reviews_of(session: Session, study_id: UUID) -> Sequence[Review]:
         .join(Analysis)
         .where(Analysis.study_id == study_id)
         .order_by(Review.created_at)
+    ).all()
+
+
+def signed_studies(session: Session) -> Sequence[UUID]:
+    """Ids, in their order, of every study of which some analysis has a signed review."""
+    return session.scalars(
+        select(Analysis.study_id)
+        .join(Review)
+        .where(Review.signed_at.is_not(None))
+        .distinct()
+        .order_by(Analysis.study_id)
     ).all()
 
 

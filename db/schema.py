@@ -290,7 +290,8 @@ class Finding(Base):
 
     ``tracking_uid`` stays the same in SEG, SR and review. ``frame_number`` counts from 1.
     ``frames`` of an image finding lists every classified frame:
-    ``{"frame": 1, "probabilities": [n, b, m], "heatmap": "results/…png"}``.
+    ``{"frame": 1, "probabilities": [n, b, m], "heatmap": "results/…png"}``, and with lesions
+    ``"lesion_probability": "results/…png"`` (early analyses kept none).
     """
 
     __tablename__ = "finding"
@@ -614,6 +615,7 @@ class Commitment(Base):
 
     ``asked`` holds SOP Instance UIDs, ``committed`` those of them that it keeps, ``failed`` the
     Failure Reason of the others: ``{"1.2.3": 274}``. One that is in neither was not spoken of.
+    ``answered_at`` is also set when the request ended without an answer.
     """
 
     __tablename__ = "commitment"

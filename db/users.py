@@ -52,7 +52,10 @@ class UnknownUser(RowsError):
 
 @dataclass(frozen=True)
 class NewUser:
-    """What is asked of a new account. ``dicom_name`` is a PN, ``Family^Given``, and signs results."""
+    """What is asked of a new account.
+
+    ``dicom_name``, a PN, ``Family^Given``, and ``organization`` sign results.
+    """
 
     username: str
     role: Role
@@ -70,7 +73,7 @@ def create_user(session: Session, new: NewUser, *, actor: str, now: datetime) ->
     """Add an account; returns its one-time password, which must be changed at the first login.
 
     Raises:
-        AccountInvalid: a name is malformed or taken.
+        AccountInvalid: a name is malformed or taken, or a radiologist has no organization.
     """
     username = new.username.strip().lower()
     _check_names(username, new)
@@ -137,7 +140,8 @@ def change_account(
     """Set role and names; the username stays.
 
     Raises:
-        AccountInvalid: a name is malformed, or nobody would be left to administer.
+        AccountInvalid: a name is malformed, a radiologist has no organization, or nobody would be
+            left to administer.
     """
     _check_names(user.username, new)
     if new.role is not Role.ADMINISTRATOR:
@@ -281,6 +285,10 @@ def _check_names(username: str, new: NewUser) -> None:
             raise AccountInvalid(
                 field, f"the {field} has at most {_MAX_NAME_LENGTH} printable characters, no \\"
             )
+    if new.role is Role.RADIOLOGIST and not new.organization.strip():
+        raise AccountInvalid(
+            "organization", "a radiologist signs for an organization: enter its name"
+        )
 
 
 def _keep_an_administrator(session: Session, user: User) -> None:

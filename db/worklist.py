@@ -196,6 +196,20 @@ def find_current_analysis(session: Session, study_id: UUID) -> Analysis | None:
     return session.scalar(select(Analysis).where(Analysis.id == wanted))
 
 
+def stands() -> ColumnElement[bool]:
+    """Whether a review is signed and no signed one amends it.
+
+    The times of signing do not tell: the clocks of two web hosts may differ.
+    """
+    amendment = aliased(Review)
+    amends = select(amendment.id).where(
+        amendment.analysis_id == Review.analysis_id,  # always so, and it has an index
+        amendment.predecessor_id == Review.id,
+        amendment.signed_at.is_not(None),
+    )
+    return and_(Review.signed_at.is_not(None), ~amends.correlate(Review).exists())
+
+
 # ------------------------------------------------------------------------------ the statement
 
 _Signed = aliased(Review, name="signed_review")
@@ -218,8 +232,7 @@ def _joined(statement: Select[Any]) -> Select[Any]:
 def _last_signed() -> ScalarSelect[UUID]:
     return (
         select(Review.id)
-        .where(Review.analysis_id == Analysis.id, Review.signed_at.is_not(None))
-        .order_by(Review.signed_at.desc())
+        .where(Review.analysis_id == Analysis.id, stands())
         .limit(1)
         .correlate(Analysis)
         .scalar_subquery()

@@ -22,7 +22,7 @@ from db.intake import Sender
 from db.route_book import RouteBook
 from db.routes import Source
 from db.types import now_utc
-from dicom.commitment import read_commitment_report
+from dicom.commitment import EVENT_TYPES, read_commitment_report
 from dicom.header import InstanceHeader
 from listener import facts
 from listener.commitments import Commitments
@@ -46,8 +46,6 @@ logger = logging.getLogger(__name__)
 _UNKNOWN_CALLER: Final = (1, 1, 3)
 _UNKNOWN_CALLED: Final = (1, 1, 7)
 _NAMED_IN_LOG: Final = 5
-_COMMITMENT_EVENTS: Final = (1, 2)
-"""Event Type IDs: all were committed; there are failures (PS3.4 J.3.3.1)."""
 # Result/Reason of a presentation context (PS3.8 9.3.3.2)
 _REASONS: Final = {3: "abstract-syntax-not-supported", 4: "transfer-syntaxes-not-supported"}
 
@@ -160,7 +158,7 @@ class Handlers:
     def on_event_report(self, event: evt.Event) -> tuple[int, None]:
         """N-EVENT-REPORT of storage commitment (PS3.4 J.3.3): Success stands for a committed row."""
         sender = _sender(event.assoc)
-        if event.event_type not in _COMMITMENT_EVENTS:
+        if event.event_type not in EVENT_TYPES:
             return int(Status.NO_SUCH_EVENT_TYPE), None
         try:
             report = read_commitment_report(event.event_information)

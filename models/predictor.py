@@ -14,6 +14,7 @@ from scipy import ndimage, special
 
 from models.preprocess import Placement, letterbox, to_frame
 from models.preset import DEFAULT_PRESET, Preset, preset_info, read_preset
+from models.territory import territories
 from models.types import FramePrediction, PresetInfo
 
 __all__ = ["Predictor", "preset_info"]
@@ -62,10 +63,12 @@ class Predictor:
         logits, activations, lesions = (np.asarray(x) for x in answer)
         lesions = special.expit(lesions[..., 0])
         for row, place in enumerate(places):
+            mask, lesion_probability = _outlined(to_frame(lesions[row], place), self._preset)
             yield FramePrediction(
                 _probabilities(logits[row], self._preset),
-                _mask(to_frame(lesions[row], place), self._preset),
+                mask,
                 np.clip(to_frame(activations[row], place), 0.0, 1.0),
+                lesion_probability,
             )
 
     def _network(self, batch_size: int) -> _Network:
@@ -92,14 +95,22 @@ def _probabilities(logits: NDArray[np.float32], preset: Preset) -> tuple[float, 
     return normal, benign, malignant
 
 
-def _mask(probability: NDArray[np.float32], preset: Preset) -> NDArray[np.bool_]:
-    """Threshold with hysteresis: a patch counts if it is sure somewhere."""
+def _outlined(
+    probability: NDArray[np.float32], preset: Preset
+) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Threshold with hysteresis: a patch counts if it is sure somewhere.
+
+    Of the probability, in 0..255, stays what is not nearest to a patch that does not count.
+    """
     above = probability > preset.mask_threshold
     patches, count = ndimage.label(above, np.ones((3, 3)))
     sure = np.zeros(count + 1, np.bool_)
     sure[np.unique(patches[probability > preset.mask_seed_threshold])] = True
     sure[0] = False
-    return sure[patches]
+    left = np.rint(probability * 255).astype(np.uint8)
+    if not sure[1:].all():
+        left[~sure[territories(patches)]] = 0
+    return sure[patches], left
 
 
 def _load_networks(directory: Path, preset: Preset) -> Callable[[int], _Network]:

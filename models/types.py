@@ -15,11 +15,14 @@ class FramePrediction:
     ``probabilities`` follow the order of `CLASSES` and sum to 1. ``mask`` is ``(h, w)``, true on
     lesion pixels. ``heatmap`` is ``(h, w)`` in 0..1: what spoke for the predicted class at
     each place (`models.gradcam`), its highest value about 1, or 0 where nothing did.
+    ``lesion_probability`` is ``(h, w)``, 255 where a pixel is certainly a lesion's, and 0 around
+    patches that ``mask`` leaves out; None from a network that says no more than the mask.
     """
 
     probabilities: tuple[float, float, float]
     mask: NDArray[np.bool_]
     heatmap: NDArray[np.float32]
+    lesion_probability: NDArray[np.uint8] | None = None
 
     @property
     def label(self) -> str:

@@ -18,10 +18,11 @@ ACTOR: Final = "sonogate"
 
 @dataclass(frozen=True)
 class Ledger:
-    """What one destination was asked to keep."""
+    """What one destination was asked to keep: a `workers.query_client.CommitmentBook`."""
 
     database: Database
     destination: str
+    peer: Peer
 
     def ask(self, sop_instance_uids: Collection[str]) -> str:
         """Write a request down and return its Transaction UID."""
@@ -43,10 +44,17 @@ class Ledger:
                 transaction_uid, frozenset(row.committed or ()), row.failed or {}
             )
 
-    def keep(self, report: CommitmentReport, peer: Peer) -> None:
-        """Write down a report that came by the association of the request; again does nothing."""
+    def ended(self, transaction_uid: str, reason: str) -> None:
+        """Close a request that got no further."""
         with self.database.write() as session:
-            commitments.answer(
+            commitments.ended(session, transaction_uid, reason, actor=ACTOR, now=now_utc())
+
+    def keep(self, report: CommitmentReport) -> bool:
+        """Write down a report that came by the association of a request, in the row of its own
+        transaction. False: nobody asked with that.
+        """
+        with self.database.write() as session:
+            return commitments.answer(
                 session, report.transaction_uid, report.committed, report.failed,
-                actor=ACTOR, sender=Sender(peer.ae_title, peer.host), now=now_utc(),
+                actor=ACTOR, sender=Sender(self.peer.ae_title, self.peer.host), now=now_utc(),
             )  # fmt: skip

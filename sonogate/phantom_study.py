@@ -1,6 +1,7 @@
 """A made-up study with every finding that results can carry, for trying out a destination."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -11,13 +12,14 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from dicom.files import write_dataset
-from dicom.results import Probabilities, StudyResult
+from dicom.results import ImageResult, LesionResult, Probabilities, SignedReview, StudyResult
 from dicom.uids import derived_uid
 from dicom.wrap import StudyFacts, wrap_image
+from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo
 from workers.pipeline.image import analyse_image
-from workers.pipeline.study import algorithm_of, study_result
+from workers.pipeline.study import algorithm_of, study_result, tracking_id
 from workers.stored import PHANTOM_NOTE
 
 PATIENT_ID: Final = "SONOGATE-TEST"
@@ -25,6 +27,8 @@ _ROWS, _COLUMNS, _SPACING_MM, _FRAMES = 240, 320, 0.16, 5
 _SUSPICIOUS: Final[Probabilities] = (0.04, 0.06, 0.9)
 _NORMAL: Final[Probabilities] = (0.9, 0.07, 0.03)
 _BLUR_PX: Final = 8
+_DRAWN_PX: Final = 12
+"""Half the side of the second lesion that the reader draws."""
 
 
 class PhantomReader:
@@ -67,6 +71,60 @@ def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:
         algorithm=algorithm_of(PhantomReader.info),
         produced_at=now,
         note=PHANTOM_NOTE,
+    )
+
+
+def make_review(result: StudyResult) -> SignedReview:
+    """What a made-up reader signs of `make_result`: the outline of the still is widened, and a
+    second lesion is drawn into one of its corners.
+    """
+    still = result.images[0]
+    known = {lesion.tracking_uid for image in result.images for lesion in image.lesions}
+    corrected = ndimage.binary_dilation(still.lesions[0].mask, iterations=2)
+    drawn = np.zeros_like(corrected)
+    drawn[_DRAWN_PX : 3 * _DRAWN_PX, _DRAWN_PX : 3 * _DRAWN_PX] = True
+    second = replace(
+        still.lesions[0],
+        tracking_uid=derived_uid("destination-test-lesion", result.analysis_id),
+        tracking_id=tracking_id(len(known) + 1),
+        origin="drawn",
+    )
+    return SignedReview(
+        review_id=derived_uid("destination-test-review", result.analysis_id),
+        reader_name="Sonogate^Reader",
+        reader_organization="Sonogate test",
+        reader_id="SONOGATE-TEST",
+        decision="modify",
+        final_label="malignant",
+        birads="5",
+        reason="made up, to try out a destination",
+        comment=PHANTOM_NOTE,
+        signed_at=result.produced_at,
+        outlines={
+            still.sop_instance_uid: (
+                _outlined(still, replace(still.lesions[0], origin="corrected"), corrected),
+                _outlined(still, second, drawn),
+            )
+        },
+    )
+
+
+def _outlined(image: ImageResult, lesion: LesionResult, mask: NDArray[np.bool_]) -> LesionResult:
+    """`lesion` where `mask` is, measured anew."""
+    (outline,) = find_lesions(mask, min_area_px=1, max_lesions=1)
+    assert image.spacing_mm is not None  # the phantoms are calibrated
+    size = measure(outline, image.spacing_mm)
+    return replace(
+        lesion,
+        mask=outline.mask,
+        probability=None,
+        contour=outline.contour,
+        area_px=outline.area_px,
+        long_axis_px=outline.long_axis_px,
+        short_axis_px=outline.short_axis_px,
+        area_mm2=size.area_mm2,
+        long_axis_mm=size.long_axis_mm,
+        short_axis_mm=size.short_axis_mm,
     )
 
 

@@ -2,35 +2,31 @@
 
 import enum
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-import pydicom
-
 from dicom.commitment import FAILURE_REASONS, CommitmentReport
-from dicom.files import write_dataset
-from dicom.results import StudyResult
-from dicom.variants import build_set, verify
-from sonogate.ledger import Ledger
+from dicom.differences import differences
+from dicom.errors import DicomError
+from dicom.reading import open_dataset
+from sonogate.pieces import Piece
 from workers.errors import NothingAccepted, PeerProblem
-from workers.query_client import Instance, find, get, request_commitment
+from workers.query_client import (
+    Brought,
+    CommitmentBook,
+    Found,
+    find,
+    get,
+    request_commitment,
+)
 from workers.store_client import Call, Peer, SendOutcome, echo, send
-from workers.wishes import Wish
 
 T = TypeVar("T")
 _META_START: Final = 140
 """Of the value of File Meta Information Group Length (PS3.10 7.1)."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """One object of the rehearsal, on disk."""
-
-    spec: str
-    path: Path
-    instance: Instance
+OTHERWISE: Final = "every attribute is the same, but written otherwise"
 
 
 class Back(enum.StrEnum):
@@ -43,40 +39,53 @@ class Back(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Fate:
-    """What became of one object; None: the destination cannot be asked."""
+    """What became of one object; None: the destination cannot be asked, or did not say."""
 
     spec: str
     problem: str = ""
     """Why it was not stored."""
+    warning: int = 0x0000
+    """The status of C-STORE, where it was stored with one that warns."""
     found: bool | None = None
     back: Back | None = None
+    changes: tuple[str, ...] = ()
+    """What other bytes say otherwise, attribute by attribute."""
     committed: bool | None = None
     uncommitted: str = ""
     """Why the destination does not commit itself to keep it."""
+    failures: tuple[str, ...] = ()
+    """How it ended what it was asked, when that was not with success."""
 
     @property
     def survived(self) -> bool:
         kept = self.found is not False and self.committed is not False
-        return kept and not self.problem and self.back in (None, Back.SAME)
+        asked = not self.problem and not self.failures
+        return kept and asked and self.back in (None, Back.SAME)
 
 
 @dataclass(frozen=True)
 class Answers:
     """What the destination said of the objects that it took; None: it cannot be asked."""
 
-    found: set[str] | None = None
-    brought: dict[str, bytes | None] = field(default_factory=dict)
+    found: Mapping[str, Found] | None = None
+    brought: Mapping[str, Brought] = field(default_factory=dict)
     report: CommitmentReport | None = None
 
-    def fate(self, piece: Piece) -> Fate:
+    def fate(self, piece: Piece, status: int) -> Fate:
         uid = piece.instance.sop_instance_uid
+        found = None if self.found is None else self.found[uid]
+        brought = self.brought.get(uid)
         committed = None if self.report is None else uid in self.report.committed
+        back, changes = _compare(piece.path, brought)
         return Fate(
             piece.spec,
-            found=None if self.found is None else uid in self.found,
-            back=_compare(piece.path, self.brought[uid]) if uid in self.brought else None,
+            warning=status,
+            found=_is_there(found),
+            back=back,
+            changes=tuple(changes),
             committed=committed,
             uncommitted=self._why_not(uid) if committed is False else "",
+            failures=tuple(each.problem for each in (found, brought) if each and each.problem),
         )
 
     def _why_not(self, uid: str) -> str:
@@ -99,57 +108,49 @@ class Rehearsal:
         return sum(fate.survived for fate in self.fates)
 
 
-def make_pieces(result: StudyResult, wish: Wish, folder: Path) -> list[Piece]:
-    """Write every object of `wish`, each checked by what stands on disk. Raises DicomError."""
-    pieces = []
-    for spec, datasets in build_set(wish, result).items():
-        for number, dataset in enumerate(datasets, start=1):
-            name = f"{str(spec).replace(':', '-')}.{number}.dcm"
-            path = write_dataset(dataset, folder / name).path
-            verify(spec, path, dataset, result)
-            pieces.append(Piece(str(spec), path, _instance(path)))
-    return pieces
+@dataclass(frozen=True)
+class Patience:
+    """For how long a destination is waited for, in seconds."""
 
-
-def _instance(path: Path) -> Instance:
-    header = pydicom.dcmread(path, stop_before_pixels=True)
-    return Instance(
-        str(header.SOPClassUID),
-        str(header.file_meta.TransferSyntaxUID),
-        str(header.StudyInstanceUID),
-        str(header.SeriesInstanceUID),
-        str(header.SOPInstanceUID),
-    )
+    connect_seconds: float
+    answer_seconds: float
+    find_seconds: float
+    """It may index what it took only later."""
+    commit_seconds: float
+    """Its report about storage commitment may come by another association."""
 
 
 def rehearse(
     pieces: Sequence[Piece],
     peer: Peer,
-    ledger: Ledger,
+    book: CommitmentBook,
     *,
     calling_ae: str,
-    connect_seconds: float,
-    answer_seconds: float,
-    commit_seconds: float,
+    patience: Patience,
 ) -> Rehearsal:
     """Store, then ask back what was taken, as far as the peer offers it.
 
-    Its report about storage commitment is awaited for ``commit_seconds``.
-
     Raises PeerProblem when the peer cannot be reached or takes none of the objects.
     """
-    limits = {"connect_seconds": connect_seconds, "answer_seconds": answer_seconds}
+    call = Call(peer, calling_ae, patience.connect_seconds, patience.answer_seconds)
+    limits = {"connect_seconds": call.connect_seconds, "answer_seconds": call.answer_seconds}
     echo(peer, calling_ae=calling_ae, **limits)
     outcomes = send([piece.path for piece in pieces], peer, calling_ae=calling_ae, **limits)
     taken = [piece.instance for piece, done in zip(pieces, outcomes, strict=True) if done.accepted]
     if not taken:
         return Rehearsal(tuple(_fates(pieces, outcomes, Answers())), {})
-    call = Call(peer, calling_ae, connect_seconds, answer_seconds)
-    found, finding = _offered(lambda: find(call, taken))
+    found, finding = _offered(lambda: find(call, taken, seconds=patience.find_seconds))
     brought, getting = _offered(lambda: get(call, taken))
-    report, committing = _commitment(call, taken, ledger, commit_seconds)
+    report, committing = _commitment(
+        lambda: request_commitment(call, book, taken, seconds=patience.commit_seconds),
+        patience.commit_seconds,
+    )
     fates = _fates(pieces, outcomes, Answers(found, brought or {}, report))
-    services = {"C-FIND": finding, "C-GET": getting, "storage commitment": committing}
+    services = {
+        "C-FIND": _with_failures(finding, found),
+        "C-GET": _with_failures(getting, brought),
+        "storage commitment": committing,
+    }
     return Rehearsal(tuple(fates), services)
 
 
@@ -162,21 +163,19 @@ def _offered(ask: Callable[[], T]) -> tuple[T | None, str]:
         return None, str(error)
 
 
+def _with_failures(word: str, answers: Mapping[str, Found] | Mapping[str, Brought] | None) -> str:
+    failed = sum(bool(each.problem) for each in (answers or {}).values())
+    return f"{word}, but FAILED for {failed} of {len(answers or {})} objects" if failed else word
+
+
 def _commitment(
-    call: Call, taken: Sequence[Instance], ledger: Ledger, seconds: float
+    ask: Callable[[], tuple[int | None, CommitmentReport | None]], seconds: float
 ) -> tuple[CommitmentReport | None, str]:
-    transaction_uid = ledger.ask({each.sop_instance_uid for each in taken})
-    answered, word = _offered(
-        lambda: request_commitment(
-            call, transaction_uid, taken,
-            arrived=lambda: ledger.answer(transaction_uid), seconds=seconds,
-        )
-    )  # fmt: skip
+    answered, word = _offered(ask)
     if answered is None:
         return None, word
     status, report = answered
     if report is not None:
-        ledger.keep(report, call.peer)
         return report, "offered"
     if status is None:
         return None, "no answer; does it know our AE title?"
@@ -195,17 +194,41 @@ def _fates(
         if not outcome.accepted:
             yield Fate(piece.spec, outcome.problem)
             continue
-        yield answers.fate(piece)
+        yield answers.fate(piece, outcome.status or 0x0000)
 
 
-def _compare(sent: Path, brought: bytes | None) -> Back:
-    if brought is None:
-        return Back.NOTHING
-    return Back.SAME if brought == _data_set(sent) else Back.OTHER
+def _is_there(found: Found | None) -> bool | None:
+    """What ended without success says only what it found."""
+    if found is None or (found.problem and not found.there):
+        return None
+    return found.there
 
 
-def _data_set(path: Path) -> bytes:
-    """Without the file meta information, which is whoever's wrote the file."""
+def _compare(sent: Path, brought: Brought | None) -> tuple[Back | None, list[str]]:
+    """What came back, and what other bytes say otherwise."""
+    if brought is None or (brought.problem and brought.content is None):
+        return None, []
+    if brought.content is None:
+        return Back.NOTHING, []
+    meta, content = _split(sent)
+    if brought.content == content:
+        return Back.SAME, []
+    return Back.OTHER, _changes(sent, meta + brought.content)
+
+
+def _changes(sent: Path, content: bytes) -> list[str]:
+    """Of the made-up study, so that values may be told."""
+    came = sent.with_suffix(".came")
+    came.write_bytes(content)
+    try:
+        return differences(open_dataset(sent), open_dataset(came)) or [OTHERWISE]
+    except DicomError as error:
+        return [str(error)]
+
+
+def _split(path: Path) -> tuple[bytes, bytes]:
+    """The file meta information, which is whoever's wrote the file, and the data set."""
     content = path.read_bytes()
     (length,) = struct.unpack_from("<L", content, _META_START)
-    return content[_META_START + 4 + length :]
+    start = _META_START + 4 + length
+    return content[:start], content[start:]

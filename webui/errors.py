@@ -10,7 +10,14 @@ from sqlalchemy.exc import NoResultFound, OperationalError
 from werkzeug.exceptions import HTTPException
 
 from db.errors import RowsError, SignedReviewIsFinal
-from db.reviews import AlreadySigned, DraftChanged, MayNotReview, ReviewInvalid, Superseded
+from db.reviews import (
+    AlreadySigned,
+    DraftChanged,
+    MayNotReview,
+    NoOrganization,
+    ReviewInvalid,
+    Superseded,
+)
 from db.users import AccountInvalid, UnknownUser
 from dicom.errors import DicomError
 
@@ -20,6 +27,7 @@ _STATUS: dict[type[RowsError], int] = {
     AlreadySigned: 409,
     DraftChanged: 409,
     MayNotReview: 403,
+    NoOrganization: 409,
     ReviewInvalid: 422,
     SignedReviewIsFinal: 409,
     Superseded: 409,

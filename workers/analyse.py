@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import analyses, intake, shadows
+from db import analyses, intake, outlines, shadows
 from db.analyses import Conclusion, Pipeline
 from db.files import FileStore, result_file
 from db.jobs import Claim
@@ -25,7 +26,10 @@ from dicom.results import Probabilities
 from models.types import PresetInfo
 from workers.grey_png import encode_grey, encode_mask
 from workers.job import Failure, Write
+from workers.past import Past, past_of
+from workers.pipeline.identity import Name, name_lesions
 from workers.pipeline.image import analyse_image
+from workers.pipeline.picture import lesion_uid
 from workers.pipeline.study import pipeline_version
 from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, ImageAnalysis
 from workers.pipeline.verdict import study_verdict
@@ -45,17 +49,23 @@ class Analyse:
             if analysis is None:
                 return _nothing
             instances = analyses.images_of(session, claim.subject_id)
+            past = _past(session, claim.subject_id)
         if analysis.status is not AnalysisStatus.RUNNING:
             return _settle(analysis.id)
-        return self._analyse(analysis, instances, predictor)
+        return self._analyse(analysis, instances, past, predictor)
 
     def _analyse(
-        self, analysis: Analysis, instances: Sequence[Instance], predictor: FramePredictor
+        self,
+        analysis: Analysis,
+        instances: Sequence[Instance],
+        past: Past,
+        predictor: FramePredictor,
     ) -> Write:
         store, settings = self._services.store, self._services.settings
         rows = _Rows(
             analysis.id,
             store,
+            past,
             predictor.info.abstain_below,
             has_shadow=self._services.shadow is not None,
         )
@@ -82,6 +92,11 @@ def _begin(session: Session, claim: Claim, pipeline: Pipeline, now: datetime) ->
     if session.get_one(Job, claim.job_id).key != intake.job_key(study):
         return None
     return analyses.begin(session, study, pipeline, now)
+
+
+def _past(session: Session, study_id: UUID) -> Past:
+    findings = analyses.lesions_before(session, study_id)
+    return past_of(findings, outlines.outlines_before(session, study_id))
 
 
 def _nothing(_session: Session, _now: datetime) -> None:
@@ -114,19 +129,20 @@ class _Rows:
 
     analysis_id: UUID
     store: FileStore
+    past: Past
     abstain_below: float
     has_shadow: bool
     findings: list[Finding] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     probabilities: list[Probabilities] = field(default_factory=list)
-    lesions: int = 0
+    names: list[Name] = field(default_factory=list)
+    """Of all lesions so far."""
 
     def add(self, instance: Instance, image: ImageAnalysis) -> None:
         if image.probabilities is not None:
             self.probabilities.append(image.probabilities)
             self.findings.append(self._image(instance, image, image.probabilities))
             self.findings.extend(self._lesions(instance, image))
-            self.lesions += max((lesion.number for lesion in image.lesions), default=0)
         self.refusals.extend(self._refusals(instance, image))
 
     def write(self, session: Session, now: datetime) -> None:
@@ -159,22 +175,27 @@ class _Rows:
         )
 
     def _frame(self, instance: Instance, frame: FrameAnalysis) -> dict[str, object]:
-        name = f"{instance.id}/frame-{frame.frame_number:05d}-heatmap.png"
-        return {
+        name = f"{instance.id}/frame-{frame.frame_number:05d}"
+        said: dict[str, object] = {
             "frame": frame.frame_number,
             "probabilities": list(frame.probabilities),
-            "heatmap": self._keep(name, encode_grey(frame.heatmap)),
+            "heatmap": self._keep(f"{name}-heatmap.png", encode_grey(frame.heatmap)),
         }
+        if frame.lesion_probability is not None:
+            probability = encode_grey(frame.lesion_probability)
+            said["lesion_probability"] = self._keep(f"{name}-lesion-probability.png", probability)
+        return said
 
     def _lesions(self, instance: Instance, image: ImageAnalysis) -> Iterator[Finding]:
+        names = self._names(instance, image)
         for lesion in image.lesions:
-            outline, size = lesion.outline, lesion.size
+            outline, size, name = lesion.outline, lesion.size, names[lesion.number]
             yield self._finding(
                 instance,
                 image,
                 kind=FindingKind.LESION,
-                number=self.lesions + lesion.number,
-                tracking_uid=lesion.tracking_uid,
+                number=name.number,
+                tracking_uid=name.tracking_uid,
                 frame_number=lesion.frame_number,
                 label=lesion.label,
                 undecided=lesion.undecided,
@@ -189,6 +210,20 @@ class _Rows:
                 short_axis_mm=size.short_axis_mm if size else None,
                 mask_file=self._mask(instance, lesion),
             )
+
+    def _names(self, instance: Instance, image: ImageAnalysis) -> dict[int, Name]:
+        """By the number that a lesion has in the image."""
+        assert image.header is not None
+        header = image.header
+        names = name_lesions(
+            image.outlines,
+            self.past.of(instance.id),
+            max([self.past.highest, *(name.number for name in self.names)]),
+            self.past.tracking_uids,
+            partial(lesion_uid, header.study_instance_uid, header.sop_instance_uid),
+        )
+        self.names.extend(names.values())
+        return names
 
     def _mask(self, instance: Instance, lesion: FoundLesion) -> str:
         name = f"{instance.id}/frame-{lesion.frame_number:05d}-lesion-{lesion.number}.png"

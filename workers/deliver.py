@@ -1,19 +1,67 @@
 """DELIVER: the objects of a result set to one destination, over one association."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import results
+from db import analyses, results
 from db.jobs import Claim
-from db.schema import Destination, Job, ResultObject
+from db.schema import Delivery, Destination, Job, ResultObject
+from dicom.variants import make_set
 from workers.destinations import keep_in_step
-from workers.errors import DeliveryIncomplete, NoDestination
+from workers.errors import DeliveryIncomplete, NoDestination, NothingWanted
 from workers.job import Failure, Write
+from workers.objects import Made, Workshop
 from workers.services import Services
 from workers.store_client import Peer, SendOutcome, is_accepted, send
+from workers.stored import stored_result
+from workers.wishes import in_words, read_wish, reports_among
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What one destination is to get, and what it has of that."""
+
+    delivery: Delivery
+    objects: Sequence[ResultObject]
+    accepted: Collection[UUID]
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """What the destination wants today.
+
+        What goes with a signed report is as what was reviewed, and follows it in every variant of
+        a kind that is wanted still.
+        """
+        results: Sequence[str] = self.delivery.destination.results
+        if not self.signed:
+            return results
+        kinds = {spec.partition(":")[0] for spec in results}
+        return [spec for spec in self.delivery.wish if spec.partition(":")[0] in kinds]
+
+    @property
+    def signed(self) -> bool:
+        return self.delivery.result_set.review_id is not None
+
+    @property
+    def left(self) -> list[ResultObject]:
+        return [made for made in self.objects if made.id not in self.accepted]
+
+    @property
+    def due(self) -> list[ResultObject]:
+        return [made for made in self.left if made.spec in self.wanted]
+
+    @property
+    def withdrawn(self) -> list[str]:
+        return sorted({made.spec for made in self.left if made.spec not in self.wanted})
+
+    @property
+    def outdated(self) -> bool:
+        """Whether something else has to be made; never of what goes with a signed report."""
+        return bool(self.left) and not self.signed and self.delivery.wish != self.wanted
 
 
 class Deliver:
@@ -23,17 +71,13 @@ class Deliver:
         self._services = services
 
     def do(self, claim: Claim, now: datetime) -> Write:
-        with self._services.database.write() as session:
-            # what a person corrected or struck off since this was queued holds for this attempt
-            keep_in_step(session, self._services.routes.current().destination)
-            delivery = results.delivery_with_destination(session, claim.subject_id)
-            objects = results.objects_due(session, delivery, is_accepted)
-        if not delivery.destination.active:
-            raise NoDestination
-        outcomes = self._send(delivery.destination, objects)
+        order = self._up_to_date(claim.subject_id, now)
+        if order.left and not any(made.spec in order.wanted for made in order.objects):
+            raise NothingWanted(order.delivery.wish, order.delivery.destination.results)
+        outcomes = self._send(order.delivery.destination, order.due)
         statuses = {
             made.id: outcome.status
-            for made, outcome in zip(objects, outcomes, strict=True)
+            for made, outcome in zip(order.due, outcomes, strict=True)
             if outcome.status is not None
         }
         refused = [outcome for outcome in outcomes if not outcome.accepted]
@@ -43,7 +87,56 @@ class Deliver:
                 permanent=all(outcome.permanent for outcome in refused),
                 statuses=statuses,
             )
-        return lambda session, now: _write(session, delivery.id, statuses, now)
+        return lambda session, now: _write(session, order, statuses, now)
+
+    def _up_to_date(self, delivery_id: UUID, now: datetime) -> _Order:
+        """What a person corrected or struck off since it was queued holds for this attempt."""
+        with self._services.database.write() as session:
+            keep_in_step(session, self._services.routes.current().destination)
+            order = _order(session, delivery_id)
+        if not order.delivery.destination.active:
+            raise NoDestination
+        if not order.outdated:
+            return order
+        self._make_anew(order, now)
+        with self._services.database.read() as session:
+            return _order(session, delivery_id)
+
+    def _make_anew(self, order: _Order, now: datetime) -> None:
+        """Make what the destination wants now of the same analysis, where that is not there yet.
+
+        A report that it took already is succeeded: it may name segmentations that never came.
+        """
+        delivery, wish = order.delivery, list(order.wanted)
+        with self._services.database.read() as session:
+            result_set = results.set_of_analysis(session, delivery.result_set.analysis_id)
+        assert result_set is not None
+        there = result_set.objects
+        made = [] if any(wish in each.wishes for each in there) else self._build(order, there)
+        specs = {each.spec for each in there} | {str(each.spec) for each in made}
+        if specs.isdisjoint(wish):
+            raise NothingWanted(delivery.wish, wish)
+        rows = [each.row(now) for each in made]
+        with self._services.database.write() as session:
+            results.change_wish(session, delivery.id, wish, rows, now)
+
+    def _build(self, order: _Order, there: Sequence[ResultObject]) -> list[Made]:
+        store, wish = self._services.store, read_wish(order.wanted)
+        with self._services.database.read() as session:
+            analysis = analyses.whole(session, order.delivery.result_set.analysis_id)
+            before = results.published_before(session, analysis)
+        store.check_room()
+        result = stored_result(analysis, store)
+        had = [made for made in order.objects if made.id in order.accepted]
+        predecessors = reports_among(analysis.study, had, wish) or (
+            reports_among(analysis.study, before.objects, wish) if before else {}
+        )
+        workshop = Workshop(
+            store, analysis.id, result, there=[row.sop_instance_uid for row in there]
+        )
+        edition = " ".join(in_words(wish))
+        workshop.keep(wish, make_set(wish, result, predecessors, edition))
+        return workshop.made
 
     def _send(
         self, destination: Destination, objects: Sequence[ResultObject]
@@ -67,13 +160,20 @@ class Deliver:
         )
 
 
+def _order(session: Session, delivery_id: UUID) -> _Order:
+    delivery = results.delivery_with_destination(session, delivery_id)
+    return _Order(
+        delivery,
+        results.objects_of(session, delivery),
+        results.accepted_objects(session, delivery, is_accepted),
+    )
+
+
 def _summary(refused: Sequence[SendOutcome], sent: int) -> str:
     problems = "; ".join(sorted({outcome.problem for outcome in refused}))
     return f"{len(refused)} of {sent} objects not taken: {problems}"
 
 
-def _write(
-    session: Session, delivery_id: UUID, statuses: Mapping[UUID, int], now: datetime
-) -> None:
-    results.record_answers(session, delivery_id, statuses, now)
-    results.delivered(session, delivery_id, now)
+def _write(session: Session, order: _Order, statuses: Mapping[UUID, int], now: datetime) -> None:
+    results.record_answers(session, order.delivery.id, statuses, now)
+    results.delivered(session, order.delivery.id, now, withdrawn=order.withdrawn)

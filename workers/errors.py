@@ -1,7 +1,7 @@
 """What can go wrong while working; texts carry no patient data and no UID from the network."""
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -34,12 +34,19 @@ class NotYet(WorkError):
 
 
 class GivesWay(WorkError):
-    """What was begun is left, for there is work that people wait for."""
+    """Other work goes before. However long that takes, no attempt is lost by it."""
 
     permanent = False
 
+    def __init__(self, reason: str = "it waits until there is nothing else to do") -> None:
+        super().__init__(reason)
+
+
+class ComesAfter(GivesWay):
+    """The results of a study go out in the order of its analyses: later ones name earlier ones."""
+
     def __init__(self) -> None:
-        super().__init__("it waits until there is nothing else to do")
+        super().__init__("it waits for the results of an earlier analysis of the study")
 
 
 class PeerProblem(WorkError):
@@ -51,10 +58,12 @@ class PeerProblem(WorkError):
 
 
 class NothingAccepted(PeerProblem):
-    """The peer accepted none of the presentation contexts: it does not offer the service."""
+    """The peer accepted none of the presentation contexts: it does not offer the service, or is
+    not configured yet to offer it to us.
+    """
 
     def __init__(self) -> None:
-        super().__init__("the peer takes none of these kinds of objects", permanent=True)
+        super().__init__("the peer takes none of these kinds of objects", permanent=False)
 
 
 class NoDestination(WorkError):
@@ -64,6 +73,16 @@ class NoDestination(WorkError):
 
     def __init__(self) -> None:
         super().__init__("the destination is no longer in the routes file; put it back to go on")
+
+
+class NothingWanted(WorkError):
+    """The destination has changed its mind, and this has nothing of what it wants now."""
+
+    def __init__(self, made: Iterable[str], wanted: Iterable[str]) -> None:
+        super().__init__(
+            f"the destination wants {', '.join(wanted)} now, and there is none of it here; to have"
+            f" what was made for it sent, name {' or '.join(made)} in its results again"
+        )
 
 
 class DeliveryIncomplete(WorkError):

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from db import analyses, results
 from db.jobs import Claim
 from db.routes import Route, Routes
-from db.schema import Analysis, Delivery, Job, ResultSet, StudyStatus
-from dicom.variants import build_set, why_left_out
+from db.schema import Analysis, Delivery, Job, ResultSet, Study, StudyStatus
+from dicom.variants import make_set, why_left_out
 from workers.destinations import keep_in_step
+from workers.errors import ComesAfter
 from workers.job import Failure, Write
 from workers.objects import Made, Workshop
 from workers.services import Services
@@ -25,6 +26,8 @@ class _Published:
     """What was made of an analysis, and by the text of a spec why something was not."""
 
     analysis_id: UUID
+    before: ResultSet | None
+    """What its reports name as their predecessors."""
     made: list[Made]
     left_out: dict[str, list[str]]
 
@@ -41,6 +44,8 @@ class Publish:
             if results.set_of_analysis(session, claim.subject_id):
                 return _nothing
             analysis = analyses.whole(session, claim.subject_id)
+            if results.waits_for_another(session, analysis):
+                raise ComesAfter
             before = results.published_before(session, analysis)
         routes, study = self._services.routes.current(), analysis.study
         route = routes.route_for(study.source_ae, study.description)
@@ -50,9 +55,9 @@ class Publish:
         wishes = _wishes(routes, route)
         for wish in wishes:
             predecessors = reports_before(study, before, wish) if before else {}
-            workshop.keep(wish, build_set(wish, result, predecessors))
+            workshop.keep(wish, make_set(wish, result, predecessors))
         left_out = why_left_out(itertools.chain.from_iterable(wishes), result)
-        published = _Published(analysis.id, workshop.made, left_out)
+        published = _Published(analysis.id, before, workshop.made, left_out)
         return lambda session, now: _write(session, published, routes, route, now)
 
     def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
@@ -72,13 +77,29 @@ def _wishes(routes: Routes, route: Route | None) -> list[Wish]:
 def _write(
     session: Session, published: _Published, routes: Routes, route: Route | None, now: datetime
 ) -> None:
+    """What had been given up is kept, and not sent, where a later analysis was published without
+    it: its reports would arrive as the newest ones.
+    """
     analysis = session.get_one(Analysis, published.analysis_id)
+    # one analysis of a study at a time: each must see what the others have published
+    session.get_one(Study, analysis.study_id, with_for_update=True, populate_existing=True)
+    before = results.published_before(session, analysis)
+    if before and (published.before is None or published.before.id != before.id):
+        raise ComesAfter
     if analysis.study.status is StudyStatus.FAILED:  # publishing had been given up before
         analyses.settle(session, analysis.id, now)
     rows = [one.row(now) for one in published.made]
     result_set = results.add_set(session, analysis.id, rows, now)
-    deliveries = _send(session, result_set, routes, route, now) if route else []
-    results.tell_published(session, result_set, deliveries, now, left_out=published.left_out)
+    later = results.published_after(session, analysis)
+    deliveries = _send(session, result_set, routes, route, now) if route and not later else []
+    results.tell_published(
+        session,
+        result_set,
+        deliveries,
+        now,
+        left_out=published.left_out,
+        superseded_by=later.analysis_id if later else None,
+    )
     if route is None:
         results.tell_no_route(session, result_set, now)
 

@@ -1,27 +1,27 @@
 """SIGN: the verified objects of a signed review, successors of what it speaks about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import analyses, audit, results
+from db import analyses, audit, results, reviews
 from db.files import FileStore
 from db.jobs import Claim
 from db.outlines import ReaderOutline, outlines_of
 from db.schema import Analysis, Delivery, Job, ResultSet, Review
-from dicom.reading import open_dataset
-from dicom.results import SignedReview, StudyResult
-from dicom.variants import Built, Signing, build_signed_set
+from dicom.reading import open_header
+from dicom.results import ReportReference, SignedReview, StudyResult
+from dicom.variants import Built, ResultSpec, Signing, make_signed_set
 from workers.errors import NotYet, WorkError
 from workers.job import Failure, Write
 from workers.objects import Made, Workshop
 from workers.outlines import lesions_left
 from workers.services import Services
 from workers.stored import stored_result
-from workers.wishes import OURS, Wish, in_words, read_wish, reports_before
+from workers.wishes import OURS, Wish, read_wish, reports_before, signed_before
 
 
 class Sign:
@@ -41,8 +41,8 @@ class Sign:
         result = stored_result(analysis, store)
         signing = signing.drawn(result)
         workshop = Workshop(store, analysis.id, result, signing.review)
-        for wish in dict.fromkeys([OURS, *signing.wishes.values()]):
-            workshop.keep(wish, build_signed_set(wish, result, signing.of(wish, store)))
+        for wish in signing.wishes():
+            workshop.keep(wish, make_signed_set(wish, result, signing.of(wish, store)))
         return lambda session, now: _write(session, signing, workshop.made, now)
 
     def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
@@ -70,27 +70,51 @@ class _Signing:
     published: ResultSet
     predecessor: ResultSet
     """What the new reports take the place of."""
-    wishes: Mapping[UUID, Wish]
-    """By delivery of what was published, where its destination still takes anything."""
+    earlier: ResultSet | None
+    """What was signed of the study before images came late: they take the place of that too."""
 
     def drawn(self, result: StudyResult) -> "_Signing":
         """With the reader's outlines as lesions of the images of `result`."""
         left = lesions_left(result, self.analysis, self.outlines)
         return replace(self, review=replace(self.review, outlines=left))
 
+    def wishes(self) -> list[Wish]:
+        """Our own, and those by which destinations got what was reviewed.
+
+        Not those of today: a report may name no segmentation that its destination never got.
+        """
+        got = (read_wish(delivery.wish) for delivery in self.published.deliveries)
+        return list(dict.fromkeys([OURS, *got]))
+
     def of(self, wish: Wish, store: FileStore) -> Signing:
         return Signing(
             self.review,
             _segmentations(self.published, wish, store),
             reports_before(self.analysis.study, self.predecessor, wish),
+            self._earlier(wish),
         )
+
+    def _earlier(self, wish: Wish) -> Mapping[ResultSpec, Sequence[ReportReference]]:
+        if self.earlier is None:
+            return {}
+        there = {
+            delivery.destination_id
+            for delivery in self.published.deliveries
+            if read_wish(delivery.wish) == wish
+        }
+        had = {
+            read_wish(delivery.wish)
+            for delivery in self.earlier.deliveries
+            if delivery.destination_id in there
+        }
+        return signed_before(self.analysis.study, self.earlier, wish, had)
 
 
 def _segmentations(published: ResultSet, wish: Wish, store: FileStore) -> Built:
     """Those that reports of `wish` may go on naming."""
     return {
         spec: [
-            open_dataset(store.path(made.file))
+            open_header(store.path(made.file))
             for made in published.objects
             if made.spec == str(spec)
         ]
@@ -104,24 +128,36 @@ def _look(session: Session, review_id: UUID) -> _Signing:
     published = results.set_of_analysis(session, review.analysis_id)
     if published is None:
         raise NotYet("the analysis that was reviewed is not published yet")
-    predecessor = published
-    if review.predecessor_id is not None:
-        amended = results.set_of_review(session, review.predecessor_id)
-        if amended is None:
-            raise NotYet("the review that this one amends is not published yet")
-        predecessor = amended
     return _Signing(
         _signed(review),
         outlines_of(review),
         analyses.whole(session, review.analysis_id),
         published,
-        predecessor,
-        {
-            delivery.id: read_wish(delivery.destination.results)
-            for delivery in published.deliveries
-            if delivery.destination.active
-        },
+        _amended(session, review) or published,
+        _signed_earlier(session, review),
     )
+
+
+def _amended(session: Session, review: Review) -> ResultSet | None:
+    if review.predecessor_id is None:
+        return None
+    amended = results.set_of_review(session, review.predecessor_id)
+    if amended is None:
+        raise NotYet("the review that this one amends is not published yet")
+    return amended
+
+
+def _signed_earlier(session: Session, review: Review) -> ResultSet | None:
+    """None for an amendment: the review that it amends has named it."""
+    if review.predecessor_id is not None:
+        return None
+    for earlier in reviews.signed_before(session, review.analysis):
+        signed = results.set_of_review(session, earlier.id)
+        if signed is not None:
+            return signed
+        if reviews.report_is_coming(session, earlier):
+            raise NotYet("the review of the study before images came late is not published yet")
+    return None
 
 
 def _signed(review: Review) -> SignedReview:
@@ -131,6 +167,7 @@ def _signed(review: Review) -> SignedReview:
         review_id=str(review.id),
         reader_name=review.reader.dicom_name,
         reader_organization=review.reader.organization,
+        reader_id=review.reader.username,
         decision=review.decision.value,
         final_label=review.final_label,
         birads=review.birads,
@@ -141,6 +178,10 @@ def _signed(review: Review) -> SignedReview:
 
 
 def _write(session: Session, signing: _Signing, made: list[Made], now: datetime) -> None:
+    # Also where a destination is out of the routes file just now: delivering waits for it.
+    went = [session.get_one(Delivery, each.id) for each in signing.published.deliveries]
+    if any(read_wish(each.wish) not in signing.wishes() for each in went):
+        raise NotYet("what a destination gets of the analysis has just changed")
     result_set = results.add_set(
         session,
         signing.analysis.id,
@@ -148,14 +189,14 @@ def _write(session: Session, signing: _Signing, made: list[Made], now: datetime)
         now,
         review_id=UUID(signing.review.review_id),
     )
-    deliveries = (session.get_one(Delivery, each) for each in signing.wishes)
+    # One that was given up and is brought back must not arrive as the newest.
+    later = reviews.reported_after(session, signing.analysis)
     sent = [
-        results.add_delivery(
-            session, result_set, before.destination, in_words(wish), before.route, now
-        )
-        for before, wish in zip(deliveries, signing.wishes.values(), strict=True)
+        results.add_delivery(session, result_set, each.destination, each.wish, each.route, now)
+        for each in went
+        if later is None
     ]
-    results.tell_published(session, result_set, filter(None, sent), now)
+    results.tell_published(session, result_set, filter(None, sent), now, superseded_by=later)
 
 
 def _nothing(_session: Session, _now: datetime) -> None:

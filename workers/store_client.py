@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
 TlsArguments = tuple[ssl.SSLContext, str]
 _PDU_BYTES: Final = 131_072
+_PATIENCE: Final = 10
+"""After so many times the longest wait for an answer, no further association is begun."""
 
 # Source and reason of a rejection (PS3.8 9.3.4); without a text here it gave no reason.
 _REJECT_TEXTS: Final = {
@@ -44,14 +47,19 @@ _ACCEPTED: Final = frozenset(
         0x0111,
     }
 )
-_PERMANENT: Final = frozenset({0x0105, 0x0106, 0x0117, 0x0122, 0x0124})
+_PERMANENT: Final = frozenset({0x0105, 0x0106, 0x0117, 0x0122})
 _STATUS_TEXTS: Final = {
     0xA7: "out of resources",
     0xA9: "the object does not match its SOP class",
     0x0110: "processing failure",
     0x0122: "it does not store this SOP class",
-    0x0124: "not authorised",
+    0x0124: "we are not authorised there",
 }
+
+_BROKE_OFF: Final = "not sent: the connection broke off"
+_NO_ANSWER: Final = "no answer: the peer timed out or broke off"
+_BROKEN: Final = frozenset({_BROKE_OFF, _NO_ANSWER})
+"""Nothing more can be sent over the association."""
 
 
 @dataclass(frozen=True)
@@ -101,26 +109,20 @@ def send(
     connect_seconds: float = CONNECT_SECONDS,
     answer_seconds: float = ANSWER_SECONDS,
 ) -> list[SendOutcome]:
-    """C-STORE the DICOM files over one association, byte for byte as they are.
+    """C-STORE the DICOM files, byte for byte as they are, over one association.
 
-    An object that the peer refuses, and a file that is not DICOM, do not stop the others; when
-    the association breaks, what is left has the status None.
+    An object that the peer refuses, and a file that cannot be sent, do not stop the others. Nor
+    does an object at which the association breaks: those not offered yet go over a further one.
+    What got no answer has the status None.
 
     Raises:
         PeerProblem: no association came about.
     """
-    contexts = {path: _context_of(path) for path in paths}
-    proposed = sorted({context for context in contexts.values() if context})
-    if not proposed:
-        return [_not_dicom(path) for path in paths]
+    looked = [_look(path) for path in paths]
+    pieces = [one for one in looked if isinstance(one, _Piece)]
     call = Call(peer, calling_ae, connect_seconds, answer_seconds)
-    # One presentation context per pair: with several syntaxes in one, the peer picks one of them
-    # and everything in the others can no longer be sent.
-    with call.associated([build_context(*context) for context in proposed]) as association:
-        return [
-            _send_one(association, path, number) if contexts[path] else _not_dicom(path)
-            for number, path in enumerate(paths, start=1)
-        ]
+    sent = iter(_send_all(call, pieces))
+    return [next(sent) if isinstance(one, _Piece) else one for one in looked]
 
 
 def is_accepted(status: int) -> bool:
@@ -135,36 +137,6 @@ def answer(path: Path, status: int) -> SendOutcome:
     permanent = status in _PERMANENT or status >> 8 == 0xA9 or status >> 12 == 0xC
     what = _STATUS_TEXTS.get(status) or _STATUS_TEXTS.get(status >> 8, "it cannot take the object")
     return SendOutcome(path, status, f"refused with status 0x{status:04X}: {what}", permanent)
-
-
-def _send_one(association: Association, path: Path, number: int) -> SendOutcome:
-    if not association.is_established:
-        return SendOutcome(path, None, "not sent: the association broke off")
-    try:
-        # Message IDs are 16 bits (PS3.7 E.1) and only one request is open at a time.
-        status = association.send_c_store(path, msg_id=(number - 1) % 0xFFFF + 1).get("Status")
-    except ValueError:  # pynetdicom found no accepted presentation context
-        problem = "the peer takes neither this kind of object nor its transfer syntax"
-        return SendOutcome(path, None, problem, permanent=True)
-    except (OSError, RuntimeError):
-        return SendOutcome(path, None, "not sent: the connection broke off")
-    if status is None:
-        return SendOutcome(path, None, "no answer: the peer timed out or broke off")
-    return answer(path, int(status))
-
-
-def _not_dicom(path: Path) -> SendOutcome:
-    return SendOutcome(path, None, "not a DICOM file that can be sent", permanent=True)
-
-
-def _context_of(path: Path) -> tuple[str, str] | None:
-    """SOP class and transfer syntax out of the file meta group; None if it cannot be sent."""
-    try:
-        meta = read_file_meta_info(path)
-        sop_class, _ = str(meta.MediaStorageSOPClassUID), meta.MediaStorageSOPInstanceUID
-        return sop_class, str(meta.TransferSyntaxUID)
-    except (InvalidDicomError, OSError, AttributeError, ValueError, EOFError):
-        return None
 
 
 class _Caller(AE):
@@ -189,7 +161,7 @@ class _Caller(AE):
 
 @dataclass
 class Call:
-    """One association with a peer."""
+    """How a peer is called, one association at a time."""
 
     peer: Peer
     calling_ae: str
@@ -205,6 +177,7 @@ class Call:
         handlers: Sequence[evt.EventHandlerType] = (),
     ) -> Iterator[Association]:
         """Raises PeerProblem when the peer cannot be reached or does not want us."""
+        self.connected = False
         caller = self._caller()
         association = self._request(caller, contexts, roles, handlers)
         if not association.is_established:
@@ -265,7 +238,8 @@ class Call:
 
     def _rejection(self, association: Association) -> PeerProblem:
         """Never for good, whatever the peer says: an AE title is registered there in the end, and
-        what waits then must not have to be sent by hand, study by study.
+        what waits then must not have to be sent by hand, study by study. So it is with contexts
+        that it does not accept, and with status 0124.
         """
         said = association.acceptor.primitive
         text = said and _REJECT_TEXTS.get((said.result_source or 0, said.diagnostic or 0))
@@ -273,3 +247,90 @@ class Call:
             calling=self.calling_ae, called=self.peer.ae_title
         )
         return PeerProblem(f"the peer rejected the association: {text}", permanent=False)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A file that can be sent, and what its presentation context says."""
+
+    path: Path
+    sop_class: str
+    transfer_syntax: str
+
+
+def _send_all(call: Call, pieces: Sequence[_Piece]) -> list[SendOutcome]:
+    """A peer that aborts at one object, and would at each attempt, must not miss the others."""
+    outcomes: list[SendOutcome] = []
+    until = time.monotonic() + _PATIENCE * call.answer_seconds
+    while len(outcomes) < len(pieces):
+        left = pieces[len(outcomes) :]
+        if outcomes and time.monotonic() > until:
+            return outcomes + _unsent(left, "the peer took too long over the others")
+        try:
+            outcomes += _send_over_one(call, left)
+        except PeerProblem as problem:
+            if not outcomes:
+                raise
+            return outcomes + _unsent(left, str(problem))
+    return outcomes
+
+
+def _send_over_one(call: Call, pieces: Sequence[_Piece]) -> list[SendOutcome]:
+    """What became of the first of the pieces, and of the others for as long as it lasts."""
+    # One presentation context per pair: with several syntaxes in one, the peer picks one of them
+    # and everything in the others can no longer be sent.
+    contexts = sorted({(piece.sop_class, piece.transfer_syntax) for piece in pieces})
+    outcomes: list[SendOutcome] = []
+    with call.associated([build_context(*context) for context in contexts]) as association:
+        for number, piece in enumerate(pieces, start=1):
+            if outcomes and not association.is_established:
+                break
+            outcomes.append(_send_one(association, piece.path, number))
+            if outcomes[-1].problem in _BROKEN:
+                association.join(call.connect_seconds)  # pynetdicom notices a moment later
+                break
+    return outcomes
+
+
+def _send_one(association: Association, path: Path, number: int) -> SendOutcome:
+    try:
+        # Message IDs are 16 bits (PS3.7 E.1) and only one request is open at a time.
+        status = association.send_c_store(path, msg_id=(number - 1) % 0xFFFF + 1).get("Status")
+    except ValueError:  # pynetdicom found no accepted presentation context
+        return SendOutcome(
+            path, None, "the peer takes neither this kind of object nor its transfer syntax"
+        )
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.filename:  # sockets have none
+            return _unreadable(path, error)
+        return SendOutcome(path, None, _BROKE_OFF)
+    if status is None:
+        return SendOutcome(path, None, _NO_ANSWER)
+    return answer(path, int(status))
+
+
+def _unsent(pieces: Sequence[_Piece], why: str) -> list[SendOutcome]:
+    return [SendOutcome(piece.path, None, f"not sent: {why}") for piece in pieces]
+
+
+def _unreadable(path: Path, error: OSError) -> SendOutcome:
+    """Our fault, not the peer's, and not for good: a disk that went away comes back."""
+    return SendOutcome(path, None, f"our file cannot be read: {error.strerror}")
+
+
+def _look(path: Path) -> _Piece | SendOutcome:
+    """Out of the file meta group."""
+    try:
+        meta = read_file_meta_info(path)
+        sop_class, _ = str(meta.MediaStorageSOPClassUID), meta.MediaStorageSOPInstanceUID
+        return _Piece(path, sop_class, str(meta.TransferSyntaxUID))
+    except OSError as error:
+        if error.errno is not None:  # the disk's own; pydicom's, without a number, is an early end
+            return _unreadable(path, error)
+        return _not_dicom(path)
+    except (InvalidDicomError, AttributeError, ValueError, EOFError):
+        return _not_dicom(path)
+
+
+def _not_dicom(path: Path) -> SendOutcome:
+    return SendOutcome(path, None, "not a DICOM file that can be sent", permanent=True)

@@ -1,7 +1,8 @@
 """An analysis out of its rows and files, as the DICOM builders want it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -13,13 +14,17 @@ from db.schema import Refusal as RefusalRow
 from dicom.results import CLASSES, ImageResult, LesionResult, Refusal, StudyResult
 from workers.grey_png import read_grey, read_mask
 from workers.pipeline.picture import tracking_uid
+from workers.pipeline.shares import with_probability
 from workers.pipeline.study import NOT_ANALYSED, algorithm_with, tracking_id
+from workers.pipeline.verdict import averaged_frames
 
 PHANTOM_NOTE: Final = "Phantom: shows the plumbing, not the diagnosis."
 
 
 def stored_result(analysis: Analysis, store: FileStore) -> StudyResult:
-    """The analysis as `db.analyses.whole` gives it; reads masks and heat maps from the store."""
+    """The analysis as `db.analyses.whole` gives it; reads masks from the store, and heat maps when
+    they are asked for.
+    """
     assert analysis.finished_at is not None
     return StudyResult(
         str(analysis.id),
@@ -43,12 +48,13 @@ def _analysed(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
     findings = sorted(analysis.findings, key=lambda found: (found.number, found.frame_number))
     for image in findings:
         if image.kind is FindingKind.IMAGE:
-            lesions = (
+            lesions = [
                 _lesion(found, store)
                 for found in findings
                 if found.kind is FindingKind.LESION and found.instance_id == image.instance_id
-            )
-            yield replace(_image(image, store), lesions=tuple(lesions))
+            ]
+            maps = _lesion_probabilities(image, store)
+            yield replace(_image(image, store), lesions=with_probability(lesions, maps))
 
 
 def _image(finding: Finding, store: FileStore) -> ImageResult:
@@ -63,15 +69,49 @@ def _image(finding: Finding, store: FileStore) -> ImageResult:
         spacing_mm=_spacing_mm(finding),
         heatmaps=_heatmaps(finding, store),
         undecided=finding.undecided,
+        averaged_frames=_averaged_frames(finding),
     )
 
 
-def _heatmaps(finding: Finding, store: FileStore) -> dict[int, NDArray[np.uint8]]:
+def _averaged_frames(finding: Finding) -> tuple[int, ...]:
+    if finding.instance.number_of_frames == 1:
+        return ()
+    return averaged_frames({f["frame"]: f["probabilities"] for f in finding.frames or []})
+
+
+class _HeatMaps(Mapping[int, NDArray[np.uint8]]):
+    """Read each time they are asked for: those of a whole study take too much memory."""
+
+    def __init__(self, files: Mapping[int, Path]) -> None:
+        self._files = files
+
+    def __getitem__(self, frame: int) -> NDArray[np.uint8]:
+        return read_grey(self._files[frame])
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def _heatmaps(finding: Finding, store: FileStore) -> _HeatMaps:
     """Those of the image's class: what speaks for another class on a frame would mislead."""
+    return _HeatMaps(
+        {
+            frame["frame"]: store.path(frame["heatmap"])
+            for frame in finding.frames or []
+            if CLASSES[np.argmax(frame["probabilities"])] == finding.label
+        }
+    )
+
+
+def _lesion_probabilities(finding: Finding, store: FileStore) -> dict[int, NDArray[np.uint8]]:
+    """By frame; frames without lesions have none, nor have analyses that kept no such map."""
     return {
-        frame["frame"]: read_grey(store.path(frame["heatmap"]))
+        frame["frame"]: read_grey(store.path(frame["lesion_probability"]))
         for frame in finding.frames or []
-        if CLASSES[np.argmax(frame["probabilities"])] == finding.label
+        if "lesion_probability" in frame
     }
 
 

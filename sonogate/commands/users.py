@@ -23,7 +23,9 @@ def command() -> None:
 @click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
 @click.option("--name", default="", help="Display name.")
 @click.option("--dicom-name", default="", help="Family^Given, the name that signs results.")
-@click.option("--organization", default="", help="Organization that signs results.")
+@click.option(
+    "--organization", default="", help="Organization that signs results; a radiologist needs it."
+)
 def add(username: str, role: str, name: str, dicom_name: str, organization: str) -> None:
     """Add an account and print its one-time password."""
     new = NewUser(username, Role(role), name, dicom_name, organization)

@@ -87,6 +87,7 @@ def add_user(session: Session, username: str, role: Role = Role.RADIOLOGIST) -> 
         username=username,
         display_name=username,
         dicom_name=f"{username}^Dr",
+        organization="Clinic",
         role=role,
         password_hash="none",
         active=True,

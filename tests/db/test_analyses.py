@@ -158,6 +158,33 @@ def test_a_new_analysis_names_the_last_finished_one(database: Database, study_id
             add_image(session, session.get_one(Study, study_id), number)
 
 
+def lesion(analysis: Analysis, image: Instance, number: int, frame: int = 1) -> Finding:
+    return Finding(
+        analysis_id=analysis.id, instance_id=image.id, kind=FindingKind.LESION, number=number,
+        tracking_uid=f"2.25.{number + 1}", frame_number=frame, label="benign",
+        p_normal=0.1, p_benign=0.8, p_malignant=0.1,
+    )  # fmt: skip
+
+
+def test_lesions_of_finished_analyses_come_newest_first(database: Database, study_id: UUID) -> None:
+    with database.write() as session:
+        for late, numbers in enumerate(((1, 2), (3, 1)), 2):
+            analysis = begin(session, study_id)
+            image = analyses.images_of(session, study_id)[0]
+            found = [lesion(analysis, image, number) for number in numbers]
+            found += [lesion(analysis, image, numbers[0], frame=2), finding(session, analysis)]
+            later = NOW + timedelta(minutes=late)
+            analyses.conclude(session, analysis.id, BENIGN, found, [], later)
+            add_image(session, session.get_one(Study, study_id), late)
+        running = begin(session, study_id)
+        session.add(lesion(running, image, 9))
+        session.flush()
+        before = analyses.lesions_before(session, study_id)
+        places = [(found.number, found.frame_number) for found in before]
+        assert places == [(1, 1), (3, 1), (3, 2), (1, 1), (1, 2), (2, 1)]
+        assert analyses.lesions_before(session, uuid4()) == []
+
+
 def test_a_failure_is_told(database: Database, study_id: UUID) -> None:
     with database.write() as session:
         analyses.fail(session, study_id, "the preset is damaged", NOW)

@@ -98,3 +98,32 @@ def test_an_unknown_transaction_leaves_no_trace(database: Database) -> None:
     asked(database)
     assert not answered(database, {"1.2.4"}, {}, transaction="2.25.2")
     assert len(events(database)) == 1
+
+
+def ended(database: Database) -> None:
+    with database.write() as session:
+        commitments.ended(session, TRANSACTION, "no answer", actor="sonogate", now=LATER)
+
+
+def test_a_request_that_got_no_further_is_closed_and_told(database: Database) -> None:
+    asked(database)
+    ended(database)
+    with database.read() as session:
+        row = commitments.find(session, TRANSACTION)
+        assert row is not None
+        assert (row.committed, row.failed, row.answered_at) == ([], {}, LATER)
+    tag, details = events(database)[-1]
+    assert tag == "sonogate:commitment:ended"
+    assert (details["destination"], details["reason"]) == ("archive", "no answer")
+
+
+def test_a_report_that_comes_all_the_same_is_taken(database: Database) -> None:
+    asked(database)
+    ended(database)
+    assert answered(database, {"1.2.4"}, {"1.2.5": 0x0112})
+    ended(database)  # too late to matter
+    with database.read() as session:
+        row = commitments.find(session, TRANSACTION)
+        assert row is not None
+        assert (row.committed, row.failed) == (["1.2.4"], {"1.2.5": 0x0112})
+    assert events(database)[-1][0] == "listener:commitment:answered"

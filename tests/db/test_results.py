@@ -1,3 +1,4 @@
+import json
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -88,7 +89,8 @@ def delivery_id(database: Database, analysis: Analysis) -> UUID:
 
 def due(session: Session, delivery_id: UUID) -> list[str]:
     delivery = results.delivery_with_destination(session, delivery_id)
-    return [row.spec for row in results.objects_due(session, delivery, lambda status: status == 0)]
+    done = results.accepted_objects(session, delivery, lambda status: status == 0)
+    return [row.spec for row in results.objects_of(session, delivery) if row.id not in done]
 
 
 def test_an_analysis_has_one_set_of_its_own(database: Database, analysis: Analysis) -> None:
@@ -166,16 +168,27 @@ def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
             delivery = results.add_delivery(session, result_set, there, wish, "route", NOW)
             assert delivery is not None
             delivery = results.delivery_with_destination(session, delivery.id)
-            assert [row.id for row in results.objects_due(session, delivery, bool)] == [report.id]
+            assert [row.id for row in results.objects_of(session, delivery)] == [report.id]
 
 
-def test_what_a_destination_no_longer_wants_is_not_due(
+def test_a_changed_wish_adds_what_is_missing_and_shares_all_but_reports(
     database: Database, delivery_id: UUID
 ) -> None:
+    wish = ["seg", "sr", "heatmap-sc"]
     with database.write() as session:
-        session.get_one(Delivery, delivery_id).destination.results = ["sr", "key-objects"]
-        session.flush()
-        assert due(session, delivery_id) == ["sr"]
+        there = {row.spec: row for row in session.scalars(select(ResultObject))}
+        report, picture = made("sr", wish), made("heatmap-sc", wish)
+        again = made("seg", wish)
+        again.sop_instance_uid = there["seg"].sop_instance_uid
+        results.change_wish(session, delivery_id, wish, [again, report, picture], NOW)
+    with database.read() as session:
+        delivery = results.delivery_with_destination(session, delivery_id)
+        brings = [row.id for row in results.objects_of(session, delivery)]
+        assert brings == [there["seg"].id, report.id, picture.id]
+        assert delivery.wish == wish
+        told = json.loads(session.scalars(select(AuditEvent.details)).one())
+    assert told["instead_of"] == WISH
+    assert len(told["objects"]) == 4
 
 
 def test_what_was_accepted_is_no_longer_due(database: Database, delivery_id: UUID) -> None:

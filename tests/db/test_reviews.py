@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db import outlines, reviews
+from db import outlines, reviews, worklist
 from db.engine import Database
 from db.outlines import ReaderOutline
 from db.reviews import (
@@ -16,6 +16,7 @@ from db.reviews import (
     DraftChanged,
     Judgement,
     MayNotReview,
+    NoOrganization,
     ReviewInvalid,
     Superseded,
 )
@@ -33,6 +34,7 @@ from db.schema import (
     StudyStatus,
     User,
 )
+from db.worklist import Filter
 from tests.db.readings import NOW, add_analysis, add_instance, add_study, add_user
 
 ACCEPT = Judgement(Decision.ACCEPT)
@@ -196,6 +198,17 @@ def test_what_was_not_shown_is_not_signed(database: Database, analysis_id: UUID)
         _sign(database, shown)
 
 
+def test_nobody_signs_for_no_organization(database: Database, analysis_id: UUID) -> None:
+    draft = _draft(database, analysis_id)
+    with database.write() as session:
+        _user(session, "rita").organization = ""
+    with pytest.raises(NoOrganization, match="an administrator must enter your organization"):
+        _sign(database, draft)
+    with database.write() as session:
+        _user(session, "rita").organization = "Clinic"
+    assert _sign(database, draft).signed_at == NOW
+
+
 def test_only_the_reader_of_a_draft_signs_it(database: Database, analysis_id: UUID) -> None:
     with pytest.raises(MayNotReview):
         _sign(database, _draft(database, analysis_id), "sam")
@@ -227,6 +240,38 @@ def test_an_amendment_names_what_it_amends_and_both_stay(
         assert [r.id for r in reviews.reviews_of(session, study_id)] == [first.id, second.id]
     assert standing is not None
     assert standing.id == second.id
+
+
+def test_the_last_of_a_line_stands_whatever_the_clocks_of_the_web_hosts_say(
+    database: Database, analysis_id: UUID
+) -> None:
+    standing = _sign(database, _draft(database, analysis_id))
+    for clock in (NOW - timedelta(minutes=1), NOW):
+        with database.write() as session:
+            sam = _user(session, "sam")
+            draft = reviews.amend(session, standing.id, sam, NOW)
+            shown = reviews.judgement_of(draft).digest
+            standing = reviews.sign(session, draft.id, sam, shown, clock)
+    with database.read() as session:
+        found = reviews.find_signed(session, analysis_id)
+        (row,) = worklist.load_page(session, Filter(), worklist.Order()).rows
+    assert found is not None
+    assert found.id == standing.id
+    assert row.reader == "sam"
+
+
+def test_the_reviews_before_late_images_come_from_the_analyses_that_have_one(
+    database: Database, analysis_id: UUID
+) -> None:
+    signed = _sign(database, _draft(database, analysis_id))
+    with database.write() as session:
+        study = session.scalars(select(Study)).one()
+        unread = add_analysis(session, study, revision=2)
+        newest = add_analysis(session, study, revision=3)
+        unread.predecessor_id, newest.predecessor_id = analysis_id, unread.id
+        first = session.get_one(Analysis, analysis_id)
+        assert [found.id for found in reviews.signed_before(session, newest)] == [signed.id]
+        assert list(reviews.signed_before(session, first)) == []
 
 
 def test_a_review_that_was_amended_is_not_amended_again(

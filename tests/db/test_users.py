@@ -26,7 +26,7 @@ def database(sqlite_database: Database) -> Database:
 def rita(database: Database) -> str:
     """Her one-time password."""
     with database.write() as session:
-        new = NewUser("rita", Role.RADIOLOGIST, "Rita R", "R^Rita")
+        new = NewUser("rita", Role.RADIOLOGIST, "Rita R", "R^Rita", "Clinic")
         return users.create_user(session, new, actor="test", now=NOW)
 
 
@@ -179,6 +179,7 @@ def test_the_last_administrator_can_neither_leave_nor_change_role(database: Data
         (NewUser("rob", Role.AUDITOR, "N" * 65), "display_name"),
         (NewUser("rob", Role.RADIOLOGIST, "Rob", "Rob\\Injected"), "dicom_name"),
         (NewUser("rob", Role.RADIOLOGIST, "Rob", "Rob", "Two\nlines"), "organization"),
+        (NewUser("rob", Role.RADIOLOGIST, "Rob", "Rob", " "), "organization"),
     ],
 )
 def test_a_malformed_account_is_refused_by_field(
@@ -202,6 +203,15 @@ def test_names_and_role_change_and_the_username_stays(database: Database, rita: 
             "Clinic",
         )
         assert [user.username for user in users.list_users(session)] == ["rita"]
+
+
+def test_a_radiologist_keeps_an_organization_to_sign_for(database: Database, rita: str) -> None:
+    with database.write() as session:
+        user = users.get_user(session, "rita")
+        new = NewUser("rita", Role.RADIOLOGIST, "Rita R", "R^Rita")
+        with pytest.raises(AccountInvalid, match="signs for an organization"):
+            users.change_account(session, user, new, actor="user:admin", now=NOW)
+        assert user.organization == "Clinic"
 
 
 def test_an_unknown_user_is_named(database: Database) -> None:

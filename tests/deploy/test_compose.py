@@ -17,7 +17,10 @@ from workers.settings import WorkerSettings
 
 TOP = Path(__file__).resolve().parents[2]
 OURS = ("setup", "listener", "worker", "web")
-BEYOND_SETTINGS = {"SONOGATE_LOG_FORMAT"}  # read by the front door's logging
+BEYOND_SETTINGS = {
+    "SONOGATE_LOG_FORMAT",  # read by the front door's logging
+    "TZ",  # read by the C library
+}
 
 
 @pytest.fixture(scope="module")

@@ -2,22 +2,31 @@
 
 import json
 import os
+import re
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
+    StudyRootQueryRetrieveInformationModelGet,
+)
+from sqlalchemy import select
 
 from db import migrate
 from db.engine import Database
-from dicom.commitment import CommitmentReport
+from db.schema import AuditEvent
 from dicom.variants import CATALOGUE
 from sonogate.cli import cli
 from sonogate.ledger import Ledger
 from tests import peers
-from tests.workers.pacs import pacs
+from tests.workers.archive import Archive, served
+from tests.workers.pacs import CLASSES, pacs
 from workers.query_client import Instance, request_commitment
 from workers.store_client import Call, Peer
 
@@ -46,13 +55,15 @@ def rehearsed(
     results: Sequence[str] = ("seg", "sr"),
     name: str = "there",
     wait_s: float = 0,
+    options: Sequence[str] = (),
 ) -> Result:
     """The command, with one destination in the routes file."""
     (home / "routes.toml").write_text(
         f'[[destination]]\nname = "there"\nae_title = "{ae_title}"\nhost = "127.0.0.1"\n'
         f"port = {port}\nresults = {json.dumps(results)}\n"
     )
-    return CliRunner().invoke(cli, ["destination", "test", name, "--commit-seconds", str(wait_s)])
+    command = ["destination", "test", name, "--commit-seconds", str(wait_s), *options]
+    return CliRunner().invoke(cli, command)
 
 
 def lines(result: Result, spec: str) -> list[str]:
@@ -78,18 +89,65 @@ def test_orthanc_takes_finds_gives_back_and_commits_itself_to_every_object(
     orthanc.knows("SONOGATE", listener_port)
     result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title, EVERY, wait_s=30)
     assert result.exit_code == 0, result.output
-    for spec in EVERY:
+    signed = [f"signed/{spec}" for spec in EVERY if spec.startswith(("seg", "sr"))]
+    for spec in ("image", *EVERY, *signed):
         told = lines(result, spec)
         assert told, f"nothing is said of {spec}"
         # it takes label maps, but its C-GET does not know their class
-        back = "" if spec == "seg:labelmap" else ", came back with the same bytes"
+        back = "" if spec.endswith("seg:labelmap") else ", came back with the same bytes"
         assert set(told) == {f"stored, found{back}, committed"}
     assert "C-FIND: offered\nC-GET: offered\nstorage commitment: offered\n" in result.stdout
-    count = sum(len(lines(result, spec)) for spec in EVERY)
+    count = sum(len(lines(result, spec)) for spec in ("image", *EVERY, *signed))
     assert f"{count} of {count} objects survived" in result.stdout
-    query = json.dumps({"Level": "Instance", "Query": {"PatientID": "SONOGATE-TEST"}}).encode()
+    (study,) = re.findall(r"patient ID SONOGATE-TEST, study ([0-9.]+)", result.stdout)
+    there = kept_by(orthanc, study)
+    assert len(there) == count
+    assert_images_are_there_for(there)
+
+
+def kept_by(orthanc: peers.Orthanc, study: str) -> list[Dataset]:
+    """What it has of a study."""
+    wanted = {"Level": "Instance", "Query": {"StudyInstanceUID": study}}
+    query = json.dumps(wanted).encode()
     with urllib.request.urlopen(f"{orthanc.url}/tools/find", query, timeout=30) as answer:  # noqa: S310  loopback
-        assert len(json.load(answer)) == count
+        return [_file_of(orthanc, instance) for instance in json.load(answer)]
+
+
+def _file_of(orthanc: peers.Orthanc, instance: str) -> Dataset:
+    url = f"{orthanc.url}/instances/{instance}/file"
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  loopback
+        return dcmread(BytesIO(answer.read()))
+
+
+def assert_images_are_there_for(there: list[Dataset]) -> None:
+    """Every image that a result names can be shown at the PACS, and two reports are verified by a
+    reader, who names the one of the AI before it.
+    """
+    images = {each.SOPInstanceUID for each in there if each.Modality == "US"}
+    sources = {
+        image.ReferencedSOPInstanceUID
+        for each in there
+        for series in each.get("ReferencedSeriesSequence", ())
+        for image in series.get("ReferencedInstanceSequence", ())
+    }
+    assert sources
+    assert sources == images
+    reports = {each.SOPInstanceUID: each for each in there if "VerificationFlag" in each}
+    verified = [each for each in reports.values() if each.VerificationFlag == "VERIFIED"]
+    assert len(verified) == len([spec for spec in EVERY if spec.startswith("sr")])
+    for report in verified:
+        (study,) = report.PredecessorDocumentsSequence
+        (before,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+        assert reports[before.ReferencedSOPInstanceUID].VerificationFlag == "UNVERIFIED"
+
+
+def test_the_images_may_be_left_out(home: Path, orthanc: peers.Orthanc, free_port: int) -> None:
+    orthanc.knows("SONOGATE", free_port)
+    result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title, options=["--without-images"])
+    assert result.exit_code == 0, result.output
+    assert lines(result, "image") == []
+    assert lines(result, "signed/sr") == ["stored, found, came back with the same bytes"]
+    assert "5 of 5 objects survived" in result.stdout
 
 
 def test_orthanc_does_not_commit_itself_to_what_it_does_not_have(
@@ -97,16 +155,14 @@ def test_orthanc_does_not_commit_itself_to_what_it_does_not_have(
 ) -> None:
     orthanc.knows("SONOGATE", listener_port)
     database = Database(f"sqlite:///{home / 'sonogate.db'}")
-    ledger, lost = Ledger(database, "there"), "1.2.840.9999.1"
+    peer, lost = Peer(orthanc.ae_title, "127.0.0.1", orthanc.dicom_port), "1.2.840.9999.1"
     instance = Instance("1.2.840.10008.5.1.4.1.1.66.4", "", "", "", lost)
-    call = Call(Peer(orthanc.ae_title, "127.0.0.1", orthanc.dicom_port), "SONOGATE", 5, 20)
-    transaction = ledger.ask({lost})
-    status, report = request_commitment(
-        call, transaction, [instance], arrived=lambda: ledger.answer(transaction), seconds=30
-    )
+    call, ledger = Call(peer, "SONOGATE", 5, 20), Ledger(database, "there", peer)
+    status, report = request_commitment(call, ledger, [instance], seconds=30)
     database.close()
     assert status == 0x0000
-    assert report == CommitmentReport(transaction, frozenset(), {lost: 0x0112})
+    assert report is not None
+    assert (report.committed, report.failed) == (frozenset(), {lost: 0x0112})
 
 
 def test_a_report_that_does_not_come_is_told_and_fails_nothing(
@@ -127,11 +183,22 @@ def test_a_receiver_without_queries_is_said_to_be_one(home: Path, free_port: int
         peers.wait_until(lambda: peers.listens(free_port), seconds=20, what="storescp")
         result = rehearsed(home, free_port, "STORESCP")
     assert result.exit_code == 0, result.output
-    assert lines(result, "seg") == ["stored"] * 2
-    assert lines(result, "sr") == ["stored"]
+    assert lines(result, "image") == lines(result, "seg") == ["stored"] * 2
+    for spec in ("sr", "signed/seg", "signed/sr"):
+        assert lines(result, spec) == ["stored"]
     for service in ("C-FIND", "C-GET", "storage commitment"):
         assert f"{service}: not offered" in result.stdout
-    assert len(list(kept.iterdir())) == 3
+    assert len(list(kept.iterdir())) == 7
+    assert commitments_told(home) == []
+
+
+def commitments_told(home: Path) -> list[str]:
+    """Tags in the audit chain, in order."""
+    database = Database(f"sqlite:///{home / 'sonogate.db'}")
+    with database.read() as session:
+        told = session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq)).all()
+    database.close()
+    return [tag for tag in told if ":commitment:" in tag]
 
 
 def test_an_object_that_is_not_taken_is_named_and_the_exit_code_is_1(home: Path) -> None:
@@ -143,7 +210,8 @@ def test_an_object_that_is_not_taken_is_named_and_the_exit_code_is_1(home: Path)
     assert lines(result, "sr:enhanced") == [
         "NOT stored: the peer takes neither this kind of object nor its transfer syntax"
     ]
-    assert "3 of 4 objects survived" in result.stdout
+    assert lines(result, "signed/sr:enhanced") == lines(result, "sr:enhanced")
+    assert "7 of 9 objects survived" in result.stdout
 
 
 def test_what_a_pacs_refuses_is_not_asked_back(home: Path) -> None:
@@ -151,8 +219,25 @@ def test_what_a_pacs_refuses_is_not_asked_back(home: Path) -> None:
         there.answer = lambda _: 0xA700
         result = rehearsed(home, there.peer.port, there.peer.ae_title)
     assert result.exit_code == 1
-    assert "0 of 3 objects survived" in result.stdout
+    assert "0 of 7 objects survived" in result.stdout
     assert "C-FIND" not in result.stdout
+
+
+def test_what_came_back_otherwise_is_named_and_the_exit_code_is_1(home: Path) -> None:
+    def coerce(dataset: Dataset) -> None:
+        dataset.PatientName = "SONOGATE^TEST"
+        for number in range(13):
+            dataset.add_new(0x00091001 + number, "LO", "x")
+
+    archive = Archive(coerce=coerce, store_status=0xB000, sends=CLASSES)
+    with served(archive, StudyRootQueryRetrieveInformationModelGet) as call:
+        result = rehearsed(home, call.peer.port, call.peer.ae_title, ["sr"])
+    assert result.exit_code == 1
+    words = "stored with a warning, status 0xB000, came back with OTHER bytes"
+    assert lines(result, "sr") == lines(result, "signed/sr") == [words]
+    told = result.stdout.partition("\nsr ")[2].splitlines()[1:14]
+    assert told[0] == "    (0009,1001): added, 'x'"
+    assert told[-1] == "    and 2 more"
 
 
 # pynetdicom shuts down the socket of a refused connection and forgets to close it

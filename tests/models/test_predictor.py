@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.phantom import make_phantom
-from models.predictor import Predictor, _mask
+from models.predictor import Predictor, _outlined
 from models.preset import DEFAULT_PRESET, NetworkFile, Preset, digest, read_preset, write_preset
 from models.types import CLASSES, FrameUnusable, PresetCorrupt
 
@@ -34,8 +34,16 @@ def test_each_frame_gets_an_answer_of_its_own_size(
         assert prediction.mask.dtype == np.bool_
         assert prediction.heatmap.dtype == np.float32
         assert 0 <= prediction.heatmap.min() <= prediction.heatmap.max() <= 1
+        assert prediction.lesion_probability is not None
+        assert prediction.lesion_probability.dtype == np.uint8
+        assert (prediction.lesion_probability[prediction.mask] > 0).all()
+        assert prediction.lesion_probability.shape == frame.shape[:2]
         assert sum(prediction.probabilities) == pytest.approx(1)
         assert prediction.label == CLASSES[int(np.argmax(prediction.probabilities))]
+    cyst = predictions[0]
+    assert cyst.mask.any()
+    assert cyst.lesion_probability is not None
+    assert len(np.unique(cyst.lesion_probability)) > 50
 
 
 def test_the_same_frames_give_the_same_answer_to_the_last_bit(
@@ -143,15 +151,27 @@ def test_a_patch_counts_only_where_the_network_was_sure(tmp_path: Path) -> None:
     preset = replace(
         read_preset(_preset(tmp_path, b"")), mask_threshold=0.4, mask_seed_threshold=0.8
     )
-    probability = np.zeros((8, 20), np.float32)
+    probability = np.full((8, 20), 0.1, np.float32)
     probability[2:5, 2:6] = 0.6
     probability[2:6, 12:16] = 0.5
     probability[3, 13] = 0.9
 
-    mask = _mask(probability, preset)
+    mask, left = _outlined(probability, preset)
 
     assert mask[2:6, 12:16].all()
     assert mask.sum() == 16
+    assert not left[:, :9].any()
+    assert (left[3, 13], left[5, 15], left[0, 13]) == (230, 128, 26)
+
+
+def test_without_a_patch_too_few_the_probability_stays_as_it_was(tmp_path: Path) -> None:
+    preset = read_preset(_preset(tmp_path, b""))
+    faint = np.full((8, 20), 0.2, np.float32)
+    sure = faint.copy()
+    sure[2:5, 2:6] = 0.9
+
+    assert (_outlined(faint, preset)[1] == 51).all()
+    assert sorted(np.unique(_outlined(sure, preset)[1])) == [51, 230]
 
 
 def test_probabilities_are_calibrated_by_temperature_and_then_by_class() -> None:

@@ -87,7 +87,11 @@ def test_a_new_user_gets_a_one_time_password_shown_once(
 ) -> None:
     visitor.sign_in("admin")
     page = visitor.post(
-        "/admin/users", username="Nora", role="radiologist", dicom_name="North^Nora"
+        "/admin/users",
+        username="Nora",
+        role="radiologist",
+        dicom_name="North^Nora",
+        organization="Clinic",
     ).text
     password = page.partition('id="one-time">')[2].partition("<")[0]
     assert len(password) == 23
@@ -103,6 +107,9 @@ def test_a_malformed_user_is_refused_with_what_to_do(visitor: Visitor) -> None:
     assert answer.status_code == 422
     assert "2 to 40 lower-case letters" in answer.text
     assert visitor.post("/admin/users", username="rob", role="surgeon").status_code == 400
+    answer = visitor.post("/admin/users", username="rob", role="radiologist")
+    assert answer.status_code == 422
+    assert "A radiologist signs for an organization: enter its name." in answer.text
     assert visitor.post("/admin/users/ghost", role="auditor").status_code == 404
 
 

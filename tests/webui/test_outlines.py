@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from db.outlines import outlines_of
+from db.outlines import lesion_numbers, outlines_of
 from db.schema import Finding, FindingKind, OutlineOrigin, Review
 from tests.webui.conftest import Visitor
 from tests.webui.seeding import Hospital, Picture, cine, still
@@ -70,6 +70,22 @@ def test_outlines_are_saved_with_the_draft_and_shown_measured_again(
     page = visitor.get(f"/study/{study_id}").text
     for text in ("edited by reader", "drawn by reader", "64 mm²", f'"lesion": "{NEW}"'):
         assert text in page
+
+
+def test_a_number_that_a_reader_gave_is_given_to_no_other_lesion(
+    visitor: Visitor, hospital: Hospital, study_id: UUID
+) -> None:
+    lesion = _findings(hospital, FindingKind.LESION)[0]
+    another = NEW[:-1] + "7"
+    review = f"/study/{study_id}/review"
+    _post(visitor, hospital, review, [_edit(lesion, SQUARE, lesion=NEW)], **MODIFY)
+    with hospital.database.read() as session:
+        given = lesion_numbers(session, study_id)
+    assert given[NEW] == 1 + max(number for uid, number in given.items() if uid != NEW)
+    both = [_edit(lesion, SQUARE, lesion=another), _edit(lesion, SQUARE, lesion=NEW)]
+    _post(visitor, hospital, review, both, **MODIFY)
+    with hospital.database.read() as session:
+        assert lesion_numbers(session, study_id) == given | {another: given[NEW] + 1}
 
 
 def test_the_list_is_measured_before_anything_is_saved(

@@ -23,6 +23,7 @@ from db.schema import (
     Review,
     Study,
     StudyStatus,
+    User,
 )
 from dicom.frames import decode_frames
 from tests.webui.conftest import Visitor
@@ -283,6 +284,25 @@ def test_signing_asks_for_the_password(
     answer = visitor.post(address, shown="any", password="wrong")
     assert answer.status_code == 422
     assert "not your password" in answer.text
+    with hospital.database.read() as session:
+        assert session.get_one(Review, review_id).signed_at is None
+
+
+def test_a_reader_of_no_organization_is_told_who_must_enter_it(
+    visitor: Visitor, hospital: Hospital, study_id: UUID
+) -> None:
+    with hospital.database.write() as session:
+        session.get_one(User, hospital.people["reader"].id).organization = ""
+    visitor.sign_in("reader")
+    review_id = _saved(visitor, hospital, study_id, {"decision": "accept"})
+    address = f"/study/{study_id}/review/{review_id}/sign"
+    told = "An administrator must enter your organization before you can sign."
+    page = visitor.get(address).text
+    assert told in page
+    assert 'name="password"' not in page
+    assert "No organization" in visitor.get("/account").text
+    answer = visitor.post(address, shown="any", password=PASSWORD)
+    assert (answer.status_code, told in answer.text) == (409, True)
     with hospital.database.read() as session:
         assert session.get_one(Review, review_id).signed_at is None
 

@@ -39,6 +39,7 @@ class Pacs:
     kept: dict[str, bytes] = field(default_factory=dict)
     answer: Answer = lambda _: 0x0000
     associations: int = 0
+    ae: AE = field(default_factory=lambda: AE(ae_title="PACS"))
     _present: Association | None = None
 
     def store(self, event: evt.Event) -> int:
@@ -52,9 +53,11 @@ class Pacs:
             self.kept[uid] = event.encoded_dataset(include_meta=False)
         return status
 
-    def break_off(self) -> int:
-        """Abort the association instead of answering."""
+    def break_off(self, *, for_good: bool = False) -> int:
+        """Abort the association instead of answering, and refuse every later one if for good."""
         assert self._present is not None
+        if for_good:
+            self.ae.require_calling_aet = ["NOBODY"]
         self._present.abort()
         return 0x0110
 
@@ -72,7 +75,7 @@ def pacs(
 ) -> Iterator[Pacs]:
     """An SCP in this process; ``known_callers`` names the AE titles that may call, any when empty."""
     there = Pacs(Peer("PACS", "127.0.0.1", port or peers.free_port()))
-    ae = AE(ae_title="PACS")
+    ae = there.ae
     ae.supported_contexts = [
         build_context(Verification),
         *(build_context(each, [ExplicitVRLittleEndian, JPEGBaseline8Bit]) for each in classes),

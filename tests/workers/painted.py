@@ -1,12 +1,14 @@
 """Pictures whose lesions are painted on, and a network that sees just that."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from dicom.files import write_dataset
 from dicom.wrap import StudyFacts, wrap_image
@@ -39,6 +41,19 @@ class PaintedPredictor:
         if mask.any():
             says = MALIGNANT_SAYS if grey.max() >= MALIGNANT - 2 else BENIGN_SAYS
         return FramePrediction(says, mask, mask.astype(np.float32))
+
+
+class SoftPredictor(PaintedPredictor):
+    """Also says how surely: the less the nearer a pixel is to the edge of what is painted."""
+
+    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+        seen = super().predict(frames, batch_size=batch_size)
+        return [replace(each, lesion_probability=_soft(each.mask)) for each in seen]
+
+
+def _soft(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    smooth = ndimage.gaussian_filter(mask.astype(np.float32), 4)
+    return np.rint(255 * smooth).astype(np.uint8)
 
 
 @cache

@@ -1,28 +1,48 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from db import analyses, dead_letters, jobs
 from db.schema import (
     Analysis,
     AnalysisStatus,
+    Decision,
     Finding,
     FindingKind,
     Job,
     JobKind,
     JobStatus,
+    OutlineOrigin,
+    Review,
+    ReviewOutline,
+    Role,
     Study,
     StudyStatus,
+    User,
 )
 from models.types import FramePrediction, PresetCorrupt
 from tests.workers.hospital import Hospital
-from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, Picture, picture, study, write
-from workers.grey_png import read_mask
+from tests.workers.painted import (
+    MALIGNANT_SAYS,
+    PaintedPredictor,
+    Picture,
+    SoftPredictor,
+    picture,
+    study,
+    write,
+)
+from workers.grey_png import read_grey, read_mask
 from workers.pipeline.types import FramePredictor
+from workers.run import works
 from workers.services import LazyPredictor
 
 LESION = picture((100, 80, 20))
@@ -93,6 +113,24 @@ def test_an_image_row_lists_every_classified_frame(hospital: Hospital, tmp_path:
     assert np.array_equal(read_mask(heatmap), LESION == 255)
 
 
+def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION, LESION]))
+    analyse(with_predictor(hospital, SoftPredictor()))
+    _, analysis = look(hospital)
+    [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
+    empty, shown, *_ = image.frames or []
+    assert "lesion_probability" not in empty
+    heatmap, probability = (
+        hospital.services.store.path(shown[what]) for what in ("heatmap", "lesion_probability")
+    )
+    assert heatmap.parent == probability.parent
+    pixels = read_grey(probability)
+    assert pixels[80, 100] == 255
+    assert len(np.unique(pixels)) > 10
+
+
 def test_a_study_with_nothing_to_analyse_is_refused_with_its_reasons(
     hospital: Hospital, tmp_path: Path
 ) -> None:
@@ -136,6 +174,138 @@ def test_late_images_make_a_new_analysis_that_names_the_old_one(
     assert second.predecessor_id == first.id
     assert (first.label, second.label) == ("normal", "malignant")
     assert (first.revision, second.revision) == (1, 2)
+
+
+Named = dict[tuple[int, int], tuple[str, int]]
+
+
+def lesions(analysis: Analysis) -> Named:
+    """Number in the study and tracking UID, by where the lesion's box begins on its image."""
+    return {
+        (found.bbox[0], found.instance.number or 0): (found.tracking_uid, found.number)
+        for found in analysis.findings
+        if found.bbox
+    }
+
+
+class Retrained(PaintedPredictor):
+    """Other weights: what lies on the left is drawn smaller."""
+
+    def __init__(self, left_of: int = 100, shrunk_px: int = 6) -> None:
+        super().__init__()
+        self.info = replace(self.info, segmenter_digest=f"{shrunk_px:064x}")
+        self._left_of, self._shrunk_px = left_of, shrunk_px
+
+    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+        seen = super().predict(frames, batch_size=batch_size)
+        return [replace(each, mask=self._redrawn(each.mask)) for each in seen]
+
+    def _redrawn(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        left = mask.copy()
+        left[:, self._left_of :] = False
+        smaller = ndimage.binary_erosion(left, iterations=self._shrunk_px)
+        return np.asarray(smaller | (mask & ~left), np.bool_)
+
+
+TWO = picture((60, 80, 20), (150, 80, 17))
+
+
+def test_a_late_image_that_sorts_earlier_leaves_the_lesions_their_names(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
+    analyse(hospital)
+    before = lesions(look(hospital)[1])
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "a.dcm", LESION, number=1))
+    analyse(hospital)
+    after = lesions(look(hospital)[1])
+    assert {number for _, number in before.values()} == {1, 2}
+    assert {place: after[place] for place in before} == before
+    assert after[80, 1][1] == 3
+
+
+def test_other_weights_that_turn_the_sizes_round_leave_the_lesions_their_names(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", TWO))
+    analyse(hospital)
+    before = lesions(look(hospital)[1])
+    again(hospital)
+    hospital.clock.skip(minutes=1)
+    analyse(with_predictor(hospital, Retrained()))
+    after = lesions(look(hospital)[1])
+    assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
+
+
+def test_a_lesion_that_is_missed_once_keeps_its_name_and_nobody_else_gets_it(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", TWO))
+    analyse(hospital)
+    before = lesions(look(hospital)[1])
+    for late, predictor in enumerate((Retrained(shrunk_px=30), Retrained()), 2):
+        hospital.clock.skip(minutes=1)
+        another = picture((150, 60, 17))
+        hospital.receive(write(tmp_path / f"{late}.dcm", another, number=late))
+        analyse(with_predictor(hospital, predictor))
+    after = lesions(look(hospital)[1])
+    assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
+    assert [after[133, late][1] for late in (2, 3)] == [3, 4]
+
+
+def test_a_new_lesion_takes_no_number_that_a_reader_gave(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    analyse(hospital)
+    _, first = look(hospital)
+    with hospital.database.write() as session:
+        draw(session, first, number=2, now=hospital.clock())
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    analyse(hospital)
+    assert lesions(look(hospital)[1])[80, 2][1] == 3
+
+
+def draw(session: Session, analysis: Analysis, *, number: int, now: datetime) -> None:
+    """A reader's draft with a lesion that the network has not."""
+    reader = User(
+        id=uuid4(), username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",
+        organization="Klinik", role=Role.RADIOLOGIST, password_hash="-", created_at=now,
+    )  # fmt: skip
+    review = Review(
+        id=uuid4(), analysis_id=analysis.id, reader_id=reader.id, decision=Decision.MODIFY,
+        created_at=now,
+    )  # fmt: skip
+    drawn = ReviewOutline(
+        instance_id=analysis.findings[0].instance_id, frame_number=1, tracking_uid="2.25.7",
+        number=number, origin=OutlineOrigin.DRAWN, contour=[[1, 1], [9, 1], [9, 9]],
+    )  # fmt: skip
+    review.outlines.append(drawn)
+    session.add_all([reader, review])
+
+
+def test_the_same_analysis_done_twice_gives_the_same_names(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", TWO))
+    analyse(hospital)
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
+    now = hospital.clock()
+    with hospital.database.write() as session:
+        claim = jobs.claim(session, hospital.job(JobKind.ANALYSE).id, now)
+    assert claim is not None
+    names: list[Named] = []
+    for _ in range(2):
+        record = works(hospital.services)[JobKind.ANALYSE].do(claim, now)
+        with Session(hospital.database.engine) as session:  # nothing of it is committed
+            record(session, now)
+            newest = session.scalars(select(Analysis).where(Analysis.revision == 2)).one()
+            names.append(lesions(newest))
+    assert len(names[0]) == 4
+    assert names[0] == names[1]
 
 
 class Interrupted(PaintedPredictor):

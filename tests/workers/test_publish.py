@@ -1,14 +1,17 @@
 import json
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import dead_letters, intake, jobs, results
+from db import analyses, dead_letters, intake, jobs, results
 from db.engine import Database
 from db.schema import (
     Analysis,
@@ -24,10 +27,22 @@ from db.schema import (
     StudyStatus,
 )
 from dicom.readback import ReadReport, read_back_report, read_back_segmentation
-from dicom.variants import CATALOGUE, parse_spec
+from dicom.variants import CATALOGUE, ResultSpec, make_set, parse_spec
+from tests.dicom import making
 from tests.workers.hospital import SENDER, Hospital
-from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, picture, study, write
+from tests.workers.painted import (
+    MALIGNANT_SAYS,
+    PaintedPredictor,
+    SoftPredictor,
+    picture,
+    study,
+    write,
+)
+from workers.errors import ComesAfter
+from workers.objects import Workshop
 from workers.run import works
+from workers.stored import stored_result
+from workers.wishes import read_wish
 
 LESION = picture((100, 80, 20))
 
@@ -133,7 +148,7 @@ def wants(hospital: Hospital, *results: str) -> None:
 def due_at(hospital: Hospital, name: str) -> Sequence[ResultObject]:
     with hospital.database.read() as session:
         (delivery,) = (d for d in session.scalars(select(Delivery)) if d.destination.name == name)
-        return results.objects_due(session, delivery, bool)
+        return results.objects_of(session, delivery)
 
 
 def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_path: Path) -> None:
@@ -171,6 +186,46 @@ def test_heat_maps_are_those_of_the_frames_that_speak_for_the_images_class(
     assert set(segment.planes) == {2, 3}
     for plane in segment.planes.values():
         assert np.array_equal(plane == 255, LESION == 255)
+
+
+def test_a_fractional_segmentation_holds_how_sure_the_network_is(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    wants(hospital, "seg:fractional")
+    hospital.receive(write(tmp_path / "a.dcm", picture((60, 80, 20), (150, 80, 20))))
+    soft = Hospital(replace(hospital.services, predictor=SoftPredictor), hospital.clock)
+    publish(soft)
+    [made] = due_at(hospital, "pacs")
+    left, right = read_back_segmentation(hospital.services.store.path(made.file)).segments
+    for segment, (at, elsewhere) in zip((left, right), ((60, 150), (150, 60)), strict=True):
+        [plane] = segment.planes.values()
+        assert plane[80, at] == 255
+        assert plane[80, elsewhere] == 0
+        assert ((plane > 0) & (plane < 255)).sum() > 500
+
+
+def test_the_class_of_a_cine_is_of_the_frames_that_were_averaged(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", [picture(), picture(), LESION, LESION, picture()]))
+    publish(hospital)
+    [image] = report(hospital).images
+    assert image.frames == (1, 3, 4)  # the first of the normal ones is the third
+    assert image.probabilities is not None
+    assert image.probabilities[2] == pytest.approx((2 * MALIGNANT_SAYS[2] + 0.03) / 3, abs=1e-3)
+
+
+def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    run(hospital, JobKind.ANALYSE)
+    with hospital.database.read() as session:
+        analysis = analyses.whole(session, session.scalars(select(Analysis.id)).one())
+    [image] = stored_result(analysis, hospital.services.store).images
+    assert list(image.heatmaps) == [1]
+    assert image.heatmaps[1] is not image.heatmaps[1]
+    assert np.array_equal(image.heatmaps[1] == 255, LESION == 255)
 
 
 def test_each_wish_gets_its_own_report_and_what_is_common_is_made_once(
@@ -283,6 +338,112 @@ def test_a_revision_names_the_report_before_it(hospital: Hospital, tmp_path: Pat
     second = report(hospital)
     assert first.predecessor_uid is None
     assert second.predecessor_uid == first.sop_instance_uid
+
+
+def publications(hospital: Hospital) -> list[Job]:
+    """The jobs, in the order of their analyses."""
+    with hospital.database.read() as session:
+        found = session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH))
+        return sorted(found, key=lambda job: job.created_at)
+
+
+def sets(hospital: Hospital) -> list[tuple[UUID, list[str]]]:
+    """By creation: the analysis, and where its results go."""
+    with hospital.database.read() as session:
+        found = session.scalars(select(ResultSet).order_by(ResultSet.created_at))
+        return [(s.analysis_id, [d.destination.name for d in s.deliveries]) for s in found]
+
+
+@pytest.fixture
+def two_analyses(hospital: Hospital, tmp_path: Path) -> Hospital:
+    """Of one study, and neither is published."""
+    for number in (1, 2):
+        hospital.receive(write(tmp_path / f"{number}.dcm", LESION, number=number))
+        run(hospital, JobKind.ANALYSE)
+        hospital.clock.skip(minutes=1)
+    return hospital
+
+
+def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses: Hospital) -> None:
+    first, second = publications(two_analyses)
+    for _ in range(2 * jobs.MAX_ATTEMPTS[JobKind.PUBLISH]):
+        two_analyses.runner.run(second.id, JobKind.PUBLISH)
+    first, second = publications(two_analyses)
+    assert (second.status, second.attempts) == (JobStatus.QUEUED, 0)
+    assert second.error == "it waits for the results of an earlier analysis of the study"
+    two_analyses.runner.run(first.id, JobKind.PUBLISH)
+    before = report(two_analyses).sop_instance_uid
+    two_analyses.clock.skip(minutes=1)
+    two_analyses.runner.run(second.id, JobKind.PUBLISH)
+    assert report(two_analyses).predecessor_uid == before
+    assert [names for _, names in sets(two_analyses)] == [["pacs"], ["pacs"]]
+
+
+def test_a_publication_that_was_given_up_holds_no_later_one_up_and_is_not_sent_after_it(
+    two_analyses: Hospital,
+) -> None:
+    first, second = publications(two_analyses)
+    with two_analyses.database.write() as session:
+        session.get_one(Job, first.id).status = JobStatus.DEAD
+    two_analyses.runner.run(second.id, JobKind.PUBLISH)
+    newest = report(two_analyses)
+    assert newest.predecessor_uid is None
+    two_analyses.clock.skip(minutes=1)
+    with two_analyses.database.write() as session:
+        dead_letters.retry(session, first.id, actor="admin", now=two_analyses.clock())
+    two_analyses.runner.run(first.id, JobKind.PUBLISH)
+    assert publications(two_analyses)[0].status is JobStatus.DONE
+    assert sets(two_analyses) == [(second.subject_id, ["pacs"]), (first.subject_id, [])]
+    with two_analyses.database.read() as session:
+        told = session.scalars(
+            select(AuditEvent.details)
+            .where(AuditEvent.tag == "worker:analysis:published")
+            .order_by(AuditEvent.seq)
+        ).all()
+    assert json.loads(told[-1])["superseded_by"] == str(second.subject_id)
+    assert "superseded_by" not in json.loads(told[0])
+
+
+def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Hospital) -> None:
+    """An administrator starts the earlier one again just while the later one is being made."""
+    first, second = publications(two_analyses)
+    with two_analyses.database.write() as session:
+        session.get_one(Job, first.id).status = JobStatus.DEAD
+        claim = jobs.claim(session, second.id, two_analyses.clock())
+    assert claim is not None
+    put_in = works(two_analyses.services)[JobKind.PUBLISH].do(claim, two_analyses.clock())
+    with two_analyses.database.write() as session:
+        dead_letters.retry(session, first.id, actor="admin", now=two_analyses.clock())
+    two_analyses.runner.run(first.id, JobKind.PUBLISH)
+    before = report(two_analyses).sop_instance_uid
+    with pytest.raises(ComesAfter), two_analyses.database.write() as session:
+        put_in(session, two_analyses.clock())
+    two_analyses.clock.skip(minutes=2)
+    two_analyses.run_due()
+    assert report(two_analyses).predecessor_uid == before
+
+
+def test_only_identifiers_of_what_was_made_stay_in_memory(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """However large the study: an object's pixels are let go before the next one is made."""
+    made = [making.write_image(tmp_path / f"{n}.dcm", instance_number=n) for n in range(1, 9)]
+    heat = np.full((64, 80), 200, np.uint8)
+    images = [making.image_result(path, heatmaps={1: heat}) for path in made]
+    came: list[weakref.ref[Dataset]] = []
+
+    def watched() -> Iterator[tuple[ResultSpec, Dataset]]:
+        for spec, one in make_set(wish, making.study_result(*images)):
+            came.append(weakref.ref(one))
+            assert sum(each() is not None for each in came) == 1
+            yield spec, one
+            del one
+
+    wish = read_wish(["heatmap-sc"])
+    workshop = Workshop(hospital.services.store, uuid4(), making.study_result(*images))
+    workshop.keep(wish, watched())
+    assert len(workshop.made) == len(came) == 8
+    assert all(each() is None for each in came)
 
 
 def by_button(session: Session, hospital: Hospital) -> None:

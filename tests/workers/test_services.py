@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models.preset import DEFAULT_PRESET
+from models.preset import DEFAULT_PRESET, read_preset
 from models.types import PresetCorrupt
 from tests.workers.painted import PaintedPredictor
 from workers.services import LazyPredictor, load_predictor
@@ -47,9 +48,9 @@ def test_a_load_that_failed_is_tried_again() -> None:
 def test_a_corrupt_preset_is_named_before_tensorflow_is_loaded(tmp_path: Path) -> None:
     preset = tmp_path / "preset"
     shutil.copytree(DEFAULT_PRESET, preset)
-    weights = preset / "network.weights.h5"
+    weights = preset / read_preset(preset).networks[-1].file
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(PresetCorrupt, match=r"network\.weights\.h5") as raised:
+    with pytest.raises(PresetCorrupt, match=re.escape(weights.name)) as raised:
         load_predictor(preset)
     assert raised.value.permanent
 

@@ -1,12 +1,14 @@
+import re
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
-from db import jobs
+from db import jobs, results
 from db.schema import (
     Analysis,
+    AuditEvent,
     Decision,
     Delivery,
     DeliveryStatus,
@@ -20,9 +22,13 @@ from db.schema import (
     User,
 )
 from dicom.readback import ReadReport, read_back_report
+from dicom.reading import open_dataset
 from tests.workers.hospital import Hospital
 from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, write
+from workers.destinations import keep_in_step
+from workers.errors import NotYet
+from workers.run import works
 
 
 @pytest.fixture
@@ -52,13 +58,25 @@ def sign(
     *,
     predecessor_id: UUID | None = None,
 ) -> UUID:
-    """A signed review with its job, and one run of that."""
+    """A signed review of the newest analysis with its job, and one run of that."""
+    review_id = put_signature(hospital, decision, label, predecessor_id=predecessor_id)
+    run(hospital)
+    return review_id
+
+
+def put_signature(
+    hospital: Hospital,
+    decision: Decision,
+    label: str | None,
+    *,
+    predecessor_id: UUID | None = None,
+) -> UUID:
     hospital.clock.skip(minutes=1)
     now = hospital.clock()
     with hospital.database.write() as session:
         review = Review(
             id=uuid4(),
-            analysis_id=session.scalars(select(Analysis.id)).one(),
+            analysis_id=session.scalars(select(Analysis.id).order_by(Analysis.revision)).all()[-1],
             reader_id=session.scalars(select(User.id)).one(),
             decision=decision,
             final_label=label,
@@ -72,7 +90,6 @@ def sign(
         session.add(review)
         session.flush()
         jobs.enqueue(session, JobKind.SIGN, key=str(review.id), subject_id=review.id, now=now)
-    run(hospital)
     return review.id
 
 
@@ -121,13 +138,77 @@ def test_it_goes_where_the_analysis_went(analysed: Hospital, free_port: int) -> 
     )
 
 
-def test_a_destination_that_left_the_file_gets_nothing_new(analysed: Hospital) -> None:
+def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
+    analysed: Hospital, free_port: int
+) -> None:
     publish(analysed)
-    with analysed.database.write() as session:
-        session.scalars(select(Delivery)).one().destination.active = False
+    routes = analysed.services.settings.effective_routes_file
+    before = routes.read_text()
+    routes.write_text("")
+    analysed.run_due()
     sign(analysed, Decision.ACCEPT, "malignant")
+    analysed.run_due()
+    routes.write_text(before)
+    analysed.clock.skip(hours=1)
+    with pacs(port=free_port) as there:
+        analysed.run_due()
     with analysed.database.read() as session:
-        assert len(session.scalars(select(Delivery)).all()) == 1
+        statuses = [delivery.status for delivery in session.scalars(select(Delivery))]
+    assert statuses == [DeliveryStatus.DELIVERED] * 2
+    assert len(there.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("wished", "today"),
+    [
+        (["sr"], ["seg", "sr"]),
+        (["seg", "sr"], ["seg:fractional", "sr"]),
+        (["seg", "sr"], ["seg", "sr:enhanced"]),
+    ],
+)
+def test_a_signed_report_follows_the_report_that_its_destination_got(
+    analysed: Hospital, free_port: int, wished: list[str], today: list[str]
+) -> None:
+    """In the same class, naming the same segmentations, whatever it asks for since then."""
+    wants(analysed, wished)
+    publish(analysed)
+    with pacs(port=free_port) as there:
+        analysed.run_due()
+        wants(analysed, today)
+        sign(analysed, Decision.ACCEPT, "malignant")
+        analysed.run_due()
+    with analysed.database.read() as session:
+        published, signed = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()
+        (delivery,) = signed.deliveries
+        got = {made.sop_instance_uid for made in published.objects if made.kind == "seg"}
+        (report,) = (made for made in signed.objects if wished in made.wishes)
+        path = analysed.services.store.path(report.file)
+    assert (delivery.wish, delivery.status) == (wished, DeliveryStatus.DELIVERED)
+    assert there.asked[-1] == (CLASSES[0], report.sop_instance_uid)
+    named = {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
+    assert named == (got if "seg" in wished else set())
+    assert named <= set(there.kept)
+
+
+def test_a_destination_that_wants_no_reports_any_more_is_told_of_as_a_problem(
+    analysed: Hospital, free_port: int
+) -> None:
+    wants(analysed, ["sr"])
+    publish(analysed)
+    with pacs(port=free_port):
+        analysed.run_due()
+        wants(analysed, ["seg"])
+        sign(analysed, Decision.ACCEPT, "malignant")
+        analysed.run_due()
+        with analysed.database.write() as session:
+            delivery = session.scalars(select(Delivery).order_by(Delivery.created_at)).all()[-1]
+            assert delivery.status is DeliveryStatus.FAILED
+            assert "name sr in its results again" in delivery.error
+            jobs.retry(session, analysed.job(JobKind.DELIVER).id, analysed.clock())
+        wants(analysed, ["sr"])
+        analysed.run_due()
+    with analysed.database.read() as session:
+        assert session.get_one(Delivery, delivery.id).status is DeliveryStatus.DELIVERED
 
 
 def test_a_rejected_analysis_is_reported_without_a_class(analysed: Hospital) -> None:
@@ -145,6 +226,109 @@ def test_an_amendment_takes_the_place_of_the_review_before_it(analysed: Hospital
     second = newest_report(analysed)
     assert second.predecessor_uid == first.sop_instance_uid
     assert second.sop_instance_uid != first.sop_instance_uid
+
+
+def test_a_review_of_late_images_also_succeeds_the_report_that_was_signed_before(
+    analysed: Hospital, tmp_path: Path
+) -> None:
+    """For each destination it is the one that it has, whatever it asked for then."""
+    wants(analysed, ["sr"])
+    publish(analysed)
+    first_id = sign(analysed, Decision.ACCEPT, "malignant")
+    wants(analysed, ["seg", "sr:enhanced"])
+    revise(analysed, tmp_path)
+    publish(analysed)
+    second_id = sign(analysed, Decision.ACCEPT, "malignant")
+    third_id = sign(analysed, Decision.MODIFY, "benign", predecessor_id=second_id)
+    first, second = reports(analysed, first_id), reports(analysed, second_id)
+    named = {key: uids for key, (_, *uids) in predecessors(analysed, second_id).items()}
+    assert named == {
+        ("seg sr", "sr"): [first["seg sr", "sr"][0]],
+        ("seg sr:enhanced", "sr:enhanced"): [first["sr", "sr"][0]],
+    }
+    assert predecessors(analysed, third_id) == {key: [uid] for key, (uid, _) in second.items()}
+
+
+def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], list[str]]:
+    """The UIDs that each report of a set names, by wish and spec."""
+    with hospital.database.read() as session:
+        made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
+        return {
+            (" ".join(wish), each.spec): [
+                str(reference.ReferencedSOPInstanceUID)
+                for study in open_dataset(
+                    hospital.services.store.path(each.file)
+                ).PredecessorDocumentsSequence
+                for series in study.ReferencedSeriesSequence
+                for reference in series.ReferencedSOPSequence
+            ]
+            for each in made.objects
+            for wish in each.wishes
+        }
+
+
+def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
+    analysed: Hospital, tmp_path: Path
+) -> None:
+    publish(analysed)
+    put_signature(analysed, Decision.ACCEPT, "malignant")
+    before = analysed.job(JobKind.SIGN).id
+    revise(analysed, tmp_path)
+    publish(analysed)
+    sign(analysed, Decision.ACCEPT, "malignant")
+    job = analysed.job(JobKind.SIGN)
+    assert (job.status, job.error) == (
+        JobStatus.QUEUED,
+        "the review of the study before images came late is not published yet",
+    )
+    analysed.runner.run(before, JobKind.SIGN)
+    analysed.clock.skip(minutes=1)
+    run(analysed)
+    assert analysed.job(JobKind.SIGN).status is JobStatus.DONE
+
+
+def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_after_it(
+    analysed: Hospital, tmp_path: Path
+) -> None:
+    publish(analysed)
+    first_id = put_signature(analysed, Decision.ACCEPT, "malignant")
+    given_up = analysed.job(JobKind.SIGN).id
+    with analysed.database.write() as session:
+        session.get_one(Job, given_up).status = JobStatus.DEAD
+    revise(analysed, tmp_path)
+    publish(analysed)
+    second_id = sign(analysed, Decision.ACCEPT, "malignant")
+    assert {len(named) for named in predecessors(analysed, second_id).values()} == {1}
+    with analysed.database.write() as session:
+        jobs.retry(session, given_up, analysed.clock())
+    analysed.runner.run(given_up, JobKind.SIGN)
+    with analysed.database.read() as session:
+        reported = {
+            made.review_id: len(made.deliveries) for made in session.scalars(select(ResultSet))
+        }
+        told = session.scalars(select(AuditEvent).order_by(AuditEvent.seq.desc())).first()
+    assert (reported[first_id], reported[second_id]) == (0, 1)
+    assert told is not None
+    assert told.tag == "worker:review:published"
+    assert "superseded_by" in told.details
+
+
+def wants(hospital: Hospital, results: list[str]) -> None:
+    """From now on, the PACS of the route; the rows know it as they do after any other study."""
+    routes = hospital.services.settings.effective_routes_file
+    head, port, tail = re.split(
+        r"(port = [0-9]+\n)(?:results = .*\n)?", routes.read_text(), maxsplit=1
+    )
+    routes.write_text(f"{head}{port}results = {results}\n{tail}")
+    with hospital.database.write() as session:
+        keep_in_step(session, hospital.services.routes.current().destination)
+
+
+def revise(hospital: Hospital, folder: Path) -> None:
+    """An image comes late, and all is analysed again."""
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(folder / "late.dcm", picture((60, 80, 20)), number=2))
+    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
 
 
 def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
@@ -206,6 +390,20 @@ def test_a_second_run_changes_nothing(analysed: Hospital) -> None:
     assert analysed.job(JobKind.SIGN).status is JobStatus.DONE
     with analysed.database.read() as session:
         assert len(session.scalars(select(ResultSet)).all()) == 2
+
+
+def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analysed: Hospital) -> None:
+    publish(analysed)
+    put_signature(analysed, Decision.ACCEPT, "malignant")
+    with analysed.database.write() as session:
+        claim = jobs.claim(session, analysed.job(JobKind.SIGN).id, analysed.clock())
+    assert claim is not None
+    put_in = works(analysed.services)[JobKind.SIGN].do(claim, analysed.clock())
+    with analysed.database.write() as session:
+        delivery_id = session.scalars(select(Delivery.id)).one()
+        results.change_wish(session, delivery_id, ["seg"], [], analysed.clock())
+    with pytest.raises(NotYet, match="just changed"), analysed.database.write() as session:
+        put_in(session, analysed.clock())
 
 
 def test_a_review_that_was_never_published_is_told(analysed: Hospital) -> None:

@@ -63,21 +63,23 @@ def test_one_refused_object_does_not_stop_the_others(tmp_path: Path, stills: lis
     assert outcomes[1].permanent
 
 
-def test_an_object_whose_class_the_peer_does_not_take_is_refused_for_good(
+def test_an_object_whose_class_the_peer_does_not_take_yet_is_offered_again_later(
     tmp_path: Path, stills: list[Path]
 ) -> None:
     cine = write(tmp_path / "cine.dcm", [picture()] * 2, number=8)
     with pacs(classes=CLASSES[2:3]) as there:
         outcomes = send([cine, stills[0]], there.peer, calling_ae="SONOGATE")
-    assert (outcomes[0].status, outcomes[0].permanent) == (None, True)
+    assert (outcomes[0].status, outcomes[0].permanent) == (None, False)
     assert "takes neither" in outcomes[0].problem
     assert outcomes[1].accepted
 
 
-def test_a_peer_that_takes_nothing_of_it_is_a_permanent_problem(stills: list[Path]) -> None:
+def test_a_peer_that_takes_nothing_of_it_may_be_configured_by_the_next_time(
+    stills: list[Path],
+) -> None:
     with pacs(classes=CLASSES[:1]) as there, pytest.raises(PeerProblem, match="none") as raised:
         send(stills, there.peer, calling_ae="SONOGATE")
-    assert raised.value.permanent
+    assert not raised.value.permanent
 
 
 def test_a_file_that_is_not_dicom_is_told_and_the_rest_goes(
@@ -89,6 +91,7 @@ def test_a_file_that_is_not_dicom_is_told_and_the_rest_goes(
         outcomes = send([notes, stills[0]], there.peer, calling_ae="SONOGATE")
     assert [outcome.accepted for outcome in outcomes] == [False, True]
     assert "not a DICOM file" in outcomes[0].problem
+    assert outcomes[0].permanent
     assert not send([notes], Peer("PACS", "127.0.0.1", 1), calling_ae="SONOGATE")[0].accepted
 
 
@@ -104,7 +107,7 @@ def test_a_file_that_is_not_dicom_is_told_and_the_rest_goes(
         (0xA700, False, False),
         (0x0110, False, False),
         (0x0122, False, True),
-        (0x0124, False, True),
+        (0x0124, False, False),
         (0xA900, False, True),
         (0xC000, False, True),
         (0xC123, False, True),
@@ -180,12 +183,42 @@ def test_a_peer_that_never_answers_times_out(stills: list[Path], deaf: Peer) -> 
     assert not raised.value.permanent
 
 
-def test_a_peer_that_breaks_off_leaves_the_rest_unsent(stills: list[Path]) -> None:
+def test_a_store_that_went_away_may_come_back(stills: list[Path]) -> None:
+    aside = stills[0].rename(stills[0].with_suffix(".aside"))
     with pacs() as there:
-        there.answer = lambda _: there.break_off()
+        outcomes = send(stills[:2], there.peer, calling_ae="SONOGATE")
+        assert [outcome.accepted for outcome in outcomes] == [False, True]
+        assert outcomes[0].problem == "our file cannot be read: No such file or directory"
+        assert not outcomes[0].permanent
+        aside.rename(stills[0])
+        assert send(stills[:1], there.peer, calling_ae="SONOGATE")[0].accepted
+
+
+def test_an_object_at_which_the_peer_breaks_off_does_not_keep_the_others_from_it(
+    tmp_path: Path, stills: list[Path]
+) -> None:
+    cines = [write(tmp_path / f"{n}.dcm", [picture()] * 2, number=n) for n in (8, 9)]
+    with pacs() as there:
+        there.answer = lambda sop_class: there.break_off() if sop_class == CLASSES[3] else 0
+        outcomes = send([*cines, *stills], there.peer, calling_ae="SONOGATE", answer_seconds=2)
+    assert [outcome.status for outcome in outcomes] == [None, None, 0, 0, 0]
+    assert not any(outcome.permanent for outcome in outcomes)
+    assert len(there.asked) == 5
+    assert there.associations == 3
+
+
+def test_a_peer_that_breaks_off_and_takes_no_more_calls_leaves_the_rest_unsent(
+    stills: list[Path],
+) -> None:
+    with pacs() as there:
+        there.answer = lambda _: there.break_off(for_good=True)
         outcomes = send(stills, there.peer, calling_ae="SONOGATE", answer_seconds=2)
     assert [outcome.status for outcome in outcomes] == [None, None, None]
+    assert outcomes[0].problem == "no answer: the peer timed out or broke off"
+    for outcome in outcomes[1:]:
+        assert outcome.problem.startswith("not sent: the peer rejected the association")
     assert not any(outcome.permanent for outcome in outcomes)
+    assert len(there.asked) == 1
 
 
 def test_a_peer_that_does_not_answer_a_store_times_out(stills: list[Path]) -> None:
@@ -200,6 +233,21 @@ def test_a_peer_that_does_not_answer_a_store_times_out(stills: list[Path]) -> No
         outcomes = send(stills[:2], there.peer, calling_ae="SONOGATE", answer_seconds=0.3)
         over.set()
     assert [outcome.status for outcome in outcomes] == [None, None]
+
+
+def test_a_peer_that_never_answers_a_store_is_not_asked_without_end(stills: list[Path]) -> None:
+    over = threading.Event()
+
+    def ponder(_: str) -> int:
+        over.wait(10)
+        return 0
+
+    with pacs(maximum_associations=50) as there:
+        there.answer = ponder
+        outcomes = send(stills * 10, there.peer, calling_ae="SONOGATE", answer_seconds=0.02)
+        over.set()
+    assert len(there.asked) < 30  # 0.2 s of patience, 0.6 s of silence
+    assert outcomes[-1].problem == "not sent: the peer took too long over the others"
 
 
 def test_echo_is_answered() -> None:

@@ -10,9 +10,11 @@ from db.schema import Decision, Finding
 from webui.study import outlines
 
 
-def judgement(form: Mapping[str, str], findings: Sequence[Finding]) -> Judgement:
+def judgement(
+    form: Mapping[str, str], findings: Sequence[Finding], numbered: Mapping[str, int]
+) -> Judgement:
     """What the reader entered of an analysis with ``findings``; ``db.reviews`` judges whether it
-    is complete.
+    is complete. ``numbered`` as in `webui.study.outlines.read`.
 
     Raises:
         ReviewInvalid: no decision is chosen, or an outline cannot be one.
@@ -27,7 +29,7 @@ def judgement(form: Mapping[str, str], findings: Sequence[Finding]) -> Judgement
         birads=form.get("birads") or None,
         reason=form.get(f"reason_{decision}", ""),
         comment=form.get("comment", "").replace("\r\n", "\n"),
-        outlines=outlines.read(form.get("outlines", ""), findings),
+        outlines=outlines.read(form.get("outlines", ""), findings, numbered),
     )
 
 

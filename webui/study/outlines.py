@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Final
 from uuid import UUID
 
-from db.outlines import MAX_POINTS, MIN_POINTS, Point, ReaderOutline, lesion_numbers
+from db.outlines import MAX_POINTS, MIN_POINTS, Point, ReaderOutline, number_all
 from db.reviews import ReviewInvalid
 from db.schema import Finding, FindingKind, OutlineOrigin
 from models.measure import measure
@@ -44,14 +44,18 @@ class Drawing:
     short_axis_mm: float | None
 
 
-def read(text: str, findings: Sequence[Finding]) -> tuple[ReaderOutline, ...]:
+def read(
+    text: str, findings: Sequence[Finding], numbered: Mapping[str, int]
+) -> tuple[ReaderOutline, ...]:
     """Outlines from the form's JSON: ``[{"image", "frame", "lesion", "points"}, …]``.
+
+    ``numbered``: numbers that lesions of the study have already, by tracking UID.
 
     Raises:
         ReviewInvalid: one is not of an analysed frame, not inside its image, or encloses nothing.
     """
     entries = _entries(text)
-    numbers = lesion_numbers(findings, [entry["lesion"] for entry in entries])
+    numbers = number_all([entry["lesion"] for entry in entries], numbered)
     found = tuple(_outline(entry, findings, numbers) for entry in entries)
     if len({(each.tracking_uid, each.frame_number) for each in found}) < len(found):
         raise _refused("a lesion is outlined twice on one frame")

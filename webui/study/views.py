@@ -10,6 +10,7 @@ from flask import url_for as url
 from flask.typing import ResponseReturnValue
 
 from db import audit, reviews, users
+from db.outlines import lesion_numbers
 from db.reviews import BIRADS, LABELS, NO_CLASS, REASONS
 from db.schema import Role, User
 from webui.access import allow, background
@@ -107,7 +108,8 @@ def heatmap(
 def save_review(study_id: UUID) -> ResponseReturnValue:
     analysis_id = forms.identity(request.form, "analysis_id")
     analysis = loading.load_analysis(reader(), study_id, analysis_id)
-    judgement = forms.judgement(request.form, loading.load_findings(reader(), analysis))
+    findings = loading.load_findings(reader(), analysis)
+    judgement = forms.judgement(request.form, findings, lesion_numbers(reader(), study_id))
     with writer() as rows:
         reader_row = rows.get_one(User, person().id)
         draft = reviews.save_draft(rows, analysis_id, reader_row, judgement, now())
@@ -127,7 +129,8 @@ def lesions(study_id: UUID) -> ResponseReturnValue:
     analysis_id = forms.identity(request.form, "analysis_id")
     analysis = loading.load_analysis(reader(), study_id, analysis_id)
     findings = loading.load_findings(reader(), analysis)
-    changed = outlines.read(request.form.get("outlines", ""), findings)
+    numbered = lesion_numbers(reader(), study_id)
+    changed = outlines.read(request.form.get("outlines", ""), findings, numbered)
     shown = viewer.lesions_of(loading.load_instances(reader(), study_id), findings, changed)
     return render_template("study/_lesions.html", lesions=shown, analysis=analysis)
 

@@ -18,6 +18,7 @@ from models.measure import Lesion, find_lesions, measure
 from models.types import FramePrediction
 from workers.pipeline.linking import link
 from workers.pipeline.picture import Picture, open_picture
+from workers.pipeline.shares import of_outlined
 from workers.pipeline.types import (
     FoundLesion,
     Frame,
@@ -31,6 +32,7 @@ from workers.pipeline.verdict import NORMAL, Verdict, image_verdict, is_undecide
 CINE_FRAMES: Final = 32
 BATCH_SIZE: Final = 8
 T = TypeVar("T")
+P = TypeVar("P", np.bool_, np.uint8)
 
 
 def analyse_image(
@@ -43,10 +45,11 @@ def analyse_image(
     """Analyse a DICOM file, PNG or JPEG, or say why not.
 
     At most ``cine_frames`` frames, evenly spread, are looked at. Only ``batch_size`` of them are
-    decoded at a time; what stays of each is a mask and a heat map of the frame's size. A frame
-    that cannot be decoded, or shows nothing, is refused alone; an image without any other frame
-    is refused as a whole. Outlines are kept on frames not labelled normal of images not labelled
-    normal: an outline beside the word "normal" would contradict it.
+    decoded at a time; what stays of each is a mask, a heat map and the probability of lesions, of
+    the frame's size and a byte a pixel. A frame that cannot be decoded, or shows nothing, is
+    refused alone; an image without any other frame is refused as a whole. Outlines are kept on
+    frames not labelled normal of images not labelled normal: an outline beside the word "normal"
+    would contradict it.
 
     Raises:
         OSError: the file cannot be read at all.
@@ -117,6 +120,7 @@ class _Seen:
     undecided: bool
     mask: NDArray[np.bool_]
     heatmap: NDArray[np.uint8]
+    lesion_probability: NDArray[np.uint8] | None
 
 
 class _Look:
@@ -159,15 +163,23 @@ class _Look:
             self.seen.append(self._placed(index + 1, prediction))
 
     def _placed(self, frame_number: int, prediction: FramePrediction) -> _Seen:
+        said, lesion = prediction.probabilities, prediction.lesion_probability
+        return _Seen(
+            frame_number,
+            said,
+            prediction.label,
+            is_undecided(said, self._predictor.info.abstain_below),
+            self._whole(prediction.mask),
+            self._whole(np.rint(prediction.heatmap * 255).astype(np.uint8)),
+            None if lesion is None else self._whole(lesion),
+        )
+
+    def _whole(self, looked_at: NDArray[P]) -> NDArray[P]:
+        """In its place in the frame, with nothing around it."""
         assert self.region is not None
-        mask = np.zeros(self._picture.shape, np.bool_)
-        heatmap = np.zeros(self._picture.shape, np.uint8)
-        inside = np.s_[self.region.y0 : self.region.y1, self.region.x0 : self.region.x1]
-        mask[inside] = prediction.mask
-        heatmap[inside] = np.rint(prediction.heatmap * 255)
-        said = prediction.probabilities
-        undecided = is_undecided(said, self._predictor.info.abstain_below)
-        return _Seen(frame_number, said, prediction.label, undecided, mask, heatmap)
+        whole = np.zeros(self._picture.shape, looked_at.dtype)
+        whole[self.region.y0 : self.region.y1, self.region.x0 : self.region.x1] = looked_at
+        return whole
 
 
 def _outlined(picture: Picture, look: _Look, verdict: Verdict) -> Iterator[FrameAnalysis]:
@@ -176,16 +188,19 @@ def _outlined(picture: Picture, look: _Look, verdict: Verdict) -> Iterator[Frame
         for frame in look.seen
     ]
     for frame, lesions, numbers in zip(look.seen, found, link(found), strict=True):
+        outlined = _union(lesions, frame.mask.shape)
+        whole = frame.lesion_probability if lesions else None
         yield FrameAnalysis(
             frame.frame_number,
             frame.probabilities,
             frame.label,
-            _union(lesions, frame.mask.shape),
+            outlined,
             frame.heatmap,
             tuple(
                 _lesion(picture, look.region, frame, lesion, number)
                 for lesion, number in zip(lesions, numbers, strict=True)
             ),
+            None if whole is None else of_outlined(whole, frame.mask, outlined),
         )
 
 

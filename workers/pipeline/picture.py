@@ -67,8 +67,13 @@ def open_picture(path: Path) -> Picture:
 
 
 def tracking_uid(study_instance_uid: str, sop_instance_uid: str, *what: str) -> str:
-    """Of a part of an instance: the same in every later analysis of it."""
+    """Of a part of an instance: the same wherever and whenever it is made."""
     return derived_uid(study_instance_uid, sop_instance_uid, *what)
+
+
+def lesion_uid(study_instance_uid: str, sop_instance_uid: str, number: int) -> str:
+    """Of the lesion with this number in its image, where no earlier analysis named it."""
+    return tracking_uid(study_instance_uid, sop_instance_uid, "lesion", str(number))
 
 
 @dataclass(frozen=True)

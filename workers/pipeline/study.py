@@ -15,8 +15,9 @@ from dicom.results import (
 )
 from dicom.uids import derived_uid
 from models.types import PresetInfo
+from workers.pipeline.shares import with_probability
 from workers.pipeline.types import FoundLesion, ImageAnalysis, StudyAnalysis
-from workers.pipeline.verdict import study_verdict
+from workers.pipeline.verdict import averaged_frames, study_verdict
 
 ALGORITHM_NAME: Final = "Sonogate"
 NOT_ANALYSED: Final[Probabilities] = (0.0, 0.0, 0.0)
@@ -104,14 +105,31 @@ def _image_results(images: Sequence[ImageAnalysis]) -> Iterator[ImageResult]:
             image.frame_number if image.header.number_of_frames > 1 else None,
             image.label or "",
             image.probabilities or NOT_ANALYSED,
-            tuple(_lesion_result(lesion, lesions_before) for lesion in image.lesions),
+            _lesion_results(image, lesions_before),
             image.region.spacing_mm if image.region else None,
             image.refusal,
             # what speaks for another class on a frame would mislead
             {each.frame_number: each.heatmap for each in image.frames if each.label == image.label},
             undecided=image.undecided,
+            averaged_frames=_averaged_frames(image),
         )
         lesions_before += max((lesion.number for lesion in image.lesions), default=0)
+
+
+def _averaged_frames(image: ImageAnalysis) -> tuple[int, ...]:
+    if image.header is None or image.header.number_of_frames == 1:
+        return ()
+    return averaged_frames({each.frame_number: each.probabilities for each in image.frames})
+
+
+def _lesion_results(image: ImageAnalysis, lesions_before: int) -> tuple[LesionResult, ...]:
+    maps = {
+        frame.frame_number: frame.lesion_probability
+        for frame in image.frames
+        if frame.lesion_probability is not None
+    }
+    lesions = [_lesion_result(lesion, lesions_before) for lesion in image.lesions]
+    return with_probability(lesions, maps)
 
 
 def _lesion_result(lesion: FoundLesion, lesions_before: int) -> LesionResult:

@@ -51,6 +51,8 @@ class FrameAnalysis:
     """One frame; ``mask`` and ``heatmap`` have the frame's size, whatever part was looked at.
 
     ``mask`` is the union of ``lesions``. ``heatmap`` is Grad-CAM for ``label``, 0 to 255.
+    ``lesion_probability``, 0 to 255, is how surely a pixel is one of ``lesions``; None when there
+    are none, and from a network that says no more than the mask.
     """
 
     frame_number: int
@@ -60,6 +62,7 @@ class FrameAnalysis:
     mask: NDArray[np.bool_]
     heatmap: NDArray[np.uint8]
     lesions: tuple[FoundLesion, ...] = ()
+    lesion_probability: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,14 @@ class ImageAnalysis:
     def lesions(self) -> tuple[FoundLesion, ...]:
         """On all frames, in their order."""
         return tuple(lesion for frame in self.frames for lesion in frame.lesions)
+
+    @property
+    def outlines(self) -> dict[int, dict[int, NDArray[np.bool_]]]:
+        """By number of the lesion, its mask on each 1-based frame."""
+        outlines: dict[int, dict[int, NDArray[np.bool_]]] = {}
+        for lesion in self.lesions:
+            outlines.setdefault(lesion.number, {})[lesion.frame_number] = lesion.outline.mask
+        return outlines
 
     @property
     def representative(self) -> FrameAnalysis | None:

@@ -5,7 +5,7 @@ malignant, then of benign: an image labelled malignant always outranks one label
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,13 +54,26 @@ def image_verdict(frames: Sequence[Probabilities], abstain_below: float = 0.0) -
     """
     if not frames:
         raise ValueError("an image without an analysed frame has no verdict")
-    count = max(_AT_LEAST, math.ceil(len(frames) * _SHARE))
-    quarter = sorted(range(len(frames)), key=lambda i: _suspicion(frames[i]), reverse=True)[:count]
+    quarter = _most_suspicious(frames)
     normal, benign, malignant = np.mean([frames[i] for i in quarter], axis=0).tolist()
     mean = normal, benign, malignant
     label = label_of(mean)
     speaker = max(quarter, key=lambda i: (frames[i][CLASSES.index(label)], -i))
     return Verdict(mean, label, speaker, is_undecided(mean, abstain_below))
+
+
+def averaged_frames(frames: Mapping[int, Probabilities]) -> tuple[int, ...]:
+    """Which of an image's classified frames, by their numbers, `image_verdict` takes the mean of;
+    ascending.
+    """
+    numbers = list(frames)
+    return tuple(sorted(numbers[i] for i in _most_suspicious(list(frames.values()))))
+
+
+def _most_suspicious(frames: Sequence[Probabilities]) -> list[int]:
+    """The indices of the quarter, the most suspicious first and the first of equal ones."""
+    count = max(_AT_LEAST, math.ceil(len(frames) * _SHARE))
+    return sorted(range(len(frames)), key=lambda i: _suspicion(frames[i]), reverse=True)[:count]
 
 
 def study_verdict(images: Sequence[Probabilities], abstain_below: float = 0.0) -> Verdict | None:

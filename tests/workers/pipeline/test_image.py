@@ -8,7 +8,10 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import MPEG2MPML, JPEGBaseline8Bit
 
+from db.types import now_utc
 from dicom.files import write_dataset
+from dicom.seg import Form, build_segmentations
+from dicom.segmentation import Encoding
 from dicom.wrap import wrap_image
 from models.phantom import make_phantom
 from models.predictor import Predictor
@@ -22,11 +25,13 @@ from tests.workers.painted import (
     ROWS,
     PaintedPredictor,
     Picture,
+    SoftPredictor,
     picture,
     study,
     write,
 )
 from workers.pipeline.image import analyse_image
+from workers.pipeline.study import algorithm_of, study_result
 from workers.pipeline.types import ImageAnalysis
 
 
@@ -63,6 +68,34 @@ def test_masks_and_heat_maps_lie_in_the_whole_frame(
     assert np.array_equal(frame.heatmap, np.where(pixels == 255, 255, 0))
     assert frame.mask.dtype == np.bool_
     assert frame.heatmap.dtype == np.uint8
+
+
+def test_the_probability_of_lesions_lies_in_the_whole_frame_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", picture((120, 70, 20)), region=(40, 30, 190, 150))
+    [frame] = analyse_image(path, SoftPredictor()).frames
+    probability = frame.lesion_probability
+    assert probability is not None
+    assert probability.shape == (ROWS, COLUMNS)
+    assert probability.dtype == np.uint8
+    assert probability[70, 120] == 255
+    assert 0 < probability[70, 101] < 200
+    assert 0 < probability[70, 97] < 128  # beside the mask
+    assert not probability[:, :40].any()
+
+
+def test_a_patch_too_small_for_a_lesion_has_no_probability(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.dcm", picture((120, 70, 20), (30, 70, 4)))
+    image = analyse_image(path, SoftPredictor())
+    [frame] = image.frames
+    assert len(image.lesions) == 1
+    assert frame.lesion_probability is not None
+    assert not frame.lesion_probability[:, :50].any()
+
+
+def test_a_frame_without_lesions_has_no_probability_of_one(tmp_path: Path) -> None:
+    frames = [picture()] * 5 + [picture((100, 70, 20))]
+    image = analyse_image(write(tmp_path / "a.dcm", frames), SoftPredictor())
+    assert [frame.lesion_probability for frame in image.frames] == [None] * 6
 
 
 def test_what_lies_outside_the_region_is_not_seen(
@@ -266,12 +299,18 @@ def test_a_file_that_is_not_there_is_an_error_not_a_refusal(
 def test_the_shipped_networks_look_at_a_phantom(tmp_path: Path) -> None:
     phantom = make_phantom("spiculated", seed=3, height=240, width=320, spacing_mm=0.16)
     path = write(tmp_path / "a.dcm", phantom.image, spacing_mm=phantom.spacing_mm)
-    image = analyse_image(path, Predictor.load())
+    predictor = Predictor.load()
+    image = analyse_image(path, predictor)
     assert image.refusal is None
     assert sum(image.probabilities or ()) == pytest.approx(1, abs=1e-5)
     [frame] = image.frames
     assert frame.mask.shape == frame.heatmap.shape == (240, 320)
     assert frame.heatmap.max() > 0
+    result = study_result(
+        [image], analysis_id="a", algorithm=algorithm_of(predictor.info), produced_at=now_utc()
+    )
+    [fractional] = build_segmentations(result, Form(Encoding.FRACTIONAL))
+    assert len(np.unique(fractional.pixel_array)) > 100
 
 
 def test_a_picture_in_colours_is_refused_whatever_its_header_says(

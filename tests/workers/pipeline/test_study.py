@@ -50,6 +50,7 @@ def test_lesions_are_counted_over_the_whole_study(images: list[ImageAnalysis]) -
     names = [[lesion.tracking_id for lesion in image.lesions] for image in result.images]
     assert names == [[], ["Lesion 1"] * 3, [], ["Lesion 2", "Lesion 3"]]
     assert [image.frame_number for image in result.images] == [None, 2, None, None]
+    assert [image.averaged_frames for image in result.images] == [(), (2, 3, 4), (), ()]
 
 
 def test_the_builders_take_the_result(images: list[ImageAnalysis], tmp_path: Path) -> None:

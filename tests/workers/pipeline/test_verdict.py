@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from workers.pipeline.verdict import image_verdict, label_of, study_verdict
+from workers.pipeline.verdict import averaged_frames, image_verdict, label_of, study_verdict
 
 NORMAL = (0.9, 0.06, 0.04)
 BENIGN = (0.1, 0.8, 0.1)
@@ -36,6 +37,19 @@ def test_the_frame_that_speaks_for_a_cine_says_its_class_most_clearly() -> None:
 
 def test_probabilities_of_a_cine_sum_to_one() -> None:
     assert sum(image_verdict([NORMAL, BENIGN, MALIGNANT]).probabilities) == pytest.approx(1)
+
+
+def test_the_frames_of_the_mean_are_told_by_their_numbers() -> None:
+    numbers = range(1, 65, 2)
+    frames = [NORMAL] * 10 + [MALIGNANT] * 3 + [BENIGN] * 19
+    averaged = averaged_frames(dict(zip(numbers, frames, strict=True)))
+    assert averaged == (21, 23, 25, 27, 29, 31, 33, 35)
+    mean = np.mean([frames[(number - 1) // 2] for number in averaged], axis=0)
+    assert image_verdict(frames).probabilities == pytest.approx(mean)
+
+
+def test_a_short_cine_is_averaged_whole() -> None:
+    assert averaged_frames({1: NORMAL, 2: MALIGNANT, 5: NORMAL}) == (1, 2, 5)
 
 
 def test_no_frames_have_no_verdict() -> None:
