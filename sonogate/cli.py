@@ -32,7 +32,7 @@ COMMANDS = {
     "train": "Train a recipe on a folder of images and masks, and score it fold by fold.",
     "combine": "Average several trainings into one preset.",
     "tune": "Try the values that a recipe declares, and write the best as a recipe.",
-    "dataset": "Look at a folder of labelled images before training on it.",
+    "dataset": "Look at labelled images before training, or export what readers signed.",
     "evaluate": "Score a preset on a folder of images and masks.",
 }
 OUR_PACKAGES = {"sonogate", "listener", "workers", "webui", "dicom", "models", "db"}

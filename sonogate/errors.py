@@ -1,6 +1,7 @@
 """What can go wrong at the front door, in words that say what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 class FrontDoorError(Exception):
@@ -62,3 +63,20 @@ class NoSuchDestination(FrontDoorError):
     def __init__(self, name: str, known: Sequence[str]) -> None:
         there = f"there are {', '.join(known)}" if known else "there is none at all"
         super().__init__(f"no destination {name!r} in the routes file: {there}")
+
+
+class FolderInUse(FrontDoorError):
+    """An export never mixes with what is there already."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(f"{directory} is not empty: name a folder that is, or that is not there")
+
+
+class NothingSigned(FrontDoorError):
+    """No signed review gives an image to train on; ``left_out`` counts the reasons."""
+
+    def __init__(self, left_out: Mapping[str, int]) -> None:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+        found = f"all that was signed is left out ({reasons})" if left_out else "nothing was signed"
+        super().__init__(f"there is nothing to export: {found}")
+        self.left_out = left_out
