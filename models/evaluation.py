@@ -15,8 +15,8 @@ from models.predictor import Predictor
 from models.types import CLASSES, FramePrediction
 
 Predict = Callable[[Sequence[NDArray[np.uint8]]], Sequence[FramePrediction]]
-Case = tuple[NDArray[np.uint8], int, NDArray[np.bool_]]
-"""A frame, its class as an index into `CLASSES`, and its lesion mask ``(h, w)``."""
+Case = tuple[NDArray[np.uint8], int, NDArray[np.bool_] | None]
+"""A frame, its class as an index into `CLASSES`, and its lesion mask ``(h, w)``; None: unknown."""
 
 
 SPECIFICITY = 0.90
@@ -50,7 +50,7 @@ class Overlap:
 
 @dataclass(frozen=True)
 class ClassFigures:
-    """One class against the rest; ``support`` is how many images are of it.
+    """One class against the rest; ``support`` is how many images are of it, its figures NaN if none.
 
     ``recall_at_specificity`` is of any threshold of its own that keeps a specificity of 0.90.
     """
@@ -66,7 +66,8 @@ class ClassFigures:
 class ClassificationReport:
     """Figures of the class probabilities; ``confusion`` has truth in rows, prediction in columns.
 
-    ``ece`` is the expected calibration error over ten bins of confidence (Guo 2017).
+    ``ece`` is the expected calibration error over ten bins of confidence (Guo 2017), ``gmean`` the
+    geometric mean of the recalls, ``kappa`` Cohen's.
     """
 
     images: int
@@ -76,6 +77,8 @@ class ClassificationReport:
     macro_recall: float
     macro_f1: float
     mcc: float
+    gmean: float
+    kappa: float
     macro_roc_auc: float
     macro_pr_auc: float
     ece: float
@@ -115,11 +118,11 @@ class EvaluationReport:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was predicted for one case beside what is true."""
+    """What was predicted for one case beside what is true; no overlap with an unknown outline."""
 
     label: int
     probabilities: tuple[float, float, float]
-    overlap: Overlap
+    overlap: Overlap | None
 
 
 def evaluate(predict: Predictor | Predict, cases: Iterable[Case]) -> EvaluationReport:
@@ -131,7 +134,7 @@ def outcomes(predict: Predictor | Predict, cases: Iterable[Case]) -> list[Outcom
     """Predict each case. Only 32 frames are held at a time."""
     call = predict.predict if isinstance(predict, Predictor) else predict
     return [
-        Outcome(label, prediction.probabilities, Overlap.of(lesion, prediction.mask))
+        Outcome(label, prediction.probabilities, _overlap(lesion, prediction.mask))
         for chunk in _chunks(cases, 32)
         for (_, label, lesion), prediction in zip(
             chunk, call([frame for frame, _, _ in chunk]), strict=True
@@ -143,7 +146,7 @@ def report(outcomes: Sequence[Outcome]) -> EvaluationReport:
     """Score outcomes, at least one."""
     labels = np.array([outcome.label for outcome in outcomes])
     probabilities = np.array([outcome.probabilities for outcome in outcomes])
-    masks = score_masks([outcome.overlap for outcome in outcomes])
+    masks = score_masks([x.overlap for x in outcomes if x.overlap is not None])
     return EvaluationReport(score_classes(labels, probabilities), masks)
 
 
@@ -184,6 +187,8 @@ def score_classes(
         macro_recall=recall,
         macro_f1=_mean([x.f1 for x in present]),
         mcc=mcc(table),
+        gmean=gmean(table),
+        kappa=kappa(table),
         macro_roc_auc=_macro(roc_auc, labels, probabilities),
         macro_pr_auc=_macro(pr_auc, labels, probabilities),
         ece=expected_calibration_error(labels, probabilities),
@@ -208,6 +213,22 @@ def mcc(table: NDArray[np.int64]) -> float:
     covariance = right * total - true @ predicted
     spread = (total**2 - true @ true) * (total**2 - predicted @ predicted)
     return float(covariance / np.sqrt(spread)) if spread else 0.0
+
+
+def gmean(table: NDArray[np.int64]) -> float:
+    """Geometric mean of the recalls of the classes that there are (Kubat 1997; Sun 2006)."""
+    support = table.sum(1)
+    recalls = np.diag(table)[support > 0] / support[support > 0]
+    return float(np.prod(recalls) ** (1 / len(recalls)))
+
+
+def kappa(table: NDArray[np.int64]) -> float:
+    """Agreement beyond chance (Cohen 1960); NaN where truth and answers are all of one class."""
+    total = table.sum()
+    by_chance = float(table.sum(1) @ table.sum(0)) / total**2
+    if by_chance == 1:
+        return float("nan")
+    return float((np.trace(table) / total - by_chance) / (1 - by_chance))
 
 
 def roc_auc(positive: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
@@ -256,13 +277,21 @@ def expected_calibration_error(
 
 def _class_figures(table: NDArray[np.int64], k: int, at_specificity: float) -> ClassFigures:
     hits, support, predicted = int(table[k, k]), int(table[k].sum()), int(table[:, k].sum())
+    if not support:
+        # No answer could have been right: a 0 would blame the network for the choice of images.
+        nan = float("nan")
+        return ClassFigures(nan, nan, nan, support, at_specificity)
     return ClassFigures(
         precision=hits / predicted if predicted else 0.0,
-        recall=hits / support if support else 0.0,
-        f1=2 * hits / (support + predicted) if support + predicted else 0.0,
+        recall=hits / support,
+        f1=2 * hits / (support + predicted),
         support=support,
         recall_at_specificity=at_specificity,
     )
+
+
+def _overlap(lesion: NDArray[np.bool_] | None, predicted: NDArray[np.bool_]) -> Overlap | None:
+    return None if lesion is None else Overlap.of(lesion, predicted)
 
 
 def _macro(

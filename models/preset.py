@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.types import PresetCorrupt, PresetInfo
+from models.whole_file import write_text
 
 DEFAULT_PRESET = Path(__file__).parent / "presets" / "default"
 MANIFEST = "preset.json"
@@ -34,7 +35,8 @@ class Preset:
     Alexandari 2020); below ``abstain_below`` the highest probability asserts no class. A lesion is
     where the mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds
     ``mask_seed_threshold``. ``mirrored``: each frame is looked at from both sides. ``trained``
-    tells where the weights come from; nothing computes with it.
+    tells where the weights come from and which images they have seen
+    (`models.training.identity.seen_images`); no answer depends on it.
     """
 
     name: str
@@ -91,7 +93,7 @@ def read_preset(directory: Path) -> Preset:
 def write_preset(directory: Path, preset: Preset) -> None:
     """Write ``preset.json`` beside the weight file that it names."""
     text = json.dumps(asdict(preset), indent=2, ensure_ascii=False) + "\n"
-    (directory / MANIFEST).write_text(text, encoding="utf-8")
+    write_text(directory / MANIFEST, text)
 
 
 def digest(file: Path) -> str:

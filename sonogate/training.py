@@ -63,7 +63,8 @@ def recipe_with(name: str, *, epochs: int | None, seed: int | None) -> Recipe:
 def member_of(text: str) -> "Member":
     """Read DIR or DIR@FOLD, what `sonogate train` left, for `sonogate combine`.
 
-    Raises `DatasetError` when no finished training of a joint recipe is there.
+    Raises `DatasetError` when no finished training of a joint recipe is there, or one whose split
+    leaked.
     """
     from models.training.combine import Member
     from models.training.summary import SUMMARY
@@ -73,11 +74,18 @@ def member_of(text: str) -> "Member":
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
         recipe = Recipe.model_validate({"summary": "", **told["recipe"]})
-        return Member(recipe, Path(folder), int(fold) if fold else None)
+        shipped = int(fold) if fold else None
+        leaks, member = told["leaks"], Member(recipe, Path(folder), shipped, told["start"])
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(
             f"{text!r} is no finished training: {SUMMARY} there is wanted"
         ) from error
+    if leaks:
+        raise DatasetError(
+            f"{text!r} was split at random: its networks saw near-duplicates of what they are to be"
+            " scored on; only trainings by the grouped protocol can be combined"
+        )
+    return member
 
 
 def start_from(recipe: Recipe, backbone: str) -> "Start":

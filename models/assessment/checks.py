@@ -15,6 +15,7 @@ from scipy import ndimage, stats
 
 from models.assessment.figures import headline
 from models.assessment.judged import Judged, judge_frames
+from models.evaluation import Predict
 from models.networks.inference import load_networks, trace
 from models.predictor import Predictor
 from models.preset import read_preset
@@ -59,7 +60,7 @@ def randomisation(
                 networks, batch, mirrored=preset.mirrored, class_shift=preset.class_shift
             ),
         )
-        figures[name] = _likeness(whole, spoilt, samples, chunk)
+        figures[name] = likeness(whole.predict, spoilt.predict, samples, chunk=chunk)
     return figures
 
 
@@ -70,11 +71,17 @@ def _spoil(network: Any, layer: str, rng: np.random.Generator) -> None:
     )
 
 
-def _likeness(first: Predictor, second: Predictor, samples: Sequence[Sample], chunk: int) -> float:
+def likeness(
+    first: Predict, second: Predict, samples: Sequence[Sample], *, chunk: int = 16
+) -> float:
+    """Mean rank correlation of the heat maps of two predictors.
+
+    1: the same places stand out; NaN when no image has two maps in which anything does.
+    """
     correlations = []
     for start in range(0, len(samples), chunk):
         frames = [sample.read()[0] for sample in samples[start : start + chunk]]
-        for one, other in zip(first.predict(frames), second.predict(frames), strict=True):
+        for one, other in zip(first(frames), second(frames), strict=True):
             a, b = one.heatmap[::8, ::8].ravel(), other.heatmap[::8, ::8].ravel()
             if np.ptp(a) and np.ptp(b):
                 correlations.append(float(stats.spearmanr(a, b).statistic))

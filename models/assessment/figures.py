@@ -10,7 +10,8 @@ from sklearn import metrics
 from models.assessment.judged import Judged, labels_of, probabilities_of
 from models.bootstrap import intervals
 from models.evaluation import Outcome as EvaluationOutcome
-from models.evaluation import expected_calibration_error, report
+from models.evaluation import expected_calibration_error, gmean, kappa, mcc, report
+from models.training.calibration import Judged as Answered
 from models.types import CLASSES
 
 Figures = dict[str, float]
@@ -18,7 +19,12 @@ Figures = dict[str, float]
 
 def headline(rows: Sequence[Judged]) -> Figures:
     """The figures that get an interval: names to values; NaN where these images allow none."""
-    scored = report([EvaluationOutcome(x.label, x.probabilities, x.overlap) for x in rows])
+    scored = report(
+        [
+            EvaluationOutcome(x.label, x.probabilities, x.overlap if x.sample.outlined else None)
+            for x in rows
+        ]
+    )
     classes, masks = scored.classification, scored.segmentation
     return {
         "accuracy": classes.accuracy,
@@ -38,11 +44,11 @@ def headline(rows: Sequence[Judged]) -> Figures:
     }
 
 
-def classification(rows: Sequence[Judged]) -> dict[str, Any]:
+def classification(rows: Sequence[Answered], classes: Sequence[str] = CLASSES) -> dict[str, Any]:
     """Everything about the classes: each, macro and weighted averages, agreement, calibration."""
     labels, probabilities = labels_of(rows), probabilities_of(rows)
     predicted = probabilities.argmax(1)
-    table = metrics.confusion_matrix(labels, predicted, labels=range(len(CLASSES)))
+    table = metrics.confusion_matrix(labels, predicted, labels=range(len(classes)))
     averages = {
         f"{kind}_{name}": float(value)
         for kind in ("macro", "weighted")
@@ -60,13 +66,13 @@ def classification(rows: Sequence[Judged]) -> dict[str, Any]:
         "accuracy": float(metrics.accuracy_score(labels, predicted)),
         "balanced_accuracy": float(np.mean(recalls)),
         **averages,
-        "gmean": float(np.prod(recalls) ** (1 / len(recalls))),
-        "kappa": float(metrics.cohen_kappa_score(labels, predicted)),
-        "mcc": float(metrics.matthews_corrcoef(labels, predicted)),
+        "gmean": gmean(table),
+        "kappa": kappa(table),
+        "mcc": mcc(table),
         "ece": expected_calibration_error(labels, probabilities),
         "by_class": {
             name: _of_class(labels == k, probabilities[:, k], predicted == k)
-            for k, name in enumerate(CLASSES)
+            for k, name in enumerate(classes)
         },
         "confusion": table.tolist(),
         "risk_coverage": risk_coverage(labels, probabilities),
@@ -79,7 +85,7 @@ def segmentation(rows: Sequence[Judged]) -> dict[str, Any]:
     shares = np.array([row.overlap.true_px / row.pixels for row in lesions])
     edges = np.quantile(shares, [1 / 3, 2 / 3]) if lesions else np.zeros(2)
     third = np.searchsorted(edges, shares)
-    normal = [row for row in rows if not row.overlap.true_px]
+    normal = [row for row in rows if row.sample.outlined and not row.overlap.true_px]
     return {
         "all": _overlaps(lesions),
         "by_class": {
@@ -139,12 +145,15 @@ def with_intervals(
 def _of_class(
     positive: NDArray[np.bool_], score: NDArray[np.float64], predicted: NDArray[np.bool_]
 ) -> dict[str, Any]:
+    support = int(positive.sum())
+    if not support:
+        return {"support": 0, **dict.fromkeys(("precision", "recall", "f1", "roc_auc", "pr_auc"))}
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(
         positive, predicted, average="binary", zero_division=0
     )
-    both = positive.any() and not positive.all()
+    both = not positive.all()
     return {
-        "support": int(positive.sum()),
+        "support": support,
         "precision": float(precision),
         "recall": float(recall),
         "f1": float(f1),

@@ -9,8 +9,9 @@ from scipy import ndimage
 
 from models.evaluation import Overlap
 from models.predictor import Predictor
+from models.training.calibration import Judged as Answered
 from models.training.dataset import Sample
-from models.types import CLASSES, FramePrediction
+from models.types import FramePrediction
 
 Mask = NDArray[np.bool_]
 
@@ -121,11 +122,11 @@ def _edge(mask: Mask) -> Mask:
     return edge
 
 
-def labels_of(rows: Sequence[Judged]) -> NDArray[np.int64]:
+def labels_of(rows: Sequence[Answered]) -> NDArray[np.int64]:
     """True classes ``(n,)``."""
     return np.array([row.label for row in rows])
 
 
-def probabilities_of(rows: Sequence[Judged]) -> NDArray[np.float64]:
-    """Probabilities ``(n, 3)`` in the order of `CLASSES`."""
-    return np.array([row.probabilities for row in rows]).reshape(-1, len(CLASSES))
+def probabilities_of(rows: Sequence[Answered]) -> NDArray[np.float64]:
+    """Probabilities ``(n, classes)``."""
+    return np.array([row.probabilities for row in rows])

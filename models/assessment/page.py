@@ -6,25 +6,28 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from models.types import CLASSES
-
-_PAGE = Path(__file__).with_name("page.html")
-_TITLES = {
+TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
     "macro_precision": "Macro precision",
     "macro_recall": "Macro recall",
     "macro_f1": "Macro F1",
     "mcc": "Matthews correlation",
+    "gmean": "Geometric mean of the recalls",
+    "kappa": "Cohen's kappa",
     "macro_roc_auc": "Macro ROC-AUC",
     "macro_pr_auc": "Macro PR-AUC",
     "malignant_recall": "Recall of malignant",
     "malignant_recall_at_specificity_0.90": "Recall of malignant at specificity 0.90",
+    "malignant_recall_at_specificity": "Recall of malignant at specificity 0.90",
     "ece": "Expected calibration error",
     "dice": "Dice, images with a lesion",
     "iou": "IoU, images with a lesion",
     "normal_without_mask": "Normal images left without an outline",
 }
+_WARNING = """\
+These figures tell of these images. Images that the networks were trained on flatter them; the model
+card says which those are."""
 
 
 def render(
@@ -32,52 +35,68 @@ def render(
 ) -> str:
     """Fill the page; ``plots`` are SVG, ``gallery`` pairs of a caption and an image's data URL."""
     preset, classes = report["preset"], report["classification"]
-    return Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(f"{preset['name']} {preset['version']}"),
-        data=html.escape(report["data"]),
-        images=classes["images"],
+    body = filled(
+        "preset.html",
         headline=_headline(report["headline"]),
-        aurc=_number(classes["risk_coverage"]["aurc"]),
-        by_class=_by_class(classes["by_class"]),
-        other=_facts(
-            {
-                key: classes[key]
-                for key in (
-                    "weighted_precision",
-                    "weighted_recall",
-                    "weighted_f1",
-                    "gmean",
-                    "kappa",
-                )
-            }
-        ),
+        classes=classes_section(classes, plots),
         masks=_masks(report["segmentation"]),
         checks=_checks(report),
         gallery="".join(_tile(*each) for each in gallery) or "<p>No image was misclassified.</p>",
         digest=html.escape(preset["classifier_digest"]),
+    )
+    return whole_page(
+        f"How good is {preset['name']} {preset['version']}?",
+        f"Scored on {classes['images']} images of {report['data']}.",
+        _WARNING,
+        body,
+    )
+
+
+def whole_page(title: str, lead: str, warning: str, body: str) -> str:
+    """A page that needs nothing else; plain texts, but ``body`` is HTML."""
+    texts = {"title": title, "lead": lead, "warning": warning}
+    escaped = {name: html.escape(text) for name, text in texts.items()}
+    return filled("page.html", **escaped, body=body)
+
+
+def classes_section(classes: Mapping[str, Any], plots: Mapping[str, str]) -> str:
+    """What `models.assessment.figures.classification` gave, with `plots.of_classes`."""
+    agreement = ("weighted_precision", "weighted_recall", "weighted_f1", "gmean", "kappa")
+    return filled(
+        "classes.html",
+        by_class=_by_class(classes["by_class"]),
+        other=_facts({key: classes[key] for key in agreement}),
+        aurc=number(classes["risk_coverage"]["aurc"]),
+        ece=number(classes["ece"]),
         **{f"plot_{name}": svg for name, svg in plots.items()},
     )
+
+
+def filled(template: str, **parts: str) -> str:
+    """A template beside this module with HTML in its places."""
+    file = Path(__file__).with_name(template)
+    return Template(file.read_text(encoding="utf-8")).substitute(parts)
 
 
 def _headline(figures: Mapping[str, Mapping[str, float | None]]) -> str:
     rows = [
         [
-            _TITLES[name],
-            _number(each["value"]),
-            f"{_number(each['low'])} to {_number(each['high'])}",
+            TITLES[name],
+            number(each["value"]),
+            f"{number(each['low'])} to {number(each['high'])}",
         ]
         for name, each in figures.items()
     ]
-    return _table(["Figure", "Value", "95 % interval"], rows)
+    return table(["Figure", "Value", "95 % interval"], rows)
 
 
 def _by_class(figures: Mapping[str, Mapping[str, Any]]) -> str:
     keys = ("precision", "recall", "f1", "roc_auc", "pr_auc")
     rows = [
-        [name, str(figures[name]["support"]), *(_number(figures[name][key]) for key in keys)]
-        for name in CLASSES
+        [name, str(figures[name]["support"]), *(number(figures[name][key]) for key in keys)]
+        for name in figures
     ]
-    return _table(["Class", "Images", "Precision", "Recall", "F1", "ROC-AUC", "PR-AUC"], rows)
+    return table(["Class", "Images", "Precision", "Recall", "F1", "ROC-AUC", "PR-AUC"], rows)
 
 
 def _masks(figures: Mapping[str, Any]) -> str:
@@ -86,14 +105,14 @@ def _masks(figures: Mapping[str, Any]) -> str:
         [
             name,
             str(each["images"]),
-            *(_number(each[key]) for key in ("dice", "iou")),
-            _number(each["hd95_px"], 1),
-            *(_number(each[key]) for key in ("hd95_share_of_diagonal", "pixel_accuracy", "found")),
+            *(number(each[key]) for key in ("dice", "iou")),
+            number(each["hd95_px"], 1),
+            *(number(each[key]) for key in ("hd95_share_of_diagonal", "pixel_accuracy", "found")),
         ]
         for name, each in named.items()
     ]
     head = ["Lesions", "Images", "Dice", "IoU", "HD95, px", "HD95 / diagonal", "Pixels right"]
-    return _table([*head, "Touched"], rows)
+    return table([*head, "Touched"], rows)
 
 
 def _checks(report: Mapping[str, Any]) -> str:
@@ -104,17 +123,22 @@ def _checks(report: Mapping[str, Any]) -> str:
         )
     if "robustness" in report:
         rows = [
-            [name, *(_number(x[key]) for key in ("accuracy", "macro_roc_auc", "dice", "changed"))]
+            [name, *(number(x[key]) for key in ("accuracy", "macro_roc_auc", "dice", "changed"))]
             for name, x in report["robustness"].items()
         ]
         head = ["Change of the picture", "Accuracy", "Macro ROC-AUC", "Dice", "Answers changed"]
-        parts.append(("Robustness", _table(head, rows)))
+        parts.append(("Robustness", table(head, rows)))
     return "".join(f"<h3>{title}</h3>{table}" for title, table in parts)
 
 
 def _facts(values: Mapping[str, float | None]) -> str:
-    rows = [[name.replace("_", " "), _number(value)] for name, value in values.items()]
-    return _table(["Figure", "Value"], rows)
+    rows = [[name.replace("_", " "), number(value)] for name, value in values.items()]
+    return table(["Figure", "Value"], rows)
+
+
+def figure(svg: str, caption: str) -> str:
+    """A plot over a plain text."""
+    return f"<figure>{svg}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def _tile(caption: str, url: str) -> str:
@@ -122,7 +146,8 @@ def _tile(caption: str, url: str) -> str:
     return f'<figure><img src="{url}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table of plain texts; the first of each row is its head."""
     top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
     body = "".join(
         f'<tr><th scope="row">{html.escape(first)}</th>'
@@ -133,5 +158,6 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure to be read; a dash for None or NaN."""
     return "–" if value is None or value != value else f"{value:.{digits}f}"  # noqa: PLR0124  # NaN

@@ -14,7 +14,8 @@ from PIL import Image
 from scipy import ndimage
 from sklearn import metrics
 
-from models.assessment.judged import Judged, labels_of, probabilities_of
+from models.assessment.judged import labels_of, probabilities_of
+from models.training.calibration import Judged as Answered
 from models.types import CLASSES, FramePrediction
 
 COLOURS: Mapping[str, str] = {"normal": "#3b7a57", "benign": "#2f6db3", "malignant": "#b3392f"}
@@ -29,32 +30,49 @@ _STYLE: Any = {  # matplotlib types its 300 keys one by one
 _TILE_PX = 240
 
 
-def roc(rows: Sequence[Judged]) -> str:
+def of_classes(
+    rows: Sequence[Answered],
+    figures: Mapping[str, Any],
+    *,
+    abstain_below: float,
+    classes: Sequence[str] = CLASSES,
+) -> dict[str, str]:
+    """All plots of a page's section on classes; what `figures.classification` gave beside them."""
+    return {
+        "confusion": confusion(figures["confusion"], classes),
+        "roc": roc(rows, classes),
+        "precision_recall": precision_recall(rows, classes),
+        "reliability": reliability(rows),
+        "risk_coverage": risk_coverage(figures["risk_coverage"], abstain_below),
+    }
+
+
+def roc(rows: Sequence[Answered], classes: Sequence[str] = CLASSES) -> str:
     """ROC curves, each class against the rest."""
     axes = axes_of("1 - specificity", "sensitivity")
     labels, probabilities = labels_of(rows), probabilities_of(rows)
-    for k, name in enumerate(CLASSES):
+    for k, name in enumerate(classes):
         if 0 < (labels == k).sum() < len(labels):
             false_alarms, recall, _ = metrics.roc_curve(labels == k, probabilities[:, k])
-            axes.plot(false_alarms, recall, color=COLOURS[name], label=name)
+            axes.plot(false_alarms, recall, color=COLOURS.get(name), label=name)
     axes.plot([0, 1], [0, 1], color="#999", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False, loc="lower right")
     return svg_of(axes)
 
 
-def precision_recall(rows: Sequence[Judged]) -> str:
+def precision_recall(rows: Sequence[Answered], classes: Sequence[str] = CLASSES) -> str:
     """Precision over recall, each class against the rest."""
     axes = axes_of("recall", "precision")
     labels, probabilities = labels_of(rows), probabilities_of(rows)
-    for k, name in enumerate(CLASSES):
+    for k, name in enumerate(classes):
         if (labels == k).any():
             precision, recall, _ = metrics.precision_recall_curve(labels == k, probabilities[:, k])
-            axes.plot(recall, precision, color=COLOURS[name], label=name)
+            axes.plot(recall, precision, color=COLOURS.get(name), label=name)
     axes.legend(frameon=False, loc="lower left")
     return svg_of(axes)
 
 
-def reliability(rows: Sequence[Judged], *, bins: int = 10) -> str:
+def reliability(rows: Sequence[Answered], *, bins: int = 10) -> str:
     """How often the answer was right, by how sure it was; the diagonal is honest."""
     axes = axes_of("confidence", "share of right answers")
     probabilities = probabilities_of(rows)
@@ -88,7 +106,7 @@ def risk_coverage(curve: Mapping[str, Any], abstain_below: float) -> str:
     return svg_of(axes)
 
 
-def confusion(table: Sequence[Sequence[int]]) -> str:
+def confusion(table: Sequence[Sequence[int]], classes: Sequence[str] = CLASSES) -> str:
     """Truth in rows, answers in columns."""
     axes = axes_of("answer", "truth")
     counts = np.array(table)
@@ -97,19 +115,24 @@ def confusion(table: Sequence[Sequence[int]]) -> str:
     )
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, str(count), ha="center", va="center", fontsize=13)
-    axes.set_xlim(-0.5, 2.5)
-    axes.set_ylim(2.5, -0.5)
-    axes.set_xticks(range(3), CLASSES)
-    axes.set_yticks(range(3), CLASSES, rotation=90, va="center")
+    axes.set_xlim(-0.5, len(classes) - 0.5)
+    axes.set_ylim(len(classes) - 0.5, -0.5)
+    axes.set_xticks(range(len(classes)), classes)
+    axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
     return svg_of(axes)
 
 
-def losses(values: Sequence[float]) -> str:
-    """Training loss, epoch by epoch."""
-    axes = axes_of("epoch", "training loss")
-    axes.plot(range(1, len(values) + 1), values, color="#2f6db3")
-    axes.set_xlim(1, max(2, len(values)))
-    axes.set_ylim(0, max(values) * 1.05)
+def losses(curves: Mapping[str, Sequence[float]]) -> str:
+    """Loss epoch by epoch, a line for each of ``curves``, named if there are several."""
+    axes = axes_of("epoch", "loss")
+    for name, values in curves.items():
+        # A single epoch is a point: a line would not show it.
+        axes.plot(range(1, len(values) + 1), values, "." if len(values) == 1 else "-", label=name)
+    axes.set_xlim(0.9, max(2, *map(len, curves.values())))
+    finite = [x for values in curves.values() for x in values if np.isfinite(x)]
+    axes.set_ylim(0, max(finite, default=1) * 1.05)
+    if len(curves) > 1:
+        axes.legend(frameon=False)
     return svg_of(axes)
 
 

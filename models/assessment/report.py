@@ -13,13 +13,13 @@ from models.assessment import plots
 from models.assessment.checks import randomisation, robustness
 from models.assessment.figures import classification, explanation, segmentation, with_intervals
 from models.assessment.judged import Judged, judge
-from models.assessment.page import render
+from models.assessment.page import figure, render
 from models.predictor import Predictor
 from models.preset import DEFAULT_PRESET
 from models.training.dataset import Sample
+from models.training.loss_history import read_losses
 from models.types import CLASSES
 
-LOSSES = "losses.json"
 _GALLERY = 24
 _RANDOMISED = 40
 """Images with a lesion on which weights are spoilt: a mean over more says the same."""
@@ -73,19 +73,11 @@ def plain(value: Any) -> Any:
 def _plots(
     rows: Sequence[Judged], figures: dict[str, Any], directory: Path | None
 ) -> dict[str, str]:
-    classes = figures["classification"]
-    history = (directory or DEFAULT_PRESET) / LOSSES
-    drawn = plots.losses(json.loads(history.read_text())) if history.is_file() else ""
+    curves = read_losses(directory or DEFAULT_PRESET)
+    below = figures["preset"]["abstain_below"]
     return {
-        "confusion": plots.confusion(classes["confusion"]),
-        "roc": plots.roc(rows),
-        "precision_recall": plots.precision_recall(rows),
-        "reliability": plots.reliability(rows),
-        "risk_coverage": plots.risk_coverage(
-            classes["risk_coverage"], figures["preset"]["abstain_below"]
-        ),
-        "losses": drawn
-        and f"<figure>{drawn}<figcaption>While it was trained.</figcaption></figure>",
+        **plots.of_classes(rows, figures["classification"], abstain_below=below),
+        "losses": figure(plots.losses(curves), "While it was trained.") if curves else "",
     }
 
 

@@ -16,6 +16,7 @@ from models.networks.layers import (
     Tensor,
     WeightedPool,
 )
+from models.recipe import RecipeInvalid
 from models.types import CLASSES
 
 # Backbone layer, and the decoder's width at its resolution: strides 16, 8, 4. A step to stride 2
@@ -35,9 +36,11 @@ def build_joint(backbone: keras.Model, *, dropout: float = 0.4) -> keras.Model:
     """Gray ``(b, s, s, 1)`` in 0..255 to two kinds of logits; ``s`` a multiple of 32.
 
     ``class`` is ``(b, 3)`` in the order of `CLASSES`, ``lesion`` ``(b, s, s, 1)``. The backbone's
-    batch norm keeps its stored statistics, also in training.
+    batch norm keeps its stored statistics, also in training. Raises `models.recipe.RecipeInvalid`.
     """
     size = backbone.input_shape[1]
+    if size % 32:
+        raise RecipeInvalid(f"input.size_px {size}: a joint network wants a multiple of 32")
     gray = keras.Input((size, size, 1), name="gray")
     deep, x, *skips = _encoder(backbone)(GrayToImageNet(name="to_imagenet")(gray), training=False)
     decoded = []

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import keras
 
 from models.networks.layers import AttentionGate, ResidualBlock, Tensor
+from models.recipe import RecipeInvalid
 
 _Block = Callable[[Tensor, int, str], Tensor]
 
@@ -25,8 +26,13 @@ def build_unet(
     """Pixels ``(b, s, s, channels)`` in 0..255 to lesion logits ``(b, s, s, 1)``.
 
     ``widths``: filters from the finest grid to the bottleneck; each step halves the grid, so that
-    ``s`` must be a multiple of ``2 ** (len(widths) - 1)``.
+    ``s`` must be a multiple of ``2 ** (len(widths) - 1)``. Raises `models.recipe.RecipeInvalid`.
     """
+    if size_px % (step := 2 ** (len(widths) - 1)):
+        raise RecipeInvalid(
+            f"input.size_px {size_px}: a decoder of {len(widths)} widths halves the grid"
+            f" {len(widths) - 1} times, so that a multiple of {step} is wanted"
+        )
     block = _residual if residual else _plain
     pixels = keras.Input((size_px, size_px, channels), name="pixels")
     x = keras.layers.Rescaling(1 / 255, name="to_unit")(pixels)

@@ -16,6 +16,8 @@ _FIGURES = (
     ("macro recall", "classification", "macro_recall"),
     ("macro F1", "classification", "macro_f1"),
     ("Matthews correlation", "classification", "mcc"),
+    ("Cohen's kappa", "classification", "kappa"),
+    ("geometric mean of the recalls", "classification", "gmean"),
     ("macro ROC-AUC", "classification", "macro_roc_auc"),
     ("macro PR-AUC", "classification", "macro_pr_auc"),
     ("expected calibration error", "classification", "ece"),
@@ -74,14 +76,26 @@ def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "")
         calibration=_calibration(preset),
         abstention=_abstention(facts["abstention"]),
         callipers=_CALLIPERS if facts["recipe"]["augment"]["ultrasound"] else "",
-        recipe=_config(facts["recipe"]["training"]),
+        made_by=_made_by(facts),
         figures=_table(facts),
         figures_by_class=_by_class(facts),
     )
 
 
 def _own(facts: Mapping[str, Any]) -> str:
-    return _SIBLINGS if set(facts["folds"]) & set(facts["held_out_folds"]) else _THEMSELVES
+    sibling = set(facts["folds"]) & set(facts["held_out_folds"])
+    recipe = facts["recipe"]
+    return (
+        f"{_SIBLINGS if sibling else _THEMSELVES}\n\n"
+        f"Recipe `{recipe['name']}`: {_config(recipe['training'])}"
+    )
+
+
+def _made_by(facts: Mapping[str, Any]) -> str:
+    train = f"`sonogate train {facts['recipe']['name']} --data DATA`"
+    if "networks" not in facts:
+        return train
+    return f"{train} for each network's seed, then\n`sonogate combine OUT ... --data DATA`"
 
 
 def _members(networks: Sequence[Mapping[str, Any]]) -> str:
@@ -138,6 +152,8 @@ def _table(facts: Mapping[str, Any]) -> str:
     head = ["figure", *(f"fold {fold}" for fold in folds), "mean ± sd", "all held out (95 %)"]
     rows = []
     for title, part, key in _FIGURES:
+        if key not in facts["held_out_pooled"][part]:
+            continue  # an older version measured less
         each = [_number(report[part][key]) for report in folds.values()]
         pooled = _number(facts["held_out_pooled"][part][key])
         rows.append([title, *each, spread_text(spread.get(key)), pooled + _span(spans.get(key))])

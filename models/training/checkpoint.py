@@ -2,7 +2,6 @@
 
 import json
 import logging
-import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.networks.layers import Tensor
+from models.whole_file import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -63,14 +63,16 @@ class Checkpoint:
         arrays = {f"now_{n}": x for n, x in enumerate(state_of(network))}
         arrays |= {f"best_{n}": x for n, x in enumerate(best)}
         self.directory.mkdir(parents=True, exist_ok=True)
-        half = self.directory / f"half-{FILE}"
-        np.savez(half, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
-        half.replace(self.directory / FILE)
+        with replacing(self.directory / FILE) as stream:
+            np.savez(stream, allow_pickle=False, facts=np.array(json.dumps(facts)), **arrays)
 
     def resume(self, network: keras.Model, rng: np.random.Generator) -> tuple[Course, State]:
         """Restore the last epoch's state if there is one; return how far it had come, and its best."""
         facts, now, best = self._read()
         if facts.pop("identity", None) != self.identity:
+            return Course(), []
+        if [x.shape for x in now] != [tuple(x.shape) for x in _variables(network)]:
+            logger.warning("%s is of another network: training starts anew", FILE)
             return Course(), []
         restore(network, now)
         rng.bit_generator.state = facts.pop("rng")
@@ -85,10 +87,10 @@ class Checkpoint:
         if not file.is_file():
             return {}, [], []
         try:
-            with np.load(file, allow_pickle=False) as stored:
+            with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 now, best = (_listed(stored, prefix) for prefix in ("now", "best"))
                 return json.loads(stored["facts"].item()), now, best
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except Exception as error:  # noqa: BLE001  whatever zipfile or NumPy stumble over
             logger.warning("%s cannot be read (%s): training starts anew", file.name, error)
             return {}, [], []
 

@@ -6,12 +6,11 @@ calibration comes from the other folds' outcomes. A joint recipe's network is th
 same way on all folds. Importing this module loads TensorFlow.
 """
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,12 @@ from models.training.calibration import (
     fit_calibration,
 )
 from models.training.checkpoint import Checkpoint
-from models.training.dataset import Sample
+from models.training.claim import claim
+from models.training.dataset import Sample, magnification_of, require_outlines
+from models.training.identity import SEEN, Marked, digest_of, file_digest, mark, seen_images
 from models.training.inputs import load_inputs
 from models.training.logbook import Logbook
+from models.training.loss_history import LOSSES
 from models.training.outcomes import (
     ImageOutcome,
     figures,
@@ -45,14 +47,12 @@ from models.training.splits import set_aside
 from models.training.start import Start
 from models.training.summary import spread_over
 from models.training.train import Epoch, Step, Trained, train
-from models.types import CLASSES
+from models.types import CLASSES, DatasetError
 
 logger = logging.getLogger(__name__)
 
 OUTCOMES = "outcomes.json"
 PRESET = "preset"
-LOSSES = "losses.json"
-"""Beside a network: the losses of its training, a number an epoch; reports draw them."""
 
 Watch = Callable[[str, Step | Epoch], None]
 """Called with a training's name, as "fold 0", and what was done."""
@@ -80,14 +80,18 @@ class CrossValidation:
         """Each fold's figures, its calibration fitted on the other folds (none if there are none)."""
         return {fold: figures(self._calibrated(fold), self.classes) for fold in self.folds}
 
+    def outcomes(self) -> list[ImageOutcome]:
+        """All held-out images, each fold calibrated by the others."""
+        return [x for fold in self.folds for x in self._calibrated(fold)]
+
     def pooled(self) -> dict[str, Any]:
         """Figures over all held-out images."""
-        return figures(self._pool(), self.classes)
+        return figures(self.outcomes(), self.classes)
 
     def intervals(self) -> dict[str, Interval]:
         """95 % intervals of the figures over all held-out images, by name as in `named_figures`."""
         return intervals(
-            self._pool(),
+            self.outcomes(),
             lambda row: row.duplicate_group,
             lambda rows: named_figures(figures(rows, self.classes)),
         )
@@ -98,9 +102,6 @@ class CrossValidation:
         How often that holds is measured on each fold by the confidence found on the others.
         """
         return abstain_by_fold([self._calibrated(fold) for fold in self.folds], target)
-
-    def _pool(self) -> list[ImageOutcome]:
-        return [x for fold in self.folds for x in self._calibrated(fold)]
 
     def _calibrated(self, held_out: int) -> list[ImageOutcome]:
         others = [x for fold, rows in self.folds.items() if fold != held_out for x in rows]
@@ -117,7 +118,8 @@ class Plan:
     """One recipe on one data set: what `cross_validate` and `make_preset` go by.
 
     ``samples`` carry the folds of the protocol (`models.training.splits.split`). Trainings are kept
-    in ``directory``: ``folds/fold-<n>``, ``logs``, ``preset``.
+    in ``directory``: ``folds/fold-<n>``, ``logs``, ``preset``. One that holds another training is
+    refused (`models.training.claim.OtherTraining`), or if ``overwrite`` rid of it.
     """
 
     recipe: Recipe
@@ -125,23 +127,55 @@ class Plan:
     samples: Sequence[Sample]
     directory: Path
     watch: Watch | None = None
+    overwrite: bool = False
 
-    def identity(self, samples: Sequence[Sample]) -> str:
-        """Tell one training from any other: recipe, start and images, as a digest."""
-        facts = {
-            "recipe": recipe_facts(self.recipe),
-            "start": self.start.words,
-            "images": sorted(f"{x.label} {image_name(x)}" for x in samples),
+    def claim(self) -> None:
+        """Make ``directory`` this plan's."""
+        claim(self.directory, self.parts, overwrite=self.overwrite)
+
+    @cached_property
+    def parts(self) -> dict[str, str]:
+        """Digests that tell this plan from any other, by what they are of."""
+        weights = self.start.weights
+        rows = [
+            (image_name(x.sample), x.sample.label, x.sample.duplicate_group, x.image, x.masks)
+            for x in self._marked
+        ]
+        return {
+            "recipe": digest_of(recipe_facts(self.recipe)),
+            "starting weights": file_digest(weights) if isinstance(weights, Path) else str(weights),
+            "images": digest_of(sorted(rows)),
+            "folds": digest_of(sorted((image_name(x), x.fold) for x in self.samples)),
         }
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def identity(self, held_out: int | None = None) -> str:
+        """Tell the training without a fold, or on all images, from any other, as a digest.
+
+        That is by recipe, starting weights and all images: a label mended in the fold held out
+        makes other figures.
+        """
+        out = sorted(image_name(x) for x in self.samples if x.fold == held_out)
+        return digest_of([out, *(x for name, x in self.parts.items() if name != "folds")])
+
+    def seen(self, held_out: int | None = None) -> str:
+        """What the training without a fold, or on all images, sees, as a preset tells it."""
+        return seen_images(x.image for x in self._marked if x.sample.fold != held_out)
+
+    @cached_property
+    def _marked(self) -> list[Marked]:
+        return mark(self.samples)
 
 
 def cross_validate(plan: Plan, folds: Sequence[int] | None = None) -> CrossValidation:
     """Hold out each fold in turn, or only ``folds``.
 
     A fold that is finished, by the same recipe, start and images, is not trained again; one that
-    was interrupted goes on from its last epoch.
+    was interrupted goes on from its last epoch. Raises `DatasetError`, and `OtherTraining` as told
+    at `Plan`.
     """
+    if plan.recipe.network.kind != "classifier":
+        require_outlines(plan.samples)
+    plan.claim()
     chosen = sorted({sample.fold for sample in plan.samples}) if folds is None else folds
     told = {fold: _hold_out(plan, fold) for fold in chosen}
     return CrossValidation(told, plan.recipe.classes, plan.recipe.reading.class_bias)
@@ -150,17 +184,19 @@ def cross_validate(plan: Plan, folds: Sequence[int] | None = None) -> CrossValid
 def make_preset(plan: Plan, described: Preset) -> Preset:
     """Train on all samples and save the network as ``described`` in ``directory/preset``.
 
-    A network that is finished there is kept, and described anew.
+    A network that is finished there is kept, and described anew. Raises as `cross_validate` does.
     """
-    home, identity = plan.directory / PRESET, plan.identity(plan.samples)
-    described = replace(described, trained={**described.trained, "identity": identity})
+    plan.claim()
+    home, identity = plan.directory / PRESET, plan.identity()
+    told = {**described.trained, "identity": identity, SEEN: plan.seen()}
+    described = replace(described, trained=told)
     if (home / MANIFEST).is_file():
         kept = read_preset(home)
         if kept.trained.get("identity") == identity:
             described = replace(described, network=kept.network)
             write_preset(home, described)
             return described
-    trained = _train(plan, plan.samples, home, "all images")
+    trained = _train(plan, None, home, "all images")
     saved = save_preset(home, described, trained.network)
     Checkpoint(home, identity).discard()
     return saved
@@ -218,6 +254,7 @@ def facts(
         "folds": sorted({sample.fold for sample in samples}),
         "recipe": recipe_facts(recipe),
         "start": start.words,
+        "magnification": magnification_of(samples),
         "held_out_folds": sorted(checked.folds),
         "held_out": {str(fold): report for fold, report in reports.items()},
         "held_out_spread": spread_over([named_figures(x) for x in reports.values()]),
@@ -238,17 +275,13 @@ def recipe_facts(recipe: Recipe) -> dict[str, Any]:
 
 
 def _hold_out(plan: Plan, fold: int) -> list[ImageOutcome]:
-    home = plan.directory / "folds" / f"fold-{fold}"
-    seen = [x for x in plan.samples if x.fold != fold]
-    held_out = [x for x in plan.samples if x.fold == fold]
-    identity = plan.identity(seen)
-    if (home / OUTCOMES).is_file():
-        outcomes, told = read_outcomes(home / OUTCOMES)
-        if told["identity"] == identity:
-            logger.info("fold %d is finished", fold)
-            return outcomes
-    trained = _train(plan, seen, home, f"fold {fold}")
-    outcomes = _scored(plan.recipe, trained, home, held_out)
+    home, identity = plan.directory / "folds" / f"fold-{fold}", plan.identity(fold)
+    finished = _finished(home / OUTCOMES, identity)
+    if finished is not None:
+        logger.info("fold %d is finished", fold)
+        return finished
+    trained = _train(plan, fold, home, f"fold {fold}")
+    outcomes = _scored(plan, trained, home, fold)
     losses = {"losses": trained.losses, "validation_losses": trained.validation_losses}
     write_outcomes(home / OUTCOMES, outcomes, {"identity": identity, "fold": fold, **losses})
     Checkpoint(home, identity).discard()
@@ -256,8 +289,20 @@ def _hold_out(plan: Plan, fold: int) -> list[ImageOutcome]:
     return outcomes
 
 
-def _train(plan: Plan, samples: Sequence[Sample], home: Path, title: str) -> Trained:
+def _finished(file: Path, identity: str) -> list[ImageOutcome] | None:
+    if not file.is_file():
+        return None
+    try:
+        outcomes, told = read_outcomes(file)
+    except DatasetError as error:
+        logger.warning("%s: this fold is trained anew", error)
+        return None
+    return outcomes if told.get("identity") == identity else None
+
+
+def _train(plan: Plan, held_out: int | None, home: Path, title: str) -> Trained:
     spec = plan.recipe.training
+    samples = [x for x in plan.samples if x.fold != held_out]
     rest, aside = set_aside(samples, seed=spec.seed) if spec.patience else (samples, [])
     book = Logbook(plan.directory / "logs" / title.replace(" ", "-"))
 
@@ -274,7 +319,7 @@ def _train(plan: Plan, samples: Sequence[Sample], home: Path, title: str) -> Tra
             plan.recipe,
             plan.start.weights,
             set_aside=load(aside) if aside else None,
-            checkpoint=Checkpoint(home, plan.identity(samples)),
+            checkpoint=Checkpoint(home, plan.identity(held_out)),
             watch=watch,
         )
     finally:
@@ -283,12 +328,13 @@ def _train(plan: Plan, samples: Sequence[Sample], home: Path, title: str) -> Tra
     return trained
 
 
-def _scored(
-    recipe: Recipe, trained: Trained, home: Path, held_out: Sequence[Sample]
-) -> list[ImageOutcome]:
+def _scored(plan: Plan, trained: Trained, home: Path, fold: int) -> list[ImageOutcome]:
     """Save a fold's network and ask it about the images held out."""
+    recipe, held_out = plan.recipe, [x for x in plan.samples if x.fold == fold]
     if recipe.network.kind == "joint":
-        save_preset(home, plain_preset(recipe), trained.network)
+        plain = plain_preset(recipe)
+        told = {**plain.trained, SEEN: plan.seen(fold)}
+        save_preset(home, replace(plain, trained=told), trained.network)
         return preset_outcomes(home, held_out)
     save_weights(home, trained.network)
     (home / "recipe.json").write_text(recipe.model_dump_json(indent=2), encoding="utf-8")

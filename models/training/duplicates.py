@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from scipy import sparse
 
-from models.types import DatasetError
+from models.training.pictures import read_gray
 
 SIDE_PX = 48
 ALIKE = 0.95
@@ -39,20 +39,16 @@ def find_groups(images: Sequence[Path], *, alike: float = ALIKE) -> NDArray[np.i
     return groups.astype(np.int64)
 
 
-def contradicting(labels: Sequence[int], groups: NDArray[np.int64]) -> set[int]:
+def contradicting(labels: Sequence[int], groups: Sequence[int]) -> set[int]:
     """Groups whose images do not all carry one label."""
     seen: dict[int, set[int]] = defaultdict(set)
-    for label, group in zip(labels, groups.tolist(), strict=True):
+    for label, group in zip(labels, groups, strict=True):
         seen[group].add(label)
     return {group for group, found in seen.items() if len(found) > 1}
 
 
 def _thumbnail(file: Path) -> NDArray[np.float32]:
-    try:
-        with Image.open(file) as image:
-            small = image.convert("L").resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
-    except (OSError, UnidentifiedImageError) as error:
-        raise DatasetError(f"{file.name} cannot be read as an image") from error
+    small = Image.fromarray(read_gray(file)).resize((SIDE_PX, SIDE_PX), Image.Resampling.BILINEAR)
     return np.asarray(small, np.float32)
 
 

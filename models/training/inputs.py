@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from models.preprocess import Placement, letterbox
 from models.recipe import InputSpec
 from models.training.dataset import Sample, SampleArrays
-from models.types import DatasetError
+from models.training.pictures import read_rgb
 
 
 def load_inputs(samples: Sequence[Sample], spec: InputSpec) -> SampleArrays:
@@ -31,7 +31,7 @@ def load_input(
     gray, lesion = sample.read()
     if spec.channels == 1:
         return *_fitted(gray, spec), lesion
-    planes = [_fitted(plane, spec) for plane in np.moveaxis(_read_rgb(sample), -1, 0)]
+    planes = [_fitted(plane, spec) for plane in np.moveaxis(read_rgb(sample.image), -1, 0)]
     return np.stack([square for square, _ in planes], -1), planes[0][1], lesion
 
 
@@ -47,11 +47,3 @@ def _fitted(plane: NDArray[np.uint8], spec: InputSpec) -> tuple[NDArray[np.uint8
     height, width = plane.shape
     scaled = Image.fromarray(plane).resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(scaled), Placement(side, 0, 0, side, side, height, width)
-
-
-def _read_rgb(sample: Sample) -> NDArray[np.uint8]:
-    try:
-        with Image.open(sample.image) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise DatasetError(f"{sample.image.name} cannot be read as an image") from error

@@ -18,7 +18,8 @@ from models.preprocess import to_frame
 from models.recipe import Recipe
 from models.training.dataset import Sample
 from models.training.inputs import as_input, load_input
-from models.types import CLASSES
+from models.types import CLASSES, DatasetError
+from models.whole_file import write_text
 
 if TYPE_CHECKING:
     import keras
@@ -105,13 +106,17 @@ def named_figures(parts: Mapping[str, Any]) -> dict[str, float]:
 def write_outcomes(file: Path, outcomes: Sequence[ImageOutcome], facts: Mapping[str, Any]) -> None:
     """Write outcomes and ``facts`` of the training they came from as JSON."""
     rows = [asdict(outcome) for outcome in outcomes]
-    file.write_text(json.dumps({**facts, "images": rows}, indent=1), encoding="utf-8")
+    write_text(file, json.dumps({**facts, "images": rows}, indent=1))
 
 
 def read_outcomes(file: Path) -> tuple[list[ImageOutcome], dict[str, Any]]:
-    """Read what `write_outcomes` wrote."""
-    facts = json.loads(file.read_text(encoding="utf-8"))
-    return [_parsed(row) for row in facts.pop("images")], facts
+    """Read what `write_outcomes` wrote. Raises `DatasetError`."""
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        return [_parsed(row) for row in facts.pop("images")], facts
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        place = f"{file.parent.name}/{file.name}"
+        raise DatasetError(f"{place} cannot be read as what a network said ({error})") from error
 
 
 def _parsed(row: dict[str, Any]) -> ImageOutcome:

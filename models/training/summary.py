@@ -12,6 +12,7 @@ from models.recipe import Recipe
 SUMMARY = "summary.json"
 SHOWN = (
     *("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc"),
+    *("gmean", "kappa"),
     *("macro_roc_auc", "macro_pr_auc", "malignant_recall", "ece"),
     *("dice", "iou", "normal_without_mask"),
 )
@@ -40,15 +41,27 @@ def write_summary(
     return file
 
 
+def published_figures(recipe: Recipe, facts: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
+    """What was published of a recipe: its name here, to its name there and its value.
+
+    What was published as ``accuracy_40x`` is the ``accuracy`` of a run on images of 40X; that of any
+    other run is nothing that it measured.
+    """
+    figures = recipe.published.figures if recipe.published else {}
+    here = f"_{facts.get('magnification')}x"
+    return {name.removesuffix(here): (name, value) for name, value in figures.items()}
+
+
 def table(recipe: Recipe, facts: Mapping[str, Any]) -> Iterator[str]:
     """Lines of a table: figure, published (where anything is), mean and deviation over folds."""
-    published = recipe.published.figures if recipe.published else {}
+    published = published_figures(recipe, facts)
     spread = facts["held_out_spread"]
     head = ["figure", *(["published"] if published else []), "here, mean ± sd over folds"]
     yield "  ".join(f"{cell:<20}" for cell in head).rstrip()
     for name in [*published, *(x for x in SHOWN if x in spread and x not in published)]:
-        told = [f"{published[name]:.3f}" if name in published else "-"] if published else []
-        cells = [name, *told, spread_text(spread.get(name))]
+        theirs, value = published.get(name, (name, None))
+        told = ["-" if value is None else f"{value:.3f}"] if published else []
+        cells = [theirs, *told, spread_text(spread.get(name))]
         yield "  ".join(f"{cell:<20}" for cell in cells).rstrip()
 
 

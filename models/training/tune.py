@@ -5,7 +5,6 @@ Importing this module loads TensorFlow and Keras Tuner.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from keras_tuner.errors import FatalError
 from models.recipe import Recipe, RecipeInvalid
 from models.training.cross_validation import Plan, Watch, cross_validate
 from models.training.dataset import Sample
+from models.training.identity import digest_of
 from models.training.outcomes import figures, named_figures
 from models.training.start import Start
 from models.types import DatasetError
@@ -63,7 +63,8 @@ def tune(
 ) -> Tuned:
     """Try combinations of ``recipe.tune``; trials that are in ``directory`` are not done again.
 
-    Each is trained without fold ``held_out`` and without the fold after it, and scored on the
+    Those are of the same search only: by recipe and values to try, starting weights, images and
+    folds. Each is trained without fold ``held_out`` and without the fold after it, and scored on the
     latter. Raises `RecipeInvalid` for a recipe that declares nothing to try.
     """
     if not recipe.tune:
@@ -79,7 +80,9 @@ def tune(
             raise DatasetError(f"fold {inner} has too few images for {objective_of(recipe)}")
         return found
 
-    tuner = _tuner(recipe, score, directory, trials, search)
+    plan = Plan(recipe, start, samples, directory)
+    identity = digest_of([plan.parts, {**recipe.tune}, search, held_out])
+    tuner = _tuner(recipe, score, directory / f"trials-{identity[:16]}", trials, search)
     try:
         tuner.search(verbose=0)
     except FatalError as error:
@@ -123,8 +126,9 @@ def _tuner(
         hyperparameters=_space(recipe),
         seed=recipe.training.seed,
     )
-    build = partial(_RecipeTuner, oracle=oracle, directory=directory, project_name="trials")
-    return build(recipe, score)
+    return _RecipeTuner(
+        recipe, score, oracle=oracle, directory=directory.parent, project_name=directory.name
+    )
 
 
 def _space(recipe: Recipe) -> Any:

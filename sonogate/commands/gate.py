@@ -10,14 +10,20 @@ from typing import Any
 import click
 import numpy as np
 
+from dicom.errors import InvalidHeader, NotDicom, TruncatedFile, UndecodableFrame
 from dicom.results import Refusal
 from models.types import FramePrediction, PresetInfo
 from sonogate.inputs import find_inputs
+from workers.errors import NotAPicture
 from workers.pipeline.image import analyse_image
 from workers.pipeline.types import Frame
 
 MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks of a training folder, which lie beside their images."""
+UNREADABLE = "unreadable"
+_BROKEN = (InvalidHeader, NotAPicture, NotDicom, TruncatedFile, UndecodableFrame)
+DAMAGED = frozenset({UNREADABLE, *(each.code for each in _BROKEN)})
+"""What the gate never saw: no network could have read it either."""
 
 
 class Blind:
@@ -43,11 +49,12 @@ def command(paths: tuple[Path, ...]) -> None:
 
     Prints JSON: how many images there are, how many are refused by each code, the rate, and which
     they are. On a folder of images that should all be let in, the rate is that of false refusals.
-    Masks of training data (STEM_mask.png) are passed over.
+    Damaged files are counted apart, and not among the images. Masks of training data
+    (STEM_mask.png) are passed over.
     """
-    images = [path for path in find_inputs(paths) if not MASK.search(path.stem)]
-    reasons = [(path, reason) for path in images if (reason := refusal_of_file(path))]
-    click.echo(json.dumps(_figures(len(images), reasons), indent=2, ensure_ascii=False))
+    files = [path for path in find_inputs(paths) if not MASK.search(path.stem)]
+    reasons = [(path, reason) for path in files if (reason := refusal_of_file(path))]
+    click.echo(json.dumps(_figures(len(files), reasons), indent=2, ensure_ascii=False))
 
 
 def refusal_of_file(path: Path) -> Refusal | None:
@@ -55,15 +62,19 @@ def refusal_of_file(path: Path) -> Refusal | None:
     try:
         return analyse_image(path, Blind()).refusal
     except OSError as error:
-        return Refusal("unreadable", f"The file cannot be read: {error.strerror or error}.")
+        return Refusal(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")
 
 
-def _figures(images: int, reasons: Sequence[tuple[Path, Refusal]]) -> dict[str, Any]:
-    by_code = Counter(reason.code for _, reason in reasons)
+def _figures(files: int, reasons: Sequence[tuple[Path, Refusal]]) -> dict[str, Any]:
+    damaged = [each for each in reasons if each[1].code in DAMAGED]
+    refused = [each for each in reasons if each[1].code not in DAMAGED]
+    images = files - len(damaged)
+    by_code = Counter(reason.code for _, reason in refused)
     return {
         "images": images,
-        "refused": len(reasons),
-        "rate": len(reasons) / images if images else 0.0,
+        "refused": len(refused),
+        "rate": len(refused) / images if images else 0.0,
         "by_code": dict(by_code.most_common()),
-        "which": [{"input": str(path), "refused": reason.code} for path, reason in reasons],
+        "which": [{"input": str(path), "refused": reason.code} for path, reason in refused],
+        "damaged": [{"input": str(path), "problem": reason.code} for path, reason in damaged],
     }

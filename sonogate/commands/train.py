@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.argument("recipe_name", metavar="RECIPE")
 @click.option("--data", required=True, type=FOLDER)
 @click.option("--out", type=OUT, help="Default: training/RECIPE under SONOGATE_HOME.")
+@click.option("--overwrite", is_flag=True, help="Remove another training from --out first.")
 @click.option(
     "--protocol",
     type=click.Choice(["grouped", "random"]),
@@ -63,6 +64,7 @@ def command(
     recipe_name: str,
     data: Path,
     out: Path | None,
+    overwrite: bool,
     protocol: Literal["grouped", "random"],
     folds: int,
     only: tuple[int, ...],
@@ -76,12 +78,13 @@ def command(
 ) -> None:
     """Train RECIPE, one that comes with Sonogate or a .toml file of yours, on --data.
 
-    DATA holds the folders normal, benign and malignant, PNGs with masks beside them as
+    DATA holds the folders normal, benign and malignant: PNG, JPEG or BMP, masks beside them as
     "NAME_mask.png"; or a manifest.csv that lists images and classes; or BreakHis. Near-duplicates
     that no list names are found. Each fold is held out once and scored. A recipe for class and outline in one network (default)
     is then trained on everything: OUT/preset is a preset with its card. OUT also keeps each fold's
-    network and outcomes, summary.json, and logs for TensorBoard. A run that was interrupted goes
-    on where it was. Hours on a CPU.
+    network and outcomes, summary.json, report.html, which draws them, and logs for TensorBoard. A run that was interrupted goes
+    on where it was, by the same command; one with other settings, images or starting weights needs
+    another OUT, or --overwrite. Hours on a CPU.
     """
     settings = FrontDoorSettings.load()
     logs.configure(settings)
@@ -92,9 +95,9 @@ def command(
     out = out or settings.home / "training" / recipe.name
     with without_chatter():
         from models.training.cross_validation import Plan, cross_validate
-    plan = Plan(recipe, start_from(recipe, backbone), samples, out, EpochBars())
+    plan = Plan(recipe, start_from(recipe, backbone), samples, out, EpochBars(), overwrite)
     checked = cross_validate(plan, only or None)
-    _report(plan, checked, protocol=protocol, asked=backbone, target=target_accuracy)
+    _report(plan, checked, data, protocol=protocol, asked=backbone, target=target_accuracy)
     if recipe.network.kind == "joint" and protocol == "grouped":
         _ship(plan, checked, data, name=name, version=preset_version, target=target_accuracy)
 
@@ -120,8 +123,15 @@ def _split(
 
 
 def _report(
-    plan: "Plan", checked: "CrossValidation", *, protocol: str, asked: str, target: float
+    plan: "Plan",
+    checked: "CrossValidation",
+    data: Path,
+    *,
+    protocol: str,
+    asked: str,
+    target: float,
 ) -> None:
+    from models.assessment.training_report import write_training_report
     from models.training.cross_validation import facts
     from models.training.splits import LEAKS
     from models.training.summary import table, write_summary
@@ -132,10 +142,13 @@ def _report(
     file = write_summary(
         plan.directory, plan.recipe, told, protocol=protocol, asked_start=Path(asked).name
     )
+    page = write_training_report(
+        plan.directory, plan.recipe, told, data=data.name, leaks=protocol == "random"
+    )
     click.echo("\n".join(table(plan.recipe, told)))
     if protocol == "random":
         click.echo(LEAKS)
-    click.echo(f"Figures of each fold are in {file}.")
+    click.echo(f"Figures of each fold are in {file}, and drawn in {page}.")
 
 
 def _ship(

@@ -5,18 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn import metrics
 
 from models.evaluation import (
+    Outcome,
     Overlap,
     confusion,
     evaluate,
     expected_calibration_error,
+    gmean,
+    kappa,
     mcc,
     pr_auc,
     roc_auc,
     score_classes,
     score_masks,
 )
+from models.evaluation import report as evaluation_report
 from models.types import FramePrediction
 
 TRUE = np.array([0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
@@ -43,6 +48,34 @@ def test_class_figures_match_a_hand_count() -> None:
     assert benign.f1 == pytest.approx(2 * (3 / 5) * (3 / 4) / (3 / 5 + 3 / 4))
 
 
+def test_a_class_without_images_has_no_figures_and_no_part_in_means() -> None:
+    present = TRUE < 2
+
+    report = score_classes(TRUE[present], sure(SAID[present]))
+
+    malignant = report.by_class["malignant"]
+    assert malignant.support == 0
+    assert all(math.isnan(x) for x in (malignant.precision, malignant.recall, malignant.f1))
+    assert report.macro_recall == pytest.approx((1 / 2 + 3 / 4) / 2)
+    assert report.macro_f1 == pytest.approx((2 / 3 + 3 / 4) / 2)
+    told = evaluation_report([Outcome(0, (0.6, 0.2, 0.2), None)]).to_dict()
+    assert told["classification"]["by_class"]["malignant"]["recall"] is None
+
+
+def test_an_unknown_outline_is_scored_neither_as_a_lesion_nor_as_none() -> None:
+    def predict(frames: Sequence[NDArray[np.uint8]]) -> list[FramePrediction]:
+        mask = np.ones((4, 4), np.bool_)
+        return [FramePrediction((0.1, 0.8, 0.1), mask, np.zeros((4, 4), np.float32))] * len(frames)
+
+    frame, lesion = np.zeros((4, 4), np.uint8), np.ones((4, 4), np.bool_)
+
+    report = evaluate(predict, [(frame, 1, lesion), (frame, 1, None)])
+
+    assert report.classification.images == 2
+    assert report.segmentation.images_with_lesion == 1
+    assert report.segmentation.images_without_lesion == 0
+
+
 def test_mcc_of_two_classes_is_the_textbook_one() -> None:
     # 6 true negatives, 2 false positives, 1 false negative, 3 true positives
     table = np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])
@@ -59,6 +92,29 @@ def test_mcc_of_three_classes_matches_a_hand_count() -> None:
 
 def test_mcc_of_one_answer_for_all_is_zero() -> None:
     assert mcc(confusion(TRUE, np.ones_like(TRUE))) == 0
+
+
+def test_kappa_is_the_agreement_beyond_chance() -> None:
+    # 7 right of 10; by chance (2 * 1 + 4 * 5 + 4 * 4) of 100, as scikit-learn has it too
+    table = confusion(TRUE, SAID)
+
+    assert kappa(table) == pytest.approx((0.7 - 0.38) / (1 - 0.38))
+    assert kappa(table) == pytest.approx(metrics.cohen_kappa_score(TRUE, SAID))
+    assert math.isnan(kappa(confusion(np.ones(3, int), np.ones(3, int))))
+
+
+def test_gmean_is_the_geometric_mean_of_the_recalls_of_the_classes_there_are() -> None:
+    assert gmean(confusion(TRUE, SAID)) == pytest.approx((1 / 2 * 3 / 4 * 3 / 4) ** (1 / 3))
+    # Two classes, as most works have it: the root of sensitivity and specificity.
+    assert gmean(np.array([[6, 2], [1, 3]])) == pytest.approx(math.sqrt(6 / 8 * 3 / 4))
+    assert gmean(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])) == gmean(np.array([[6, 2], [1, 3]]))
+    assert gmean(np.array([[4, 0], [4, 0]])) == 0, "a class never found spoils it all"
+
+
+def test_a_report_holds_gmean_and_kappa() -> None:
+    report, table = score_classes(TRUE, sure(SAID)), confusion(TRUE, SAID)
+
+    assert (report.gmean, report.kappa) == (gmean(table), kappa(table))
 
 
 def test_roc_auc_counts_pairs_in_order_and_ties_half() -> None:

@@ -15,7 +15,7 @@ from db.engine import Database
 from db.schema import Job, JobKind, JobStatus
 from db.settings import StoreSettings
 from db.types import now_utc
-from models.preset import DEFAULT_PRESET
+from models.preset import DEFAULT_PRESET, read_preset
 from sonogate import runfile
 from sonogate.network import LOOPBACK
 from sonogate.runfile import Running
@@ -123,13 +123,14 @@ def test_a_corrupt_preset_fails_and_names_the_file(
     run: Run, installed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     preset = Path(shutil.copytree(DEFAULT_PRESET, tmp_path / "preset"))
-    with (preset / "network.weights.h5").open("r+b") as weights:
+    corrupt = preset / read_preset(preset).networks[-1].file
+    with corrupt.open("r+b") as weights:
         weights.seek(1000)
         weights.write(b"\x00broken\x00")
     monkeypatch.setenv("SONOGATE_PRESET_DIR", str(preset))
     finding = only(run, "presets")
     assert finding["status"] == "fail"
-    assert "network.weights.h5" in finding["message"]
+    assert corrupt.name in finding["message"]
 
 
 def test_a_corrupt_shadow_preset_is_a_warning_for_no_result_depends_on_it(

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from tests.sonogate import pictures
@@ -19,13 +20,16 @@ def test_it_counts_by_code_and_passes_masks_over(run: Run, tmp_path: Path) -> No
     Image.fromarray(np.zeros((100, 100), np.uint8)).save(folder / "a_mask.png")
     Image.fromarray(np.zeros((100, 100), np.uint8)).save(folder / "a_mask_1.png")
     (folder / "text.jpg").write_text("no picture")
+    (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:200])
     result = run("gate", str(folder))
     assert result.exit_code == 0, result.output
     figures = json.loads(result.output)
-    assert (figures["images"], figures["refused"], figures["rate"]) == (4, 2, 0.5)
-    assert figures["by_code"] == {"too-dark": 1, "not-a-picture": 1}
-    assert {Path(each["input"]).name: each["refused"] for each in figures["which"]} == {
-        "black.png": "too-dark",
+    assert (figures["images"], figures["refused"]) == (3, 1)
+    assert figures["rate"] == pytest.approx(1 / 3), "what is damaged was not refused by the gate"
+    assert figures["by_code"] == {"too-dark": 1}
+    assert [Path(each["input"]).name for each in figures["which"]] == ["black.png"]
+    assert {Path(each["input"]).name: each["problem"] for each in figures["damaged"]} == {
+        "cut.png": "undecodable-frame",
         "text.jpg": "not-a-picture",
     }
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from dicom.header import read_header
 from dicom.variants import CATALOGUE, build_set, parse_spec
-from sonogate.phantom_study import PATIENT_ID, make_result
+from sonogate.phantom_study import PATIENT_ID, make_result, make_review
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -28,3 +28,17 @@ def test_each_run_is_a_study_of_its_own_of_the_test_patient(tmp_path: Path) -> N
     assert {header.patient.patient_id for header in headers} == {PATIENT_ID}
     assert len({header.study_instance_uid for header in headers}) == 2
     assert len({header.sop_instance_uid for header in headers}) == 4
+
+
+def test_a_made_up_reader_corrects_one_outline_and_draws_another(tmp_path: Path) -> None:
+    result = make_result(tmp_path, run="1", now=NOW)
+    review = make_review(result)
+    still = result.images[0]
+    ((uid, (corrected, drawn)),) = review.outlines.items()
+    assert uid == still.sop_instance_uid
+    assert corrected.tracking_uid == still.lesions[0].tracking_uid
+    assert corrected.area_px > still.lesions[0].area_px
+    assert (corrected.origin, drawn.origin) == ("corrected", "drawn")
+    assert not (corrected.mask & drawn.mask).any()
+    assert drawn.long_axis_mm is not None
+    assert drawn.tracking_uid != corrected.tracking_uid

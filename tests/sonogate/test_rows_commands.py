@@ -52,7 +52,9 @@ def test_db_check_shows_how_a_database_differs(run: Run, installed: Path) -> Non
 
 
 def test_a_person_is_added_listed_reset_and_switched_off(run: Run, installed: Path) -> None:
-    added = run("users", "add", "jane", "--role", "radiologist", "--name", "Jane Doe")
+    reader = ("users", "add", "jane", "--role", "radiologist", "--name", "Jane Doe")
+    assert "a radiologist signs for an organization" in run(*reader).stderr
+    added = run(*reader, "--organization", "Clinic")
     first = one_time_password(added.output)
     assert login("jane", first)
     second = one_time_password(run("users", "reset-password", "jane").output)

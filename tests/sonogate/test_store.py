@@ -7,7 +7,7 @@ from db.settings import StoreSettings
 from db.users import NewUser
 from sonogate.store import has_never_logged_in, password_of_new, prepare
 
-READER = NewUser("reader", Role.RADIOLOGIST)
+READER = NewUser("reader", Role.RADIOLOGIST, organization="Clinic")
 
 
 def test_a_new_account_gets_its_one_time_password_once(tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """`sonogate train`, `tune` and `evaluate`: figures, and what can be wrong with a data set."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ from click.testing import Result
 from PIL import Image
 
 from models.phantom import make_phantom
-from models.preset import read_preset
+from models.preset import DEFAULT_PRESET, read_preset, write_preset
 from models.recipe import read_recipe
+from models.training.dataset import read_samples
+from models.training.identity import SEEN, file_digest, seen_images
+from models.training.loss_history import read_losses, write_losses
 from sonogate.training import ExtraMissing, require_extra
 from tests.sonogate.conftest import Run, sonogate
 
@@ -36,11 +41,31 @@ def add_phantom(folder: Path, kind: str, seed: int) -> None:
     Image.fromarray(phantom.mask).save(folder / f"{seed}_mask.png")
 
 
-def test_evaluate_prints_the_figures_of_a_fold_as_json(
-    data: Path, environment: dict[str, str]
+@pytest.fixture
+def taught(data: Path, tmp_path: Path) -> Path:
+    """A preset that says it was trained on fold 0 of the data."""
+    home = tmp_path / "taught"
+    shutil.copytree(DEFAULT_PRESET, home)
+    seen = seen_images(file_digest(x.image) for x in read_samples(data) if x.fold == 0)
+    preset = read_preset(home)
+    write_preset(home, replace(preset, trained={**preset.trained, SEEN: seen}))
+    return home
+
+
+@pytest.fixture
+def silent(taught: Path) -> Path:
+    """A preset of a version that kept no account of what it was trained on."""
+    preset = read_preset(taught)
+    told = {key: x for key, x in preset.trained.items() if key != SEEN}
+    write_preset(taught, replace(preset, trained=told))
+    return taught
+
+
+def test_evaluate_prints_the_figures_of_what_was_not_trained_on_as_json(
+    data: Path, taught: Path, environment: dict[str, str]
 ) -> None:
     done = subprocess.run(
-        sonogate("evaluate", data, "--fold", 1),
+        sonogate("evaluate", data, "--preset", taught, "--unseen"),
         env=environment,
         capture_output=True,
         text=True,
@@ -51,6 +76,59 @@ def test_evaluate_prints_the_figures_of_a_fold_as_json(
     assert figures["classification"]["images"] == 3
     assert figures["segmentation"]["images_with_lesion"] == 2
     assert len(figures["preset"]["classifier_digest"]) == 64
+    assert figures["images_trained_on"] == 0
+    assert "3 images: the preset was trained on none of them." in done.stderr
+
+
+def test_a_fold_that_was_trained_on_is_not_scored_as_one_held_out(
+    run: Run, home: Path, data: Path, taught: Path
+) -> None:
+    result = run("evaluate", data, "--preset", taught, "--fold", 0)
+
+    assert result.exit_code == 1
+    assert "3 of 3 images of fold 0, or near-duplicates of them, were trained on" in result.stderr
+    assert "--unseen leaves them out" in result.stderr
+
+
+def test_evaluate_tells_how_many_images_were_trained_on(
+    run: Run, home: Path, data: Path, taught: Path
+) -> None:
+    result = run("evaluate", data, "--preset", taught)
+
+    assert "6 images: the preset was trained on 3 of them" in result.stderr
+    assert json.loads(result.stdout)["images_trained_on"] == 3
+
+
+def test_a_preset_that_kept_no_account_cannot_leave_out_what_it_saw(
+    run: Run, home: Path, data: Path, silent: Path
+) -> None:
+    result = run("evaluate", data, "--preset", silent, "--unseen")
+
+    assert result.exit_code == 1
+    assert "this preset does not tell what it was trained on" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("leaks", "sentence"),
+    [(True, "'out@0' was split at random"), (None, "'out@0' is no finished training")],
+)
+def test_what_was_not_split_by_groups_is_not_combined(
+    run: Run, home: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    leaks: bool | None, sentence: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "out").mkdir()
+    recipe = read_recipe("default").model_dump(mode="json")
+    told: dict[str, Any] = {"recipe": recipe, "start": "Random numbers."}
+    if leaks is not None:
+        told["leaks"] = leaks
+    (tmp_path / "out" / "summary.json").write_text(json.dumps(told))
+
+    result = run("combine", "out@0", "--data", data, "--out", tmp_path / "pair")
+
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert not (tmp_path / "pair").exists()
 
 
 @pytest.mark.parametrize("command", [["train", "default", "--data"], ["evaluate"]])
@@ -196,18 +274,29 @@ def test_a_recipe_is_trained_and_set_beside_what_was_published(
         line.split() for line in result.stdout.splitlines()
     ]
     assert not (tmp_path / "out" / "preset").exists()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"<td>{published:.3f}</td>" in page
+    assert ("<h2>Outlines" in page) == (figure == "dice")
 
 
 @keras_warns
-def test_a_recipe_for_both_questions_gives_a_preset(
-    train: Callable[..., Result], tmp_path: Path
+def test_a_recipe_for_both_questions_gives_a_preset_that_can_be_averaged(
+    run: Run, train: Callable[..., Result], data: Path, tmp_path: Path
 ) -> None:
-    result = train(JOINT, "--fold", 0, "--name", "mine", "--preset-version", "3")
+    result = train(JOINT, "--name", "mine", "--preset-version", "3")
     assert result.exit_code == 0, result.output
     preset = read_preset(tmp_path / "out" / "preset")
     assert (preset.name, preset.version) == ("mine", "3")
     assert "The folder `data`" in (tmp_path / "out" / "preset" / "CARD.md").read_text()
     assert f"SONOGATE_PRESET_DIR={tmp_path / 'out' / 'preset'}" in result.stdout
+    out = tmp_path / "combined"
+    both = run(
+        "combine", tmp_path / "out", tmp_path / "out", "--data", data, "--out", out, "--folds", 2
+    )
+    assert both.exit_code == 0, both.output
+    assert f"its figures are drawn in {out / 'report.html'}" in both.stdout
+    assert "network 2</text>" in (out / "report.html").read_text()
+    assert len(read_losses(out / "preset")) == 2
 
 
 @keras_warns
@@ -218,7 +307,19 @@ def test_a_random_split_says_that_it_leaks_and_makes_no_preset(
     assert result.exit_code == 0, result.output
     assert "protocol random LEAKS" in result.stdout
     assert "protocol random LEAKS" in result.stderr
+    assert "protocol random LEAKS" in (tmp_path / "out" / "report.html").read_text()
     assert summary(tmp_path)["leaks"] is True
+    before = summary(tmp_path)
+
+    refused = train(SEGMENTER, "--fold", 1)
+
+    assert refused.exit_code == 1
+    assert "out holds another training (with other folds): give another --out" in refused.stderr
+    assert summary(tmp_path) == before
+    done = train(SEGMENTER, "--fold", 1, "--overwrite")
+    assert done.exit_code == 0, done.output
+    assert [x.name for x in (tmp_path / "out" / "folds").iterdir()] == ["fold-1"]
+    assert summary(tmp_path)["leaks"] is False
 
 
 @keras_warns
@@ -239,14 +340,22 @@ def test_tuning_writes_a_recipe_that_can_be_trained(
     assert tuned.tune == read_recipe(str(tmp_path / "mine.toml")).tune
 
 
-def test_a_report_lies_where_it_was_asked_for(run: Run, home: Path, data: Path) -> None:
+def test_a_report_lies_where_it_was_asked_for(
+    run: Run, home: Path, data: Path, silent: Path
+) -> None:
     out = home / "report"
-    result = run("evaluate", data, "--fold", 0, "--out", out, "--quick")
+    write_losses(silent, [[2.0, 1.0], [3.0, 2.5]])
+    result = run("evaluate", data, "--preset", silent, "--fold", 0, "--out", out, "--quick")
     assert result.exit_code == 0, result.output
     assert f"The report is in {out / 'report.html'}" in result.stdout
     figures = json.loads((out / "report.json").read_text())
-    assert figures["data"] == "data, fold 0"
+    assert figures["data"].startswith("data, fold 0 (it is unknown which of them")
+    assert figures["images_trained_on"] is None
+    assert (
+        "it is unknown which of them the preset was trained on" in (out / "report.html").read_text()
+    )
     assert "robustness" not in figures
+    assert "network 2</text>" in (out / "report.html").read_text(), "a curve for each network"
 
 
 def test_a_quick_report_needs_a_place_to_go(run: Run, home: Path, data: Path) -> None:

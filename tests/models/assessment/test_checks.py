@@ -1,9 +1,17 @@
 """Changes of a picture, each seen to do what its name says and to leave the truth alone."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
-from models.assessment.checks import CHANGES, callipers_painted, callipers_removed
+from models.assessment.checks import CHANGES, callipers_painted, callipers_removed, likeness
+from models.evaluation import Predict
+from models.training.dataset import Sample
+from models.types import FramePrediction
 
 PIXELS = np.clip(
     np.random.default_rng(0).normal(90, 12, (96, 128)), 0, 255
@@ -30,3 +38,30 @@ def test_painted_callipers_can_be_taken_away_again() -> None:
 
     assert (cleaned > 200).sum() < 0.1 * (painted > 200).sum()
     assert (cleaned != painted).mean() < 0.05
+
+
+def looking(heat: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Predict:
+    """Predict benign, with a heat map made of the picture."""
+
+    def predict(frames: Sequence[NDArray[np.uint8]]) -> list[FramePrediction]:
+        return [
+            FramePrediction(
+                (0.1, 0.8, 0.1),
+                np.zeros(frame.shape, np.bool_),
+                heat((frame / 255).astype(np.float32)),
+            )
+            for frame in frames
+        ]
+
+    return predict
+
+
+def test_likeness_goes_by_the_order_of_places_not_by_their_heat(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")
+    samples = [Sample(tmp_path / "a.png", 1, (), 0, 0)] * 3
+    bright, squared = looking(lambda x: x), looking(lambda x: x**2)
+
+    assert likeness(bright, squared, samples, chunk=2) == pytest.approx(1)
+    assert likeness(bright, looking(lambda x: 1 - x), samples) == pytest.approx(-1)
+    assert abs(likeness(bright, looking(lambda x: x[::-1, ::-1]), samples)) < 0.3
+    assert np.isnan(likeness(bright, looking(np.zeros_like), samples))

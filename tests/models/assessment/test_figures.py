@@ -20,11 +20,17 @@ SURE = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 
 
 def judged(
-    label: int, answer: int, *, group: int = 0, true_px: int = 100, both_px: int = 80
+    label: int,
+    answer: int,
+    *,
+    group: int = 0,
+    true_px: int = 100,
+    both_px: int = 80,
+    outlined: bool = True,
 ) -> Judged:
     true_px, both_px = (true_px, both_px) if label else (0, 0)
-    sample = Sample(Path(f"{label} ({group}).png"), label, (), group, 0)
-    overlap = Overlap(true_px, both_px, both_px)
+    sample = Sample(Path(f"{label} ({group}).png"), label, (), group, 0, outlined)
+    overlap = Overlap(true_px, both_px, both_px) if outlined else Overlap(0, both_px, 0)
     return Judged(sample, SURE[answer], overlap, 1000, 45.0, 4.5, 0.6, label == answer)
 
 
@@ -115,3 +121,33 @@ def test_what_grad_cam_looks_at_stands_beside_what_chance_would_give() -> None:
     assert told["energy_inside_lesion"] == pytest.approx(0.6)
     assert told["pointing_game"] == pytest.approx(0.5)
     assert told["lesion_area_share"] == pytest.approx(0.1)
+
+
+def test_a_class_that_no_image_is_of_has_no_figures() -> None:
+    rows = [judged(0, 0), judged(1, 2, group=1), judged(1, 1, group=2)]
+
+    told, short = classification(rows), with_intervals(rows, resamples=20)
+
+    absent = told["by_class"]["malignant"]
+    assert absent == {"support": 0} | dict.fromkeys(
+        ("precision", "recall", "f1", "roc_auc", "pr_auc")
+    )
+    assert short["malignant_recall"] == {"value": None, "low": None, "high": None}
+    assert told["macro_recall"] == pytest.approx((1 + 1 / 2) / 2)
+
+
+def test_images_all_of_one_class_leave_no_room_for_chance() -> None:
+    told = classification([judged(1, 1), judged(1, 1)])
+
+    assert np.isnan(told["kappa"])
+    assert told["accuracy"] == 1
+    assert told["by_class"]["benign"]["roc_auc"] is None
+
+
+def test_an_image_whose_outline_nobody_knows_is_no_image_without_a_lesion() -> None:
+    rows = [judged(0, 0), judged(1, 1), judged(1, 1, outlined=False)]
+
+    told = segmentation(rows)
+
+    assert (told["all"]["images"], told["images_without_lesion"]) == (1, 1)
+    assert headline(rows)["normal_without_mask"] == headline(rows[:2])["normal_without_mask"] == 1

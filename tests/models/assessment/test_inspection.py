@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from models.assessment.inspection import burned_in_marks, look, render, summary
-from models.training.dataset import read_samples
+from models.training.dataset import read_data_set
 
 TISSUE = np.random.default_rng(0).normal(90, 20, (200, 260)).clip(0, 190).astype(np.uint8)
 
@@ -45,9 +45,11 @@ def test_a_bright_line_across_the_picture_is_tissue() -> None:
 
 
 def test_a_shortcut_shows_in_the_figures(folder: Path) -> None:
-    told = summary(list(look(read_samples(folder, folds=2))))
+    data = read_data_set(folder, folds=2)
+    told = summary(data, list(look(data.samples)))
 
     assert told["images"] == 6
+    assert (told["empty_classes"], told["left_out"], told["without_outline"]) == ([], [], 4)
     assert told["classes"]["malignant"]["share_with_marks"] == 1
     assert told["classes"]["benign"]["share_with_marks"] == 0
     assert told["images_with_a_near_duplicate"] == 2
@@ -56,10 +58,60 @@ def test_a_shortcut_shows_in_the_figures(folder: Path) -> None:
 
 
 def test_the_page_needs_nothing_else_and_shows_the_duplicates(folder: Path) -> None:
-    page = render(list(look(read_samples(folder, folds=2))), data="a <set>")
+    data = read_data_set(folder, folds=2)
+    page = render(data, list(look(data.samples)), name="a <set>")
 
     assert page.count("<svg") == 6
     assert page.count("data:image/jpeg") == 2
     assert "a &lt;set&gt;" in page
     assert "$" not in page
     assert 'src="http' not in page
+
+
+def test_images_whose_labels_contradict_are_listed_and_shown(folder: Path) -> None:
+    for name in ("benign", "malignant"):
+        Image.fromarray(TISSUE).save(folder / name / "twin.png")
+    data = read_data_set(folder, folds=2)
+    seen = list(look(data.samples))
+
+    told, page = summary(data, seen), render(data, seen, name="set")
+
+    assert told["images"] == 6
+    assert [(x["image"], x["class"]) for x in told["left_out"]] == [
+        ("benign/twin.png", "benign"),
+        ("malignant/twin.png", "malignant"),
+    ]
+    assert len({x["duplicate_group"] for x in told["left_out"]}) == 1
+    assert '<th scope="row">malignant/twin.png</th>' in page
+    assert "<figcaption>twin: benign</figcaption>" in page
+
+
+def test_a_contradiction_without_a_group_is_listed_all_the_same(folder: Path) -> None:
+    (folder / "manifest.csv").write_text(
+        "image,class,label_conflict\nnormal/0.png,normal,0\nbenign/gone.png,benign,1\n"
+    )
+    data = read_data_set(folder, folds=2)
+
+    page = render(data, list(look(data.samples)), name="set")
+
+    assert '<th scope="row">benign/gone.png</th><td>benign</td><td>–</td>' in page
+
+
+def test_two_classes_of_one_magnification_are_told_as_such(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for letter, slide in (("B", "A-14-1AB"), ("B", "F-14-2"), ("M", "DC-14-3"), ("M", "LC-14-4")):
+        pixels = rng.integers(0, 255, (40, 60), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"SOB_{letter}_{slide}-100-001.png")
+    data = read_data_set(tmp_path, folds=2, magnification=100)
+    seen = list(look(data.samples))
+
+    told, page = summary(data, seen), render(data, seen, name="BreakHis")
+
+    assert {name: x["images"] for name, x in told["classes"].items()} == {
+        "benign": 2,
+        "malignant": 2,
+    }
+    assert told["empty_classes"] == []
+    head = '<th scope="col">Fold</th><th scope="col">Benign</th><th scope="col">Malignant</th>'
+    assert head in page
+    assert page.count("<svg") == 6

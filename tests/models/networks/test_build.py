@@ -141,6 +141,20 @@ def test_a_head_that_cannot_be_built_is_named(
         build_network(Recipe.model_validate(values))
 
 
+@pytest.mark.parametrize(
+    ("name", "size_px", "message"),
+    [
+        ("webapp-unet", 250, "input.size_px 250: a decoder of 5 widths halves the grid 4 times"),
+        ("default", 240, "input.size_px 240: a joint network wants a multiple of 32"),
+    ],
+)
+def test_a_size_that_cannot_be_halved_so_often_is_named(
+    name: str, size_px: int, message: str
+) -> None:
+    with pytest.raises(RecipeInvalid, match=message):
+        build_network(read_recipe(name).with_value("input.size_px", size_px))
+
+
 def test_an_unknown_encoder_is_told_which_ones_there_are() -> None:
     recipe = small("mobilenetv2-transfer").with_value("network.encoder", "LeNet")
 

@@ -13,8 +13,8 @@ from models.preset import read_preset
 from models.recipe import Recipe
 from models.training import cross_validation
 from models.training.card import render_card, write_card
+from models.training.claim import OtherTraining
 from models.training.cross_validation import (
-    LOSSES,
     OUTCOMES,
     CrossValidation,
     Plan,
@@ -24,7 +24,9 @@ from models.training.cross_validation import (
     make_preset,
 )
 from models.training.dataset import Sample, SampleArrays, read_samples
+from models.training.identity import SEEN, seen_groups
 from models.training.inputs import load_inputs
+from models.training.loss_history import LOSSES
 from models.training.outcomes import (
     ImageOutcome,
     figures,
@@ -34,6 +36,7 @@ from models.training.outcomes import (
 )
 from models.training.start import Start
 from models.training.train import Epoch, Step, Trained
+from models.types import DatasetError
 
 Small = Callable[..., Recipe]
 KINDS = {"normal": "normal", "benign": "cyst", "malignant": "spiculated"}
@@ -89,6 +92,9 @@ def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
     assert made.trained["images"] == 12
     assert made.trained["held_out_pooled"]["classification"]["images"] == 6
     assert made.trained["start"] == "Random numbers."
+    assert len(made.trained[SEEN].split()) == 12
+    fold = read_preset(tmp_path / "out" / "folds" / "fold-1").trained
+    assert seen_groups(fold, samples) == {x.duplicate_group for x in samples if x.fold == 0}
     card = (tmp_path / "CARD.md").read_text(encoding="utf-8")
     assert made.network.sha256 in card
     assert card == render_card(made, data="Phantoms.")
@@ -108,9 +114,83 @@ def test_a_finished_fold_is_not_trained_again(
 
     assert again == checked
     assert steps == len(done) == 4, "two folds of one batch and one epoch"
-    other = Plan(small("segmenter", training__seed=1), Start(), samples, tmp_path, plan.watch)
-    cross_validate(other, [0])
+    other = replace(plan, recipe=small("segmenter", training__seed=1))
+    with pytest.raises(OtherTraining, match="with other recipe"):
+        cross_validate(other, [0])
+    assert cross_validate(plan) == checked, "nothing was lost"
+    cross_validate(replace(other, overwrite=True), [0])
     assert len(done) == 6, "another recipe is another training"
+    assert [x.name for x in (tmp_path / "folds").iterdir()] == ["fold-0"]
+
+
+def test_a_fold_whose_outcomes_are_damaged_is_trained_anew_and_no_other(
+    samples: list[Sample], small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    titles: list[str] = []
+    plan = Plan(
+        small("segmenter"), Start(), samples, tmp_path, lambda title, step: titles.append(title)
+    )
+    cross_validate(plan)
+    (tmp_path / "folds" / "fold-1" / OUTCOMES).write_text('{"identity": "')
+    titles.clear()
+
+    checked = cross_validate(plan)
+
+    assert set(titles) == {"fold 1"}
+    assert len(checked.folds[1]) == 6
+    assert "fold-1/outcomes.json cannot be read" in caplog.text
+    assert "this fold is trained anew" in caplog.text
+
+
+CHANGES: dict[str, Callable[[Sample], Sample]] = {
+    "label": lambda x: replace(x, label=2),
+    "group": lambda x: replace(x, duplicate_group=99),
+    "fold": lambda x: replace(x, fold=1 - x.fold),
+    "masks": lambda x: replace(x, masks=()),
+    "name": lambda x: replace(x, image=x.image.rename(x.image.with_name("renamed.png"))),
+    "image": lambda x: (x.image.write_bytes(b"another"), x)[1],
+    "mask": lambda x: (x.masks[0].write_bytes(b"another"), x)[1],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_an_image_held_out_makes_another_training(
+    samples: list[Sample], small: Small, tmp_path: Path, change: str
+) -> None:
+    plan = Plan(small("segmenter"), Start(), samples, tmp_path)
+    before, parts = [plan.identity(0), plan.identity(1)], plan.parts
+    place = next(n for n, x in enumerate(samples) if x.fold == 0 and x.label == 1)
+    changed = [*samples[:place], CHANGES[change](samples[place]), *samples[place + 1 :]]
+
+    other = replace(plan, samples=changed)
+
+    assert other.parts != parts
+    assert not {other.identity(0), other.identity(1)} & set(before)
+    assert replace(plan, samples=changed[::-1]).parts == other.parts, "their order tells nothing"
+
+
+def test_a_training_does_not_change_with_how_the_other_folds_are_parted(
+    samples: list[Sample], small: Small, tmp_path: Path
+) -> None:
+    plan = Plan(small("segmenter"), Start(), samples, tmp_path)
+
+    other = replace(plan, samples=[replace(x, fold=2) if x.fold else x for x in samples])
+
+    assert other.identity(0) == plan.identity(0)
+    assert other.identity() == plan.identity()
+    assert other.parts != plan.parts
+
+
+def test_starting_weights_are_told_by_what_is_in_them(
+    samples: list[Sample], small: Small, tmp_path: Path
+) -> None:
+    def identity(text: bytes, name: str) -> str:
+        (tmp_path / name).write_bytes(text)
+        start = Start(tmp_path / name, f"The file `{name}`.")
+        return Plan(small("joint"), start, samples, tmp_path).identity()
+
+    assert identity(b"1", "a.h5") != identity(b"2", "a.h5")
+    assert identity(b"1", "a.h5") == identity(b"1", "b.h5")
 
 
 @pytest.mark.parametrize("kind", ["classifier", "segmenter"])
@@ -232,6 +312,34 @@ def test_the_card_tells_when_to_be_silent(small: Small) -> None:
     )
 
     assert described.abstain_below == 0.9
-    assert "of the 90.0% of held-out images above it, 100.0% were right" in render_card(
-        described, data="Phantoms."
-    )
+    card = render_card(described, data="Phantoms.")
+    assert "it lets 90.0% of the held-out images through, and 100.0% of these were right" in card
+
+
+@pytest.mark.parametrize("kind", ["joint", "segmenter"])
+def test_a_lesion_without_a_mask_teaches_no_outline(
+    samples: list[Sample], small: Small, tmp_path: Path, kind: str
+) -> None:
+    bare = [replace(x, masks=(), outlined=x.label == 0) for x in samples]
+
+    with pytest.raises(DatasetError, match=r"not of class normal: .* and 5 more; a recipe"):
+        cross_validate(Plan(small(kind), Start(), bare, tmp_path / "out"))
+
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_fold_without_a_class_has_no_part_in_the_means_of_its_figures(
+    samples: list[Sample], small: Small
+) -> None:
+    benign, malignant = (0.01, 0.98, 0.01), (0.01, 0.01, 0.98)
+    folds = {
+        0: [outcome(0), outcome(1, benign)],
+        1: [outcome(0), outcome(1, benign), outcome(2, malignant), outcome(2, benign)],
+    }
+
+    told = facts(small("joint"), CrossValidation(folds), samples, start=Start())
+
+    absent = told["held_out"]["0"]["classification"]["by_class"]["malignant"]
+    assert (absent["support"], absent["recall"], absent["precision"]) == (0, None, None)
+    assert told["held_out_spread"]["malignant_recall"] == {"mean": 0.5, "sd": None}
+    assert told["held_out_spread"]["benign_recall"]["mean"] == 1

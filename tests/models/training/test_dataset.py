@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.training.dataset import read_samples
+from models.training.dataset import (
+    LeftOut,
+    Sample,
+    cases,
+    magnification_of,
+    read_data_set,
+    read_samples,
+    require_outlines,
+)
 from models.training.duplicates import find_groups
 from models.types import DatasetError
 
@@ -53,14 +61,21 @@ def test_a_manifest_says_fold_group_and_conflict(folder: Path) -> None:
         "benign/benign (2).png,benign,7,3,1\n"
     )
 
-    (sample,) = read_samples(folder)
+    data = read_data_set(folder)
 
+    (sample,) = data.samples
     assert (sample.label, sample.duplicate_group, sample.fold) == (1, 7, 3)
+    assert data.left_out == [LeftOut(folder / "benign" / "benign (2).png", "benign", 7)]
 
 
 @pytest.mark.parametrize(
     "row",
-    ["benign/a.png,benignant,1,0,0", "benign/a.png,benign,one,0,0", "benign/a.png,benign,1,0,x"],
+    [
+        "benign/benign (1).png,benignant,1,0,0",
+        "benign/benign (1).png,benign,one,0,0",
+        "benign/benign (1).png,benign,1,0,x",
+        "benign/benign (1).png",
+    ],
 )
 def test_a_wrong_manifest_is_named(folder: Path, row: str) -> None:
     header = "image,class,duplicate_group,fold,label_conflict\n"
@@ -133,6 +148,12 @@ def test_near_duplicates_are_found_and_contradictions_left_out(folder: Path) -> 
     assert twins[0].duplicate_group == twins[1].duplicate_group
     assert twins[0].fold == twins[1].fold
     assert not {"benign (5).png", "malignant (5).png"} & set(samples)
+    left_out = read_data_set(folder, folds=2).left_out
+    assert {(x.image.name, x.label) for x in left_out} == {
+        ("benign (5).png", "benign"),
+        ("malignant (5).png", "malignant"),
+    }
+    assert len({x.duplicate_group for x in left_out}) == 1
 
 
 def test_breakhis_is_read_one_magnification_at_a_time_and_by_slide(tmp_path: Path) -> None:
@@ -150,6 +171,168 @@ def test_breakhis_is_read_one_magnification_at_a_time_and_by_slide(tmp_path: Pat
     assert [sample.duplicate_group for sample in samples] == [0, 0, 2, 2, 1, 1]
     assert {sample.fold for sample in samples[:4]} == {0, 1}
     assert all("-200-" in sample.image.name for sample in samples)
+    assert magnification_of(samples) == 200
+    found = read_data_set(tmp_path, magnification=40)
+    assert (found.classes, found.empty_classes) == (("benign", "malignant"), [])
+
+
+def test_the_magnification_is_told_only_when_all_images_name_the_same() -> None:
+    names = ["SOB_B_A-14-22549AB-40-001.png", "SOB_M_DC-14-2523-100-001.png", "benign (1).png"]
+    low, high, other = (Sample(Path(name), 0, (), 0, 0) for name in names)
+
+    assert magnification_of([low, low]) == 40
+    assert [magnification_of([low, x]) for x in (high, other)] == [None, None]
+    assert magnification_of([other]) is None
+
+
+def test_one_slide_of_breakhis_under_two_subtypes_is_one_group(tmp_path: Path) -> None:
+    for slide in ("DC-14-13412", "LC-14-13412", "LC-14-12204"):
+        save(tmp_path / slide / f"SOB_M_{slide}-40-001.png", np.full((20, 20), 90, np.uint8))
+
+    samples = read_data_set(tmp_path, folds=2).samples
+
+    groups = {sample.image.stem: sample.duplicate_group for sample in samples}
+    assert groups["SOB_M_DC-14-13412-40-001"] == groups["SOB_M_LC-14-13412-40-001"]
+    assert len(set(groups.values())) == 2
+
+
+def test_a_class_without_images_is_named_beside_the_folders_that_are_there(folder: Path) -> None:
+    (folder / "malignant").rename(folder / "malign")
+
+    with pytest.raises(DatasetError, match=r"no image of class malignant;.* there: malign$"):
+        read_samples(folder)
+    data = read_data_set(folder)
+    assert data.empty_classes == ["malignant"]
+    assert "No image is of class malignant" in " ".join(data.notices())
+
+
+def test_a_class_that_no_row_names_is_named(folder: Path) -> None:
+    (folder / "manifest.csv").write_text("image,class\nbenign/benign (1).png,benign\n")
+
+    with pytest.raises(DatasetError, match="no image of class normal or malignant; manifest"):
+        read_samples(folder)
+
+
+def test_other_kinds_of_pictures_and_capitals_are_read(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, suffix, mask in (
+        ("normal", ".JPG", ".png"),
+        ("benign", ".jpeg", ".PNG"),
+        ("malignant", ".bmp", ".jpg"),
+    ):
+        save(tmp_path / name / f"a{suffix}", rng.integers(0, 255, (32, 40), np.uint8))
+        lesion = np.zeros((32, 40), np.uint8)
+        lesion[8:16, 8:24] = 0 if name == "normal" else 255
+        save(tmp_path / name / f"a_mask{mask}", lesion)
+        (tmp_path / name / "notes.txt").write_text("no picture")
+
+    samples = read_samples(tmp_path)
+
+    assert [x.image.name for x in samples] == ["a.JPG", "a.jpeg", "a.bmp"]
+    assert [x.read()[1].sum() for x in samples] == [0, 8 * 16, 8 * 16]
+
+
+def listed(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    (folder / "manifest.csv").write_text(text, encoding=encoding)
+    return folder
+
+
+def test_a_named_mask_that_is_not_there_is_an_error(folder: Path) -> None:
+    listed(folder, "image,class,masks\nbenign (1).png,benign,benign/benign (1)_msk.png\n")
+
+    with pytest.raises(
+        DatasetError, match=r"names the mask benign/benign \(1\)_msk\.png of benign"
+    ):
+        read_data_set(folder)
+
+
+def test_named_masks_lie_below_the_folder_or_beside_their_image(folder: Path) -> None:
+    listed(
+        folder,
+        "image,class,masks\n"
+        "benign (1).png,benign,benign/benign (1)_mask.png; benign (1)_mask_1.png\n",
+    )
+
+    (sample,) = read_data_set(folder).samples
+
+    assert sample.read()[1].sum() == 2 * 60
+
+
+def test_the_number_of_masks_must_be_that_beside_the_image(folder: Path) -> None:
+    listed(folder, "image,class,masks\nbenign/benign (1).png,benign,2\n")
+    assert len(read_data_set(folder).samples[0].masks) == 2
+
+    (folder / "benign" / "benign (1)_mask_1.png").unlink()
+
+    with pytest.raises(DatasetError, match=r"2 masks of benign \(1\)\.png; beside it are 1"):
+        read_data_set(folder)
+
+
+def test_an_image_without_a_mask_has_an_unknown_outline_unless_normal(folder: Path) -> None:
+    for name in ("normal", "benign"):
+        (folder / name / f"{name} (2)_mask.png").unlink()
+
+    data = read_data_set(folder)
+
+    assert [x.image.name for x in data.samples if not x.outlined] == ["benign (2).png"]
+    assert [lesion is None for _, _, lesion in cases(data.samples)] == [False] * 3 + [True] + [
+        False
+    ] * 2
+    assert "Without a mask, though not of class normal: 1;" in " ".join(data.notices())
+    with pytest.raises(DatasetError, match=r"not of class normal: benign \(2\)\.png; a recipe"):
+        require_outlines(data.samples)
+    require_outlines([x for x in data.samples if x.outlined])
+
+
+def test_a_list_from_excel_is_read_and_one_of_another_encoding_is_named(folder: Path) -> None:
+    text = "image,class\nbenign/benign (1).png,benign\n"
+    assert len(read_data_set(listed(folder, text, "utf-8-sig")).samples) == 1
+
+    with pytest.raises(DatasetError, match=r"manifest\.csv is not UTF-8"):
+        read_data_set(listed(folder, text + "benign/Größe.png,benign\n", "latin-1"))
+
+
+def test_listed_groups_are_searched_for_contradictions_unless_someone_has(folder: Path) -> None:
+    rows = [("benign", 7), ("malignant", 7), ("normal", 8)]
+    text = "".join(f"{name}/{name} (1).png,{name},{group},0\n" for name, group in rows)
+    listed(folder, "image,class,duplicate_group,fold\n" + text)
+
+    data = read_data_set(folder)
+
+    assert [x.image.name for x in data.samples] == ["normal (1).png"]
+    assert [(x.label, x.duplicate_group) for x in data.left_out] == [
+        ("benign", 7),
+        ("malignant", 7),
+    ]
+    text = text.replace(",0\n", ",0,0\n")
+    listed(folder, "image,class,duplicate_group,fold,label_conflict\n" + text)
+    assert len(read_data_set(folder).samples) == 3
+
+
+def test_the_log_counts_what_is_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("benign", "malignant"):
+        save(folder / name / "twin.png", np.kron(np.eye(4), np.full((9, 9), 200)).astype(np.uint8))
+        save(folder / name / "twin_mask.png", rng.integers(0, 255, (36, 36), np.uint8))
+
+    read_samples(folder)
+
+    assert "2 images are left out" in caplog.text
+    assert "twin" not in caplog.text
+
+
+def test_a_list_of_nothing_but_contradictions_is_no_data_set(folder: Path) -> None:
+    listed(folder, "image,class,label_conflict\nbenign/benign (1).png,benign,1\n")
+
+    with pytest.raises(DatasetError, match="contradict the label of each of the 1 images"):
+        read_data_set(folder)
+    with pytest.raises(DatasetError, match=r"manifest\.csv lists no image"):
+        read_data_set(listed(folder, "image,class\n"))
+
+
+def test_an_image_of_the_list_that_is_not_there_is_named(folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r"names the image benign/c\.png, which is not there"):
+        read_data_set(listed(folder, "image,class\nbenign/c.png,benign\n"))
 
 
 def test_groups_found_are_those_of_the_public_list(shared_data: Path) -> None:

@@ -27,6 +27,33 @@ def test_the_table_sets_what_was_published_beside_what_was_found() -> None:
     assert ["ece", "-", "0.100"] in lines, "measured, not published"
 
 
+@pytest.mark.parametrize(
+    ("magnification", "published", "others"), [(40, "0.985", "100x"), (100, "0.987", "40x")]
+)
+def test_what_was_published_of_a_magnification_meets_what_was_measured_at_it(
+    magnification: int, published: str, others: str
+) -> None:
+    spread = spread_over([{"accuracy": 0.75, "gmean": 0.6, "kappa": 0.5}])
+    facts = {"held_out_spread": spread, "magnification": magnification}
+
+    lines = [line.split() for line in table(read_recipe("breakhis-attention-resnet50"), facts)]
+
+    assert [f"accuracy_{magnification}x", published, "0.750"] in lines
+    assert [line for line in lines if line[0] == "accuracy"] == [], "not told twice"
+    assert [line[2] for line in lines if line[0] == f"accuracy_{others}"] == ["-"]
+    assert ["gmean", "-", "0.600"] in lines
+    assert ["kappa", "-", "0.500"] in lines
+
+
+def test_images_of_an_unknown_magnification_meet_no_published_figure() -> None:
+    facts = {"held_out_spread": spread_over([{"accuracy": 0.75}]), "magnification": None}
+
+    lines = [line.split() for line in table(read_recipe("breakhis-attention-resnet50"), facts)]
+
+    assert ["accuracy_40x", "0.985", "-"] in lines
+    assert ["accuracy", "-", "0.750"] in lines
+
+
 def test_without_a_publication_there_is_no_column_for_it() -> None:
     facts = {"held_out_spread": spread_over([{"accuracy": 0.75}])}
 

@@ -1,12 +1,16 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from models.evaluation import Overlap
 from models.recipe import Recipe, RecipeInvalid
+from models.training.cross_validation import CrossValidation, Plan
 from models.training.dataset import Sample, SampleArrays
+from models.training.outcomes import ImageOutcome
 from models.training.start import Start
 from models.training.train import Epoch, Step
 from models.training.tune import inner_folds, tune
@@ -62,6 +66,38 @@ def test_a_search_tries_values_away_from_the_fold_held_out_and_can_go_on(
 
     assert 0 <= first == again <= 1
     assert steps == len(seen) == 4, "two trials, one batch and one epoch each, not done twice"
+
+
+def test_a_search_by_other_settings_takes_up_no_trial_of_this_one(
+    samples: list[Sample], small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Recipe] = []
+
+    def scored(plan: Plan, folds: list[int]) -> CrossValidation:
+        done.append(plan.recipe)
+        said = ImageOutcome("x.png", 0, 1, (), Overlap(2, 2, 1))
+        return CrossValidation({folds[0]: [said]})
+
+    monkeypatch.setattr("models.training.tune.cross_validate", scored)
+    recipe = small("segmenter").model_copy(update={"tune": {"training.seed": (0, 1)}})
+    wider = recipe.model_copy(update={"tune": {"training.seed": (7, 8)}})
+    longer = recipe.with_value("training.epochs", 2)
+    relabelled = [*samples[:-1], replace(samples[-1], label=0)]
+    searches = [
+        (recipe, samples, {}),
+        (wider, samples, {}),
+        (longer, samples, {}),
+        (recipe, relabelled, {}),
+        (recipe, samples, {"held_out": 1}),
+        (recipe, samples, {"search": "bayesian"}),
+    ]
+    for number, (tried, images, more) in enumerate(searches, 1):
+        for _ in range(2):
+            tune(tried, Start(), images, tmp_path / "out", trials=1, **more)  # type: ignore[arg-type]
+        assert len(done) == number, "one trial of its own, and none when it is done again"
+
+    assert done[1].training.seed in (7, 8)
+    assert done[2].training.epochs == 2
 
 
 def test_the_fold_tuned_on_is_neither_held_out_nor_trained_on(samples: list[Sample]) -> None:

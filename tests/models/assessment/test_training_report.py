@@ -1,0 +1,173 @@
+"""The page of a training, from what folds leave on disk; no network is trained for it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.assessment.training_report import render_training, write_training_report
+from models.evaluation import Overlap
+from models.recipe import Recipe, read_recipe
+from models.training.claim import REPORT
+from models.training.cross_validation import OUTCOMES, CrossValidation, facts
+from models.training.dataset import Sample
+from models.training.loss_history import write_losses
+from models.training.outcomes import ImageOutcome, write_outcomes
+from models.training.start import Start
+
+Small = Callable[..., Recipe]
+COURSE = {"losses": [2.0, 1.0], "validation_losses": [2.5, 1.5]}
+ANSWERS = {3: ((0.8, 0.1, 0.1), (0.2, 0.7, 0.1), (0.1, 0.3, 0.6)), 2: ((0.9, 0.1), (0.2, 0.8))}
+PLOTS = 5
+"""Of the section on classes."""
+
+
+@pytest.fixture
+def left(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Leave behind what a recipe's training on two folds would, and return the facts of it."""
+
+    def leave(recipe: Recipe, names: str = "{}.png", **told: Any) -> dict[str, Any]:
+        folds = {fold: outcomes(recipe, fold) for fold in range(2)}
+        for fold, rows in folds.items():
+            home = tmp_path / "folds" / f"fold-{fold}"
+            home.mkdir(parents=True)
+            write_outcomes(home / OUTCOMES, rows, {"fold": fold, **(told or COURSE)})
+        samples = [
+            Sample(Path(names.format(n)), x.label, (), n, fold)
+            for fold, rows in folds.items()
+            for n, x in enumerate(rows)
+        ]
+        checked = CrossValidation(folds, recipe.classes)
+        return facts(recipe, checked, samples, start=Start())
+
+    return leave
+
+
+def outcomes(recipe: Recipe, fold: int) -> list[ImageOutcome]:
+    """Six images of each class, of which one is taken for the next class."""
+    classes, kind = len(recipe.classes), recipe.network.kind
+    rows = []
+    for label in range(classes):
+        for number in range(6):
+            said = ANSWERS[classes][(label + (number == 0)) % classes]
+            lesion = Overlap(100 * min(label, 1), 80 * min(label, 1), 60 * min(label, 1))
+            rows.append(
+                ImageOutcome(
+                    f"{label}/{number}.png", 100 * fold + 10 * label + number, label,
+                    said if kind != "segmenter" else (), lesion if kind != "classifier" else None,
+                )
+            )  # fmt: skip
+    return rows
+
+
+def page_of(folder: Path, recipe: Recipe, told: dict[str, Any], *, leaks: bool = False) -> str:
+    return render_training(folder, recipe, told, data="phantoms & more", leaks=leaks)
+
+
+def test_a_page_of_both_questions_holds_all_and_needs_nothing_else(
+    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = small("joint")
+    told = left(recipe)
+
+    file = write_training_report(tmp_path, recipe, told, data="phantoms & more", leaks=False)
+
+    page = file.read_text(encoding="utf-8")
+    assert file == tmp_path / REPORT
+    assert page.count("<svg") == PLOTS + 2, "one training a fold"
+    assert page.count("set aside</text>") == 2
+    assert "36 images of phantoms &amp; more were held out in turn, fold 0, 1." in page
+    assert "not a medical device" in page
+    assert "seen neither it nor a near-duplicate" in page
+    low, high = told["held_out_intervals"]["accuracy"]
+    row = f"Accuracy</th><td>0.833</td><td>{low:.3f} to {high:.3f}</td><td>0.833 ± 0.000</td>"
+    assert row in page
+    ece = told["held_out_pooled"]["classification"]["ece"]
+    assert f"Expected calibration error: {ece:.3f}." in page
+    assert "Geometric mean of the recalls</th><td>0.833</td>" in page
+    assert (
+        "malignant</th><td>12</td><td>0.667</td><td>0.667</td><td>0.500</td><td>1.000</td>" in page
+    )
+    assert "Published" not in page
+    assert "$" not in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page.replace('xlink:href="http', "")
+
+
+@pytest.mark.parametrize(("kind", "classes"), [("classifier", True), ("segmenter", False)])
+def test_what_a_recipe_does_not_do_is_left_out(
+    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path, kind: str, classes: bool
+) -> None:
+    recipe = small(kind)
+
+    page = page_of(tmp_path, recipe, left(recipe))
+
+    assert page.count("<svg") == (PLOTS if classes else 0) + 2
+    for text, there in (
+        *((text, classes) for text in ("<h2>Classes", ">Accuracy<", ">Cohen&#x27;s kappa<")),
+        *((text, not classes) for text in ("<h2>Outlines", ">Dice, images with a lesion<")),
+    ):
+        assert (text in page) == there, text
+
+
+def test_a_split_that_leaks_says_so(
+    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = small("segmenter")
+
+    page = page_of(tmp_path, recipe, left(recipe), leaks=True)
+
+    assert "protocol random LEAKS" in page
+    assert "seen neither it" not in page
+
+
+def test_published_figures_stand_beside_those_of_their_magnification(
+    left: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = read_recipe("breakhis-attention-resnet50")
+
+    page = page_of(tmp_path, recipe, left(recipe, "SOB_B_A-14-22549AB-100-{:03}.png"))
+
+    assert "<td>0.833 ± 0.000</td><td>0.987 (100x)</td>" in page
+    assert "Accuracy 40x</th><td>–</td><td>–</td><td>-</td><td>0.985</td>" in page
+    assert "its split: random, patients on both sides." in page
+    assert "malignant</text>" in page
+    assert "normal</text>" not in page, "two classes"
+
+
+def test_a_published_figure_that_is_not_measured_is_told_too(
+    left: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = read_recipe("webapp-efficientnetb7")
+
+    page = page_of(tmp_path, recipe, left(recipe))
+
+    assert page.count("Recall of malignant</th>") == 1
+    assert "Normal recall</th><td>0.833</td>" in page
+    assert "<td>0.850</td></tr>" in page
+
+
+def test_networks_that_are_averaged_have_a_curve_each(
+    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = small("joint")
+    told = left(recipe, losses=[])
+    write_losses(tmp_path / "folds" / "fold-0", [[2.0, 1.0], [3.0, 2.0]])
+
+    page = page_of(tmp_path, recipe, told)
+
+    assert page.count("<svg") == PLOTS + 1, "nothing is known of the other fold's trainings"
+    assert "network 1</text>" in page
+    assert "network 2</text>" in page
+
+
+def test_without_any_losses_there_is_no_section_for_them(
+    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    recipe = small("segmenter")
+
+    page = page_of(tmp_path, recipe, left(recipe, losses=[]))
+
+    assert "<svg" not in page
+    assert "<h2>Trainings" not in page
