@@ -55,7 +55,9 @@ def _moments(probe: keras.Model, images: NDArray[np.float32]) -> Iterator[tuple[
     batches = [images[start : start + 8] for start in range(0, len(images), 8)]
     sums: list[NDArray[np.float64]] = []
     for batch in batches:
-        outputs = (np.asarray(x, np.float64) for x in probe(batch, training=False))
+        outputs = (
+            keras.ops.convert_to_numpy(x).astype(np.float64) for x in probe(batch, training=False)
+        )
         new = [np.stack([(x**p).mean((0, 1, 2)) * len(batch) for p in (1, 2)]) for x in outputs]
         sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
     for mean, square in (total / len(images) for total in sums):

@@ -111,11 +111,12 @@ class ToEncoder(keras.layers.Layer):  # type: ignore[misc]  # keras ships no typ
 
 
 def _torch(x: Tensor) -> Tensor:
-    return (x / 255.0 - _MEAN) / _DEVIATION
+    mean, deviation = (keras.ops.convert_to_tensor(each, x.dtype) for each in (_MEAN, _DEVIATION))
+    return (x / 255.0 - mean) / deviation
 
 
 def _caffe(x: Tensor) -> Tensor:
-    return keras.ops.flip(x, -1) - [103.939, 116.779, 123.68]
+    return keras.ops.flip(x, -1) - keras.ops.convert_to_tensor([103.939, 116.779, 123.68], x.dtype)
 
 
 def _efficientnet(x: Tensor) -> Tensor:
