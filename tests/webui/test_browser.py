@@ -523,9 +523,12 @@ def _exhibition(hospital: Hospital) -> UUID:
 
 
 def _looked_at(frames: Sequence[Phantom]) -> Picture:
-    said = Predictor.load().predict([frame.image for frame in frames])
+    networks = Predictor.load()
+    said = networks.predict([frame.image for frame in frames])
     verdict = image_verdict([prediction.probabilities for prediction in said])
     seen = [
         replace(frame, mask=prediction.mask) for frame, prediction in zip(frames, said, strict=True)
     ]
-    return Picture(seen, verdict.probabilities, heat=[prediction.heatmap for prediction in said])
+    heat = [prediction.heatmap for prediction in said]
+    limit = networks.info.abstain_below
+    return Picture(seen, verdict.probabilities, heat=heat, abstain_below=limit)
