@@ -61,7 +61,6 @@ class Predictor:
         inputs, places = _stack(frames, self._preset.network.input_size_px, batch_size)
         answer = self._network(batch_size)(inputs)
         logits, activations, lesions = (np.asarray(x) for x in answer)
-        lesions = special.expit(lesions[..., 0])
         for row, place in enumerate(places):
             mask, lesion_probability = _outlined(to_frame(lesions[row], place), self._preset)
             yield FramePrediction(

@@ -30,7 +30,7 @@ class Preset:
     """What ``preset.json`` holds.
 
     The answers of ``network`` and of ``further_networks``, all of one architecture and input size,
-    are averaged as logits: networks trained apart err apart.
+    are averaged, class logits and lesion probabilities: networks trained apart err apart.
     Logits are divided by ``temperature`` and moved by ``class_bias`` before the softmax (Guo 2017,
     Alexandari 2020); below ``abstain_below`` the highest probability asserts no class. A lesion is
     where the mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds

@@ -17,7 +17,7 @@ from models.preset import NetworkFile, Preset
 from models.types import PresetCorrupt
 
 Answer = tuple[Tensor, Tensor, Tensor]
-"""Class logits ``(b, 3)``, Grad-CAM ``(b, h, w)`` in 0..1, lesion logits ``(b, s, s, 1)``."""
+"""Class logits ``(b, 3)``, Grad-CAM ``(b, h, w)`` and lesion probability ``(b, s, s)`` in 0..1."""
 
 NO_SHIFT = (0.0, 0.0, 0.0)
 
@@ -71,8 +71,9 @@ def explained(
         heats = [
             scaled(_merged(closed_form(readings, predicted), views)) for _, readings in answers
         ]
-        lesion = _mean([_merged(said["lesion"], views) for said, _ in answers])
-        return logits, scaled(_mean(heats)), lesion
+        # Not of logits: one that is sure of nothing would hide a lesion that the other has found.
+        lesion = [_merged(tf.sigmoid(said["lesion"]), views) for said, _ in answers]
+        return logits, scaled(_mean(heats)), _mean(lesion)[..., 0]
 
     return call
 

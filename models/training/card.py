@@ -114,7 +114,7 @@ def _members(networks: Sequence[Mapping[str, Any]]) -> str:
 def _averaged(preset: Preset) -> str:
     if not preset.further_networks:
         return ""
-    return f"{len(preset.networks)} such networks, trained apart, are averaged as logits."
+    return f"{len(preset.networks)} such networks, trained apart, are averaged: class logits and lesion probabilities."
 
 
 def _calibration(preset: Preset) -> str:

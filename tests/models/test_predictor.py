@@ -177,7 +177,7 @@ def test_without_a_patch_too_few_the_probability_stays_as_it_was(tmp_path: Path)
 def test_probabilities_are_calibrated_by_temperature_and_then_by_class() -> None:
     def said(_: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         logits = np.array([[0.0, 2.0, 4.0]], np.float32)
-        return logits, np.zeros((1, 2, 2), np.float32), np.zeros((1, 64, 64, 1), np.float32)
+        return logits, np.zeros((1, 2, 2), np.float32), np.zeros((1, 64, 64), np.float32)
 
     preset = Preset(
         "test", "1", NetworkFile("", "", 64), temperature=2.0, class_bias=(1.0, 0.0, -1.0)
