@@ -1,6 +1,6 @@
 """Rows of an analysis, from the state of a study that it looks at to what it found."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -109,6 +109,14 @@ def _last_finished(session: Session, study_id: UUID) -> UUID | None:
         .order_by(Analysis.finished_at.desc())
         .limit(1)
     )
+
+
+def line_before(session: Session, analysis: Analysis) -> Iterator[UUID]:
+    """The analyses that this one succeeds, the nearest first."""
+    before = analysis.predecessor_id
+    while before is not None:
+        yield before
+        before = session.get_one(Analysis, before).predecessor_id
 
 
 def lesions_before(session: Session, study_id: UUID) -> Sequence[Finding]:

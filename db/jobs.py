@@ -213,6 +213,16 @@ def backoff(attempts: int) -> timedelta:
     return longest * random.uniform(0.5, 1)  # noqa: S311  not a secret
 
 
+def is_coming(session: Session, kind: JobKind, subject_id: UUID) -> bool:
+    """Whether a job is still to be done, or being done. One that was given up is not."""
+    waiting = select(Job.id).where(
+        Job.kind == kind,
+        Job.subject_id == subject_id,
+        Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)),
+    )
+    return bool(session.scalar(select(waiting.exists())))
+
+
 def under_way(session: Session, kinds: Collection[JobKind], now: datetime) -> bool:
     """Whether a job of these kinds runs anywhere, or is due."""
     waits = and_(Job.status == JobStatus.QUEUED, Job.due_at <= now)

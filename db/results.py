@@ -1,6 +1,6 @@
 """Rows of what we made, and of its way to the destinations."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
@@ -8,16 +8,14 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from db import audit, jobs
+from db import analyses, audit, jobs
 from db.schema import (
     Analysis,
     DeliveredObject,
     Delivery,
     DeliveryStatus,
     Destination,
-    Job,
     JobKind,
-    JobStatus,
     ResultObject,
     ResultSet,
 )
@@ -47,7 +45,7 @@ def _set(session: Session, *where: ColumnElement[bool]) -> ResultSet | None:
 def published_before(session: Session, analysis: Analysis) -> ResultSet | None:
     """The result set of the nearest analysis before this one that was published before it."""
     own = set_of_analysis(session, analysis.id)
-    for before in _line_before(session, analysis):
+    for before in analyses.line_before(session, analysis):
         result_set = set_of_analysis(session, before)
         if result_set and (own is None or result_set.created_at <= own.created_at):
             return result_set
@@ -56,11 +54,20 @@ def published_before(session: Session, analysis: Analysis) -> ResultSet | None:
 
 def published_after(session: Session, analysis: Analysis) -> ResultSet | None:
     """The result set of a later analysis of the study, where that was published already."""
+    return _set_after(session, analysis, ResultSet.review_id.is_(None))
+
+
+def signed_after(session: Session, analysis: Analysis) -> ResultSet | None:
+    """The result set of a signed review of a later analysis of the study."""
+    return _set_after(session, analysis, ResultSet.review_id.is_not(None))
+
+
+def _set_after(session: Session, analysis: Analysis, kind: ColumnElement[bool]) -> ResultSet | None:
     return session.scalar(
         select(ResultSet)
         .join(Analysis)
         .where(
-            ResultSet.review_id.is_(None),
+            kind,
             Analysis.study_id == analysis.study_id,
             Analysis.finished_at > analysis.finished_at,
         )
@@ -73,24 +80,12 @@ def waits_for_another(session: Session, analysis: Analysis) -> bool:
     """Whether an earlier analysis of the study is about to be published. One that was given up
     holds nothing up.
     """
-    for before in _line_before(session, analysis):
+    for before in analyses.line_before(session, analysis):
         if set_of_analysis(session, before):
             return False
-        about_to_be = select(Job.id).where(
-            Job.kind == JobKind.PUBLISH,
-            Job.subject_id == before,
-            Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)),
-        )
-        if session.scalar(about_to_be):
+        if jobs.is_coming(session, JobKind.PUBLISH, before):
             return True
     return False
-
-
-def _line_before(session: Session, analysis: Analysis) -> Iterator[UUID]:
-    before = analysis.predecessor_id
-    while before is not None:
-        yield before
-        before = session.get_one(Analysis, before).predecessor_id
 
 
 def add_set(

@@ -15,16 +15,13 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db import audit, jobs, outlines
+from db import analyses, audit, jobs, outlines
 from db.errors import RowsError, SignedReviewIsFinal
 from db.outlines import ReaderOutline
 from db.schema import (
     Analysis,
     Decision,
-    Job,
     JobKind,
-    JobStatus,
-    ResultSet,
     Review,
     Role,
     Study,
@@ -226,40 +223,10 @@ def signed_before(session: Session, analysis: Analysis) -> Iterator[Review]:
     """The signed reviews that stood until images came late, of the nearest analysis before this
     one first.
     """
-    before = analysis.predecessor_id
-    while before is not None:
+    for before in analyses.line_before(session, analysis):
         signed = find_signed(session, before)
         if signed is not None:
             yield signed
-        before = session.get_one(Analysis, before).predecessor_id
-
-
-def report_is_coming(session: Session, review: Review) -> bool:
-    """Whether the verified report is still to be made. That of some was given up."""
-    return bool(
-        session.scalar(
-            select(Job.id).where(
-                Job.kind == JobKind.SIGN,
-                Job.subject_id == review.id,
-                Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)),
-            )
-        )
-    )
-
-
-def reported_after(session: Session, analysis: Analysis) -> UUID | None:
-    """A later analysis of the study of which a verified report was made already."""
-    return session.scalar(
-        select(Analysis.id)
-        .join(ResultSet, ResultSet.analysis_id == Analysis.id)
-        .where(
-            ResultSet.review_id.is_not(None),
-            Analysis.study_id == analysis.study_id,
-            Analysis.finished_at > analysis.finished_at,
-        )
-        .order_by(Analysis.finished_at)
-        .limit(1)
-    )
 
 
 def reviews_of(session: Session, study_id: UUID) -> Sequence[Review]:

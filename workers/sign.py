@@ -7,11 +7,11 @@ from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from db import analyses, audit, results, reviews
+from db import analyses, audit, jobs, results, reviews
 from db.files import FileStore
 from db.jobs import Claim
 from db.outlines import ReaderOutline, outlines_of
-from db.schema import Analysis, Delivery, Job, ResultSet, Review
+from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
 from dicom.reading import open_header
 from dicom.results import ReportReference, SignedReview, StudyResult
 from dicom.variants import Built, ResultSpec, Signing, make_signed_set
@@ -155,7 +155,7 @@ def _signed_earlier(session: Session, review: Review) -> ResultSet | None:
         signed = results.set_of_review(session, earlier.id)
         if signed is not None:
             return signed
-        if reviews.report_is_coming(session, earlier):
+        if jobs.is_coming(session, JobKind.SIGN, earlier.id):
             raise NotYet("the review of the study before images came late is not published yet")
     return None
 
@@ -190,13 +190,19 @@ def _write(session: Session, signing: _Signing, made: list[Made], now: datetime)
         review_id=UUID(signing.review.review_id),
     )
     # One that was given up and is brought back must not arrive as the newest.
-    later = reviews.reported_after(session, signing.analysis)
+    later = results.signed_after(session, signing.analysis)
     sent = [
         results.add_delivery(session, result_set, each.destination, each.wish, each.route, now)
         for each in went
         if later is None
     ]
-    results.tell_published(session, result_set, filter(None, sent), now, superseded_by=later)
+    results.tell_published(
+        session,
+        result_set,
+        filter(None, sent),
+        now,
+        superseded_by=later.analysis_id if later else None,
+    )
 
 
 def _nothing(_session: Session, _now: datetime) -> None:
