@@ -133,8 +133,12 @@ def address(settings: WebSettings, hospital: Hospital) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
-    server.close()
+    # First whoever writes to the sockets, then the sockets, by the thread that waits for them:
+    # closed by another one they end it with "Bad file descriptor" (Pylons/waitress#468).
+    server.task_dispatcher.shutdown()
+    server.trigger.pull_trigger(server.close)
     thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.fixture
