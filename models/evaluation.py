@@ -49,6 +49,29 @@ class Overlap:
 
 
 @dataclass(frozen=True)
+class Heat:
+    """Where a heat map stands out: the share of its sum ``inside`` the lesion, and whether its
+    highest pixel lies there (``pointed``; pointing game, Zhang 2018, arXiv:1608.00507).
+
+    ``lesion_share`` of the picture is lesion: what a map that knows nothing would reach in both.
+    """
+
+    inside: float
+    pointed: bool
+    lesion_share: float
+
+    @classmethod
+    def of(cls, heatmap: NDArray[np.float32], lesion: NDArray[np.bool_]) -> "Heat | None":
+        """Measure a map ``(h, w)``, not negative; None where there is no lesion to be found."""
+        if not lesion.any():
+            return None
+        total = float(heatmap.sum(dtype=np.float64))
+        inside = float(heatmap[lesion].sum(dtype=np.float64)) / total if total else 0.0
+        pointed = bool(lesion.flat[int(np.argmax(heatmap))]) and total > 0
+        return cls(inside, pointed, float(lesion.mean()))
+
+
+@dataclass(frozen=True)
 class ClassFigures:
     """One class against the rest; ``support`` is how many images are of it, its figures NaN if none.
 
@@ -104,11 +127,21 @@ class SegmentationReport:
 
 
 @dataclass(frozen=True)
+class ExplanationReport:
+    """Means of `Heat` over images with a lesion."""
+
+    energy_inside_lesion: float
+    pointing_game: float
+    lesion_area_share: float
+
+
+@dataclass(frozen=True)
 class EvaluationReport:
-    """Classes and masks over one set of images."""
+    """Classes, masks and heat maps over one set of images."""
 
     classification: ClassificationReport
     segmentation: SegmentationReport
+    explanation: ExplanationReport
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a figure that has no meaning on these images is None."""
@@ -123,6 +156,7 @@ class Outcome:
     label: int
     probabilities: tuple[float, float, float]
     overlap: Overlap | None
+    heat: Heat | None = None
 
 
 def evaluate(predict: Predictor | Predict, cases: Iterable[Case]) -> EvaluationReport:
@@ -134,7 +168,7 @@ def outcomes(predict: Predictor | Predict, cases: Iterable[Case]) -> list[Outcom
     """Predict each case. Only 32 frames are held at a time."""
     call = predict.predict if isinstance(predict, Predictor) else predict
     return [
-        Outcome(label, prediction.probabilities, _overlap(lesion, prediction.mask))
+        _outcome(label, lesion, prediction)
         for chunk in _chunks(cases, 32)
         for (_, label, lesion), prediction in zip(
             chunk, call([frame for frame, _, _ in chunk]), strict=True
@@ -147,7 +181,8 @@ def report(outcomes: Sequence[Outcome]) -> EvaluationReport:
     labels = np.array([outcome.label for outcome in outcomes])
     probabilities = np.array([outcome.probabilities for outcome in outcomes])
     masks = score_masks([x.overlap for x in outcomes if x.overlap is not None])
-    return EvaluationReport(score_classes(labels, probabilities), masks)
+    heat = score_heat([x.heat for x in outcomes if x.heat is not None])
+    return EvaluationReport(score_classes(labels, probabilities), masks, heat)
 
 
 def score_masks(overlaps: Sequence[Overlap]) -> SegmentationReport:
@@ -163,6 +198,15 @@ def score_masks(overlaps: Sequence[Overlap]) -> SegmentationReport:
         found=_mean([overlap.both_px > 0 for overlap in lesions]),
         images_without_lesion=len(normal),
         normal_without_mask=_mean([overlap.predicted_px == 0 for overlap in normal]),
+    )
+
+
+def score_heat(heats: Sequence[Heat]) -> ExplanationReport:
+    """Summarise where heat maps stand out; a mean over no image is NaN."""
+    return ExplanationReport(
+        energy_inside_lesion=_mean([heat.inside for heat in heats]),
+        pointing_game=_mean([heat.pointed for heat in heats]),
+        lesion_area_share=_mean([heat.lesion_share for heat in heats]),
     )
 
 
@@ -290,8 +334,11 @@ def _class_figures(table: NDArray[np.int64], k: int, at_specificity: float) -> C
     )
 
 
-def _overlap(lesion: NDArray[np.bool_] | None, predicted: NDArray[np.bool_]) -> Overlap | None:
-    return None if lesion is None else Overlap.of(lesion, predicted)
+def _outcome(label: int, lesion: NDArray[np.bool_] | None, said: FramePrediction) -> Outcome:
+    if lesion is None:
+        return Outcome(label, said.probabilities, None, None)
+    overlap, heat = Overlap.of(lesion, said.mask), Heat.of(said.heatmap, lesion)
+    return Outcome(label, said.probabilities, overlap, heat)
 
 
 def _macro(

@@ -57,26 +57,34 @@ def _spread(part: Tensor, grid: Sequence[int]) -> Tensor:
     return tf.image.resize(part[..., None], grid)[..., 0] * cells
 
 
-def by_gradient(
-    network: keras.Model, layer: str = "features"
-) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The same of any head over the output ``(b, h, w, k)`` of ``layer``, for the predicted class.
+def by_gradient(network: keras.Model, layer: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    """The same of whatever stands behind the output ``(b, h, w, k)`` of ``layer``.
 
-    Returns a function, to be traced, from the network's input to its logits ``(b, c)`` and the map
-    ``(b, h, w)``, not negative and not scaled. The features are computed once.
+    Returns a function, to be traced, from the network's input to its logits and the map
+    ``(b, h, w)``, not negative and not scaled. Logits of classes ``(b, c)`` are asked for the
+    predicted one; of a mask ``(b, s, s, 1)`` for all that it outlines together (Seg-Grad-CAM,
+    Vinogradova 2020, arXiv:2002.11434).
     """
     features = network.get_layer(layer).output
-    stem, head = keras.Model(network.input, features), keras.Model(features, network.output)
+    stem = keras.Model(network.input, features)
+    # Skip connections reach past the features: what they carry is computed from the input again.
+    head = keras.Model([features, network.input], network.output)
 
     def call(batch: Tensor) -> tuple[Tensor, Tensor]:
         seen = stem(batch, training=False)
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(seen)
-            logits = head(seen, training=False)
-            predicted = tf.reduce_max(logits, axis=-1)
-        return logits, tf.nn.relu(tf.reduce_sum(tape.gradient(predicted, seen) * seen, axis=-1))
+            logits = head([seen, batch], training=False)
+            told = _asserted(logits)
+        return logits, tf.nn.relu(tf.reduce_sum(tape.gradient(told, seen) * seen, axis=-1))
 
     return call
+
+
+def _asserted(logits: Tensor) -> Tensor:
+    if len(logits.shape) == 2:
+        return tf.reduce_max(logits, axis=-1)
+    return tf.reduce_sum(tf.nn.relu(logits), axis=(1, 2, 3))
 
 
 def scaled(activation: Tensor) -> Tensor:

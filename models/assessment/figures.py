@@ -1,6 +1,7 @@
 """All figures of one set of judged images, as plain values for JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn import metrics
 from models.assessment.judged import Judged, labels_of, probabilities_of
 from models.bootstrap import intervals
 from models.evaluation import Outcome as EvaluationOutcome
-from models.evaluation import expected_calibration_error, gmean, kappa, mcc, report
+from models.evaluation import expected_calibration_error, gmean, kappa, mcc, report, score_heat
 from models.training.calibration import Judged as Answered
 from models.types import CLASSES
 
@@ -21,7 +22,9 @@ def headline(rows: Sequence[Judged]) -> Figures:
     """The figures that get an interval: names to values; NaN where these images allow none."""
     scored = report(
         [
-            EvaluationOutcome(x.label, x.probabilities, x.overlap if x.sample.outlined else None)
+            EvaluationOutcome(
+                x.label, x.probabilities, x.overlap if x.sample.outlined else None, x.heat
+            )
             for x in rows
         ]
     )
@@ -103,16 +106,8 @@ def segmentation(rows: Sequence[Judged]) -> dict[str, Any]:
 
 
 def explanation(rows: Sequence[Judged]) -> Figures:
-    """Whether Grad-CAM looks at the lesion: energy inside it, pointing game, and what chance gives.
-
-    ``lesion_area_share`` is what a map that knows nothing would reach in both.
-    """
-    lesions = [row for row in rows if row.overlap.true_px]
-    return {
-        "energy_inside_lesion": _mean([row.heat_share for row in lesions]),
-        "pointing_game": _mean([row.pointed for row in lesions]),
-        "lesion_area_share": _mean([row.overlap.true_px / row.pixels for row in lesions]),
-    }
+    """Whether Grad-CAM looks at the lesion: energy inside it, pointing game, and what chance gives."""
+    return asdict(score_heat([row.heat for row in rows if row.heat is not None]))
 
 
 def risk_coverage(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, Any]:

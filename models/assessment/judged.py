@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from models.evaluation import Overlap
+from models.evaluation import Heat, Overlap
 from models.predictor import Predictor
 from models.training.calibration import Judged as Answered
 from models.training.dataset import Sample
@@ -21,9 +21,7 @@ class Judged:
     """One image's truth and answer.
 
     ``hd95_px``: 95th percentile of the distances between the two outlines, in pixels, both ways;
-    NaN unless both masks hold something. ``heat_share``: share of the Grad-CAM's sum inside the
-    lesion, and ``pointed``: whether its highest pixel lies there (Zhang 2018, pointing game); NaN
-    and False without a lesion. ``group``: images of one group are nearly the same.
+    NaN unless both masks hold something. ``heat``: of its Grad-CAM; None without a lesion.
     """
 
     sample: Sample
@@ -32,8 +30,7 @@ class Judged:
     pixels: int
     diagonal_px: float
     hd95_px: float
-    heat_share: float
-    pointed: bool
+    heat: Heat | None
 
     @property
     def label(self) -> int:
@@ -89,9 +86,6 @@ def _judged(
 
 
 def _one(sample: Sample, lesion: Mask, prediction: FramePrediction) -> Judged:
-    heat = prediction.heatmap.astype(np.float64)
-    total, inside = float(heat.sum()), float(heat[lesion].sum())
-    highest = np.unravel_index(int(np.argmax(heat)), heat.shape)
     return Judged(
         sample,
         prediction.probabilities,
@@ -99,8 +93,7 @@ def _one(sample: Sample, lesion: Mask, prediction: FramePrediction) -> Judged:
         lesion.size,
         float(np.hypot(*lesion.shape)),
         hd95(lesion, prediction.mask),
-        inside / total if total and lesion.any() else float("nan"),
-        bool(lesion[highest]) and total > 0,
+        Heat.of(prediction.heatmap, lesion),
     )
 
 

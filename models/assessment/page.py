@@ -24,6 +24,9 @@ TITLES = {
     "dice": "Dice, images with a lesion",
     "iou": "IoU, images with a lesion",
     "normal_without_mask": "Normal images left without an outline",
+    "energy_inside_lesion": "Grad-CAM inside the lesion, share of its sum",
+    "pointing_game": "Grad-CAM highest inside the lesion",
+    "lesion_area_share": "Lesion, share of the picture",
 }
 _WARNING = """\
 These figures tell of these images. Images that the networks were trained on flatter them; the model
@@ -41,7 +44,7 @@ def render(
         classes=classes_section(classes, plots),
         masks=_masks(report["segmentation"]),
         checks=_checks(report),
-        gallery="".join(_tile(*each) for each in gallery) or "<p>No image was misclassified.</p>",
+        mistakes=mistakes_section(gallery),
         digest=html.escape(preset["classifier_digest"]),
     )
     return whole_page(
@@ -70,6 +73,12 @@ def classes_section(classes: Mapping[str, Any], plots: Mapping[str, str]) -> str
         ece=number(classes["ece"]),
         **{f"plot_{name}": svg for name, svg in plots.items()},
     )
+
+
+def mistakes_section(gallery: Sequence[tuple[str, str]]) -> str:
+    """Pairs of a caption and an image's data URL (`models.assessment.plots.tile`)."""
+    tiles = "".join(_tile(*each) for each in gallery)
+    return filled("mistakes.html", gallery=tiles or "<p>There were none.</p>")
 
 
 def filled(template: str, **parts: str) -> str:
@@ -116,7 +125,7 @@ def _masks(figures: Mapping[str, Any]) -> str:
 
 
 def _checks(report: Mapping[str, Any]) -> str:
-    parts = [("Grad-CAM and the lesion", _facts(report["explanation"]))]
+    parts = [("Grad-CAM and the lesion", _facts(report["explanation"], TITLES))]
     if "randomisation" in report:
         parts.append(
             ("Likeness of heat maps to those of spoilt weights", _facts(report["randomisation"]))
@@ -131,8 +140,9 @@ def _checks(report: Mapping[str, Any]) -> str:
     return "".join(f"<h3>{title}</h3>{table}" for title, table in parts)
 
 
-def _facts(values: Mapping[str, float | None]) -> str:
-    rows = [[name.replace("_", " "), number(value)] for name, value in values.items()]
+def _facts(values: Mapping[str, float | None], titles: Mapping[str, str] | None = None) -> str:
+    known = titles or {}
+    rows = [[known.get(x, x.replace("_", " ")), number(value)] for x, value in values.items()]
     return table(["Figure", "Value"], rows)
 
 

@@ -16,7 +16,7 @@ from sklearn import metrics
 
 from models.assessment.judged import labels_of, probabilities_of
 from models.training.calibration import Judged as Answered
-from models.types import CLASSES, FramePrediction
+from models.types import CLASSES
 
 COLOURS: Mapping[str, str] = {"normal": "#3b7a57", "benign": "#2f6db3", "malignant": "#b3392f"}
 _STYLE: Any = {  # matplotlib types its 300 keys one by one
@@ -136,13 +136,23 @@ def losses(curves: Mapping[str, Sequence[float]]) -> str:
     return svg_of(axes)
 
 
-def tile(pixels: NDArray[np.uint8], lesion: NDArray[np.bool_], prediction: FramePrediction) -> str:
-    """A frame beside its heat map; truth outlined green, what was found red. A PNG as data URL."""
-    plain = np.repeat(pixels[..., None], 3, axis=2)
-    colours = np.asarray(mpl.colormaps["inferno"](prediction.heatmap)[..., :3] * 255)
+def tile(
+    pixels: NDArray[np.uint8],
+    lesion: NDArray[np.bool_],
+    found: NDArray[np.bool_] | None,
+    heatmap: NDArray[np.float32],
+) -> str:
+    """A frame ``(h, w, 3)`` beside its heat map ``(h, w)``, not negative. A PNG as data URL.
+
+    The lesion is outlined green, what was found of it red.
+    """
+    plain = pixels.copy()
+    heat = heatmap / (heatmap.max() or 1)
+    colours = np.asarray(mpl.colormaps["inferno"](heat)[..., :3] * 255)
     warm = (0.6 * plain + 0.4 * colours).astype(np.uint8)
+    outlines = [(lesion, (70, 220, 120)), *([] if found is None else [(found, (255, 80, 70))])]
     for picture in (plain, warm):
-        for mask, colour in ((lesion, (70, 220, 120)), (prediction.mask, (255, 80, 70))):
+        for mask, colour in outlines:
             picture[_outline(mask)] = colour
     both = Image.fromarray(np.hstack([plain, warm]))
     both.thumbnail((2 * _TILE_PX, _TILE_PX))

@@ -18,6 +18,7 @@ from models.predictor import Predictor
 from models.preset import DEFAULT_PRESET
 from models.training.dataset import Sample
 from models.training.loss_history import read_losses
+from models.training.pictures import read_rgb
 from models.types import CLASSES
 
 _GALLERY = 24
@@ -96,5 +97,5 @@ def _caption(row: Judged) -> str:
 
 def _drawn(predictor: Predictor, row: Judged) -> str:
     pixels, lesion = row.sample.read()
-    (prediction,) = predictor.predict([pixels])
-    return plots.tile(pixels, lesion, prediction)
+    (said,) = predictor.predict([pixels])
+    return plots.tile(read_rgb(row.sample.image), lesion, said.mask, said.heatmap)

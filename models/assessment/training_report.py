@@ -11,11 +11,13 @@ from typing import Any
 
 from models.assessment import plots
 from models.assessment.figures import classification
+from models.assessment.mistakes import draw_mistakes
 from models.assessment.page import (
     TITLES,
     classes_section,
     figure,
     filled,
+    mistakes_section,
     number,
     table,
     whole_page,
@@ -24,6 +26,7 @@ from models.evaluation import score_masks
 from models.recipe import Recipe
 from models.training.claim import REPORT
 from models.training.cross_validation import OUTCOMES, CrossValidation
+from models.training.dataset import Sample
 from models.training.loss_history import Curves, read_losses
 from models.training.outcomes import ImageOutcome, named_figures, read_outcomes
 from models.training.splits import LEAKS
@@ -35,23 +38,38 @@ tell of these images; expect worse on other patients, hospitals and machines."""
 
 
 def write_training_report(
-    directory: Path, recipe: Recipe, facts: Mapping[str, Any], *, data: str, leaks: bool
+    directory: Path,
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    samples: Sequence[Sample],
+    *,
+    data: str,
+    leaks: bool,
 ) -> Path:
     """Write ``report.html`` of the folds in ``directory``; return its path.
 
-    ``facts`` are of `models.training.cross_validation.facts`, ``data`` the name of the images.
-    Raises `models.types.DatasetError` when a fold's outcomes cannot be read.
+    ``facts`` are of `models.training.cross_validation.facts`, ``data`` the name of ``samples``.
+    Raises `models.types.DatasetError` when a fold's outcomes cannot be read,
+    `models.types.PresetCorrupt` when its network cannot.
     """
-    page = render_training(directory, recipe, facts, data=data, leaks=leaks)
+    homes = _homes(directory, facts)
+    mistakes = draw_mistakes(_rows(homes, recipe), samples, homes, recipe)
+    page = render_training(directory, recipe, facts, mistakes, data=data, leaks=leaks)
     (directory / REPORT).write_text(page, encoding="utf-8")
     return directory / REPORT
 
 
 def render_training(
-    directory: Path, recipe: Recipe, facts: Mapping[str, Any], *, data: str, leaks: bool
+    directory: Path,
+    recipe: Recipe,
+    facts: Mapping[str, Any],
+    mistakes: Sequence[tuple[str, str]],
+    *,
+    data: str,
+    leaks: bool,
 ) -> str:
-    """Return the page of `write_training_report`."""
-    homes = {fold: directory / "folds" / f"fold-{fold}" for fold in facts["held_out_folds"]}
+    """Return the page of `write_training_report`; ``mistakes`` are of `draw_mistakes`."""
+    homes = _homes(directory, facts)
     rows = _rows(homes, recipe)
     folds = ", ".join(map(str, homes))
     body = filled(
@@ -60,6 +78,7 @@ def render_training(
         published=html.escape(_published(recipe)),
         classes=_classes(rows, recipe, facts) if rows[0].probabilities else "",
         outlines=_outlines(rows, recipe.classes) if rows[0].overlap else "",
+        mistakes=mistakes_section(mistakes),
         courses=_courses(homes),
     )
     return whole_page(
@@ -69,6 +88,10 @@ def render_training(
         LEAKS if leaks else _SPARED,
         body,
     )
+
+
+def _homes(directory: Path, facts: Mapping[str, Any]) -> dict[int, Path]:
+    return {fold: directory / "folds" / f"fold-{fold}" for fold in facts["held_out_folds"]}
 
 
 def _rows(homes: Mapping[int, Path], recipe: Recipe) -> list[ImageOutcome]:

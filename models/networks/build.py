@@ -7,7 +7,7 @@ import keras
 from models.networks.backbone import BaseWeights
 from models.networks.encoders import ToEncoder, build_encoder, encoder_names, find_encoder
 from models.networks.joint import build_joint
-from models.networks.layers import LightweightAttention, Tensor
+from models.networks.layers import FEATURES, LightweightAttention, Tensor
 from models.networks.unet import build_unet
 from models.recipe import HeadLayer, Recipe, RecipeInvalid
 
@@ -17,8 +17,6 @@ _KERAS = frozenset(
     | {"Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "LayerNormalization"}
     | {"LeakyReLU", "MaxPooling2D", "ReLU", "SeparableConv2D", "SpatialDropout2D"}
 )
-FEATURES = "features"
-"""Name of the layer whose output ``(b, h, w, k)`` a classifier's head reads, and Grad-CAM maps."""
 
 
 def build_network(recipe: Recipe, weights: BaseWeights = None) -> keras.Model:

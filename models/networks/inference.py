@@ -102,7 +102,7 @@ def _mean(values: Sequence[Tensor]) -> Tensor:
 
 def _loaded(directory: Path, file: NetworkFile) -> keras.Model:
     network = build_joint(build_backbone(file.input_size_px))
-    _fill(network, directory / file.file)
+    fill(network, directory / file.file)
     return network
 
 
@@ -116,7 +116,8 @@ def _merged(maps: Tensor, count: int) -> Tensor:
     return tf.add_n([straight, *(tf.reverse(x, [2]) for x in mirrored)]) / count
 
 
-def _fill(network: keras.Model, file: Path) -> None:
+def fill(network: keras.Model, file: Path) -> None:
+    """Load weights. Raises `PresetCorrupt` for those of another architecture."""
     try:
         with warnings.catch_warnings():
             # Keras only warns of layers that a file does not fill and leaves them at random.

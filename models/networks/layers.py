@@ -6,6 +6,10 @@ import keras
 
 Tensor = Any  # keras ships no types
 
+FEATURES = "features"
+"""Name of the layer whose output ``(b, h, w, k)`` Grad-CAM maps: what a classifier's head reads, and
+the coarsest grid of a segmenter."""
+
 
 @keras.saving.register_keras_serializable(package="sonogate")
 class GrayToImageNet(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types

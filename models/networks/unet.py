@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-from models.networks.layers import AttentionGate, ResidualBlock, Tensor
+from models.networks.layers import FEATURES, AttentionGate, ResidualBlock, Tensor
 from models.recipe import RecipeInvalid
 
 _Block = Callable[[Tensor, int, str], Tensor]
@@ -41,6 +41,7 @@ def build_unet(
         skips.append(block(x, width, f"down_{level}"))
         x = keras.layers.MaxPooling2D(2, name=f"down_{level}_pool")(skips[-1])
     x = block(x, widths[-1], "bottom")
+    x = keras.layers.Activation("linear", name=FEATURES)(x)
     x = keras.layers.Dropout(dropout, name="dropout")(x)
     for level, width in reversed(list(enumerate(widths[:-1]))):
         x = _up(x, skips[level], width, f"up_{level}", block, attention=attention)

@@ -25,6 +25,9 @@ _FIGURES = (
     ("IoU, images with a lesion", "segmentation", "iou"),
     ("lesions touched by the mask", "segmentation", "found"),
     ("normal images left without a mask", "segmentation", "normal_without_mask"),
+    ("Grad-CAM inside the lesion, share of its sum", "explanation", "energy_inside_lesion"),
+    ("Grad-CAM highest inside the lesion", "explanation", "pointing_game"),
+    ("lesion, share of the picture", "explanation", "lesion_area_share"),
 )
 
 _SIBLINGS = """\
@@ -152,7 +155,7 @@ def _table(facts: Mapping[str, Any]) -> str:
     head = ["figure", *(f"fold {fold}" for fold in folds), "mean ± sd", "all held out (95 %)"]
     rows = []
     for title, part, key in _FIGURES:
-        if key not in facts["held_out_pooled"][part]:
+        if key not in facts["held_out_pooled"].get(part, {}):
             continue  # an older version measured less
         each = [_number(report[part][key]) for report in folds.values()]
         pooled = _number(facts["held_out_pooled"][part][key])

@@ -12,6 +12,7 @@ from typing import Any
 
 from models.preset import NetworkFile, Preset, read_preset, write_preset
 from models.recipe import Recipe
+from models.training.answers import preset_asker
 from models.training.claim import holds_training
 from models.training.cross_validation import (
     OUTCOMES,
@@ -27,7 +28,7 @@ from models.training.loss_history import read_losses, write_losses
 from models.training.outcomes import (
     ImageOutcome,
     image_name,
-    preset_outcomes,
+    outcomes_of,
     read_outcomes,
     write_outcomes,
 )
@@ -123,7 +124,7 @@ def _scored(
     home, plain = directory / "folds" / f"fold-{fold}", plain_preset(members[0].recipe)
     told = {**plain.trained, SEEN: _seen(samples, [fold])}
     average([member.fold(fold) for member in members], home, replace(plain, trained=told))
-    outcomes = preset_outcomes(home, [sample for sample in samples if sample.fold == fold])
+    outcomes = outcomes_of(preset_asker(home), [x for x in samples if x.fold == fold])
     write_outcomes(home / OUTCOMES, outcomes, {"fold": fold})
     return outcomes
 

@@ -17,6 +17,7 @@ from typing import Any
 from models.bootstrap import Interval, intervals
 from models.preset import MANIFEST, NetworkFile, Preset, read_preset, write_preset
 from models.recipe import Recipe
+from models.training.answers import network_asker, preset_asker
 from models.training.calibration import (
     TARGET_ACCURACY,
     Abstention,
@@ -37,8 +38,7 @@ from models.training.outcomes import (
     figures,
     image_name,
     named_figures,
-    network_outcomes,
-    preset_outcomes,
+    outcomes_of,
     read_outcomes,
     write_outcomes,
 )
@@ -335,10 +335,10 @@ def _scored(plan: Plan, trained: Trained, home: Path, fold: int) -> list[ImageOu
         plain = plain_preset(recipe)
         told = {**plain.trained, SEEN: plan.seen(fold)}
         save_preset(home, replace(plain, trained=told), trained.network)
-        return preset_outcomes(home, held_out)
+        return outcomes_of(preset_asker(home), held_out)
     save_weights(home, trained.network)
     (home / "recipe.json").write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
-    return network_outcomes(trained.network, recipe, held_out)
+    return outcomes_of(network_asker(trained.network, recipe), held_out)
 
 
 def _note(plan: Plan, fold: int, outcomes: Sequence[ImageOutcome]) -> None:

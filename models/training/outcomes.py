@@ -9,22 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special
 
-from models.evaluation import Overlap, score_classes, score_masks
-from models.predictor import Predictor
-from models.preprocess import to_frame
-from models.recipe import Recipe
+from models.evaluation import Heat, Overlap, score_classes, score_heat, score_masks
 from models.training.dataset import Sample
-from models.training.inputs import as_input, load_input
 from models.types import CLASSES, DatasetError
 from models.whole_file import write_text
 
 if TYPE_CHECKING:
-    import keras
+    from models.training.answers import Answer, Ask
 
-_CHUNK = 32
+_CHUNK = 8
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ class ImageOutcome:
     """One held-out image: its name, its class, what was said of it, uncalibrated.
 
     ``probabilities`` is empty for a network that only outlines, ``overlap`` None for one that only
-    classifies.
+    classifies, ``heat`` for an image without a lesion.
     """
 
     image: str
@@ -40,6 +34,7 @@ class ImageOutcome:
     label: int
     probabilities: tuple[float, ...] = ()
     overlap: Overlap | None = None
+    heat: Heat | None = None
 
 
 def image_name(sample: Sample) -> str:
@@ -47,40 +42,18 @@ def image_name(sample: Sample) -> str:
     return f"{sample.image.parent.name}/{sample.image.name}"
 
 
-def preset_outcomes(directory: Path, samples: Sequence[Sample]) -> list[ImageOutcome]:
-    """Ask the preset in ``directory`` about each sample."""
-    predictor = Predictor.load(directory)
-    told = []
-    for chunk in _chunks(samples):
-        read = [sample.read() for sample in chunk]
-        said = predictor.predict([pixels for pixels, _ in read])
-        for sample, (_, lesion), one in zip(chunk, read, said, strict=True):
-            overlap = Overlap.of(lesion, one.mask)
-            told.append(_outcome(sample, one.probabilities, overlap))
-    return told
-
-
-def network_outcomes(
-    network: "keras.Model", recipe: Recipe, samples: Sequence[Sample]
-) -> list[ImageOutcome]:
-    """Ask a classifier or segmenter about each sample."""
-    told = []
-    for chunk in _chunks(samples):
-        read = [load_input(sample, recipe.input) for sample in chunk]
-        pixels = as_input(np.stack([square for square, _, _ in read])).astype(np.float32)
-        said = np.asarray(network.predict_on_batch(pixels), np.float32)
-        for sample, (_, place, lesion), logits in zip(chunk, read, said, strict=True):
-            if recipe.network.kind == "classifier":
-                told.append(_outcome(sample, _softmax(logits)))
-                continue
-            mask = to_frame(special.expit(logits[..., 0]), place) > recipe.reading.mask_threshold
-            told.append(_outcome(sample, (), Overlap.of(lesion, mask)))
-    return told
+def outcomes_of(ask: "Ask", samples: Sequence[Sample]) -> list[ImageOutcome]:
+    """Ask about each sample."""
+    return [
+        _outcome(sample, answer)
+        for chunk in _chunks(samples)
+        for sample, answer in zip(chunk, ask(chunk), strict=True)
+    ]
 
 
 def figures(outcomes: Sequence[ImageOutcome], classes: Sequence[str] = CLASSES) -> dict[str, Any]:
-    """Score outcomes as ``classification``, ``segmentation`` or both; None is a figure without a
-    meaning on these images."""
+    """Score outcomes as ``classification``, ``segmentation`` and ``explanation``, what there is of
+    them; None is a figure without a meaning on these images."""
     parts: dict[str, Any] = {}
     if outcomes[0].probabilities:
         labels = np.array([x.label for x in outcomes])
@@ -89,6 +62,9 @@ def figures(outcomes: Sequence[ImageOutcome], classes: Sequence[str] = CLASSES) 
     overlaps = [x.overlap for x in outcomes if x.overlap is not None]
     if overlaps:
         parts["segmentation"] = asdict(score_masks(overlaps))
+    heats = [x.heat for x in outcomes if x.heat is not None]
+    if heats:
+        parts["explanation"] = asdict(score_heat(heats))
     cleaned: dict[str, Any] = _without_nan(parts)
     return cleaned
 
@@ -121,21 +97,23 @@ def read_outcomes(file: Path) -> tuple[list[ImageOutcome], dict[str, Any]]:
 
 def _parsed(row: dict[str, Any]) -> ImageOutcome:
     overlap = Overlap(**row["overlap"]) if row["overlap"] else None
+    heat = Heat(**row["heat"]) if row.get("heat") else None  # an older version kept none
     return ImageOutcome(
-        row["image"], row["duplicate_group"], row["label"], tuple(row["probabilities"]), overlap
-    )
+        row["image"], row["duplicate_group"], row["label"], tuple(row["probabilities"]),
+        overlap, heat,
+    )  # fmt: skip
 
 
-def _outcome(
-    sample: Sample, probabilities: tuple[float, ...], overlap: Overlap | None = None
-) -> ImageOutcome:
+def _outcome(sample: Sample, answer: "Answer") -> ImageOutcome:
+    _, lesion = sample.read()
     return ImageOutcome(
-        image_name(sample), sample.duplicate_group, sample.label, probabilities, overlap
+        image_name(sample),
+        sample.duplicate_group,
+        sample.label,
+        answer.probabilities,
+        None if answer.mask is None else Overlap.of(lesion, answer.mask),
+        Heat.of(answer.heatmap, lesion),
     )
-
-
-def _softmax(logits: NDArray[np.float32]) -> tuple[float, ...]:
-    return tuple(special.softmax(logits.astype(np.float64)).tolist())
 
 
 def _chunks(samples: Sequence[Sample]) -> Iterator[list[Sample]]:

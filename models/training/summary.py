@@ -14,7 +14,7 @@ SHOWN = (
     *("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "mcc"),
     *("gmean", "kappa"),
     *("macro_roc_auc", "macro_pr_auc", "malignant_recall", "ece"),
-    *("dice", "iou", "normal_without_mask"),
+    *("dice", "iou", "normal_without_mask", "energy_inside_lesion", "pointing_game"),
 )
 
 

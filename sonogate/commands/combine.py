@@ -62,5 +62,5 @@ def command(
     origin = f"The folder `{data.name}`; whoever trained knows its origin and licence."
     write_card(out / PRESET, preset, data=origin)
     click.echo("\n".join(table(recipe, preset.trained)))
-    page = write_training_report(out, recipe, preset.trained, data=data.name, leaks=False)
+    page = write_training_report(out, recipe, preset.trained, samples, data=data.name, leaks=False)
     click.echo(f"The preset is in {out / PRESET}; its figures are drawn in {page}.")

@@ -143,7 +143,12 @@ def _report(
         plan.directory, plan.recipe, told, protocol=protocol, asked_start=Path(asked).name
     )
     page = write_training_report(
-        plan.directory, plan.recipe, told, data=data.name, leaks=protocol == "random"
+        plan.directory,
+        plan.recipe,
+        told,
+        plan.samples,
+        data=data.name,
+        leaks=protocol == "random",
     )
     click.echo("\n".join(table(plan.recipe, told)))
     if protocol == "random":

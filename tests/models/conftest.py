@@ -1,14 +1,18 @@
 """Networks small enough for a test: the shipped architectures on 64 pixels, started at random."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from models.phantom import make_phantom
 from models.recipe import Recipe
-from models.training.dataset import SampleArrays
+from models.training.dataset import Sample, SampleArrays, read_samples
 
 SIZE_PX = 64
+KINDS = {"normal": "normal", "benign": "cyst", "malignant": "spiculated"}
 
 
 @pytest.fixture
@@ -62,3 +66,16 @@ def small() -> Callable[..., Recipe]:
         return recipe
 
     return make
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    """Four phantoms of each class, in two folds."""
+    for name, kind in KINDS.items():
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for seed in range(4):
+            phantom = make_phantom(kind, seed=seed, height=64, width=80, spacing_mm=0.5)
+            stem = tmp_path / "data" / name / f"{name} ({seed})"
+            Image.fromarray(phantom.image).save(f"{stem}.png")
+            Image.fromarray(phantom.mask).save(f"{stem}_mask.png")
+    return read_samples(tmp_path / "data", folds=2)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from models.evaluation import (
+    Heat,
     Outcome,
     Overlap,
     confusion,
@@ -180,3 +181,17 @@ def test_evaluate_takes_any_function_and_speaks_json() -> None:
     values = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert values["segmentation"]["normal_without_mask"] is None
     assert values["classification"]["images"] == 40
+
+
+def test_a_heat_map_is_told_by_what_lies_inside_the_lesion() -> None:
+    lesion = np.zeros((4, 5), np.bool_)
+    lesion[1:3, 1:3] = True
+    heatmap = np.full((4, 5), 0.25, np.float32)
+    heatmap[2, 2] = 1
+
+    heat = Heat.of(heatmap, lesion)
+
+    assert heat == Heat(inside=1.75 / 5.75, pointed=True, lesion_share=0.2)
+    assert Heat.of(heatmap, ~lesion) == Heat(4 / 5.75, pointed=False, lesion_share=0.8)
+    assert Heat.of(np.zeros_like(heatmap), lesion) == Heat(0, pointed=False, lesion_share=0.2)
+    assert Heat.of(heatmap, np.zeros_like(lesion)) is None, "nothing to be found"

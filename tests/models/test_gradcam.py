@@ -11,6 +11,8 @@ from models.networks.backbone import build_backbone, settle_batch_norm
 from models.networks.build import build_network
 from models.networks.inference import NO_SHIFT, explained, trace
 from models.networks.joint import POOLS, build_joint
+from models.networks.layers import FEATURES
+from models.networks.unet import build_unet
 from models.recipe import Recipe, read_recipe
 from models.training.dataset import SampleArrays
 
@@ -182,7 +184,7 @@ def test_the_gradient_agrees_with_the_closed_form(hidden: tuple[dict[str, object
     network = build_network(Recipe.model_validate(values))
     batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)), tf.float32)
 
-    logits, heat = tf.function(by_gradient(network))(batch)
+    logits, heat = tf.function(by_gradient(network, FEATURES))(batch)
 
     features = keras.Model(network.input, network.get_layer("features").output)(batch)
     pooling = np.full((*features.shape[:3], 1), 1 / (features.shape[1] * features.shape[2]), "f4")
@@ -194,3 +196,23 @@ def test_the_gradient_agrees_with_the_closed_form(hidden: tuple[dict[str, object
     # What a network says that was started at random is tiny.
     assert np.asarray(scaled(heat)).max() == pytest.approx(1)
     assert np.allclose(scaled(heat), scaled(exact), atol=1e-3)
+
+
+@pytest.mark.parametrize("kin", [False, True])
+def test_a_mask_is_explained_by_what_it_outlines(kin: bool) -> None:
+    keras.utils.set_random_seed(3)
+    network = build_unet(64, (8, 16), residual=kin, attention=kin)
+    batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 1)), tf.float32)
+
+    logits, heat = tf.function(by_gradient(network, FEATURES))(batch)
+
+    whole = keras.Model(network.input, [network.get_layer(FEATURES).output, network.output])
+    with tf.GradientTape() as tape:
+        tape.watch(batch)
+        features, said = whole(batch, training=False)
+        outlined = tf.reduce_sum(said[said > 0])
+    gradient = np.asarray(tape.gradient(outlined, features))
+    expected = np.maximum((gradient * np.asarray(features)).sum(-1), 0)
+    assert np.allclose(logits, said, atol=1e-4)
+    assert expected.any()
+    assert np.allclose(heat, expected, atol=1e-2 * expected.max())  # signs near 0

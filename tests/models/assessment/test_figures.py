@@ -13,7 +13,7 @@ from models.assessment.figures import (
     with_intervals,
 )
 from models.assessment.judged import Judged
-from models.evaluation import Overlap, recall_at_specificity
+from models.evaluation import Heat, Overlap, recall_at_specificity
 from models.training.dataset import Sample
 
 SURE = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
@@ -31,7 +31,8 @@ def judged(
     true_px, both_px = (true_px, both_px) if label else (0, 0)
     sample = Sample(Path(f"{label} ({group}).png"), label, (), group, 0, outlined)
     overlap = Overlap(true_px, both_px, both_px) if outlined else Overlap(0, both_px, 0)
-    return Judged(sample, SURE[answer], overlap, 1000, 45.0, 4.5, 0.6, label == answer)
+    heat = Heat(0.6, label == answer, 0.1) if label else None
+    return Judged(sample, SURE[answer], overlap, 1000, 45.0, 4.5, heat)
 
 
 @pytest.fixture

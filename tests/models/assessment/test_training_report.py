@@ -10,7 +10,13 @@ from models.assessment.training_report import render_training, write_training_re
 from models.evaluation import Overlap
 from models.recipe import Recipe, read_recipe
 from models.training.claim import REPORT
-from models.training.cross_validation import OUTCOMES, CrossValidation, facts
+from models.training.cross_validation import (
+    OUTCOMES,
+    CrossValidation,
+    Plan,
+    cross_validate,
+    facts,
+)
 from models.training.dataset import Sample
 from models.training.loss_history import write_losses
 from models.training.outcomes import ImageOutcome, write_outcomes
@@ -19,6 +25,7 @@ from models.training.start import Start
 Small = Callable[..., Recipe]
 COURSE = {"losses": [2.0, 1.0], "validation_losses": [2.5, 1.5]}
 ANSWERS = {3: ((0.8, 0.1, 0.1), (0.2, 0.7, 0.1), (0.1, 0.3, 0.6)), 2: ((0.9, 0.1), (0.2, 0.8))}
+MISTAKES = [("benign/3.png: benign, taken for <malignant>", "data:image/png;base64,AA==")]
 PLOTS = 5
 """Of the section on classes."""
 
@@ -61,8 +68,14 @@ def outcomes(recipe: Recipe, fold: int) -> list[ImageOutcome]:
     return rows
 
 
+def is_wrong(row: ImageOutcome) -> bool:
+    if row.probabilities:
+        return row.probabilities.index(max(row.probabilities)) != row.label
+    return row.overlap is not None and row.overlap.dice < 1
+
+
 def page_of(folder: Path, recipe: Recipe, told: dict[str, Any], *, leaks: bool = False) -> str:
-    return render_training(folder, recipe, told, data="phantoms & more", leaks=leaks)
+    return render_training(folder, recipe, told, MISTAKES, data="phantoms & more", leaks=leaks)
 
 
 def test_a_page_of_both_questions_holds_all_and_needs_nothing_else(
@@ -71,10 +84,8 @@ def test_a_page_of_both_questions_holds_all_and_needs_nothing_else(
     recipe = small("joint")
     told = left(recipe)
 
-    file = write_training_report(tmp_path, recipe, told, data="phantoms & more", leaks=False)
+    page = page_of(tmp_path, recipe, told)
 
-    page = file.read_text(encoding="utf-8")
-    assert file == tmp_path / REPORT
     assert page.count("<svg") == PLOTS + 2, "one training a fold"
     assert page.count("set aside</text>") == 2
     assert "36 images of phantoms &amp; more were held out in turn, fold 0, 1." in page
@@ -89,6 +100,7 @@ def test_a_page_of_both_questions_holds_all_and_needs_nothing_else(
     assert (
         "malignant</th><td>12</td><td>0.667</td><td>0.667</td><td>0.500</td><td>1.000</td>" in page
     )
+    assert "taken for &lt;malignant&gt;</figcaption>" in page
     assert "Published" not in page
     assert "$" not in page
     assert 'src="http' not in page
@@ -171,3 +183,31 @@ def test_without_any_losses_there_is_no_section_for_them(
 
     assert "<svg" not in page
     assert "<h2>Trainings" not in page
+
+
+@pytest.mark.usefixtures("eagerly")
+@pytest.mark.filterwarnings(
+    # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
+@pytest.mark.parametrize(
+    ("kind", "folds"), [("classifier", [1]), ("joint", [1]), ("segmenter", [0, 1])]
+)
+def test_mistakes_are_drawn_by_the_network_that_was_not_shown_them(
+    samples: list[Sample], small: Small, tmp_path: Path, kind: str, folds: list[int]
+) -> None:
+    recipe = small(kind)
+    checked = cross_validate(Plan(recipe, Start(), samples, tmp_path), folds)
+    told = facts(recipe, checked, samples, start=Start())
+
+    file = write_training_report(
+        tmp_path, recipe, told, samples, data="phantoms & more", leaks=False
+    )
+
+    page = file.read_text(encoding="utf-8")
+    wrong = [row for row in checked.outcomes() if is_wrong(row)]
+    assert file == tmp_path / REPORT
+    assert wrong
+    assert page.count('<img src="data:image/png') == len(wrong)
+    assert all(f"{row.image}: " in page for row in wrong)
+    assert "Grad-CAM highest inside the lesion</th>" in page

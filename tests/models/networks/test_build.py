@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.networks.build import FEATURES, build_network
+from models.networks.build import build_network
 from models.networks.encoders import StartUnavailable, ToEncoder, encoder_names
+from models.networks.layers import FEATURES
 from models.recipe import InputSpec, Recipe, RecipeInvalid, read_recipe, recipe_names
 
 SIZE_PX = 64
@@ -64,7 +65,7 @@ def test_each_layer_has_a_name_of_ours_and_no_two_the_same(built: tuple[Recipe, 
     automatic = {"conv2d", "dense", "batch_normalization", "concatenate", "max_pooling2d"}
     assert len(set(names)) == len(names)
     assert not automatic & {name.rstrip("_0123456789") for name in names}
-    assert recipe.network.kind != "classifier" or FEATURES in names
+    assert recipe.network.kind == "joint" or FEATURES in names
 
 
 def test_layers_of_our_own_are_registered_under_our_name(built: tuple[Recipe, Any]) -> None:

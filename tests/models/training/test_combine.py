@@ -1,7 +1,7 @@
 """Two trainings averaged: each fold by the networks that spared it, the preset by those asked for."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,12 +36,16 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture
 def samples(tmp_path: Path) -> list[Sample]:
+    return make_samples(tmp_path)
+
+
+def make_samples(folder: Path) -> list[Sample]:
     """Two phantoms of each class, one in each of two folds."""
     made: list[Sample] = []
     for label, kind in enumerate(("normal", "cyst", "spiculated")):
         for fold in range(2):
             phantom = make_phantom(kind, seed=fold, height=64, width=80, spacing_mm=0.5)
-            file = tmp_path / f"{kind}-{fold}.png"
+            file = folder / f"{kind}-{fold}.png"
             Image.fromarray(phantom.image).save(file)
             made.append(Sample(file, label, (), len(made), fold))
     return made
@@ -50,7 +54,11 @@ def samples(tmp_path: Path) -> list[Sample]:
 @pytest.fixture
 def lost(tmp_path: Path, samples: list[Sample], small: Small) -> list[Member]:
     """What two trainings tell of the images that they held out; their networks are lost."""
-    made = [Member(small("joint"), tmp_path / name) for name in ("first", "second")]
+    return make_lost(tmp_path, samples, small)
+
+
+def make_lost(folder: Path, samples: list[Sample], small: Small) -> list[Member]:
+    made = [Member(small("joint"), folder / name) for name in ("first", "second")]
     for member in made:
         for fold in range(2):
             told = [ImageOutcome(image_name(x), 0, x.label) for x in samples if x.fold == fold]
@@ -59,17 +67,29 @@ def lost(tmp_path: Path, samples: list[Sample], small: Small) -> list[Member]:
     return made
 
 
-@pytest.fixture
-def members(lost: list[Member]) -> list[Member]:
-    """Two trainings as they are left behind, of random networks."""
-    for member in lost:
+@dataclass(frozen=True)
+class Pair:
+    """Two trainings as they are left behind, of random networks, and what is made of them."""
+
+    samples: list[Sample]
+    members: list[Member]
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, small: Small) -> Pair:
+    folder = tmp_path_factory.mktemp("pair")
+    samples = make_samples(folder)
+    members = make_lost(folder, samples, small)
+    for member in members:
         for home in (member.fold(0), member.fold(1), member.network):
             network = build_joint(build_backbone(member.recipe.input.size_px))
             save_preset(home, plain_preset(member.recipe), network)
-    (lost[0].network / LOSSES).write_text("[2.0, 1.0]")
-    (lost[1].network / LOSSES).write_text("[3.0, 2.5]")
-    (lost[1].fold(1) / LOSSES).write_text("[4.0]")
-    return lost
+    (members[0].network / LOSSES).write_text("[2.0, 1.0]")
+    (members[1].network / LOSSES).write_text("[3.0, 2.5]")
+    (members[1].fold(1) / LOSSES).write_text("[4.0]")
+    combined(members, samples, folder / "out")
+    return Pair(samples, members, folder / "out")
 
 
 def combined(members: list[Member], samples: list[Sample], home: Path) -> Path:
@@ -77,25 +97,23 @@ def combined(members: list[Member], samples: list[Sample], home: Path) -> Path:
     return home / PRESET
 
 
-def test_the_preset_averages_the_networks_trained_on_everything(
-    members: list[Member], samples: list[Sample], tmp_path: Path
-) -> None:
-    preset = read_preset(combined(members, samples, tmp_path / "out"))
+def test_the_preset_averages_the_networks_trained_on_everything(pair: Pair) -> None:
+    preset = read_preset(pair.home / PRESET)
 
-    expected = [read_preset(member.directory / PRESET).network.sha256 for member in members]
+    expected = [read_preset(member.directory / PRESET).network.sha256 for member in pair.members]
     assert [network.sha256 for network in preset.networks] == expected
-    frame = samples[2].read()[0]
+    frame = pair.samples[2].read()[0]
     assert (preset.name, preset.version) == ("pair", "1")
     assert preset.class_bias == (0.0, 0.0, 0.0)
-    curves = read_losses(tmp_path / "out" / PRESET)
+    curves = read_losses(pair.home / PRESET)
     assert curves == {"network 1": [2.0, 1.0], "network 2": [3.0, 2.5]}
-    folds = [read_losses(tmp_path / "out" / "folds" / f"fold-{fold}") for fold in range(2)]
+    folds = [read_losses(pair.home / "folds" / f"fold-{fold}") for fold in range(2)]
     assert folds == [{}, {"network 1": [4.0]}], "as far as they are known"
     said = [
         np.log(Predictor.load(member.fold(0)).predict([frame], batch_size=1)[0].probabilities)
-        for member in members
+        for member in pair.members
     ]
-    (both,) = Predictor.load(tmp_path / "out" / "folds" / "fold-0").predict([frame], batch_size=1)
+    (both,) = Predictor.load(pair.home / "folds" / "fold-0").predict([frame], batch_size=1)
     mean = np.exp(np.mean(said, axis=0))
     assert both.probabilities == pytest.approx(mean / mean.sum(), abs=1e-4)
 
@@ -104,35 +122,30 @@ def seen(samples: list[Sample]) -> str:
     return seen_images(each.image for each in mark(samples))
 
 
-def test_each_fold_is_scored_and_told(
-    members: list[Member], samples: list[Sample], tmp_path: Path
-) -> None:
-    home = combined(members, samples, tmp_path / "out")
+def test_each_fold_is_scored_and_told(pair: Pair) -> None:
+    preset = read_preset(pair.home / PRESET)
 
-    preset = read_preset(home)
     assert preset.trained["held_out_folds"] == [0, 1]
     assert preset.trained["held_out_pooled"]["classification"]["images"] == 6
-    assert preset.trained[SEEN] == seen(samples)
-    fold = read_preset(tmp_path / "out" / "folds" / "fold-1")
-    assert fold.trained[SEEN] == seen([x for x in samples if x.fold == 0])
-    outcomes, _ = read_outcomes(tmp_path / "out" / "folds" / "fold-1" / "outcomes.json")
+    assert preset.trained[SEEN] == seen(pair.samples)
+    home = pair.home / "folds" / "fold-1"
+    assert read_preset(home).trained[SEEN] == seen([x for x in pair.samples if x.fold == 0])
+    outcomes, _ = read_outcomes(home / OUTCOMES)
     assert [outcome.label for outcome in outcomes] == [0, 1, 2]
     card = render_card(preset, data="Phantoms.")
     assert "2 such networks, trained apart, are averaged" in card
     assert "2. recipe `small-joint`, has seen every image:" in card
 
 
-def test_networks_that_spared_a_fold_can_be_shipped(
-    members: list[Member], samples: list[Sample], tmp_path: Path
-) -> None:
-    chosen = [replace(member, shipped=1) for member in members]
+def test_networks_that_spared_a_fold_can_be_shipped(pair: Pair, tmp_path: Path) -> None:
+    chosen = [replace(member, shipped=1) for member in pair.members]
 
-    preset = read_preset(combined(chosen, samples, tmp_path / "out"))
+    preset = read_preset(combined(chosen, pair.samples, tmp_path / "out"))
 
-    expected = [read_preset(member.fold(1)).network.sha256 for member in members]
+    expected = [read_preset(member.fold(1)).network.sha256 for member in pair.members]
     assert [network.sha256 for network in preset.networks] == expected
     assert "every image but those of fold 1" in render_card(preset, data="Phantoms.")
-    assert preset.trained[SEEN] == seen([x for x in samples if x.fold == 0])
+    assert preset.trained[SEEN] == seen([x for x in pair.samples if x.fold == 0])
 
 
 def test_a_training_that_held_out_other_images_is_refused_before_anything_is_written(

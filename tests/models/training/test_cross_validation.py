@@ -4,10 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from models.evaluation import Overlap
-from models.phantom import make_phantom
 from models.predictor import Predictor
 from models.preset import read_preset
 from models.recipe import Recipe
@@ -23,7 +21,7 @@ from models.training.cross_validation import (
     facts,
     make_preset,
 )
-from models.training.dataset import Sample, SampleArrays, read_samples
+from models.training.dataset import Sample, SampleArrays
 from models.training.identity import SEEN, seen_groups
 from models.training.inputs import load_inputs
 from models.training.loss_history import LOSSES
@@ -39,7 +37,6 @@ from models.training.train import Epoch, Step, Trained
 from models.types import DatasetError
 
 Small = Callable[..., Recipe]
-KINDS = {"normal": "normal", "benign": "cyst", "malignant": "spiculated"}
 SURE = (0.98, 0.01, 0.01)
 NOTHING = Overlap(0, 0, 0)
 
@@ -50,19 +47,6 @@ pytestmark = [
         "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
     ),
 ]
-
-
-@pytest.fixture
-def samples(tmp_path: Path) -> list[Sample]:
-    """Four phantoms of each class, in two folds."""
-    for name, kind in KINDS.items():
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for seed in range(4):
-            phantom = make_phantom(kind, seed=seed, height=64, width=80, spacing_mm=0.5)
-            stem = tmp_path / "data" / name / f"{name} ({seed})"
-            Image.fromarray(phantom.image).save(f"{stem}.png")
-            Image.fromarray(phantom.mask).save(f"{stem}_mask.png")
-    return read_samples(tmp_path / "data", folds=2)
 
 
 def outcome(label: int, probabilities: tuple[float, ...] = SURE) -> ImageOutcome:

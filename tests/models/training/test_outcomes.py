@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.evaluation import Overlap
+from models.evaluation import Heat, Overlap
 from models.training.outcomes import ImageOutcome, read_outcomes, write_outcomes
 from models.types import DatasetError
 
@@ -13,7 +13,12 @@ from models.types import DatasetError
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     """What a network said of two images."""
-    rows = [ImageOutcome("a.png", 1, 0, (1.0, 0.0)), ImageOutcome("b.png", 2, 1, (), Overlap(3, 2, 1))]  # fmt: skip
+    rows = [
+        ImageOutcome("a.png", 1, 0, (1.0, 0.0)),
+        ImageOutcome(
+            "b.png", 2, 1, (), Overlap(3, 2, 1), Heat(0.4, pointed=True, lesion_share=0.1)
+        ),
+    ]
     write_outcomes(tmp_path / "outcomes.json", rows, {"fold": 3})
     assert read_outcomes(tmp_path / "outcomes.json") == (rows, {"fold": 3})
     return tmp_path / "outcomes.json"
