@@ -15,14 +15,8 @@ from pydicom.uid import JPEGBaseline8Bit
 from dicom import codes as concepts
 from dicom.errors import DicomError, ReadBackMismatch
 from dicom.frames import Frame, decode_frames
-from dicom.readback import (
-    ReadSegmentation,
-    is_cine,
-    named_image,
-    read_back_segmentation,
-    referenced_frames,
-    taken_apart,
-)
+from dicom.readback import is_cine, named_image, referenced_frames, taken_apart
+from dicom.readback_seg import ReadSegmentation, read_back_segmentation
 from dicom.reading import open_dataset, open_header
 from dicom.results import ImageResult, StudyResult
 

@@ -19,13 +19,11 @@ from dicom.heatmap_sc import make_heatmap_captures
 from dicom.heatmap_seg import make_heatmap_segmentations
 from dicom.key_objects import KeyObjectTitle, build_key_objects
 from dicom.presentation import build_presentation_states
-from dicom.readback import (
-    verify_report,
-    verify_segmentation,
-    verify_written,
-)
+from dicom.readback import verify_written
 from dicom.readback_heatmap import verify_capture, verify_heatmap, verify_heatmap_map
 from dicom.readback_marks import verify_key_objects, verify_presentation_state
+from dicom.readback_seg import verify_segmentation
+from dicom.readback_sr import verify_report
 from dicom.results import ImageResult, ReportReference, SignedReview, StudyResult, as_reviewed
 from dicom.seg import Form, image_of, in_force, make_edited_segmentations, make_segmentations
 from dicom.segmentation import Encoding

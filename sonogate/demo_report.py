@@ -20,7 +20,8 @@ from db.schema import (
     StudyStatus,
 )
 from dicom.errors import DicomError
-from dicom.readback import read_back_report, read_back_segmentation
+from dicom.readback_seg import read_back_segmentation
+from dicom.readback_sr import read_back_report
 from dicom.results import CLASSES
 
 NO_LESION: Final = "no lesion outlined"

@@ -7,13 +7,9 @@ from pydicom.dataset import Dataset
 
 from dicom.errors import NotDicom, ReadBackMismatch, TruncatedFile
 from dicom.files import write_dataset
-from dicom.readback import (
-    read_back_report,
-    read_back_segmentation,
-    verify_report,
-    verify_segmentation,
-    verify_written,
-)
+from dicom.readback import verify_written
+from dicom.readback_seg import read_back_segmentation, verify_segmentation
+from dicom.readback_sr import read_back_report, verify_report
 from dicom.results import StudyResult
 from dicom.seg import build_segmentations
 from dicom.sr import build_report, build_verified_report

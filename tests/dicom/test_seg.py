@@ -18,7 +18,7 @@ from pydicom.uid import (
 from dicom.classes import RETIRED_ULTRASOUND
 from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
-from dicom.readback import verify_segmentation
+from dicom.readback_seg import verify_segmentation
 from dicom.results import ImageResult, StudyResult
 from dicom.seg import Form, build_segmentations
 from dicom.segmentation import Encoding

@@ -8,7 +8,7 @@ import pytest
 
 from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
-from dicom.readback import read_back_segmentation, verify_segmentation
+from dicom.readback_seg import read_back_segmentation, verify_segmentation
 from dicom.results import ImageResult, StudyResult
 from dicom.seg import Form, build_segmentations
 from dicom.segmentation import Encoding

@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from dicom.codes import BIRADS
 from dicom.errors import DicomError, InvalidResult, ReadBackMismatch
 from dicom.files import encode, write_dataset
-from dicom.readback import ReadReport, read_back_report, verify_report, verify_segmentation
+from dicom.readback_seg import verify_segmentation
+from dicom.readback_sr import ReadReport, read_back_report, verify_report
 from dicom.results import (
     ImageResult,
     Refusal,

@@ -8,7 +8,7 @@ from pydicom.dataset import Dataset
 
 from dicom.errors import DicomError, ReadBackMismatch, UnknownResult
 from dicom.files import encode, write_dataset
-from dicom.readback import read_back_report
+from dicom.readback_sr import read_back_report
 from dicom.results import ReportReference, StudyResult
 from dicom.sr import reference_to
 from dicom.variants import (

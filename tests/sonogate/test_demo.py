@@ -14,7 +14,8 @@ from PIL import Image
 
 from db.engine import Database
 from dicom.header import read_header
-from dicom.readback import read_back_report, read_back_segmentation
+from dicom.readback_seg import read_back_segmentation
+from dicom.readback_sr import read_back_report
 from dicom.results import CLASSES
 from sonogate import demo
 from sonogate.demo_report import report_on

@@ -14,7 +14,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom.errors import InvalidResult
-from dicom.readback import read_back_report, read_back_segmentation
+from dicom.readback_seg import read_back_segmentation
+from dicom.readback_sr import read_back_report
 from models.phantom import make_phantom
 from sonogate.commands.analyze import line_of
 from sonogate.offline import analyse_files, unique_stems

@@ -26,7 +26,7 @@ from db.schema import (
     Role,
     User,
 )
-from dicom.readback import ReadReport, read_back_report
+from dicom.readback_sr import ReadReport, read_back_report
 from tests.workers.hospital import Hospital
 from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, write

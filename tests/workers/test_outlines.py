@@ -28,7 +28,8 @@ from db.schema import (
     User,
 )
 from dicom.codes import AREA
-from dicom.readback import ReadReport, ReadSegmentation, read_back_report, read_back_segmentation
+from dicom.readback_seg import ReadSegmentation, read_back_segmentation
+from dicom.readback_sr import ReadReport, read_back_report
 from tests.workers.hospital import Hospital
 from tests.workers.pacs import pacs
 from tests.workers.painted import COLUMNS, ROWS, picture, write

@@ -26,7 +26,8 @@ from db.schema import (
     Study,
     StudyStatus,
 )
-from dicom.readback import ReadReport, read_back_report, read_back_segmentation
+from dicom.readback_seg import read_back_segmentation
+from dicom.readback_sr import ReadReport, read_back_report
 from dicom.variants import CATALOGUE, ResultSpec, make_set, parse_spec
 from tests.dicom import making
 from tests.workers.hospital import SENDER, Hospital

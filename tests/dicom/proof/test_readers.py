@@ -8,7 +8,7 @@ from pathlib import Path
 import highdicom
 import pytest
 
-from dicom.readback import read_back_report
+from dicom.readback_sr import read_back_report
 from dicom.results import as_reviewed
 from dicom.variants import parse_spec
 from tests.dicom.proof.conftest import Files, Proof

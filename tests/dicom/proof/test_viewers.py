@@ -10,7 +10,8 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicom.readback import read_back_report, read_back_segmentation
+from dicom.readback_seg import read_back_segmentation
+from dicom.readback_sr import read_back_report
 from dicom.results import ImageResult, LesionResult
 from dicom.variants import parse_spec
 from tests.dicom.proof.conftest import Proof

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dicom.files import write_dataset
-from dicom.readback import verify_report, verify_segmentation
+from dicom.readback_seg import verify_segmentation
+from dicom.readback_sr import verify_report
 from dicom.seg import build_segmentations
 from dicom.sr import build_report
 from models.types import PresetInfo
