@@ -19,7 +19,7 @@ from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo
 from workers.pipeline.image import analyse_image
-from workers.pipeline.study import algorithm_of, study_result, tracking_id
+from workers.pipeline.study import algorithm_of, geometry, study_result, tracking_id
 from workers.stored import PHANTOM_NOTE
 
 PATIENT_ID: Final = "SONOGATE-TEST"
@@ -114,18 +114,7 @@ def _outlined(image: ImageResult, lesion: LesionResult, mask: NDArray[np.bool_])
     (outline,) = find_lesions(mask, min_area_px=1, max_lesions=1)
     assert image.spacing_mm is not None  # the phantoms are calibrated
     size = measure(outline, image.spacing_mm)
-    return replace(
-        lesion,
-        mask=outline.mask,
-        probability=None,
-        contour=outline.contour,
-        area_px=outline.area_px,
-        long_axis_px=outline.long_axis_px,
-        short_axis_px=outline.short_axis_px,
-        area_mm2=size.area_mm2,
-        long_axis_mm=size.long_axis_mm,
-        short_axis_mm=size.short_axis_mm,
-    )
+    return replace(lesion, **geometry(outline, size), probability=None)
 
 
 def _write(phantoms: Sequence[Phantom], path: Path, study: StudyFacts, number: int) -> Path:

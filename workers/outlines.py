@@ -8,7 +8,7 @@ from db.schema import Analysis, Finding, FindingKind, OutlineOrigin
 from dicom.results import ImageResult, LesionResult, Origin, StudyResult
 from models.measure import measure
 from models.outline import outlined
-from workers.pipeline.study import tracking_id
+from workers.pipeline.study import geometry, tracking_id
 
 _ORIGINS: Final[Mapping[OutlineOrigin, Origin]] = {
     OutlineOrigin.CORRECTED: "corrected",
@@ -55,14 +55,7 @@ def _lesion(image: ImageResult, shape: tuple[int, int], outline: ReaderOutline) 
         tracking_uid=outline.tracking_uid,
         tracking_id=tracking_id(outline.number),
         frame_number=outline.frame_number,
-        mask=lesion.mask,
-        contour=lesion.contour,
-        area_px=lesion.area_px,
-        long_axis_px=lesion.long_axis_px,
-        short_axis_px=lesion.short_axis_px,
-        area_mm2=size.area_mm2 if size else None,
-        long_axis_mm=size.long_axis_mm if size else None,
-        short_axis_mm=size.short_axis_mm if size else None,
+        **geometry(lesion, size),
         label=image.label,
         probabilities=image.probabilities,
         origin=_ORIGINS[outline.origin],
