@@ -49,8 +49,7 @@ def write_training_report(
     """Write ``report.html`` of the folds in ``directory``; return its path.
 
     ``facts`` are of `models.training.cross_validation.facts`, ``data`` the name of ``samples``.
-    Raises `models.types.DatasetError` when a fold's outcomes cannot be read,
-    `models.types.PresetCorrupt` when its network cannot.
+    Raises `models.types.DatasetError` when a fold's outcomes cannot be read.
     """
     homes = _homes(directory, facts)
     mistakes = draw_mistakes(_rows(homes, recipe), samples, homes, recipe)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from models.assessment.mistakes import draw_mistakes
 from models.assessment.training_report import render_training, write_training_report
 from models.evaluation import Overlap
 from models.recipe import Recipe, read_recipe
@@ -19,7 +20,7 @@ from models.training.cross_validation import (
 )
 from models.training.dataset import Sample
 from models.training.loss_history import write_losses
-from models.training.outcomes import ImageOutcome, write_outcomes
+from models.training.outcomes import ImageOutcome, image_name, write_outcomes
 from models.training.start import Start
 
 Small = Callable[..., Recipe]
@@ -211,3 +212,21 @@ def test_mistakes_are_drawn_by_the_network_that_was_not_shown_them(
     assert page.count('<img src="data:image/png') == len(wrong)
     assert all(f"{row.image}: " in page for row in wrong)
     assert "Grad-CAM highest inside the lesion</th>" in page
+
+
+@pytest.mark.filterwarnings(
+    # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
+    "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
+)
+def test_mistakes_of_a_network_that_is_gone_are_shown_and_say_so(
+    samples: list[Sample], small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = small("segmenter")
+    held_out = [x for x in samples if x.fold == 1]
+    rows = [ImageOutcome(image_name(x), 0, x.label, (), Overlap(9, 9, 3)) for x in held_out]
+
+    drawn = draw_mistakes(rows, samples, {1: tmp_path / "fold-1"}, recipe)
+
+    assert len(drawn) == len(held_out)
+    assert all(caption.endswith("its network is no longer there") for caption, _ in drawn)
+    assert "fold-1 is drawn without Grad-CAM" in caplog.text
