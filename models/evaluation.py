@@ -53,7 +53,8 @@ class Heat:
     """Where a heat map stands out: the share of its sum ``inside`` the lesion, and whether its
     highest pixel lies there (``pointed``; pointing game, Zhang 2018, arXiv:1608.00507).
 
-    ``lesion_share`` of the picture is lesion: what a map that knows nothing would reach in both.
+    ``lesion_share`` of the picture is lesion: what a map that knows nothing would reach in both. A
+    map in which nothing stands out has no share inside, and points nowhere.
     """
 
     inside: float

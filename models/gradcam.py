@@ -57,12 +57,14 @@ def _spread(part: Tensor, grid: Sequence[int]) -> Tensor:
     return tf.image.resize(part[..., None], grid)[..., 0] * cells
 
 
-def by_gradient(network: keras.Model, layer: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def by_gradient(
+    network: keras.Model, layer: str, *, above: float = 0.0
+) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """The same of whatever stands behind the output ``(b, h, w, k)`` of ``layer``.
 
     Returns a function, to be traced, from the network's input to its logits and the map
     ``(b, h, w)``, not negative and not scaled. Logits of classes ``(b, c)`` are asked for the
-    predicted one; of a mask ``(b, s, s, 1)`` for all that it outlines together (Seg-Grad-CAM,
+    predicted one; of a mask ``(b, s, s, 1)`` for all that lie ``above`` together (Seg-Grad-CAM,
     Vinogradova 2020, arXiv:2002.11434).
     """
     features = network.get_layer(layer).output
@@ -75,16 +77,16 @@ def by_gradient(network: keras.Model, layer: str) -> Callable[[Tensor], tuple[Te
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(seen)
             logits = head([seen, batch], training=False)
-            told = _asserted(logits)
+            told = _asserted(logits, above)
         return logits, tf.nn.relu(tf.reduce_sum(tape.gradient(told, seen) * seen, axis=-1))
 
     return call
 
 
-def _asserted(logits: Tensor) -> Tensor:
+def _asserted(logits: Tensor, above: float) -> Tensor:
     if len(logits.shape) == 2:
         return tf.reduce_max(logits, axis=-1)
-    return tf.reduce_sum(tf.nn.relu(logits), axis=(1, 2, 3))
+    return tf.reduce_sum(tf.nn.relu(logits - above), axis=(1, 2, 3))
 
 
 def scaled(activation: Tensor) -> Tensor:

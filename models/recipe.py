@@ -114,9 +114,10 @@ class TrainingSpec(_Part):
 
 
 class ReadingSpec(_Part):
-    """How a joint network's answers are read; see `models.preset.Preset`.
+    """How answers are read; see `models.preset.Preset`.
 
-    ``class_bias``: calibration also moves each class, which takes more held-out images to fit.
+    ``mask_threshold`` is for whatever outlines, ``mask_seed_threshold`` and ``mirrored`` for joint
+    networks. ``class_bias``: calibration also moves each class, which takes more held-out images to fit.
     """
 
     mask_threshold: float = 0.5

@@ -22,9 +22,7 @@ def headline(rows: Sequence[Judged]) -> Figures:
     """The figures that get an interval: names to values; NaN where these images allow none."""
     scored = report(
         [
-            EvaluationOutcome(
-                x.label, x.probabilities, x.overlap if x.sample.outlined else None, x.heat
-            )
+            EvaluationOutcome(x.label, x.probabilities, x.overlap if x.sample.outlined else None)
             for x in rows
         ]
     )

@@ -4,7 +4,7 @@ import html
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, NamedTuple
 
 TITLES = {
     "accuracy": "Accuracy",
@@ -28,15 +28,23 @@ TITLES = {
     "pointing_game": "Grad-CAM highest inside the lesion",
     "lesion_area_share": "Lesion, share of the picture",
 }
+
+
+class Gallery(NamedTuple):
+    """The worst of ``total`` mistakes, each a caption and a data URL of `plots.tile`."""
+
+    tiles: Sequence[tuple[str, str]]
+    total: int
+    note: str
+
+
 _WARNING = """\
 These figures tell of these images. Images that the networks were trained on flatter them; the model
 card says which those are."""
 
 
-def render(
-    report: Mapping[str, Any], plots: Mapping[str, str], gallery: Sequence[tuple[str, str]]
-) -> str:
-    """Fill the page; ``plots`` are SVG, ``gallery`` pairs of a caption and an image's data URL."""
+def render(report: Mapping[str, Any], plots: Mapping[str, str], gallery: Gallery) -> str:
+    """Fill the page; ``plots`` are SVG."""
     preset, classes = report["preset"], report["classification"]
     body = filled(
         "preset.html",
@@ -75,10 +83,15 @@ def classes_section(classes: Mapping[str, Any], plots: Mapping[str, str]) -> str
     )
 
 
-def mistakes_section(gallery: Sequence[tuple[str, str]]) -> str:
-    """Pairs of a caption and an image's data URL (`models.assessment.plots.tile`)."""
-    tiles = "".join(_tile(*each) for each in gallery)
-    return filled("mistakes.html", gallery=tiles or "<p>There were none.</p>")
+def mistakes_section(gallery: Gallery) -> str:
+    """Tell how many there were too, where not all of them are shown."""
+    shown = len(gallery.tiles)
+    return filled(
+        "mistakes.html",
+        title=f"The worst {shown} of {gallery.total} mistakes" if shown else "Mistakes",
+        note=html.escape(gallery.note if shown else "There were none."),
+        gallery="".join(_tile(*each) for each in gallery.tiles),
+    )
 
 
 def filled(template: str, **parts: str) -> str:

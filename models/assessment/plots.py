@@ -139,26 +139,30 @@ def losses(curves: Mapping[str, Sequence[float]]) -> str:
 def tile(
     pixels: NDArray[np.uint8],
     lesion: NDArray[np.bool_],
-    found: NDArray[np.bool_] | None,
-    heatmap: NDArray[np.float32],
+    outlined: NDArray[np.bool_] | None = None,
+    heatmap: NDArray[np.float32] | None = None,
 ) -> str:
-    """A frame ``(h, w, 3)`` beside its heat map ``(h, w)``, not negative. A PNG as data URL.
+    """A frame ``(h, w, 3)`` and beside it its heat map ``(h, w)``, not negative: a PNG as data URL.
 
-    The lesion is outlined green, what was found of it red.
+    The lesion's edge is green, that of what a network outlined red.
     """
-    plain = pixels.copy()
-    heat = heatmap / (heatmap.max() or 1)
-    colours = np.asarray(mpl.colormaps["inferno"](heat)[..., :3] * 255)
-    warm = (0.6 * plain + 0.4 * colours).astype(np.uint8)
-    outlines = [(lesion, (70, 220, 120)), *([] if found is None else [(found, (255, 80, 70))])]
-    for picture in (plain, warm):
-        for mask, colour in outlines:
-            picture[_outline(mask)] = colour
-    both = Image.fromarray(np.hstack([plain, warm]))
+    pictures = [pixels.copy()] if heatmap is None else [pixels.copy(), _warmed(pixels, heatmap)]
+    for picture in pictures:
+        for mask, colour in ((lesion, (70, 220, 120)), (outlined, (255, 80, 70))):
+            if mask is not None:
+                picture[_outline(mask)] = colour
+    both = Image.fromarray(np.hstack(pictures))
     both.thumbnail((2 * _TILE_PX, _TILE_PX))
     buffer = io.BytesIO()
     both.save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _warmed(pixels: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:
+    heat = heatmap / (heatmap.max() or 1)
+    colours = np.asarray(mpl.colormaps["inferno"](heat)[..., :3] * 255)
+    warm: NDArray[np.uint8] = (0.6 * pixels + 0.4 * colours).astype(np.uint8)
+    return warm
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -13,15 +13,16 @@ from models.assessment import plots
 from models.assessment.checks import randomisation, robustness
 from models.assessment.figures import classification, explanation, segmentation, with_intervals
 from models.assessment.judged import Judged, judge
-from models.assessment.page import figure, render
+from models.assessment.mistakes import CLASSES_NOTE, SHOWN, caption, surest_mistakes
+from models.assessment.page import Gallery, figure, render
 from models.predictor import Predictor
 from models.preset import DEFAULT_PRESET
 from models.training.dataset import Sample
 from models.training.loss_history import read_losses
+from models.training.outcomes import image_name
 from models.training.pictures import read_rgb
 from models.types import CLASSES
 
-_GALLERY = 24
 _RANDOMISED = 40
 """Images with a lesion on which weights are spoilt: a mean over more says the same."""
 
@@ -82,17 +83,13 @@ def _plots(
     }
 
 
-def _gallery(predictor: Predictor, rows: Sequence[Judged]) -> list[tuple[str, str]]:
-    """The surest mistakes first."""
-    wrong = sorted(
-        (row for row in rows if row.predicted != row.label), key=lambda row: -max(row.probabilities)
-    )
-    return [(_caption(row), _drawn(predictor, row)) for row in wrong[:_GALLERY]]
-
-
-def _caption(row: Judged) -> str:
-    sure = max(row.probabilities)
-    return f"{row.name}: {CLASSES[row.label]}, taken for {CLASSES[row.predicted]} ({sure:.0%})"
+def _gallery(predictor: Predictor, rows: Sequence[Judged]) -> Gallery:
+    wrong = surest_mistakes(rows)
+    tiles = [
+        (caption(image_name(row.sample), row, CLASSES), _drawn(predictor, row))
+        for row in wrong[:SHOWN]
+    ]
+    return Gallery(tiles, len(wrong), CLASSES_NOTE)
 
 
 def _drawn(predictor: Predictor, row: Judged) -> str:

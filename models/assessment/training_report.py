@@ -14,6 +14,7 @@ from models.assessment.figures import classification
 from models.assessment.mistakes import draw_mistakes
 from models.assessment.page import (
     TITLES,
+    Gallery,
     classes_section,
     figure,
     filled,
@@ -51,25 +52,29 @@ def write_training_report(
     ``facts`` are of `models.training.cross_validation.facts`, ``data`` the name of ``samples``.
     Raises `models.types.DatasetError` when a fold's outcomes cannot be read.
     """
-    homes = _homes(directory, facts)
-    mistakes = draw_mistakes(_rows(homes, recipe), samples, homes, recipe)
-    page = render_training(directory, recipe, facts, mistakes, data=data, leaks=leaks)
+    homes = {fold: directory / "folds" / f"fold-{fold}" for fold in facts["held_out_folds"]}
+    held_out = _calibrated(homes, recipe)
+    mistakes = draw_mistakes(held_out, samples, homes, recipe)
+    rows = [row for fold in held_out.values() for row in fold]
+    page = render_training(homes, rows, recipe, facts, mistakes, data=data, leaks=leaks)
     (directory / REPORT).write_text(page, encoding="utf-8")
     return directory / REPORT
 
 
 def render_training(
-    directory: Path,
+    homes: Mapping[int, Path],
+    rows: Sequence[ImageOutcome],
     recipe: Recipe,
     facts: Mapping[str, Any],
-    mistakes: Sequence[tuple[str, str]],
+    mistakes: Gallery,
     *,
     data: str,
     leaks: bool,
 ) -> str:
-    """Return the page of `write_training_report`; ``mistakes`` are of `draw_mistakes`."""
-    homes = _homes(directory, facts)
-    rows = _rows(homes, recipe)
+    """Return the page of `write_training_report`.
+
+    ``homes`` are directories by fold, ``rows`` all that was held out, calibrated.
+    """
     folds = ", ".join(map(str, homes))
     body = filled(
         "training.html",
@@ -89,14 +94,11 @@ def render_training(
     )
 
 
-def _homes(directory: Path, facts: Mapping[str, Any]) -> dict[int, Path]:
-    return {fold: directory / "folds" / f"fold-{fold}" for fold in facts["held_out_folds"]}
-
-
-def _rows(homes: Mapping[int, Path], recipe: Recipe) -> list[ImageOutcome]:
-    """All images held out, each calibrated by the folds that it is not of."""
+def _calibrated(homes: Mapping[int, Path], recipe: Recipe) -> dict[int, list[ImageOutcome]]:
+    """The images held out in each fold, calibrated by the other folds."""
     told = {fold: read_outcomes(home / OUTCOMES)[0] for fold, home in homes.items()}
-    return CrossValidation(told, recipe.classes, recipe.reading.class_bias).outcomes()
+    checked = CrossValidation(told, recipe.classes, recipe.reading.class_bias)
+    return {fold: checked.calibrated(fold) for fold in homes}
 
 
 def _headline(recipe: Recipe, facts: Mapping[str, Any]) -> str:

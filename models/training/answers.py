@@ -66,7 +66,8 @@ def preset_asker(directory: Path) -> Ask:
 def network_asker(network: keras.Model, recipe: Recipe) -> Ask:
     """Ask a classifier or segmenter."""
     spec = tf.TensorSpec((None, *network.input_shape[1:]), tf.float32)
-    explained = tf.function(by_gradient(network, FEATURES)).get_concrete_function(spec)
+    above = float(special.logit(recipe.reading.mask_threshold))
+    explained = tf.function(by_gradient(network, FEATURES, above=above)).get_concrete_function(spec)
 
     def ask(samples: Sequence[Sample]) -> list[Answer]:
         read = [load_input(sample, recipe.input) for sample in samples]

@@ -78,11 +78,11 @@ class CrossValidation:
 
     def reports(self) -> dict[int, dict[str, Any]]:
         """Each fold's figures, its calibration fitted on the other folds (none if there are none)."""
-        return {fold: figures(self._calibrated(fold), self.classes) for fold in self.folds}
+        return {fold: figures(self.calibrated(fold), self.classes) for fold in self.folds}
 
     def outcomes(self) -> list[ImageOutcome]:
         """All held-out images, each fold calibrated by the others."""
-        return [x for fold in self.folds for x in self._calibrated(fold)]
+        return [x for fold in self.folds for x in self.calibrated(fold)]
 
     def pooled(self) -> dict[str, Any]:
         """Figures over all held-out images."""
@@ -101,13 +101,20 @@ class CrossValidation:
 
         How often that holds is measured on each fold by the confidence found on the others.
         """
-        return abstain_by_fold([self._calibrated(fold) for fold in self.folds], target)
+        return abstain_by_fold([self.calibrated(fold) for fold in self.folds], target)
 
-    def _calibrated(self, held_out: int) -> list[ImageOutcome]:
+    def calibrated(self, held_out: int) -> list[ImageOutcome]:
+        """A fold's images, calibrated by the other folds."""
         others = [x for fold, rows in self.folds.items() if fold != held_out for x in rows]
+        mine = [x if self._explained else replace(x, heat=None) for x in self.folds[held_out]]
         if not others or not self.classifies:
-            return list(self.folds[held_out])
-        return apply_calibration(self.folds[held_out], self._fitted(others))
+            return mine
+        return apply_calibration(mine, self._fitted(others))
+
+    @cached_property
+    def _explained(self) -> bool:
+        """Whether heat maps were measured in each fold: those of some folds tell nothing of all."""
+        return all(any(x.heat for x in rows) for rows in self.folds.values())
 
     def _fitted(self, outcomes: Sequence[ImageOutcome]) -> Calibration:
         return fit_calibration(outcomes, biased=self.biased)

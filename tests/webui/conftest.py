@@ -12,6 +12,7 @@ import waitress
 from flask import Flask
 from flask.testing import FlaskClient
 from playwright.sync_api import Browser, Page, sync_playwright
+from waitress.wasyncore import close_all
 from werkzeug.test import TestResponse
 
 from db.engine import Database
@@ -129,14 +130,15 @@ def chromium() -> Iterator[Browser]:
 def address(settings: WebSettings, hospital: Hospital) -> Iterator[str]:
     """The application on a real socket, with the real clock."""
     app = create_app(settings, hospital.database)
-    server = waitress.create_server(app, host="127.0.0.1", port=0, threads=6)
+    sockets: dict[int, object] = {}
+    server = waitress.create_server(app, map=sockets, host="127.0.0.1", port=0, threads=6)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
     # First whoever writes to the sockets, then the sockets, by the thread that waits for them:
     # closed by another one they end it with "Bad file descriptor" (Pylons/waitress#468).
     server.task_dispatcher.shutdown()
-    server.trigger.pull_trigger(server.close)
+    server.trigger.pull_trigger(lambda: close_all(sockets))
     thread.join(10)
     assert not thread.is_alive()
 
