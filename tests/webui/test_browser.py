@@ -204,7 +204,7 @@ def test_the_heat_map_lies_over_the_frame_and_its_slider_fades_it(study: Page) -
     expect(heat).to_be_hidden()
     study.keyboard.press("h")
     expect(heat).to_be_visible()
-    study.wait_for_function("document.getElementById('heat').naturalWidth === 320")
+    expect(heat).to_have_js_property("naturalWidth", 320)
     study.locator("#opacity").fill("80")
     expect(heat).to_have_css("opacity", "0.8")
     study.locator("#opacity").fill("0")
