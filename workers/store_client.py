@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE, _config, build_context, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
@@ -168,6 +169,7 @@ class Call:
     connect_seconds: float
     answer_seconds: float
     connected: bool = False
+    rejection: A_ASSOCIATE_RJ | None = None
 
     @contextmanager
     def associated(
@@ -177,7 +179,7 @@ class Call:
         handlers: Sequence[evt.EventHandlerType] = (),
     ) -> Iterator[Association]:
         """Raises PeerProblem when the peer cannot be reached or does not want us."""
-        self.connected = False
+        self.connected, self.rejection = False, None
         caller = self._caller()
         association = self._request(caller, contexts, roles, handlers)
         if not association.is_established:
@@ -215,7 +217,11 @@ class Call:
                 ae_title=self.peer.ae_title,
                 max_pdu=_PDU_BYTES,
                 ext_neg=list(roles),
-                evt_handlers=[(evt.EVT_CONN_OPEN, self._on_open), *handlers],
+                evt_handlers=[
+                    (evt.EVT_CONN_OPEN, self._on_open),
+                    (evt.EVT_PDU_RECV, self._on_pdu),
+                    *handlers,
+                ],
             )
         except OSError as error:  # the name does not resolve
             raise self._absent() from error
@@ -223,9 +229,14 @@ class Call:
     def _on_open(self, _event: evt.Event) -> None:
         self.connected = True
 
+    def _on_pdu(self, event: evt.Event) -> None:
+        # A rejection that comes at once is taken by pynetdicom 3.0 for a failure to connect.
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            self.rejection = event.pdu
+
     def _problem(self, association: Association) -> PeerProblem:
-        if association.is_rejected:
-            return self._rejection(association)
+        if self.rejection is not None:
+            return self._rejected(self.rejection)
         if not self.connected:
             return self._absent()
         if association.rejected_contexts:
@@ -236,13 +247,12 @@ class Call:
         where = f"{self.peer.host}:{self.peer.port}"
         return PeerProblem(f"nothing answers at {where}; is the PACS running?", permanent=False)
 
-    def _rejection(self, association: Association) -> PeerProblem:
+    def _rejected(self, said: A_ASSOCIATE_RJ) -> PeerProblem:
         """Never for good, whatever the peer says: an AE title is registered there in the end, and
         what waits then must not have to be sent by hand, study by study. So it is with contexts
         that it does not accept, and with status 0124.
         """
-        said = association.acceptor.primitive
-        text = said and _REJECT_TEXTS.get((said.result_source or 0, said.diagnostic or 0))
+        text = _REJECT_TEXTS.get((said.source or 0, said.reason_diagnostic or 0))
         text = (text or "it gave no reason").format(
             calling=self.calling_ae, called=self.peer.ae_title
         )

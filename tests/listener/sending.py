@@ -7,6 +7,7 @@ from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from weakref import WeakKeyDictionary
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -17,12 +18,14 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.dsutils import create_file_meta, encode, encode_file_meta
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext, build_context
 
 VERIFICATION = build_context("1.2.840.10008.1.1")
 ULTRASOUND = build_context(UltrasoundImageStorage, ExplicitVRLittleEndian)
 CALLER = "MODALITY"
 _sockets: list[socket.socket] = []
+_rejections: WeakKeyDictionary[Association, A_ASSOCIATE_RJ] = WeakKeyDictionary()
 
 
 def request(
@@ -40,8 +43,22 @@ def request(
         port,
         contexts=list(contexts),
         ae_title=called,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _remember)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _remember), (evt.EVT_PDU_RECV, _note_rejection)],
     )
+
+
+def rejection(answer: Association) -> tuple[int | None, ...] | None:
+    """Result, source and reason (PS3.8 9.3.4) of an association that was rejected.
+
+    pynetdicom 3.0 takes a rejection that comes at once for a failure to connect.
+    """
+    said = _rejections.get(answer)
+    return (said.result, said.source, said.reason_diagnostic) if said else None
+
+
+def _note_rejection(event: evt.Event) -> None:
+    if isinstance(event.pdu, A_ASSOCIATE_RJ):
+        _rejections[event.assoc] = event.pdu
 
 
 def _remember(event: evt.Event) -> None:

@@ -39,6 +39,7 @@ from tests.listener.sending import (
     VERIFICATION,
     association,
     data_set_bytes,
+    rejection,
     request,
     send,
     send_broken,
@@ -204,13 +205,7 @@ ONLY_ONE_SOURCE = '[[source]]\nae_title = "KNOWN"\nquiet_seconds = 3\n'
 
 def is_rejected(answer: Association, reason: int) -> bool:
     """A permanent rejection by the service user (PS3.8 9.3.4)."""
-    primitive = answer.acceptor.primitive
-    assert primitive is not None
-    return (
-        answer.is_rejected
-        and (primitive.result, primitive.result_source) == (1, 1)
-        and (primitive.diagnostic == reason)
-    )
+    return rejection(answer) == (1, 1, reason)
 
 
 def test_it_rejects_an_unknown_ae_title(
@@ -260,9 +255,9 @@ def test_one_association_too_many_is_refused_for_now(
     door = open_door(sqlite_database, dicom_max_associations=1)
     with association(door.port):
         answer = request(door.port)
-        assert answer.is_rejected
-        assert answer.acceptor.primitive is not None
-        assert answer.acceptor.primitive.result == 2  # transient: the sender tries again
+        said = rejection(answer)
+        assert said is not None
+        assert said[0] == 2  # transient: the sender tries again
     door.wait_for_counts({"association-refused:too-many-associations": 1})
 
 
