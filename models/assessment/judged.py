@@ -43,11 +43,6 @@ class Judged:
         return int(np.argmax(self.probabilities))
 
     @property
-    def name(self) -> str:
-        """For tables: the file's name."""
-        return self.sample.image.name
-
-    @property
     def pixel_accuracy(self) -> float:
         """Share of pixels on the right side of the outline."""
         overlap = self.overlap
