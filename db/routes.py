@@ -57,7 +57,7 @@ class DestinationTable(_Table):
     host: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     port: Annotated[int, Field(gt=0, lt=65536)]
     results: tuple[ResultText, ...] = ("seg", "sr")
-    """Which result objects it wants, in the words of `dicom.variants`: "sr:enhanced"."""
+    """Which result objects it wants, in the words of `dicom.results.catalogue`: "sr:enhanced"."""
 
 
 class Route(_Table):

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom.errors import InvalidHeader
-from dicom.reading import quiet_libraries
+from dicom.images.reading import quiet_libraries
 
 EVENT_TYPES: Final = frozenset({1, 2})
 """Event Type IDs: all were committed; there are failures (PS3.4 J.3.3.1)."""

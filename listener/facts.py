@@ -7,7 +7,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
 from db.schema import Instance, SenderCount, Series, Study
-from dicom.header import InstanceHeader
+from dicom.images.header import InstanceHeader
 
 _GREATEST_INTEGER: Final = 2**31 - 1  # INTEGER of PostgreSQL
 

@@ -23,7 +23,7 @@ from db.route_book import RouteBook
 from db.routes import Source
 from db.types import now_utc
 from dicom.commitment import EVENT_TYPES, read_commitment_report
-from dicom.header import InstanceHeader
+from dicom.images.header import InstanceHeader
 from listener import facts
 from listener.commitments import Commitments
 from listener.errors import IdentityMismatch, NotAuthorised

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from dicom.errors import NoPixelData
-from dicom.header import InstanceHeader, header_of, read_header
-from dicom.reading import open_image
+from dicom.images.header import InstanceHeader, header_of, read_header
+from dicom.images.reading import open_image
 
 _PREAMBLE: Final = 128
 _PREFIX: Final = b"DICM"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sonogate.errors import NothingFound
-from workers.pipeline.picture import PLAIN_SUFFIXES
+from workers.pipeline.image_file import PLAIN_SUFFIXES
 
 MAGIC_AT = 128
 MAGIC = b"DICM"

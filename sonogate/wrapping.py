@@ -8,11 +8,11 @@ from pathlib import Path
 
 from dicom.errors import DicomError
 from dicom.files import write_dataset
-from dicom.results import Refusal
+from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.results.model import Refusal
 from dicom.uids import derived_uid
-from dicom.wrap import StudyFacts, wrap_image
 from sonogate.inputs import is_plain
-from workers.pipeline.picture import open_picture
+from workers.pipeline.image_file import open_picture
 
 ID_CHARACTERS = 12
 

@@ -14,16 +14,16 @@ from db import migrate
 from db.engine import Database
 from db.route_book import RouteBook
 from db.schema import JobKind
-from dicom.variants import parse_spec
-from workers.app import make_app
-from workers.bell import TASK, Bell
-from workers.destinations import keep_in_step
+from dicom.results.catalogue import parse_spec
 from workers.errors import WorkError
-from workers.hands import Hands, Held
-from workers.run import Runner, works
+from workers.peers.destinations import keep_in_step
+from workers.queue.app import make_app
+from workers.queue.broker import TASK, Bell
+from workers.queue.runner import Runner, works
+from workers.queue.slots import Hands, Held
+from workers.queue.sweep import Heartbeat, Loop, Sweep
 from workers.services import LazyPredictor, Loader, Services, load_predictor
 from workers.settings import WorkerSettings
-from workers.sweep import Heartbeat, Loop, Sweep
 
 logger = logging.getLogger(__name__)
 

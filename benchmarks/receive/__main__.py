@@ -32,8 +32,8 @@ from pydicom.uid import JPEGBaseline8Bit
 from db import migrate
 from db.engine import Database
 from dicom.files import write_dataset
+from dicom.images.wrap import StudyFacts, wrap_image
 from dicom.uids import derived_uid
-from dicom.wrap import StudyFacts, wrap_image
 from tests import peers
 
 REFERENCE: Final = "storescp +B"

@@ -1,6 +1,6 @@
 """Pictures on disk as 8-bit pixels, however they were stored.
 
-Values of 16 bits lose their low byte, as `workers.pipeline.picture` reads them: a network is
+Values of 16 bits lose their low byte, as `workers.pipeline.image_file` reads them: a network is
 trained on what it will be shown.
 """
 

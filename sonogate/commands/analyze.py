@@ -5,9 +5,9 @@ from pathlib import Path
 import click
 
 from models.predictor import Predictor
+from sonogate.analyze.run import Analysed, analyse_files
 from sonogate.inputs import find_inputs
-from sonogate.offline import Analysed, analyse_files
-from sonogate.quiet import without_chatter
+from sonogate.tensorflow_log import without_chatter
 
 
 @click.command()

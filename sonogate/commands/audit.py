@@ -10,8 +10,8 @@ import click
 from db import audit, events
 from db.events import EventFilter
 from db.schema import AuditEvent
+from sonogate.database import migrated
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import migrated
 from webui.audit import export as formats
 
 WRITERS = {"jsonl": formats.jsonl, "csv": formats.csv_lines}

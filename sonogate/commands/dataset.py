@@ -7,7 +7,7 @@ import click
 
 from models.training.dataset import read_data_set
 from sonogate.commands import dataset_export
-from sonogate.training import FOLDER, require_extra
+from sonogate.training_options import FOLDER, require_extra
 
 
 @click.group()

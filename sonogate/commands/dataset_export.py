@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from db.types import now_utc
-from sonogate.dataset_export import Exported, export
+from sonogate.database import migrated
+from sonogate.dataset_export.export import Exported, export
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import migrated
-from sonogate.training import OUT
+from sonogate.training_options import OUT
 
 
 @click.command("export")

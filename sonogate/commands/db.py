@@ -3,9 +3,9 @@
 import click
 
 from db import migrate
+from sonogate.database import opened
 from sonogate.errors import NotMigrated
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import opened
 
 
 @click.group()

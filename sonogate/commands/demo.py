@@ -10,11 +10,11 @@ import click
 from db.schema import Role
 from db.users import FIRST_ADMIN, NewUser
 from dicom.equipment import DISCLAIMER
-from sonogate import demo
-from sonogate.demo import Demo
-from sonogate.demo_report import StudyReport
+from sonogate.database import first_password, has_never_logged_in, password_of_new
+from sonogate.demo import run as demo
+from sonogate.demo.report import StudyReport
+from sonogate.demo.run import Demo
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import first_password, has_never_logged_in, password_of_new
 
 READER = NewUser("reader", Role.RADIOLOGIST, "Demo Reader", "Reader^Demo", "Demonstration")
 """Administrators look; it takes a radiologist to review and sign."""

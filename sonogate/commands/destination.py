@@ -9,16 +9,16 @@ import click
 
 from db.routes import DestinationTable, load_routes
 from db.types import now_utc
-from dicom.variants import parse_spec
+from dicom.results.catalogue import parse_spec
+from sonogate.database import migrated
+from sonogate.destination_test.commitment import Ledger
+from sonogate.destination_test.objects import Piece, make_images, make_results
+from sonogate.destination_test.phantom_study import PATIENT_ID, make_result, make_review
+from sonogate.destination_test.run import Fate, Patience, Rehearsal, rehearse
 from sonogate.errors import NoSuchDestination
-from sonogate.ledger import Ledger
-from sonogate.phantom_study import PATIENT_ID, make_result, make_review
-from sonogate.pieces import Piece, make_images, make_results
-from sonogate.rehearsal import Fate, Patience, Rehearsal, rehearse
-from sonogate.store import migrated
+from workers.peers.store_scu import Peer
+from workers.results.selection import read_wish
 from workers.settings import WorkerSettings
-from workers.store_client import Peer
-from workers.wishes import read_wish
 
 FOUND = {None: "", True: "found", False: "NOT found"}
 COMMITTED = {None: "", True: "committed", False: "NOT committed"}

@@ -5,14 +5,14 @@ from dataclasses import asdict
 
 import click
 
-from sonogate import checks
-from sonogate.checks import Finding, Status
+from sonogate import doctor
+from sonogate.doctor import Finding, Status
 
 COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 
 
 @click.command()
-@click.option("--only", multiple=True, type=click.Choice(list(checks.CHECKS)), metavar="CHECK")
+@click.option("--only", multiple=True, type=click.Choice(list(doctor.CHECKS)), metavar="CHECK")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
 def command(only: tuple[str, ...], as_json: bool) -> None:
     """Check settings, database, Redis, disk, presets, services, routes and destinations.
@@ -22,7 +22,7 @@ def command(only: tuple[str, ...], as_json: bool) -> None:
     a warning counts as a failure too, which makes it a health check for one service.
     """
     findings = []
-    for finding in checks.examine(only):
+    for finding in doctor.examine(only):
         findings.append(finding)
         if not as_json:
             _print(finding)

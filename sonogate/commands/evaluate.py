@@ -13,8 +13,8 @@ from models.preset import DEFAULT_PRESET, read_preset
 from models.training.dataset import Sample, cases, read_data_set
 from models.training.identity import seen_groups
 from models.types import CLASSES, DatasetError
-from sonogate.quiet import without_chatter
-from sonogate.training import require_extra
+from sonogate.tensorflow_log import without_chatter
+from sonogate.training_options import require_extra
 
 
 @click.command()

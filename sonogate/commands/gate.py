@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile, UndecodableFrame
-from dicom.results import Refusal
+from dicom.results.model import Refusal
 from models.types import FramePrediction, PresetInfo
 from sonogate.inputs import find_inputs
 from workers.errors import NotAPicture

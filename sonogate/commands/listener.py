@@ -5,8 +5,8 @@ import click
 from listener.main import run
 from listener.settings import ListenerSettings
 from sonogate import logs
+from sonogate.database import migrated
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import migrated
 
 
 @click.command()

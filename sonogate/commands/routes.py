@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from db.routes import Routes, load_routes
-from dicom.variants import parse_spec
+from dicom.results.catalogue import parse_spec
 from sonogate.settings import FrontDoorSettings
 
 

@@ -7,7 +7,7 @@ import click
 
 from sonogate.inputs import find_inputs
 from sonogate.wrapping import as_dicom
-from workers.store_client import Peer, send
+from workers.peers.store_scu import Peer, send
 
 
 class HostAndPort(click.ParamType[tuple[str, int]]):

@@ -2,8 +2,8 @@
 
 import click
 
+from sonogate.database import first_password, prepare
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import first_password, prepare
 
 
 @click.command()

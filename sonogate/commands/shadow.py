@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from db import shadows
 from db.shadows import Report, Tally
+from sonogate.database import migrated
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import migrated
 
 
 @click.group()

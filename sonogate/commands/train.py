@@ -9,9 +9,9 @@ from models.recipe import Recipe
 from models.training.dataset import Sample, read_samples
 from models.types import DatasetError
 from sonogate import logs
-from sonogate.quiet import without_chatter
 from sonogate.settings import FrontDoorSettings
-from sonogate.training import (
+from sonogate.tensorflow_log import without_chatter
+from sonogate.training_options import (
     FOLDER,
     IMAGENET,
     OUT,

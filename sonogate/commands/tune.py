@@ -7,9 +7,9 @@ import click
 
 from models.training.dataset import read_samples
 from sonogate import logs
-from sonogate.quiet import without_chatter
 from sonogate.settings import FrontDoorSettings
-from sonogate.training import (
+from sonogate.tensorflow_log import without_chatter
+from sonogate.training_options import (
     FOLDER,
     IMAGENET,
     OUT,

@@ -3,8 +3,8 @@
 import click
 
 from sonogate import logs
-from sonogate.store import first_password
-from sonogate.up import Plan, Up, started
+from sonogate.database import first_password
+from sonogate.services.up import Plan, Up, started
 
 
 @click.command()

@@ -6,8 +6,8 @@ from db import users
 from db.schema import Role
 from db.types import now_utc
 from db.users import NewUser
+from sonogate.database import migrated
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import migrated
 
 ACTOR = "sonogate"
 """The command line in the audit chain: whoever may run it may read the database anyway."""

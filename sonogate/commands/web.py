@@ -3,8 +3,8 @@
 import click
 
 from sonogate import logs
+from sonogate.database import migrated
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import migrated
 from webui.main import run
 from webui.settings import WebSettings
 

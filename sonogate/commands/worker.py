@@ -3,8 +3,8 @@
 import click
 
 from sonogate import logs
+from sonogate.database import migrated
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import migrated
 from workers.main import run
 from workers.settings import WorkerSettings
 

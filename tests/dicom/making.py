@@ -11,10 +11,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from scipy import ndimage
 
 from dicom.files import write_dataset
-from dicom.header import read_header
-from dicom.results import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
+from dicom.images.header import read_header
+from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.results.model import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
 from dicom.uids import derived_uid
-from dicom.wrap import StudyFacts, wrap_image
 
 PLANE: Mapping[str, object] = {
     "FrameOfReferenceUID": "1.2.826.0.1.3680043.8.498.9",

@@ -6,7 +6,7 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom import codes as concepts
-from dicom.results import CLASSES
+from dicom.results.model import CLASSES
 
 NOT_IN_PYDICOM = {"99SONOGATE", "BI", "RFC5646", "UMLS"}
 

@@ -5,8 +5,8 @@ import pydicom
 import pytest
 
 from dicom.files import encode, write_dataset
+from dicom.images.wrap import wrap_image
 from dicom.uids import IMPLEMENTATION_CLASS_UID
-from dicom.wrap import wrap_image
 from tests.dicom import making
 
 DATASET = wrap_image(making.grey(), study=making.STUDY)

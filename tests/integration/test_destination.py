@@ -21,14 +21,14 @@ from sqlalchemy import select
 from db import migrate
 from db.engine import Database
 from db.schema import AuditEvent
-from dicom.variants import CATALOGUE
+from dicom.results.catalogue import CATALOGUE
 from sonogate.cli import cli
-from sonogate.ledger import Ledger
+from sonogate.destination_test.commitment import Ledger
 from tests import peers
 from tests.workers.archive import Archive, served
 from tests.workers.pacs import CLASSES, pacs
-from workers.query_client import Instance, request_commitment
-from workers.store_client import Call, Peer
+from workers.peers.query_scu import Instance, request_commitment
+from workers.peers.store_scu import Call, Peer
 
 pytestmark = pytest.mark.peer
 EVERY = (

@@ -29,7 +29,7 @@ from db.schema import (
     StudyStatus,
 )
 from dicom.files import write_dataset
-from dicom.wrap import StudyFacts, wrap_image
+from dicom.images.wrap import StudyFacts, wrap_image
 from tests import peers
 from tests.integration.conftest import Gateway, gateway
 

@@ -15,10 +15,10 @@ from db.files import StoredFile
 from db.intake import Sender
 from db.schema import Series, Study
 from db.worklist import Filter, Order, load_page
-from dicom.header import InstanceHeader, PatientFacts, read_header
+from dicom.images.header import InstanceHeader, PatientFacts, read_header
 from listener import facts
 from listener.part10 import read_whole
-from tests.dicom.test_header import NAMES, write_name
+from tests.dicom.images.test_header import NAMES, write_name
 from tests.listener.making import image, save
 
 SENDER = Sender("MODALITY", "10.0.0.7")

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sonogate.cli import cli
+from sonogate.database import first_password, prepare
 from sonogate.settings import FrontDoorSettings
-from sonogate.store import first_password, prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Result]

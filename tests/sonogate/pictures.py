@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage
 
 from dicom.files import write_dataset
-from dicom.wrap import StudyFacts, wrap_image
+from dicom.images.wrap import StudyFacts, wrap_image
 
 HEIGHT, WIDTH = 120, 160
 SPOT = (40, 30, 80, 60)

@@ -16,10 +16,10 @@ from db.schema import Job, JobKind, JobStatus
 from db.settings import StoreSettings
 from db.types import now_utc
 from models.preset import DEFAULT_PRESET, read_preset
-from sonogate import runfile
-from sonogate.network import LOOPBACK
-from sonogate.runfile import Running
-from sonogate.standin import PacsStandIn
+from sonogate.demo.pacs import PacsStandIn
+from sonogate.services import run_file
+from sonogate.services.ports import LOOPBACK
+from sonogate.services.run_file import Running
 from tests import peers
 from tests.sonogate.conftest import Run
 
@@ -152,8 +152,8 @@ def test_a_configured_redis_that_is_down_fails(
 
 
 def test_the_redis_of_a_running_up_is_found(run: Run, installed: Path, redis_url: str) -> None:
-    with runfile.held(installed):
-        runfile.write(installed, Running(1, {"redis_url": redis_url}))
+    with run_file.held(installed):
+        run_file.write(installed, Running(1, {"redis_url": redis_url}))
         assert only(run, "redis")["message"] == "answers PING"
 
 
@@ -167,7 +167,7 @@ def test_a_warning_counts_as_a_failure_for_a_check_that_is_asked_for_by_name(
 def test_ports_that_other_programs_took_fail(
     run: Run, installed: Path, monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
-    monkeypatch.setattr("sonogate.checks.PATIENCE_S", 0.5)
+    monkeypatch.setattr("sonogate.doctor.PATIENCE_S", 0.5)
     monkeypatch.setenv("SONOGATE_DICOM_PORT", str(taken))
     monkeypatch.setenv("SONOGATE_WEB_PORT", str(taken))
     for name in ("listener", "web"):

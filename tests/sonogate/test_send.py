@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom.equipment import WRAP_MODEL
-from sonogate.standin import PacsStandIn
+from sonogate.demo.pacs import PacsStandIn
 from tests.sonogate import pictures
 from tests.sonogate.conftest import Run
 

@@ -18,7 +18,7 @@ from models.recipe import read_recipe
 from models.training.dataset import read_samples
 from models.training.identity import SEEN, file_digest, seen_images
 from models.training.loss_history import read_losses, write_losses
-from sonogate.training import ExtraMissing, require_extra
+from sonogate.training_options import ExtraMissing, require_extra
 from tests.sonogate.conftest import Run, sonogate
 
 KINDS = ("normal", "normal"), ("cyst", "benign"), ("spiculated", "malignant")

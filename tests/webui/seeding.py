@@ -33,9 +33,9 @@ from db.schema import (
     User,
 )
 from dicom.files import write_dataset
-from dicom.header import read_header
+from dicom.images.header import read_header
+from dicom.images.wrap import StudyFacts, wrap_image
 from dicom.uids import derived_uid
-from dicom.wrap import StudyFacts, wrap_image
 from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from workers.pipeline.verdict import study_verdict

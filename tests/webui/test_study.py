@@ -25,7 +25,7 @@ from db.schema import (
     StudyStatus,
     User,
 )
-from dicom.frames import decode_frames
+from dicom.images.frames import decode_frames
 from tests.webui.conftest import Visitor
 from tests.webui.seeding import PASSWORD, Hospital, Picture, cine, still
 from webui.study import pictures, story

@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 )
 
 from tests import peers
-from workers.store_client import Call, Peer
+from workers.peers.store_scu import Call, Peer
 
 Answers = Iterator[tuple[int, Dataset | None]]
 

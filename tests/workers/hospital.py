@@ -13,9 +13,9 @@ from db.engine import Database
 from db.files import instance_file
 from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
 from db.schema import AuditEvent, Job, JobKind
-from dicom.header import InstanceHeader, read_header
-from workers.hands import Hands, Held
-from workers.run import Runner, works
+from dicom.images.header import InstanceHeader, read_header
+from workers.queue.runner import Runner, works
+from workers.queue.slots import Hands, Held
 from workers.services import Services
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)

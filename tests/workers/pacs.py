@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 )
 
 from tests import peers
-from workers.store_client import Peer
+from workers.peers.store_scu import Peer
 
 CLASSES = (
     ComprehensiveSRStorage,

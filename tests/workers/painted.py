@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicom.files import write_dataset
-from dicom.wrap import StudyFacts, wrap_image
+from dicom.images.wrap import StudyFacts, wrap_image
 from models.phantom import make_phantom
 from models.types import FramePrediction, PresetInfo
 

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from db.errors import SettingsError
-from workers.app import make_app
+from workers.queue.app import make_app
 from workers.settings import WorkerSettings
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from dicom.frames import decode_frames
+from dicom.images.frames import decode_frames
 
 JPEG_QUALITY: Final = 95
 """Speckle is texture that readers judge: no visible loss beside the lossless frame."""

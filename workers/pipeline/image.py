@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom.errors import DicomError
-from dicom.frame_gate import frame_refusal_of
-from dicom.frames import sample_frames
-from dicom.regions import BModeRegion
-from dicom.results import Probabilities, Refusal
+from dicom.images.frame_gate import frame_refusal_of
+from dicom.images.frames import sample_frames
+from dicom.images.regions import BModeRegion
+from dicom.results.model import Probabilities, Refusal
 from models.measure import Lesion, find_lesions, measure
 from models.types import FramePrediction
+from workers.pipeline.image_file import Picture, open_picture
+from workers.pipeline.lesion_probability import of_outlined
 from workers.pipeline.linking import link
-from workers.pipeline.picture import Picture, open_picture
-from workers.pipeline.shares import of_outlined
 from workers.pipeline.types import (
     FoundLesion,
     Frame,

@@ -8,7 +8,7 @@ from typing import Final, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom.results import (
+from dicom.results.model import (
     Algorithm,
     ImageResult,
     LesionResult,
@@ -19,7 +19,7 @@ from dicom.results import (
 from dicom.uids import derived_uid
 from models.measure import Lesion, LesionSize
 from models.types import PresetInfo
-from workers.pipeline.shares import with_probability
+from workers.pipeline.lesion_probability import with_probability
 from workers.pipeline.types import FoundLesion, ImageAnalysis, StudyAnalysis
 from workers.pipeline.verdict import averaged_frames, study_verdict
 
@@ -47,7 +47,7 @@ def study_result(
     predecessor: ReportReference | None = None,
     note: str = "",
 ) -> StudyResult:
-    """The DICOM images as `dicom.seg` and `dicom.sr` take them; others are left out."""
+    """The DICOM images as `dicom.results.seg.build` and `dicom.results.sr.build` take them; others are left out."""
     combined = combine([image for image in images if image.header])
     return StudyResult(
         analysis_id,

@@ -8,9 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom.header import InstanceHeader
-from dicom.regions import BModeRegion
-from dicom.results import Probabilities, Refusal
+from dicom.images.header import InstanceHeader
+from dicom.images.regions import BModeRegion
+from dicom.results.model import Probabilities, Refusal
 from models.measure import Lesion, LesionSize
 from models.types import FramePrediction, PresetInfo
 

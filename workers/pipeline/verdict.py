@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from dicom.results import CLASSES, Probabilities
+from dicom.results.model import CLASSES, Probabilities
 
 NORMAL: Final = CLASSES[0]
 _SHARE: Final = 1 / 4

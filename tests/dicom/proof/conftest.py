@@ -9,15 +9,15 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom.files import write_dataset
-from dicom.results import LesionResult, Refusal, ReportReference, SignedReview, StudyResult
-from dicom.sr import reference_to
-from dicom.variants import (
+from dicom.results.catalogue import (
     ResultSpec,
     Signing,
     build_set,
     build_signed_set,
     parse_spec,
 )
+from dicom.results.model import LesionResult, Refusal, ReportReference, SignedReview, StudyResult
+from dicom.results.sr.build import reference_to
 from tests.dicom import making
 from tests.dicom.conftest import CASES, make_case
 

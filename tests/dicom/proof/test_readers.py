@@ -8,11 +8,11 @@ from pathlib import Path
 import highdicom
 import pytest
 
-from dicom.readback_sr import read_back_report
-from dicom.results import as_reviewed
-from dicom.variants import parse_spec
+from dicom.results.catalogue import parse_spec
+from dicom.results.model import as_reviewed
+from dicom.results.sr.verify import read_back_report
 from tests.dicom.proof.conftest import Files, Proof
-from tests.dicom.test_seg import assert_highdicom_agrees
+from tests.dicom.results.seg.test_build import assert_highdicom_agrees
 from tests.peers import program
 
 AREA = "42798000"

@@ -10,8 +10,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from dicom.files import write_dataset
-from dicom.seg import build_segmentations
-from dicom.sr import build_report
+from dicom.results.seg.build import build_segmentations
+from dicom.results.sr.build import build_report
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 from tests.dicom.proof.conftest import ASKED, Proof

@@ -10,10 +10,10 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicom.readback_seg import read_back_segmentation
-from dicom.readback_sr import read_back_report
-from dicom.results import ImageResult, LesionResult
-from dicom.variants import parse_spec
+from dicom.results.catalogue import parse_spec
+from dicom.results.model import ImageResult, LesionResult
+from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.sr.verify import read_back_report
 from tests.dicom.proof.conftest import Proof
 from tests.peers import program
 

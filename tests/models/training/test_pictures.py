@@ -12,7 +12,7 @@ from models.training.duplicates import find_groups
 from models.training.inputs import load_inputs
 from models.training.pictures import read_gray, read_mask, read_rgb
 from models.types import DatasetError
-from workers.pipeline.picture import PlainPicture
+from workers.pipeline.image_file import PlainPicture
 
 DEEP = np.linspace(0, 65535, 40 * 50).reshape(40, 50).astype(np.uint16)
 

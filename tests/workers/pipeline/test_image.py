@@ -10,9 +10,9 @@ from pydicom.uid import MPEG2MPML, JPEGBaseline8Bit
 
 from db.types import now_utc
 from dicom.files import write_dataset
-from dicom.seg import Form, build_segmentations
-from dicom.segmentation import Encoding
-from dicom.wrap import wrap_image
+from dicom.images.wrap import wrap_image
+from dicom.results.seg.build import Form, build_segmentations
+from dicom.results.segmentation import Encoding
 from models.phantom import make_phantom
 from models.predictor import Predictor
 from models.types import FramePrediction

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from dicom.files import write_dataset
-from dicom.readback_seg import verify_segmentation
-from dicom.readback_sr import verify_report
-from dicom.seg import build_segmentations
-from dicom.sr import build_report
+from dicom.results.seg.build import build_segmentations
+from dicom.results.seg.verify import verify_segmentation
+from dicom.results.sr.build import build_report
+from dicom.results.sr.verify import verify_report
 from models.types import PresetInfo
 from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, Picture, picture, write
 from workers.pipeline.image import analyse_image

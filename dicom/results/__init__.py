@@ -1,0 +1,1 @@
+"""DICOM objects that Sonogate creates. Each kind of result is a folder; `catalogue` lists them."""

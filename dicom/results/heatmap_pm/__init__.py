@@ -1,0 +1,1 @@
+"""Grad-CAM as a Parametric Map (PS3.3 A.75)."""

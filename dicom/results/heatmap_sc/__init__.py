@@ -1,0 +1,1 @@
+"""Grad-CAM as a Secondary Capture image (PS3.3 A.8)."""

@@ -1,0 +1,69 @@
+"""Heat maps for people: the frame with its Grad-CAM laid over it, and a legend below.
+
+The legend stands under the picture, never on it, so that it hides nothing and every pixel of the
+frame keeps its coordinates.
+"""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from dicom.images.frames import Frame
+
+NOTICE: Final = "AI, research use, not verified"
+_STOPS: Final = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
+"""Black, purple, red, orange, yellow: brighter with each step, also to a colour-blind eye."""
+_MOST_OPAQUE: Final = 0.65
+_MINIMUM_WIDTH_PX: Final = 340
+_TEXT_SHARE: Final = 1 / 45
+_TEXT_PX: Final = (13, 28)
+_WHITE: Final = (255, 255, 255)
+
+
+def heatmap_picture(frame: Frame, heatmap: NDArray[np.uint8], label: str) -> Frame:
+    """Return RGB of `frame` under `heatmap`, with a legend that names the class `label`.
+
+    `heatmap` is (rows, columns) of `frame`; where it is 0 the frame shows as it is. The picture
+    is taller than the frame by the legend, and at least 340 pixels wide.
+    """
+    rows, columns = heatmap.shape
+    legend = _legend(max(columns, _MINIMUM_WIDTH_PX), label)
+    picture = np.zeros((rows + legend.shape[0], legend.shape[1], 3), dtype=np.uint8)
+    picture[:rows, :columns] = _overlay(frame, heatmap)
+    picture[rows:] = legend
+    return picture
+
+
+def _overlay(frame: Frame, heatmap: NDArray[np.uint8]) -> Frame:
+    below = frame if frame.ndim == 3 else np.repeat(frame[..., np.newaxis], 3, axis=2)
+    opacity = (_MOST_OPAQUE / 255 * heatmap.astype(np.float32))[..., np.newaxis]
+    blended: Frame = np.rint(below * (1 - opacity) + _colours()[heatmap] * opacity).astype(np.uint8)
+    return blended
+
+
+@cache
+def _colours() -> NDArray[np.uint8]:
+    """Return the colour of each weight, (256, 3)."""
+    at = np.linspace(0, 255, len(_STOPS))
+    channels = [np.interp(np.arange(256), at, stop) for stop in zip(*_STOPS, strict=True)]
+    return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
+
+
+@cache
+def _legend(width_px: int, label: str) -> Frame:
+    size = round(min(max(width_px * _TEXT_SHARE, _TEXT_PX[0]), _TEXT_PX[1]))
+    font = ImageFont.load_default(size)
+    line, margin = round(size * 1.5), size // 2
+    strip = Image.new("RGB", (width_px, 2 * line + 2 * margin))
+    draw = ImageDraw.Draw(strip)
+    title = f"Grad-CAM of the class {label}: low"
+    draw.text((margin, margin), title, _WHITE, font)
+    left = 2 * margin + round(draw.textlength(title, font))
+    bar = Image.fromarray(np.repeat(_colours()[np.newaxis], size, axis=0)).resize((3 * size, size))
+    strip.paste(bar, (left, margin + 2))
+    draw.text((left + bar.width + margin, margin), "high", _WHITE, font)
+    draw.text((margin, margin + line), NOTICE, _WHITE, font)
+    return np.asarray(strip, dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""Grad-CAM as a fractional Segmentation (PS3.3 A.51)."""

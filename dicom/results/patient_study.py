@@ -1,0 +1,191 @@
+"""Whose a result is: Patient and Study (PS3.3 A.1.4) of the received image, module by module.
+
+A result belongs to the image's patient and study, so it says of them what the image says: all
+of Patient, General Study and Patient Study, and of a clinical trial what the image is part of.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+from dicom.images.header import items, text
+from dicom.results.copying import copy_as_it_is, copy_type_2, copy_values
+from dicom.results.source_image import TYPE_2, SourceImage
+
+_OPTIONAL: Final = (
+    # Patient (C.7.1.1); Other Patient IDs (0010,1000) and Ethnic Group (0010,2160) are retired
+    "ReferencedPatientSequence",
+    "IssuerOfPatientID",
+    "TypeOfPatientID",
+    "IssuerOfPatientIDQualifiersSequence",
+    "SourcePatientGroupIdentificationSequence",
+    "GroupOfPatientsIdentificationSequence",
+    "PatientBirthTime",
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientDeathDateInAlternativeCalendar",
+    "QualityControlSubject",
+    "StrainDescription",
+    "StrainNomenclature",
+    "StrainStockSequence",
+    "StrainAdditionalInformation",
+    "StrainCodeSequence",
+    "GeneticModificationsSequence",
+    "OtherPatientNames",
+    "OtherPatientIDsSequence",
+    "ReferencedPatientPhotoSequence",
+    "EthnicGroupCodeSequence",
+    "PatientComments",
+    "PatientIdentityRemoved",
+    # General Study (C.7.2.1)
+    "IssuerOfAccessionNumberSequence",
+    "ReferringPhysicianIdentificationSequence",
+    "ConsultingPhysicianName",
+    "ConsultingPhysicianIdentificationSequence",
+    "StudyDescription",
+    "ProcedureCodeSequence",
+    "PhysiciansOfRecord",
+    "PhysiciansOfRecordIdentificationSequence",
+    "NameOfPhysiciansReadingStudy",
+    "PhysiciansReadingStudyIdentificationSequence",
+    "ReferencedStudySequence",
+    "RequestingService",
+    "RequestingServiceCodeSequence",
+    "ReasonForPerformedProcedureCodeSequence",
+    # Patient Study (C.7.2.2)
+    "AdmittingDiagnosesDescription",
+    "AdmittingDiagnosesCodeSequence",
+    "PatientAge",
+    "PatientSize",
+    "PatientSizeCodeSequence",
+    "PatientBodyMassIndex",
+    "MeasuredAPDimension",
+    "MeasuredLateralDimension",
+    "PatientWeight",
+    "MedicalAlerts",
+    "Allergies",
+    "Occupation",
+    "SmokingStatus",
+    "AdditionalPatientHistory",
+    "PregnancyStatus",
+    "LastMenstrualDate",
+    "ReasonForVisit",
+    "ReasonForVisitCodeSequence",
+    "AdmissionID",
+    "IssuerOfAdmissionIDSequence",
+    "ServiceEpisodeID",
+    "ServiceEpisodeDescription",
+    "IssuerOfServiceEpisodeIDSequence",
+    "PatientState",
+)
+"""Of type 3."""
+_OF_ANIMALS: Final = (
+    "PatientBreedDescription",
+    "PatientBreedCodeSequence",
+    "BreedRegistrationSequence",
+    "ResponsiblePerson",
+    "ResponsibleOrganization",
+    "PatientSexNeutered",
+)
+"""Of type 2C: empty where they are not known."""
+_NEVER_EMPTY: Final = (
+    "PatientAlternativeCalendar",
+    "PatientSpeciesDescription",
+    "PatientSpeciesCodeSequence",
+    "ResponsiblePersonRole",
+    "DeidentificationMethod",
+    "DeidentificationMethodCodeSequence",
+)
+"""Of type 1C."""
+_TRIAL: Final = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID")
+"""Of type 1 in Clinical Trial Subject (C.7.1.3): without them an image is of no trial."""
+_TRIAL_TYPE_2: Final = (
+    "ClinicalTrialProtocolName",
+    "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
+)
+_TRIAL_OPTIONAL: Final = (
+    "IssuerOfClinicalTrialProtocolID",
+    "IssuerOfClinicalTrialSiteID",
+    "IssuerOfClinicalTrialSubjectID",
+    "IssuerOfClinicalTrialSubjectReadingID",
+    "OtherClinicalTrialProtocolIDsSequence",
+    "ClinicalTrialSubjectID",
+    "ClinicalTrialSubjectReadingID",
+    "ClinicalTrialProtocolEthicsCommitteeName",
+    "ClinicalTrialProtocolEthicsCommitteeApprovalNumber",
+    # Clinical Trial Study (C.7.2.3)
+    "ClinicalTrialTimePointID",
+    "ClinicalTrialTimePointDescription",
+    "LongitudinalTemporalOffsetFromEvent",
+    "LongitudinalTemporalEventType",
+    "ClinicalTrialTimePointTypeCodeSequence",
+    "ConsentForClinicalTrialUseSequence",
+    "IssuerOfClinicalTrialTimePointID",
+)
+_REQUEST_TYPE_2: Final = (
+    "ReferencedStudySequence",
+    "AccessionNumber",
+    "PlacerOrderNumberImagingServiceRequest",
+    "FillerOrderNumberImagingServiceRequest",
+    "RequestedProcedureID",
+    "RequestedProcedureDescription",
+    "RequestedProcedureCodeSequence",
+)
+_REQUEST_OPTIONAL: Final = (
+    "IssuerOfAccessionNumberSequence",
+    "OrderPlacerIdentifierSequence",
+    "OrderFillerIdentifierSequence",
+    "ReasonForTheRequestedProcedure",
+    "ReasonForRequestedProcedureCodeSequence",
+)
+
+
+def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
+    """Say of patient and study what `source` says; type 2 is there, maybe empty.
+
+    Study Instance UID is left to the caller, who has checked it.
+    """
+    copy_type_2(source, target, TYPE_2)
+    copy_as_it_is(source, target, _OPTIONAL)
+    copy_type_2(source, target, [keyword for keyword in _OF_ANIMALS if keyword in source])
+    copy_values(source, target, _NEVER_EMPTY)
+    if all(text(source, keyword) for keyword in _TRIAL):
+        copy_values(source, target, _TRIAL)
+        copy_type_2(source, target, _TRIAL_TYPE_2)
+        copy_as_it_is(source, target, _TRIAL_OPTIONAL)
+
+
+def add_requests(target: Dataset, sources: Iterable[SourceImage]) -> None:
+    """Name in Referenced Request Sequence (0040,A370) each order that the images were made for.
+
+    The sequence stays absent where their Request Attributes Sequences (0040,0275) name none.
+    """
+    requests: dict[tuple[str, str, str], Dataset] = {}
+    for source in sources:
+        for attributes in items(source.dataset, "RequestAttributesSequence"):
+            request = _request(attributes, source)
+            if text(request, "AccessionNumber") or text(request, "RequestedProcedureID"):
+                requests.setdefault(_key(request), request)
+    if requests:
+        target.ReferencedRequestSequence = list(requests.values())
+
+
+def _request(attributes: Dataset, source: SourceImage) -> Dataset:
+    request = Dataset()
+    copy_type_2(attributes, request, _REQUEST_TYPE_2)
+    copy_values(attributes, request, _REQUEST_OPTIONAL)
+    if not request.AccessionNumber:  # one order alone needs it nowhere but in the study
+        accession = ("AccessionNumber", "IssuerOfAccessionNumberSequence")
+        copy_values(source.dataset, request, accession)
+    study = text(attributes, "StudyInstanceUID") or source.header.study_instance_uid
+    request.StudyInstanceUID = study
+    return request
+
+
+def _key(request: Dataset) -> tuple[str, str, str]:
+    study, accession, procedure = (
+        text(request, keyword)
+        for keyword in ("StudyInstanceUID", "AccessionNumber", "RequestedProcedureID")
+    )
+    return study, accession, procedure

@@ -1,0 +1,129 @@
+"""What every result carries besides its findings: whose it is, and what made it out of what.
+
+Patient and study are copied as text and written in UTF-8 (ISO_IR 192), whatever the source used:
+each name that any DICOM character set can hold survives, beside sentences of our own that the
+source's set might not hold.
+"""
+
+import re
+from datetime import datetime
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+
+from dicom.codes import code_item
+from dicom.equipment import MANUFACTURER, RESULT_MODEL
+from dicom.images.header import text
+from dicom.results.copying import copy_values
+from dicom.results.model import Algorithm, StudyResult
+from dicom.results.patient_study import copy_patient_and_study
+from dicom.results.source_image import SourceImage
+
+UTF_8: Final = "ISO_IR 192"
+
+_ACQUISITION: Final = (
+    "Manufacturer",
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+    "InstitutionalDepartmentTypeCodeSequence",
+    "StationName",
+    "ManufacturerModelName",
+    "DeviceSerialNumber",
+    "DeviceUID",
+    "UDISequence",
+    "SoftwareVersions",
+    "SpatialResolution",
+    "DateOfLastCalibration",
+    "TimeOfLastCalibration",
+    "DateOfManufacture",
+    "DateOfInstallation",
+)
+"""What General Equipment (PS3.3 C.7.5.1) and Contributing Equipment (C.12.1) have in common."""
+_ZONE: Final = re.compile(r"[+-](0[0-9]|1[0-4])[0-5][0-9]")
+
+
+def add_provenance(target: Dataset, source: SourceImage, result: StudyResult) -> None:
+    """Put `source`'s patient, study and zone, our equipment and the time of `result` into `target`."""
+    target.SpecificCharacterSet = UTF_8
+    if zone := _stated_zone(source.dataset):
+        target.TimezoneOffsetFromUTC = zone
+    copy_patient_and_study(source.dataset, target)
+    target.StudyInstanceUID = source.header.study_instance_uid
+    target.Manufacturer = MANUFACTURER
+    target.ManufacturerModelName = RESULT_MODEL
+    target.SoftwareVersions = [result.algorithm.name, result.algorithm.version]
+    target.DeviceSerialNumber = serial_number(result.algorithm)
+    add_times(target, result.produced_at)
+    acquisition = _acquisition_equipment(source.dataset)
+    target.ContributingEquipmentSequence = [
+        *([acquisition] if acquisition else []),
+        _processing_equipment(result.algorithm, in_its_zone(target, result.produced_at)),
+    ]
+
+
+def add_times(target: Dataset, moment: datetime) -> None:
+    """Say `moment` in `target`'s zone wherever the object says when it was made."""
+    moment = in_its_zone(target, moment)
+    for what in ("InstanceCreation", "Content", "Series"):
+        setattr(target, f"{what}Date", f"{moment:%Y%m%d}")
+        setattr(target, f"{what}Time", f"{moment:%H%M%S}")
+
+
+def in_its_zone(dataset: Dataset, moment: datetime) -> datetime:
+    """Return the aware `moment` in the zone of `dataset`'s dates and times.
+
+    That is its Timezone Offset From UTC (0008,0201) or, where it states none that can be, this
+    machine's zone (`TZ`) as it was at `moment`: scanners beside it tell the local time too.
+    """
+    zone = _stated_zone(dataset)
+    return moment.astimezone(datetime.strptime(zone, "%z").tzinfo if zone else None)
+
+
+def _stated_zone(dataset: Dataset) -> str:
+    zone = text(dataset, "TimezoneOffsetFromUTC")
+    return zone if _ZONE.fullmatch(zone) else ""
+
+
+def serial_number(algorithm: Algorithm) -> str:
+    """Return what tells this set of weights from every other: the start of both digests."""
+    return f"{algorithm.classifier_digest[:12]}-{algorithm.segmenter_digest[:12]}"
+
+
+def date_time(moment: datetime) -> str:
+    """Return a DT value (PS3.5 6.2) with its offset from UTC."""
+    return f"{moment:%Y%m%d%H%M%S%z}"
+
+
+def _acquisition_equipment(source: Dataset) -> Dataset | None:
+    item = Dataset()
+    copy_values(source, item, _ACQUISITION)
+    if "Manufacturer" not in item:  # type 1 here (PS3.3 C.12.1)
+        return None
+    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.AcquisitionEquipment)]
+    return item
+
+
+def _processing_equipment(algorithm: Algorithm, moment: datetime) -> Dataset:
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.ProcessingEquipment)]
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = algorithm.name
+    item.SoftwareVersions = algorithm.version
+    item.DeviceUID = algorithm.device_uid
+    item.ContributionDateTime = date_time(moment)
+    item.ContributionDescription = "; ".join(algorithm_parameters(algorithm))
+    return item
+
+
+def algorithm_parameters(algorithm: Algorithm) -> list[str]:
+    """Name the very weights, and where they abstain if they do, so that a result can be made again
+    (TID 4019).
+    """
+    threshold = algorithm.abstain_below
+    return [
+        f"classifier sha256:{algorithm.classifier_digest}",
+        f"segmenter sha256:{algorithm.segmenter_digest}",
+        *([f"no class below probability {threshold:g}"] if threshold else []),
+    ]

@@ -1,0 +1,91 @@
+"""The received image that a result speaks about, and what highdicom needs to know of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.uid import UltrasoundImageStorage
+
+from dicom.images.header import InstanceHeader, header_of
+from dicom.images.reading import open_header
+from dicom.storage_classes import MULTI_FRAME
+
+TYPE_2: Final = (  # PS3.3 C.7.1.1, C.7.2.1: written even when empty
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+
+
+@dataclass(frozen=True)
+class SourceImage:
+    """A received image, read up to its pixels."""
+
+    dataset: Dataset
+    header: InstanceHeader
+
+    @property
+    def cine(self) -> bool:
+        """Whether references to it name frames."""
+        return self.header.sop_class_uid in MULTI_FRAME
+
+    @property
+    def last_frame(self) -> int:
+        """The greatest 1-based number by which a reference can name a frame."""
+        return self.header.number_of_frames if self.cine else 1
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.header.rows, self.header.columns
+
+    def frames(self, *numbers: int) -> list[int] | None:
+        """Return what Referenced Frame Number says: nothing for a still, nor for a whole cine."""
+        whole = not numbers or 1 < self.last_frame == len(set(numbers))
+        return None if whole or not self.cine else sorted(set(numbers))
+
+
+def read_source(path: Path) -> SourceImage:
+    """Read the header of `path`. Raises as `dicom.images.header.read_header`."""
+    dataset = open_header(path)
+    return SourceImage(dataset, header_of(dataset))
+
+
+def one_frame_stand_in(source: SourceImage) -> Dataset:
+    """Return a data set that highdicom accepts as a source image: identity, size, nothing else.
+
+    highdicom reads Type 2 attributes without asking whether they are there, logs names it does not
+    like, and takes no multi-frame image without a frame of reference (its issue 284). So it gets
+    a single US image with no patient; `dicom.results.provenance` fills in the true patient and study.
+    """
+    header = source.header
+    stand_in = Dataset()
+    stand_in.SOPClassUID = UltrasoundImageStorage
+    stand_in.SOPInstanceUID = header.sop_instance_uid
+    stand_in.StudyInstanceUID = header.study_instance_uid
+    stand_in.SeriesInstanceUID = header.series_instance_uid
+    stand_in.Modality = "US"
+    stand_in.Rows, stand_in.Columns = header.rows, header.columns
+    for keyword in TYPE_2:
+        setattr(stand_in, keyword, None)
+    return stand_in
+
+
+def name_true_classes(item: Dataset, sources: Mapping[str, SourceImage]) -> None:
+    """Undo, in every reference below `item`, what `one_frame_stand_in` said of a source's class.
+
+    `sources` are by SOP Instance UID.
+    """
+    if source := sources.get(str(item.get("ReferencedSOPInstanceUID", ""))):
+        item.ReferencedSOPClassUID = source.header.sop_class_uid
+    for element in item:
+        if element.VR == "SQ":
+            for child in element.value:
+                name_true_classes(child, sources)

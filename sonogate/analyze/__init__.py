@@ -1,0 +1,1 @@
+"""`sonogate analyze`: the analysis pipeline on files, without services."""

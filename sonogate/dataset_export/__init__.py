@@ -1,0 +1,1 @@
+"""`sonogate dataset export`: signed studies as training data."""

@@ -1,0 +1,1 @@
+"""`sonogate demo`: sends phantom studies through every service on one machine."""

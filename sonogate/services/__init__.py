@@ -1,0 +1,1 @@
+"""`sonogate up`: every service of one installation as supervised child processes."""

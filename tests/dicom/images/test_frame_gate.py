@@ -1,0 +1,159 @@
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dicom.images.frame_gate import frame_refusal_of
+from dicom.images.frames import Frame, decode_frames
+from dicom.images.gate import refusal_of
+from dicom.images.header import read_header
+from dicom.images.reading import open_header
+from dicom.images.regions import BModeRegion, bmode_region, content_region
+from tests.dicom import making
+
+
+def whole(frame: Frame) -> BModeRegion:
+    return BModeRegion(0, 0, frame.shape[1], frame.shape[0])
+
+
+def code_of(frame: Frame, region: BModeRegion | None = None) -> str | None:
+    refusal = frame_refusal_of(frame, region or content_region(frame))
+    return refusal.code if refusal else None
+
+
+def black(rows: int, columns: int) -> Frame:
+    return np.zeros((rows, columns), np.uint8)
+
+
+def test_doppler_that_the_header_keeps_silent_about_is_seen(shared_data: Path) -> None:
+    path = shared_data / "dicom" / "US1_UNCI.dcm"
+    (frame,) = decode_frames(path)
+    assert refusal_of(read_header(path)) is None
+    refusal = frame_refusal_of(frame, bmode_region(open_header(path), frame))
+    assert refusal is not None
+    assert refusal.code == "colour-doppler"
+
+
+def test_grey_is_let_in() -> None:
+    grey = making.grey(200, 200)
+    assert frame_refusal_of(grey, whole(grey)) is None
+    assert frame_refusal_of(np.dstack([grey] * 3), whole(grey)) is None
+
+
+def test_a_tinted_picture_is_let_in() -> None:
+    grey = making.grey(200, 200)
+    sepia = np.dstack([grey, grey * 0.7, grey * 0.4]).astype(np.uint8)
+    assert frame_refusal_of(sepia, whole(sepia)) is None
+
+
+def test_coloured_callipers_are_let_in() -> None:
+    frame = np.dstack([making.grey(200, 200)] * 3)
+    frame[50:52, 40:140] = frame[20:120, 90:92] = (255, 220, 0)
+    assert frame_refusal_of(frame, whole(frame)) is None
+
+
+def test_a_small_doppler_box_is_refused() -> None:
+    frame = np.dstack([making.grey(200, 200)] * 3)
+    frame[50:80, 40:70] = (220, 30, 0)
+    frame[80:90, 40:70] = (0, 40, 220)
+    refusal = frame_refusal_of(frame, whole(frame))
+    assert refusal is not None
+    assert refusal.code == "colour-doppler"
+
+
+def test_colour_beside_the_picture_does_not_count() -> None:
+    frame = np.dstack([making.grey(200, 200)] * 3)
+    frame[:40] = (30, 60, 220)
+    frame[:20] = (220, 60, 30)
+    assert frame_refusal_of(frame, BModeRegion(0, 40, 200, 200)) is None
+
+
+# --------------------------------------------------------------------------- nothing imaged
+
+
+def test_a_black_picture_is_too_dark_whatever_is_written_beside_it() -> None:
+    frame = black(200, 300)
+    frame[:20, 100:] = 220
+    assert code_of(frame, BModeRegion(0, 20, 300, 200)) == "too-dark"
+
+
+def test_a_probe_in_air_is_too_dark() -> None:
+    frame = making.grey(200, 200) // 10
+    frame[:6] = 200  # its face rings
+    assert code_of(frame, whole(frame)) == "too-dark"
+
+
+def test_a_dark_picture_with_some_tissue_is_let_in() -> None:
+    frame = making.grey(200, 200) // 10
+    frame[:30] = making.grey(30, 200)
+    assert code_of(frame, whole(frame)) is None
+
+
+@pytest.mark.parametrize("level", [60, 128, 255])
+def test_one_even_grey_is_flat(level: int) -> None:
+    frame = np.full((200, 200), level, np.uint8)
+    frame[10:12, 10:60] = 0  # a word
+    assert code_of(frame, whole(frame)) == "flat"
+    assert code_of(np.dstack([frame] * 3), whole(frame)) == "flat"
+
+
+# --------------------------------------------------------------------------- split screens
+
+
+def side_by_side(gap_px: int, left_px: int = 200, right_px: int = 200) -> Frame:
+    left, right = making.grey(240, left_px, seed=1), making.grey(240, right_px, seed=2)
+    return np.pad(np.hstack([left, black(240, gap_px), right]), ((30, 20), (15, 25)))
+
+
+@pytest.mark.parametrize("gap_px", [3, 8, 40])
+def test_two_pictures_with_a_black_gutter_are_a_split_screen(gap_px: int) -> None:
+    frame = side_by_side(gap_px)
+    assert code_of(frame) == "split-screen"
+    assert code_of(np.dstack([frame] * 3)) == "split-screen"
+
+
+def test_three_pictures_are_a_split_screen_too() -> None:
+    three = np.hstack([side_by_side(8), making.grey(290, 200, seed=3)])
+    assert code_of(three) == "split-screen"
+
+
+def test_pictures_that_touch_are_for_the_header_to_tell() -> None:
+    assert code_of(side_by_side(0)) is None
+
+
+def test_the_header_is_believed_where_it_gives_the_region() -> None:
+    frame = side_by_side(8)
+    assert code_of(frame, BModeRegion(15, 30, 215, 270, source="header")) is None
+
+
+def test_a_narrow_inset_beside_the_picture_is_no_second_one() -> None:
+    assert code_of(side_by_side(8, right_px=100)) is None
+
+
+def test_text_beside_the_picture_is_no_second_one() -> None:
+    frame = side_by_side(8)
+    panel = black(290, frame.shape[1] - 223)
+    panel[40:260:20, 10:150:3] = 255
+    frame[:, 223:] = panel
+    assert code_of(frame) is None
+
+
+def test_a_shadow_through_the_whole_picture_is_no_gutter() -> None:
+    picture = making.grey(240, 400).astype(np.float64)
+    fade = np.clip((np.abs(np.arange(400) - 200) - 20) / 12, 0, 1)
+    assert code_of((picture * fade).astype(np.uint8)) is None
+
+
+def test_two_real_pictures_are_found_and_single_ones_let_in(shared_data: Path) -> None:
+    pictures = [_grey(path) for path in sorted((shared_data / "busi").glob("*/*(1?).png"))]
+    assert len(pictures) > 10
+    for left, right in pairwise(pictures):
+        assert code_of(left) is None
+        assert code_of(np.hstack([left, black(300, 10), right])) == "split-screen"
+
+
+def _grey(path: Path) -> Frame:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L").resize((400, 300)))

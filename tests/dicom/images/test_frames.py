@@ -1,0 +1,395 @@
+import tracemalloc
+from pathlib import Path
+
+import gdcm
+import numpy as np
+import pydicom
+import pydicom.data
+import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels.processing import apply_color_lut
+from pydicom.uid import (
+    MPEG4HP41,
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from dicom.errors import (
+    DicomError,
+    NoPixelData,
+    NotDicom,
+    TruncatedFile,
+    UndecodableFrame,
+    UnsupportedTransferSyntax,
+)
+from dicom.images.frames import can_decode, decode_frames, sample_frames
+from dicom.images.wrap import wrap_image
+from tests.dicom import making
+
+COLOUR = [making.colour(seed=seed) for seed in range(4)]
+
+
+def write_compressed(path: Path, syntax: str, frames: list[NDArray[np.uint8]]) -> Path:
+    dataset = wrap_image(frames, study=making.STUDY)
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    dataset = pydicom.dcmread(path)
+    dataset.compress(UID(syntax), generate_instance_uid=False)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+# --------------------------------------------------------------------------- real files
+
+
+def test_real_files_decode_as_pydicom_decodes_them(shared_data: Path) -> None:
+    for path in sorted((shared_data / "dicom").glob("*.dcm")):
+        plain = pydicom.dcmread(path)
+        expected = np.atleast_3d(plain.pixel_array) if "NumberOfFrames" not in plain else None
+        frames = list(decode_frames(path))
+        assert len(frames) == int(plain.get("NumberOfFrames", 1))
+        for index, frame in enumerate(frames):
+            stored = plain.pixel_array[index] if expected is None else plain.pixel_array
+            assert frame.dtype == np.uint8
+            assert np.abs(frame.astype(int) - shown(stored, plain)).max() <= 2, path.name
+
+
+def shown(stored: NDArray[np.generic], dataset: Dataset) -> NDArray[np.int_]:
+    """What pydicom's own steps make of a frame; its colour tables have 16-bit entries."""
+    if dataset.PhotometricInterpretation != "PALETTE COLOR":
+        return stored.astype(int)
+    colours = apply_color_lut(stored, dataset).astype(int)
+    return colours >> 8 if colours.max() > 255 else colours
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the files are odd on purpose
+def test_pydicoms_own_test_files_decode_as_pydicom_does_or_are_a_dicom_error() -> None:
+    same = 0
+    for path in sorted((Path(pydicom.data.__file__).parent / "test_files").glob("*.dcm")):
+        try:
+            frame = next(decode_frames(path))
+        except DicomError:
+            continue
+        plain = pydicom.dcmread(path)
+        if plain.BitsStored == 8 and plain.PhotometricInterpretation != "PALETTE COLOR":
+            stored = plain.pixel_array
+            assert np.array_equal(
+                frame, stored if plain.get("NumberOfFrames", 1) == 1 else stored[0]
+            )
+            same += 1
+    assert same > 20
+
+
+def test_jpeg_of_12_bits_is_said_not_to_be_supported() -> None:
+    path = Path(pydicom.data.__file__).parent / "test_files" / "JPGExtended.dcm"
+    with pytest.raises(UnsupportedTransferSyntax, match="12 bits"):
+        next(decode_frames(path))
+
+
+# --------------------------------------------------------------------------- transfer syntaxes
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_lossless_syntaxes_give_back_every_pixel(tmp_path: Path, syntax: str) -> None:
+    path = write_compressed(tmp_path / "cine.dcm", syntax, COLOUR)
+    found = list(decode_frames(path))
+    assert all(np.array_equal(a, b) for a, b in zip(found, COLOUR, strict=True))
+
+
+def test_jpeg_lossless_gives_back_every_pixel(tmp_path: Path) -> None:
+    source = making.write_image(tmp_path / "plain.dcm", COLOUR[0])
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(tmp_path / "lossless.dcm"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    (found,) = decode_frames(tmp_path / "lossless.dcm")
+    assert np.array_equal(found, COLOUR[0])
+
+
+def test_a_deflated_file_is_inflated(tmp_path: Path) -> None:
+    dataset = wrap_image(COLOUR, study=making.STUDY)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = tmp_path / "deflated.dcm"
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    found = list(decode_frames(path, [2, 0]))
+    assert np.array_equal(found[0], COLOUR[2])
+    assert np.array_equal(found[1], COLOUR[0])
+
+
+def test_video_is_kept_but_not_decoded(tmp_path: Path) -> None:
+    dataset = wrap_image(COLOUR, study=making.STUDY, transfer_syntax_uid=JPEGBaseline8Bit)
+    dataset.file_meta.TransferSyntaxUID = MPEG4HP41
+    path = tmp_path / "video.dcm"
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    assert not can_decode(MPEG4HP41)
+    with pytest.raises(UnsupportedTransferSyntax) as caught:
+        next(decode_frames(path))
+    assert caught.value.uid == MPEG4HP41
+
+
+# --------------------------------------------------------------------------- grey
+
+
+def write_grey(path: Path, values: NDArray[np.uint16], **attributes: object) -> Path:
+    dataset = wrap_image(np.zeros(values.shape, np.uint8), study=making.STUDY)
+    dataset.BitsAllocated = 16
+    dataset.BitsStored, dataset.HighBit = 12, 11
+    dataset.add_new("PixelData", "OW", values.astype("<u2").tobytes())
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    return path
+
+
+RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+
+
+def test_grey_without_a_window_is_stretched_over_its_own_range(tmp_path: Path) -> None:
+    (frame,) = decode_frames(write_grey(tmp_path / "grey.dcm", RAMP[:, :32] + 100))
+    assert (frame.min(), frame.max()) == (0, 255)
+
+
+def test_grey_of_one_value_is_black(tmp_path: Path) -> None:
+    (frame,) = decode_frames(write_grey(tmp_path / "grey.dcm", np.full_like(RAMP, 700)))
+    assert not frame.any()
+
+
+@pytest.mark.parametrize(
+    ("function", "at_centre", "at_edge"),
+    [("LINEAR", 128, 255), ("LINEAR_EXACT", 128, 255), ("SIGMOID", 128, 225)],
+)
+def test_a_voi_window_is_applied(
+    tmp_path: Path, function: str, at_centre: int, at_edge: int
+) -> None:
+    path = write_grey(
+        tmp_path / "grey.dcm",
+        RAMP,
+        WindowCenter=["2000", "1"],
+        WindowWidth=["1000", "1"],
+        VOILUTFunction=function,
+    )
+    (frame,) = decode_frames(path)
+    assert frame.ravel()[2000] == pytest.approx(at_centre, abs=1)
+    assert frame.ravel()[2500] == pytest.approx(at_edge, abs=1)
+    assert frame.ravel()[1000] < 10
+
+
+def test_a_window_that_is_none_is_ignored(tmp_path: Path) -> None:
+    path = write_grey(tmp_path / "grey.dcm", RAMP, WindowCenter="0", WindowWidth="0")
+    (frame,) = decode_frames(path)
+    assert (frame.min(), frame.max()) == (0, 255)
+
+
+def test_monochrome1_is_shown_the_other_way_round(tmp_path: Path) -> None:
+    changes = {"PhotometricInterpretation": "MONOCHROME1"}
+    (frame,) = decode_frames(making.write_image(tmp_path / "grey.dcm", changes=changes))
+    assert np.array_equal(frame, 255 - making.grey())
+
+
+def test_the_rescale_comes_before_the_window(tmp_path: Path) -> None:
+    path = write_grey(
+        tmp_path / "grey.dcm",
+        RAMP,
+        RescaleSlope="2",
+        RescaleIntercept="-1000",
+        WindowCenter="3000",
+        WindowWidth="1000",
+    )
+    (frame,) = decode_frames(path)
+    assert frame.ravel()[2000] == pytest.approx(128, abs=1)
+
+
+# --------------------------------------------------------------------------- colour
+
+
+@pytest.mark.parametrize("entry_bits", [8, 16])
+def test_a_palette_becomes_rgb(tmp_path: Path, entry_bits: int) -> None:
+    table = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 7)], axis=-1)
+    entries = table * 257 if entry_bits == 16 else table  # some machines fill only the low byte
+    dataset = wrap_image(making.grey(), study=making.STUDY)
+    dataset.PhotometricInterpretation = "PALETTE COLOR"
+    for channel, name in enumerate(("Red", "Green", "Blue")):
+        setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
+        data = entries[:, channel].astype("<u2").tobytes()
+        setattr(dataset, f"{name}PaletteColorLookupTableData", data)
+    path = tmp_path / "palette.dcm"
+    pydicom.dcmwrite(path, dataset, enforce_file_format=True)
+    (frame,) = decode_frames(path)
+    assert np.array_equal(frame, table[making.grey()])
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<u4"])
+def test_deep_colour_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
+    bits = 8 * np.dtype(dtype).itemsize
+    dataset = wrap_image(COLOUR[0], study=making.STUDY)
+    dataset.BitsAllocated = dataset.BitsStored = bits
+    dataset.HighBit = bits - 1
+    deep = COLOUR[0].astype(dtype) << (bits - 8)
+    dataset.add_new("PixelData", "OW", deep.tobytes())
+    pydicom.dcmwrite(tmp_path / "deep.dcm", dataset, enforce_file_format=True)
+    (frame,) = decode_frames(tmp_path / "deep.dcm")
+    assert np.array_equal(frame, COLOUR[0])
+
+
+def test_planar_colour_is_put_together(tmp_path: Path) -> None:
+    dataset = wrap_image(COLOUR[0], study=making.STUDY)
+    dataset.PlanarConfiguration = 1
+    dataset.PixelData = np.moveaxis(COLOUR[0], 2, 0).tobytes()
+    pydicom.dcmwrite(tmp_path / "planar.dcm", dataset, enforce_file_format=True)
+    (frame,) = decode_frames(tmp_path / "planar.dcm")
+    assert np.array_equal(frame, COLOUR[0])
+
+
+def test_an_unknown_photometric_interpretation_is_not_guessed(tmp_path: Path) -> None:
+    changes = {"PhotometricInterpretation": "YBR_PARTIAL_422"}
+    path = making.write_image(tmp_path / "image.dcm", COLOUR[0], changes=changes)
+    with pytest.raises(UndecodableFrame):
+        next(decode_frames(path))
+
+
+# --------------------------------------------------------------------------- which frames
+
+
+def test_frames_come_in_the_order_asked_for(tmp_path: Path) -> None:
+    path = making.write_image(tmp_path / "cine.dcm", COLOUR)
+    found = list(decode_frames(path, [3, 1, 3]))
+    assert all(np.array_equal(a, COLOUR[n]) for a, n in zip(found, [3, 1, 3], strict=True))
+
+
+def test_asking_for_none_gives_none(tmp_path: Path) -> None:
+    assert list(decode_frames(making.write_image(tmp_path / "image.dcm"), [])) == []
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+def test_a_frame_that_is_not_there_is_named(tmp_path: Path, index: int) -> None:
+    path = making.write_image(tmp_path / "cine.dcm", COLOUR)
+    with pytest.raises(UndecodableFrame) as caught:
+        list(decode_frames(path, [0, index]))
+    assert caught.value.frame == index
+
+
+def test_a_long_cine_never_lies_in_memory(tmp_path: Path) -> None:
+    frames = [making.colour(200, 300, seed) for seed in range(60)]
+    path = making.write_image(tmp_path / "cine.dcm", frames)
+    one = frames[0].nbytes
+    del frames
+    tracemalloc.start()
+    count = sum(1 for _ in decode_frames(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 60
+    assert peak < 12 * one
+
+
+@pytest.mark.parametrize(
+    ("count", "limit", "expected"),
+    [(1, 8, [0]), (5, 8, [0, 1, 2, 3, 4]), (9, 3, [0, 4, 8]), (100, 1, [50]), (2, 2, [0, 1])],
+)
+def test_samples_are_spread_with_both_ends(count: int, limit: int, expected: list[int]) -> None:
+    assert sample_frames(count, limit) == expected
+
+
+def test_samples_never_repeat() -> None:
+    for count in range(1, 60):
+        for limit in range(1, 20):
+            sample = sample_frames(count, limit)
+            assert len(set(sample)) == len(sample) == min(count, limit)
+
+
+@pytest.mark.parametrize(("count", "limit"), [(0, 3), (3, 0)])
+def test_there_is_no_sample_of_nothing(count: int, limit: int) -> None:
+    with pytest.raises(ValueError, match="positive"):
+        sample_frames(count, limit)
+
+
+# --------------------------------------------------------------------------- damage
+
+
+def test_what_is_not_dicom_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"PNG")
+    with pytest.raises(NotDicom):
+        next(decode_frames(tmp_path / "x"))
+
+
+def test_an_object_without_pixels_is_said_to_have_none(tmp_path: Path) -> None:
+    path = making.write_image(tmp_path / "image.dcm", changes={"PixelData": None})
+    with pytest.raises(NoPixelData):
+        next(decode_frames(path))
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGBaseline8Bit])
+@pytest.mark.parametrize("missing", [1, 900])
+def test_a_file_that_ends_within_its_pixels_is_truncated(
+    tmp_path: Path, syntax: str, missing: int
+) -> None:
+    path = making.write_image(tmp_path / "cine.dcm", COLOUR, transfer_syntax_uid=syntax)
+    tail = 8 if syntax == JPEGBaseline8Bit else 0  # the sequence delimiter alone may be missing
+    path.write_bytes(path.read_bytes()[: -tail - missing])
+    with pytest.raises(TruncatedFile):
+        next(decode_frames(path))
+
+
+def test_every_cut_of_a_compressed_cine_is_a_dicom_error_or_decodes(tmp_path: Path) -> None:
+    path = making.write_image(tmp_path / "cine.dcm", COLOUR, transfer_syntax_uid=JPEGBaseline8Bit)
+    whole = path.read_bytes()
+    for end in range(len(whole) - 1, 0, -len(whole) // 40):
+        path.write_bytes(whole[:end])
+        try:
+            found = list(decode_frames(path))
+        except DicomError:
+            continue
+        assert len(found) == len(COLOUR)
+
+
+def write_with_bad_frame(path: Path, syntax: str, bad: int) -> Path:
+    write_compressed(path, syntax, COLOUR)
+    dataset = pydicom.dcmread(path)
+    parts = list(generate_frames(dataset.PixelData, number_of_frames=len(COLOUR)))
+    parts[bad] = b"\xde\xad\xbe\xef" * 50
+    dataset.PixelData = encapsulate(parts)
+    dataset.save_as(path, enforce_file_format=True)
+    return path
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
+def test_a_damaged_frame_is_named_and_the_others_can_be_had(tmp_path: Path, syntax: str) -> None:
+    path = write_with_bad_frame(tmp_path / "cine.dcm", syntax, bad=2)
+    frames = decode_frames(path)
+    assert np.array_equal(next(frames), COLOUR[0])
+    assert np.array_equal(next(frames), COLOUR[1])
+    with pytest.raises(UndecodableFrame) as caught:
+        next(frames)
+    assert caught.value.frame == 2
+    (rest,) = decode_frames(path, [3])
+    assert np.array_equal(rest, COLOUR[3])
+
+
+def test_a_frame_of_another_size_than_the_headers_is_refused(tmp_path: Path) -> None:
+    path = making.write_image(
+        tmp_path / "image.dcm",
+        COLOUR[0],
+        transfer_syntax_uid=JPEGBaseline8Bit,
+        changes={"Rows": 32},
+    )
+    with pytest.raises(UndecodableFrame):
+        next(decode_frames(path))
+
+
+def test_pixels_that_are_fewer_than_the_header_says_are_refused(tmp_path: Path) -> None:
+    path = making.write_image(tmp_path / "image.dcm", changes={"Rows": 200})
+    with pytest.raises(UndecodableFrame):
+        next(decode_frames(path))

@@ -1,0 +1,125 @@
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    MPEG4HP41,
+    CTImageStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
+
+from dicom.equipment import MANUFACTURER, RESULT_MODEL
+from dicom.images.gate import refusal_of
+from dicom.images.header import read_header
+from dicom.images.reading import open_header
+from dicom.images.wrap import wrap_image
+from tests.dicom import making
+
+
+def refusal_code(dataset: Dataset) -> str | None:
+    refusal = refusal_of(dataset)
+    return refusal.code if refusal else None
+
+
+def changed(**attributes: object) -> Dataset:
+    dataset = wrap_image(making.grey(), study=making.STUDY, spacing_mm=0.1)
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+ELSEWHERE = {"BodyPartExamined": "THYROID", "AnatomicRegionSequence": []}
+DERIVED = {"Manufacturer": MANUFACTURER, "ManufacturerModelName": RESULT_MODEL}
+
+
+@pytest.mark.parametrize(
+    ("code", "attributes"),
+    [
+        ("derived", DERIVED),
+        ("not-ultrasound", {"SOPClassUID": CTImageStorage, "Modality": "CT"}),
+        ("not-ultrasound", {"SOPClassUID": SegmentationStorage, "Modality": "SEG"}),
+        ("not-ultrasound", {"SOPClassUID": SecondaryCaptureImageStorage, "Modality": "OT"}),
+        ("no-pixels", {"Rows": 0}),
+        ("too-small", {"Rows": 31}),
+        ("too-small", {"Rows": 1, "Columns": 1}),
+        ("nameless-frames", {"NumberOfFrames": 2}),
+        ("wrong-body-part", ELSEWHERE),
+        ("wrong-body-part", ELSEWHERE | {"BodyPartExamined": "ABDOMEN"}),
+        ("colour-doppler", {"ImageType": ["ORIGINAL", "PRIMARY", "BREAST", "0011"]}),
+        ("colour-doppler", {"ImageType": ["ORIGINAL", "PRIMARY", "BREAST", "0101"]}),
+        ("elastography", {"SeriesDescription": "Breast elastogram"}),
+        ("elastography", {"ImageType": ["ORIGINAL", "PRIMARY", "", "", "SHEAR WAVE"]}),
+    ],
+)
+def test_what_the_networks_do_not_know_is_refused(
+    code: str, attributes: Mapping[str, object]
+) -> None:
+    assert refusal_code(changed(**attributes)) == code
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.6"},
+        {"SOPClassUID": SecondaryCaptureImageStorage},
+        {"ImageType": ["DERIVED", "PRIMARY"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "BREAST", "not hexadecimal"]},
+        ELSEWHERE | {"BodyPartExamined": ""},
+        ELSEWHERE | {"BodyPartExamined": "Mamma links"},
+        ELSEWHERE | {"BodyPartExamined": "SMALL PARTS"},
+        ELSEWHERE | {"BodyPartExamined": "AXILLA"},
+        {"BodyPartExamined": "OTHER THING"},  # the code for the breast stands beside it
+        {"Rows": 32, "Columns": 32},
+    ],
+)
+def test_a_breast_ultrasound_image_is_let_in(attributes: Mapping[str, object]) -> None:
+    assert refusal_code(changed(**attributes)) is None
+
+
+def test_video_is_refused_for_its_encoding() -> None:
+    dataset = changed()
+    dataset.file_meta.TransferSyntaxUID = MPEG4HP41
+    assert refusal_code(dataset) == "unsupported-transfer-syntax"
+
+
+def test_a_data_set_from_the_network_needs_no_file_meta() -> None:
+    dataset = changed()
+    del dataset.file_meta
+    assert refusal_code(dataset) is None
+
+
+def test_a_colour_flow_region_is_refused() -> None:
+    dataset = changed()
+    flow = deepcopy(dataset.SequenceOfUltrasoundRegions[0])
+    flow.RegionDataType = 2
+    dataset.SequenceOfUltrasoundRegions.append(flow)
+    assert refusal_code(dataset) == "colour-doppler"
+
+
+def test_two_tissue_regions_of_like_size_are_a_split_screen() -> None:
+    dataset = changed()
+    dataset.SequenceOfUltrasoundRegions.append(dataset.SequenceOfUltrasoundRegions[0])
+    assert refusal_code(dataset) == "split-screen"
+
+
+def test_a_small_inset_beside_the_picture_is_no_split_screen() -> None:
+    dataset = changed()
+    inset = deepcopy(dataset.SequenceOfUltrasoundRegions[0])
+    inset.RegionLocationMaxX1 = inset.RegionLocationMaxY1 = 10
+    dataset.SequenceOfUltrasoundRegions.append(inset)
+    assert refusal_code(dataset) is None
+
+
+def test_a_refusal_speaks_in_a_sentence() -> None:
+    refusal = refusal_of(changed(Rows=0))
+    assert refusal is not None
+    assert refusal.text.endswith(".")
+
+
+def test_header_and_data_set_are_judged_alike(shared_data: Path) -> None:
+    for path in sorted((shared_data / "dicom").glob("*.dcm")):
+        assert refusal_of(read_header(path)) == refusal_of(open_header(path))

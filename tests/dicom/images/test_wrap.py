@@ -1,0 +1,102 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom.uid import JPEG2000, ExplicitVRLittleEndian, JPEGBaseline8Bit
+
+from dicom.files import write_dataset
+from dicom.images.frames import decode_frames
+from dicom.images.gate import refusal_of
+from dicom.images.header import read_header
+from dicom.images.reading import open_header
+from dicom.images.regions import bmode_region
+from dicom.images.wrap import wrap_image
+from tests.dicom import making
+from tests.dicom.conftest import Validate
+
+PICTURES = {
+    "grey": [making.grey(63, 81)],
+    "colour": [making.colour(63, 81)],
+    "grey cine": [making.grey(63, 81, seed) for seed in range(3)],
+    "colour cine": [making.colour(63, 81, seed) for seed in range(3)],
+}
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGBaseline8Bit])
+@pytest.mark.parametrize("spacing_mm", [None, 0.07])
+def test_what_is_wrapped_is_valid_and_decodes_to_the_same_picture(
+    tmp_path: Path, dciodvfy: Validate, kind: str, syntax: str, spacing_mm: float | None
+) -> None:
+    frames = PICTURES[kind]
+    path = making.write_image(
+        tmp_path / "image.dcm",
+        frames if "cine" in kind else frames[0],
+        spacing_mm=spacing_mm,
+        transfer_syntax_uid=syntax,
+    )
+    dciodvfy(path)
+    tolerance = 0 if syntax == ExplicitVRLittleEndian else 12
+    for found, frame in zip(decode_frames(path), frames, strict=True):
+        assert found.shape == frame.shape
+        assert np.abs(found.astype(int) - frame).max() <= tolerance
+
+
+def test_a_wrapped_image_passes_the_gate_and_keeps_its_study(tmp_path: Path) -> None:
+    header = read_header(making.write_image(tmp_path / "image.dcm"))
+    assert refusal_of(header) is None
+    assert header.patient.patient_name == making.STUDY.patient_name
+    assert header.laterality == "L"
+    assert header.study_date == "20260506"
+
+
+def test_the_spacing_and_the_region_come_back(tmp_path: Path) -> None:
+    box = (8, 4, 72, 60)
+    dataset = wrap_image(making.grey(), study=making.STUDY, spacing_mm=0.09, region=box)
+    path = write_dataset(dataset, tmp_path / "image.dcm").path
+    region = bmode_region(open_header(path), making.grey())
+    assert (region.x0, region.y0, region.x1, region.y1) == box
+    assert region.spacing_mm == pytest.approx((0.09, 0.09))
+
+
+def test_a_cine_keeps_its_frame_time(tmp_path: Path) -> None:
+    dataset = wrap_image(PICTURES["grey cine"], study=making.STUDY, frame_time_ms=33.3)
+    header = read_header(write_dataset(dataset, tmp_path / "cine.dcm").path)
+    assert header.frame_time_ms == pytest.approx(33.3)
+    assert header.number_of_frames == 3
+
+
+def test_uids_follow_from_study_and_numbers() -> None:
+    first = wrap_image(making.grey(), study=making.STUDY)
+    again = wrap_image(making.grey(), study=making.STUDY)
+    other = wrap_image(making.grey(), study=making.STUDY, instance_number=2)
+    assert first.SOPInstanceUID == again.SOPInstanceUID
+    assert first.SOPInstanceUID != other.SOPInstanceUID
+    assert first.SeriesInstanceUID == other.SeriesInstanceUID
+
+
+def test_unknown_laterality_is_valid(tmp_path: Path, dciodvfy: Validate) -> None:
+    study = replace(making.STUDY, laterality="", birth_date="", accession_number="")
+    dciodvfy(making.write_image(tmp_path / "image.dcm", study=study))
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [
+        [],
+        [making.grey(), making.grey(32, 32)],
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4), np.uint8),
+        np.zeros((4, 4), np.uint16),
+    ],
+)
+def test_it_refuses_what_is_no_picture(pixels: NDArray[np.uint8]) -> None:
+    with pytest.raises(ValueError, match="frame"):
+        wrap_image(pixels, study=making.STUDY)
+
+
+def test_it_refuses_a_transfer_syntax_that_it_cannot_write() -> None:
+    with pytest.raises(ValueError, match="JPEG Baseline"):
+        wrap_image(making.grey(), study=making.STUDY, transfer_syntax_uid=JPEG2000)

@@ -1,0 +1,241 @@
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    SecondaryCaptureImageStorage,
+    UltrasoundImageStorage,
+)
+
+from dicom.errors import InvalidResult
+from dicom.files import encode, write_dataset
+from dicom.results.model import ImageResult, StudyResult
+from dicom.results.seg.build import Form, build_segmentations
+from dicom.results.seg.verify import verify_segmentation
+from dicom.results.segmentation import Encoding
+from dicom.results.source_image import read_source
+from dicom.storage_classes import RETIRED_ULTRASOUND
+from tests.dicom import making
+from tests.dicom.conftest import Validate
+
+
+def write_all(result: StudyResult, folder: Path) -> list[Path]:
+    built = build_segmentations(result)
+    return [write_dataset(one, folder / f"{n}.seg.dcm").path for n, one in enumerate(built)]
+
+
+def test_every_kind_of_image_gets_a_valid_segmentation(
+    case: making.Case, tmp_path: Path, dciodvfy: Validate
+) -> None:
+    result = case.result()
+    paths = write_all(result, tmp_path)
+    assert len(paths) == (1 if case.lesion_count else 0)
+    for path in paths:
+        dciodvfy(path)
+        verify_segmentation(path, result.images[0])
+
+
+def test_highdicom_reads_back_every_pixel(case: making.Case, tmp_path: Path) -> None:
+    result = case.result()
+    for path in write_all(result, tmp_path):
+        assert_highdicom_agrees(path, result.images[0])
+
+
+def assert_highdicom_agrees(path: Path, image: ImageResult) -> None:
+    """On the masks or, of a fractional one, on the probabilities."""
+    segmentation = highdicom.seg.segread(path)
+    frames = sorted({lesion.frame_number for lesion in image.lesions})
+    if read_source(image.source).cine:
+        pixels = segmentation.get_pixels_by_source_frame(
+            image.sop_instance_uid,
+            frames,
+            ignore_spatial_locations=True,
+            assert_missing_frames_are_empty=True,
+        )
+    else:
+        pixels = segmentation.get_pixels_by_source_instance(
+            [image.sop_instance_uid], ignore_spatial_locations=True
+        )
+    for lesion in image.lesions:
+        (number,) = segmentation.get_segment_numbers(tracking_uid=lesion.tracking_uid)
+        found = pixels[frames.index(lesion.frame_number), ..., number - 1]
+        graded = segmentation.segmentation_fractional_type is not None
+        meant = lesion.probability if graded else lesion.mask
+        assert meant is not None
+        assert np.array_equal(np.rint(255 * found) if graded else found, meant)
+
+
+def test_building_again_makes_the_same_bytes(case: making.Case) -> None:
+    first, again = (build_segmentations(case.result()) for _ in range(2))
+    assert [encode(one) for one in first] == [encode(one) for one in again]
+
+
+def test_another_analysis_of_the_same_image_makes_other_objects(tmp_path: Path) -> None:
+    image = one_lesion(tmp_path)
+    (first,) = build_segmentations(making.study_result(image))
+    (second,) = build_segmentations(making.study_result(image, analysis_id="analysis-2"))
+    assert first.SOPInstanceUID != second.SOPInstanceUID
+    assert first.SeriesInstanceUID != second.SeriesInstanceUID
+
+
+def one_lesion(folder: Path) -> ImageResult:
+    path = making.write_image(folder / "image.dcm")
+    return making.image_result(path, [making.lesion(making.disc((64, 80), 30, 30, 9))])
+
+
+def test_each_image_with_lesions_has_a_series_of_its_own(tmp_path: Path) -> None:
+    mask = making.disc((64, 80), 30, 30, 9)
+    paths = [
+        making.write_image(tmp_path / f"{number}.dcm", instance_number=number)
+        for number in (1, 2, 3)
+    ]
+    images = [making.image_result(path, [making.lesion(mask)]) for path in paths[:2]]
+    built = build_segmentations(making.study_result(*images, making.image_result(paths[2])))
+    assert len({one.SeriesInstanceUID for one in built}) == 2
+    assert [one.SeriesNumber for one in built] == [9001, 9002]
+
+
+def test_a_segment_says_what_where_and_by_which_weights(tmp_path: Path) -> None:
+    (built,) = build_segmentations(making.study_result(one_lesion(tmp_path)))
+    (segment,) = built.SegmentSequence
+    assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"
+    region = segment.AnatomicRegionSequence[0]
+    assert region.CodeMeaning == "Breast"
+    assert region.AnatomicRegionModifierSequence[0].CodeMeaning == "Left"
+    assert segment.SegmentAlgorithmType == "AUTOMATIC"
+    algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmVersion == "0.1.0"
+    assert "cd" * 32 in algorithm.AlgorithmParameters
+    assert built.ContributingEquipmentSequence[-1].DeviceUID == making.ALGORITHM.device_uid
+
+
+@pytest.mark.parametrize("sop_class", [SecondaryCaptureImageStorage, RETIRED_ULTRASOUND])
+def test_a_still_of_another_class_is_referred_to_by_that_class(
+    tmp_path: Path, dciodvfy: Validate, sop_class: str
+) -> None:
+    path = making.write_image(tmp_path / "image.dcm", changes={"SOPClassUID": sop_class})
+    mask = making.disc((64, 80), 30, 30, 9)
+    result = making.study_result(making.image_result(path, [making.lesion(mask)]))
+    (written,) = write_all(result, tmp_path)
+    dciodvfy(written)
+    assert UltrasoundImageStorage.encode() not in written.read_bytes()
+    assert sop_class.encode() in written.read_bytes()
+
+
+def test_loss_in_the_source_is_told(tmp_path: Path) -> None:
+    mask = making.disc((64, 80), 30, 30, 9)
+    for syntax, loss in ((ExplicitVRLittleEndian, "00"), (JPEGBaseline8Bit, "01")):
+        path = making.write_image(tmp_path / "image.dcm", transfer_syntax_uid=syntax)
+        image = making.image_result(path, [making.lesion(mask)])
+        (built,) = build_segmentations(making.study_result(image))
+        assert built.LossyImageCompression == loss
+        assert ("LossyImageCompressionRatio" in built) == (loss == "01")
+
+
+def test_no_frame_of_reference_and_no_geometry_is_invented(case: making.Case) -> None:
+    for built in build_segmentations(case.result()):
+        assert "FrameOfReferenceUID" not in built
+        assert "PixelMeasuresSequence" not in built.SharedFunctionalGroupsSequence[0]
+
+
+def test_a_source_without_type_2_attributes_gets_them_empty(
+    tmp_path: Path, dciodvfy: Validate
+) -> None:
+    missing = ("PatientSex", "PatientBirthDate", "StudyID", "AccessionNumber", "StudyDate")
+    path = making.write_image(tmp_path / "image.dcm", changes=dict.fromkeys(missing))
+    mask = making.disc((64, 80), 30, 30, 9)
+    (written,) = write_all(
+        making.study_result(making.image_result(path, [making.lesion(mask)])), tmp_path
+    )
+    dciodvfy(written)
+    dataset = pydicom.dcmread(written)
+    assert all(keyword in dataset and not dataset[keyword].value for keyword in missing)
+
+
+@pytest.mark.parametrize(
+    ("mask", "frame", "problem"),
+    [
+        (making.disc((64, 79), 30, 30, 9), 1, "size"),
+        (np.zeros((64, 80), bool), 1, "empty"),
+        (making.disc((64, 80), 30, 30, 9), 2, "frame"),
+    ],
+)
+def test_a_lesion_that_cannot_be_said_in_dicom_is_refused(
+    tmp_path: Path, mask: NDArray[np.bool_], frame: int, problem: str
+) -> None:
+    image = one_lesion(tmp_path)
+    wrong = replace(image.lesions[0], mask=mask, frame_number=frame)
+    with pytest.raises(InvalidResult, match=problem):
+        build_segmentations(making.study_result(replace(image, lesions=(wrong,))))
+
+
+def test_a_lesion_outlined_twice_on_a_frame_is_refused(tmp_path: Path) -> None:
+    image = one_lesion(tmp_path)
+    with pytest.raises(InvalidResult, match="twice"):
+        build_segmentations(making.study_result(replace(image, lesions=image.lesions * 2)))
+
+
+@st.composite
+def drawn_lesions(draw: st.DrawFn) -> tuple[int, tuple[int, int], list[tuple[int, int, int]]]:
+    """Frame count (1 is a still), size, and (lesion, frame, seed) triples without repetition."""
+    frames = draw(st.sampled_from([1, 1, 2, 5]))
+    shape = draw(st.tuples(st.integers(16, 900), st.integers(16, 1200)))
+    pairs = draw(
+        st.lists(
+            st.tuples(st.integers(1, 3), st.integers(1, frames)),
+            min_size=1,
+            max_size=6,
+            unique=True,
+        )
+    )
+    seeds = draw(st.lists(st.integers(0, 999), min_size=len(pairs), max_size=len(pairs)))
+    return frames, shape, [(*pair, seed) for pair, seed in zip(pairs, seeds, strict=True)]
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # files are overwritten
+)
+@given(drawn=drawn_lesions(), encoding=st.sampled_from(Encoding), every_frame=st.booleans())
+@example(
+    drawn=(2, (900, 1200), [(1, 2, 0), (2, 1, 1), (1, 1, 2)]),
+    encoding=Encoding.BINARY,
+    every_frame=True,
+)
+@example(drawn=(1, (16, 16), [(1, 1, 0)]), encoding=Encoding.BINARY, every_frame=False)
+def test_any_masks_on_any_frames_of_any_size_survive_in_any_form(
+    tmp_path: Path,
+    drawn: tuple[int, tuple[int, int], list[tuple[int, int, int]]],
+    encoding: Encoding,
+    *,
+    every_frame: bool,
+) -> None:
+    count, shape, wanted = drawn
+    frames = [making.grey(*shape, seed=seed) for seed in range(count)]
+    path = making.write_image(tmp_path / "image.dcm", frames if count > 1 else frames[0])
+    lesions = [
+        making.lesion(random_mask(shape, seed), number=number, frame=frame)
+        for number, frame, seed in wanted
+    ]
+    image = making.image_result(path, lesions)
+    (built,) = build_segmentations(making.study_result(image), Form(encoding, every_frame))
+    written = write_dataset(built, tmp_path / "seg.dcm").path
+    verify_segmentation(written, image)
+    if encoding is Encoding.BINARY:
+        assert_highdicom_agrees(written, image)
+
+
+def random_mask(shape: tuple[int, int], seed: int) -> NDArray[np.bool_]:
+    random = np.random.default_rng(seed)
+    mask = random.random(shape) < random.random()
+    mask[random.integers(shape[0]), random.integers(shape[1])] = True
+    return mask

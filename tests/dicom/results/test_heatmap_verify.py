@@ -1,0 +1,141 @@
+"""Heat map pictures; the other forms are read back beside their builders' tests."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
+
+from dicom.errors import ReadBackMismatch
+from dicom.files import write_dataset
+from dicom.results.heatmap_sc.build import build_heatmap_captures
+from dicom.results.heatmap_verify import read_back_capture, verify_capture
+from dicom.results.model import StudyResult
+from tests.dicom import making
+
+SHAPE = (64, 80)
+Damage = Callable[[Dataset], None]
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> StudyResult:
+    """A grey still, and a cine in colour with heat maps of frames 2 and 4."""
+    still = making.write_image(tmp_path / "1.dcm")
+    frames = [making.colour(seed=seed) for seed in range(5)]
+    cine = making.write_image(tmp_path / "2.dcm", frames, instance_number=2)
+    heat = making.heat(making.disc(SHAPE, 40, 30, 8))
+    both = {2: heat, 4: np.roll(heat, 9, axis=1)}
+    return making.study_result(
+        making.image_result(still, heatmaps={1: heat}), making.image_result(cine, heatmaps=both)
+    )
+
+
+def spoiled(one: Dataset, damage: Damage, folder: Path) -> Path:
+    damage(one)
+    return write_dataset(one, folder / "spoiled.dcm").path
+
+
+@pytest.fixture(params=[ExplicitVRLittleEndian, JPEGBaseline8Bit], ids=["native", "jpeg"])
+def captures(request: pytest.FixtureRequest, result: StudyResult) -> list[Dataset]:
+    """Of the still, and of the cine."""
+    return build_heatmap_captures(result, request.param)
+
+
+def test_pictures_are_read_as_what_they_are_of(
+    result: StudyResult, captures: list[Dataset], tmp_path: Path
+) -> None:
+    for capture, image, frames in zip(captures, result.images, [(), (2, 4)], strict=True):
+        path = write_dataset(capture, tmp_path / "picture.dcm").path
+        found = verify_capture(path, result)
+        assert found == read_back_capture(path)
+        assert (found.source_sop_instance_uid, found.frames) == (image.sop_instance_uid, frames)
+        assert found.shape[0] == len(image.heatmaps)
+
+
+def pixels(capture: Dataset) -> np.ndarray:
+    shape = int(capture.get("NumberOfFrames", 1)), capture.Rows, capture.Columns, 3
+    return np.frombuffer(capture.PixelData, np.uint8)[: np.prod(shape)].reshape(shape).copy()
+
+
+def show_the_frames_in_another_order(capture: Dataset) -> None:
+    capture.PixelData = pixels(capture)[::-1].tobytes()
+
+
+def change_a_pixel_without_heat(capture: Dataset) -> None:
+    changed = pixels(capture)
+    changed[0, 0, 0, 0] ^= 1
+    capture.PixelData = changed.tobytes()
+
+
+def write_beside_the_picture(capture: Dataset) -> None:
+    changed = pixels(capture)
+    changed[0, 5, SHAPE[1] + 5] = 255
+    capture.PixelData = changed.tobytes()
+
+
+def lay_no_heat_over_the_hottest_place(capture: Dataset) -> None:
+    changed = pixels(capture)
+    changed[1, 20:40, 30:60] //= 2
+    capture.PixelData = changed.tobytes()
+
+
+def lose_the_legend(capture: Dataset) -> None:
+    changed = pixels(capture)
+    changed[:, SHAPE[0] :] = 0
+    capture.PixelData = changed.tobytes()
+
+
+def name_other_frames(capture: Dataset) -> None:
+    capture.SourceImageSequence[0].ReferencedFrameNumber = [2, 5]
+
+
+def name_other_pages(capture: Dataset) -> None:
+    capture.PageNumberVector = [1, 2]
+
+
+def be_of_another_image(capture: Dataset) -> None:
+    capture.SourceImageSequence[0].ReferencedSOPInstanceUID = "1.2.3"
+
+
+def cut_off_the_legend(capture: Dataset) -> None:
+    capture.Rows = SHAPE[0]
+
+
+def lose_a_frame(capture: Dataset) -> None:
+    capture.NumberOfFrames = 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        show_the_frames_in_another_order,
+        change_a_pixel_without_heat,
+        write_beside_the_picture,
+        lay_no_heat_over_the_hottest_place,
+        lose_the_legend,
+    ],
+)
+def test_a_native_picture_of_something_else_is_noticed(
+    result: StudyResult, tmp_path: Path, damage: Damage
+) -> None:
+    _, capture = build_heatmap_captures(result)
+    with pytest.raises(ReadBackMismatch):
+        verify_capture(spoiled(capture, damage, tmp_path), result)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [name_other_frames, name_other_pages, be_of_another_image, cut_off_the_legend, lose_a_frame],
+)
+def test_a_picture_that_says_something_else_is_noticed(
+    result: StudyResult, captures: list[Dataset], tmp_path: Path, damage: Damage
+) -> None:
+    with pytest.raises(ReadBackMismatch):
+        verify_capture(spoiled(captures[1], damage, tmp_path), result)
+
+
+def test_an_image_is_no_picture_of_a_heat_map(result: StudyResult) -> None:
+    with pytest.raises(ReadBackMismatch, match="taken apart"):
+        verify_capture(result.images[0].source, result)

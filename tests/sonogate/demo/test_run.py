@@ -1,0 +1,128 @@
+"""`sonogate demo --once`: the whole line, as a person starts it."""
+
+import json
+import os
+import socket
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from db.engine import Database
+from dicom.images.header import read_header
+from dicom.results.model import CLASSES
+from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.sr.verify import read_back_report
+from sonogate.demo import run as demo
+from sonogate.demo.report import report_on
+from sonogate.demo.studies import STUDIES
+from sonogate.services.ports import LOOPBACK
+from tests import peers
+from tests.sonogate import pictures
+from tests.sonogate.conftest import ROOT, sonogate
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What a demo left behind."""
+
+    home: Path
+    document: dict[str, Any]
+    progress: str
+
+    def study_uid(self, name: str) -> str:
+        (sr,) = self.study(name)["sr"]
+        return read_header(Path(sr)).study_instance_uid
+
+    def study(self, name: str) -> dict[str, Any]:
+        (found,) = (each for each in self.document["studies"] if each["study"] == name)
+        return dict(found)
+
+
+def run_demo(home: Path, *arguments: object) -> Demo:
+    """The demo ignores what the environment says about another database and broker.
+
+    The port that it names for the web is taken.
+    """
+    elsewhere = {
+        "SONOGATE_DATABASE_URL": "postgresql+psycopg://nobody@nowhere.invalid/none",
+        "SONOGATE_REDIS_URL": "redis://nowhere.invalid:6379/0",
+        "SONOGATE_DICOM_PORT": str(peers.free_port()),
+    }
+    with socket.create_server((LOOPBACK, 0), backlog=50) as taken:
+        elsewhere["SONOGATE_WEB_PORT"] = str(taken.getsockname()[1])
+        done = subprocess.run(
+            sonogate("demo", "--once", "--home", home, *arguments),
+            env={**os.environ, **elsewhere, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
+    assert done.stdout.startswith("{"), done.stderr
+    document = json.loads(done.stdout)
+    assert done.returncode == (0 if document["ok"] else 1)
+    return Demo(home, document, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return run_demo(tmp_path_factory.mktemp("demo") / "var")
+
+
+def test_every_phantom_comes_back_with_its_results(phantoms: Demo) -> None:
+    assert phantoms.document["ok"], phantoms.document
+    assert {each["study"] for each in phantoms.document["studies"]} == set(STUDIES)
+    for study in phantoms.document["studies"]:
+        assert study["stage"] == "delivered"
+        assert sum(study["probabilities"].values()) == pytest.approx(1)
+        (sr,) = study["sr"]
+        said = read_back_report(Path(sr))
+        assert said.label == (None if study["undecided"] else study["class"])
+        assert bool(study["seg"]) == bool(study["lesions"])
+        assert ("reason" in study) != bool(study["lesions"])
+        for seg in study["seg"] or []:
+            assert read_back_segmentation(Path(seg)).segments
+    assert phantoms.document["caution"] == demo.CAUTION
+
+
+def test_lesions_have_their_size_in_millimetres(phantoms: Demo) -> None:
+    sizes = [lesion for each in phantoms.document["studies"] for lesion in each["lesions"]]
+    assert sizes
+    assert all(0 < size["short_axis_mm"] <= size["long_axis_mm"] for size in sizes)
+
+
+def test_progress_goes_to_standard_error(phantoms: Demo) -> None:
+    assert "6 of 6 objects were taken" in phantoms.progress
+    assert "cyst: delivered" in phantoms.progress
+    assert "is taken: the worklist gets another one" in phantoms.progress
+
+
+def test_an_object_that_did_not_arrive_is_a_problem(phantoms: Demo) -> None:
+    database = Database(f"sqlite:///{phantoms.home / 'sonogate.db'}")
+    with database.read() as session:
+        uid = phantoms.study_uid("cyst")
+        report = report_on(session, "cyst", uid, lambda _: Path("nowhere.dcm"))
+    database.close()
+    assert "SR: it did not arrive" in report.problems
+    assert report.to_dict()["sr"] is None
+
+
+def test_own_files_are_sent_instead_and_what_is_damaged_is_named(phantoms: Demo) -> None:
+    data = phantoms.home.parent / "data"
+    pictures.png(data / "picture.png")
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(data / "black.png")
+    pictures.ct(data / "ct.dcm")
+    (data / "text.png").write_text("no picture")
+    again = run_demo(phantoms.home, "--data", data)
+    assert not again.document["ok"]
+    assert [each.split(": ")[0] for each in again.document["not_taken"]] == ["text.png", "ct.dcm"]
+    assert {each["study"] for each in again.document["studies"]} == {"picture.png", "black.png"}
+    assert again.study("picture.png")["class"] in CLASSES
+    refused = again.study("black.png")
+    assert (refused["class"], refused["problems"]) == (None, [])
+    assert read_back_report(Path(*refused["sr"])).refusals == ("too-dark",)

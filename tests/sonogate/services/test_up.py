@@ -1,0 +1,155 @@
+"""`sonogate up`: real services as real processes."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sonogate.services import run_file
+from sonogate.services.ports import LOOPBACK, listens
+from sonogate.services.up import Plan
+from tests import peers
+from tests.sonogate.conftest import Run, sonogate
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="these tests look for processes in /proc"
+)
+
+
+@pytest.fixture
+def ports(environment: dict[str, str]) -> dict[str, int]:
+    found = {name: peers.free_port() for name in ("SONOGATE_DICOM_PORT", "SONOGATE_WEB_PORT")}
+    environment.update({name: str(port) for name, port in found.items()})
+    return found
+
+
+@pytest.fixture
+def up(
+    environment: dict[str, str], ports: dict[str, int], home: Path, tmp_path: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Everything of one installation, up and greeting in `up.log`."""
+    log = tmp_path / "up.log"
+    with peers.running(sonogate("up"), log=log, env=environment) as process:
+        peers.wait_until(
+            lambda: process.poll() is not None or "Ctrl-C" in log.read_text(),
+            seconds=120,
+            what="sonogate up",
+        )
+        assert process.poll() is None, log.read_text()
+        yield process
+
+
+def children(parent: int) -> dict[str, int]:
+    """Process ids of the services, by their command."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(stat.read_text().rpartition(")")[2].split()[1]) == parent:
+                words = (stat.parent / "cmdline").read_bytes().decode().split("\0")
+                found[words[-2] if "sonogate" in words else "redis"] = int(stat.parent.name)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return found
+
+
+def test_it_runs_everything_restarts_what_dies_and_ends_with_all_its_children(
+    up: subprocess.Popen[bytes],
+    ports: dict[str, int],
+    environment: dict[str, str],
+    home: Path,
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "up.log"
+    services = children(up.pid)
+    assert set(services) == {"redis", "listener", "worker", "web"}
+    assert re.search(r"one-time password \S{20,}", log.read_text())
+    assert f"http://{LOOPBACK}:{ports['SONOGATE_WEB_PORT']}/" in log.read_text()
+
+    done = subprocess.run(
+        sonogate("doctor", "--json"), env=environment, capture_output=True, timeout=60, check=True
+    )
+    findings = {each["name"]: each for each in json.loads(done.stdout)}
+    for name in ("redis", "listener", "web"):
+        assert findings[name]["status"] == "ok", findings[name]
+    assert "answers C-ECHO" in findings["listener"]["message"]
+
+    again = subprocess.run(
+        sonogate("up"), env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert again.returncode == 1
+    assert f"already runs over {home} (process {up.pid})" in again.stderr
+
+    os.kill(services["listener"], signal.SIGKILL)
+    peers.wait_until(
+        lambda: "listener was started again" in log.read_text(), seconds=30, what="the restart"
+    )
+    assert "listener was killed by SIGKILL" in log.read_text()
+    peers.wait_until(
+        lambda: listens(ports["SONOGATE_DICOM_PORT"]), seconds=60, what="the new listener"
+    )
+    last = children(up.pid)
+    assert last["listener"] != services["listener"]
+    assert last["web"] == services["web"]
+
+    up.send_signal(signal.SIGTERM)
+    assert up.wait(60) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in last.values())
+    assert "Stopped." in log.read_text()
+    assert run_file.find(home) is None
+
+
+def test_a_port_that_is_taken_is_named_with_the_variable_to_set(
+    environment: dict[str, str], ports: dict[str, int], home: Path
+) -> None:
+    with socket.create_server((LOOPBACK, ports["SONOGATE_WEB_PORT"])):
+        done = subprocess.run(
+            sonogate("up"), env=environment, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    port = ports["SONOGATE_WEB_PORT"]
+    assert done.stderr == (
+        f"sonogate: port {port} is taken by another program: set SONOGATE_WEB_PORT to a free one\n"
+    )
+    assert not (home / "sonogate.db").exists()
+
+
+def test_a_plan_gives_children_what_they_need_to_agree(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SONOGATE_WEB_PORT", "0")
+    monkeypatch.setenv("SONOGATE_HOME", "var")
+    plan = Plan.make()
+    programs = {program.name: program for program in plan.programs(2)}
+    assert list(programs) == ["redis", "listener", "worker", "worker-2", "web"]
+    web = programs["web"]
+    assert web.port not in (None, 0)
+    assert web.environment["SONOGATE_WEB_PORT"] == str(web.port)
+    assert web.environment["SONOGATE_HOME"] == str(Path.cwd() / "var")
+    broker = programs["redis"].port
+    assert programs["worker"].environment["SONOGATE_REDIS_URL"] == f"redis://{LOOPBACK}:{broker}/0"
+    assert programs["redis"].foundation
+
+
+def test_a_redis_that_is_configured_is_used_instead_of_the_bundled_one(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SONOGATE_REDIS_URL", "redis://redis.example:6379/0")
+    plan = Plan.make()
+    assert [program.name for program in plan.programs(1)] == ["listener", "worker", "web"]
+    assert "redis_url" not in plan.running().settings  # it may hold a password
+
+
+@pytest.mark.parametrize("service", ["listener", "worker", "web"])
+def test_a_service_refuses_a_database_that_is_not_migrated(
+    run: Run, home: Path, service: str
+) -> None:
+    result = run(service)
+    assert result.exit_code == 1
+    assert "sonogate db upgrade" in result.stderr.splitlines()[-1]

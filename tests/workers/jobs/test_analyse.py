@@ -1,0 +1,466 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy import ndimage
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db import analyses, dead_letters, jobs
+from db.schema import (
+    Analysis,
+    AnalysisStatus,
+    Decision,
+    Finding,
+    FindingKind,
+    Job,
+    JobKind,
+    JobStatus,
+    OutlineOrigin,
+    Review,
+    ReviewOutline,
+    Role,
+    Study,
+    StudyStatus,
+    User,
+)
+from models.types import FramePrediction, PresetCorrupt
+from tests.workers.hospital import Hospital
+from tests.workers.painted import (
+    MALIGNANT_SAYS,
+    PaintedPredictor,
+    Picture,
+    SoftPredictor,
+    picture,
+    study,
+    write,
+)
+from workers.pipeline.types import FramePredictor
+from workers.queue.runner import works
+from workers.results.grey_png import read_grey, read_mask
+from workers.services import LazyPredictor
+
+LESION = picture((100, 80, 20))
+BLACK = np.zeros((64, 64), np.uint8)
+
+
+def analyse(hospital: Hospital) -> None:
+    """Run the newest ANALYSE job, and nothing that it makes due."""
+    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+
+
+def look(hospital: Hospital) -> tuple[Study, Analysis]:
+    with hospital.database.read() as session:
+        analysis = session.scalars(select(Analysis).order_by(Analysis.started_at.desc())).first()
+        assert analysis is not None
+        return session.scalars(select(Study)).one(), analyses.whole(session, analysis.id)
+
+
+def with_predictor(hospital: Hospital, predictor: FramePredictor) -> Hospital:
+    return Hospital(replace(hospital.services, predictor=lambda: predictor), hospital.clock)
+
+
+def test_what_was_found_stands_in_rows_and_files(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION, LESION], number=2))
+    analyse(hospital)
+    found, analysis = look(hospital)
+    assert (found.status, found.status_reason) == (StudyStatus.ANALYSED, "")
+    assert (analysis.status, analysis.label) == (AnalysisStatus.DONE, "malignant")
+    assert analysis.probabilities == pytest.approx(MALIGNANT_SAYS)
+    assert analysis.finished_at == hospital.clock()
+    assert {(f.kind, f.number, f.frame_number) for f in analysis.findings} == {
+        (FindingKind.IMAGE, 1, 1),
+        (FindingKind.LESION, 1, 1),
+        (FindingKind.IMAGE, 2, 2),
+        (FindingKind.LESION, 2, 2),
+        (FindingKind.LESION, 2, 3),
+        (FindingKind.LESION, 2, 4),
+    }
+    assert hospital.job(JobKind.PUBLISH).subject_id == analysis.id
+    assert hospital.tags() == ["worker:study:analysed"]
+
+
+def test_a_lesion_row_holds_its_outline_and_size(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    analyse(hospital)
+    _, analysis = look(hospital)
+    [lesion] = [f for f in analysis.findings if f.kind is FindingKind.LESION]
+    assert lesion.bbox == [80, 60, 121, 101]
+    assert lesion.contour
+    assert lesion.area_mm2 == pytest.approx(np.pi * 4, rel=0.03)
+    assert (lesion.row_spacing_mm, lesion.column_spacing_mm) == pytest.approx((0.1, 0.1))
+    assert lesion.mask_file is not None
+    assert str(lesion.instance_id) in lesion.mask_file
+    mask = read_mask(hospital.services.store.path(lesion.mask_file))
+    assert np.array_equal(mask, LESION == 255)
+
+
+def test_an_image_row_lists_every_classified_frame(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION, LESION]))
+    analyse(hospital)
+    _, analysis = look(hospital)
+    [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
+    assert image.frames is not None
+    assert [frame["frame"] for frame in image.frames] == [1, 2, 3, 4]
+    assert image.frames[1]["probabilities"] == pytest.approx(MALIGNANT_SAYS)
+    heatmap = hospital.services.store.path(image.frames[1]["heatmap"])
+    assert np.array_equal(read_mask(heatmap), LESION == 255)
+
+
+def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION, LESION]))
+    analyse(with_predictor(hospital, SoftPredictor()))
+    _, analysis = look(hospital)
+    [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
+    empty, shown, *_ = image.frames or []
+    assert "lesion_probability" not in empty
+    heatmap, probability = (
+        hospital.services.store.path(shown[what]) for what in ("heatmap", "lesion_probability")
+    )
+    assert heatmap.parent == probability.parent
+    pixels = read_grey(probability)
+    assert pixels[80, 100] == 255
+    assert len(np.unique(pixels)) > 10
+
+
+def test_a_study_with_nothing_to_analyse_is_refused_with_its_reasons(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", BLACK, spacing_mm=None))
+    tiny = np.full((1, 1), 200, np.uint8)
+    hospital.receive(write(tmp_path / "b.dcm", tiny, number=2, spacing_mm=None))
+    analyse(hospital)
+    found, analysis = look(hospital)
+    assert found.status is StudyStatus.REFUSED
+    assert found.status_reason == "refused: too-dark, too-small"
+    assert (analysis.status, analysis.label) == (AnalysisStatus.REFUSED, None)
+    assert analysis.probabilities is None
+    assert {r.code for r in analysis.refusals if r.frame_number is None} == {
+        "too-dark",
+        "too-small",
+    }
+    assert hospital.job(JobKind.PUBLISH).subject_id == analysis.id
+    assert hospital.tags() == ["worker:study:refused"]
+
+
+def test_one_refused_image_does_not_stop_the_others(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", BLACK, spacing_mm=None))
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    analyse(hospital)
+    found, analysis = look(hospital)
+    assert (found.status, analysis.label) == (StudyStatus.ANALYSED, "malignant")
+    assert "too-dark" in {refusal.code for refusal in analysis.refusals}
+
+
+def test_late_images_make_a_new_analysis_that_names_the_old_one(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    analyse(hospital)
+    _, first = look(hospital)
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    analyse(hospital)
+    found, second = look(hospital)
+    assert (found.revision, found.status) == (2, StudyStatus.ANALYSED)
+    assert second.predecessor_id == first.id
+    assert (first.label, second.label) == ("normal", "malignant")
+    assert (first.revision, second.revision) == (1, 2)
+
+
+Named = dict[tuple[int, int], tuple[str, int]]
+
+
+def lesions(analysis: Analysis) -> Named:
+    """Number in the study and tracking UID, by where the lesion's box begins on its image."""
+    return {
+        (found.bbox[0], found.instance.number or 0): (found.tracking_uid, found.number)
+        for found in analysis.findings
+        if found.bbox
+    }
+
+
+class Retrained(PaintedPredictor):
+    """Other weights: what lies on the left is drawn smaller."""
+
+    def __init__(self, left_of: int = 100, shrunk_px: int = 6) -> None:
+        super().__init__()
+        self.info = replace(self.info, segmenter_digest=f"{shrunk_px:064x}")
+        self._left_of, self._shrunk_px = left_of, shrunk_px
+
+    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+        seen = super().predict(frames, batch_size=batch_size)
+        return [replace(each, mask=self._redrawn(each.mask)) for each in seen]
+
+    def _redrawn(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        left = mask.copy()
+        left[:, self._left_of :] = False
+        smaller = ndimage.binary_erosion(left, iterations=self._shrunk_px)
+        return np.asarray(smaller | (mask & ~left), np.bool_)
+
+
+TWO = picture((60, 80, 20), (150, 80, 17))
+
+
+def test_a_late_image_that_sorts_earlier_leaves_the_lesions_their_names(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
+    analyse(hospital)
+    before = lesions(look(hospital)[1])
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "a.dcm", LESION, number=1))
+    analyse(hospital)
+    after = lesions(look(hospital)[1])
+    assert {number for _, number in before.values()} == {1, 2}
+    assert {place: after[place] for place in before} == before
+    assert after[80, 1][1] == 3
+
+
+def test_other_weights_that_turn_the_sizes_round_leave_the_lesions_their_names(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", TWO))
+    analyse(hospital)
+    before = lesions(look(hospital)[1])
+    again(hospital)
+    hospital.clock.skip(minutes=1)
+    analyse(with_predictor(hospital, Retrained()))
+    after = lesions(look(hospital)[1])
+    assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
+
+
+def test_a_lesion_that_is_missed_once_keeps_its_name_and_nobody_else_gets_it(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", TWO))
+    analyse(hospital)
+    before = lesions(look(hospital)[1])
+    for late, predictor in enumerate((Retrained(shrunk_px=30), Retrained()), 2):
+        hospital.clock.skip(minutes=1)
+        another = picture((150, 60, 17))
+        hospital.receive(write(tmp_path / f"{late}.dcm", another, number=late))
+        analyse(with_predictor(hospital, predictor))
+    after = lesions(look(hospital)[1])
+    assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
+    assert [after[133, late][1] for late in (2, 3)] == [3, 4]
+
+
+def test_a_new_lesion_takes_no_number_that_a_reader_gave(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    analyse(hospital)
+    _, first = look(hospital)
+    with hospital.database.write() as session:
+        draw(session, first, number=2, now=hospital.clock())
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    analyse(hospital)
+    assert lesions(look(hospital)[1])[80, 2][1] == 3
+
+
+def draw(session: Session, analysis: Analysis, *, number: int, now: datetime) -> None:
+    """A reader's draft with a lesion that the network has not."""
+    reader = User(
+        id=uuid4(), username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",
+        organization="Klinik", role=Role.RADIOLOGIST, password_hash="-", created_at=now,
+    )  # fmt: skip
+    review = Review(
+        id=uuid4(), analysis_id=analysis.id, reader_id=reader.id, decision=Decision.MODIFY,
+        created_at=now,
+    )  # fmt: skip
+    drawn = ReviewOutline(
+        instance_id=analysis.findings[0].instance_id, frame_number=1, tracking_uid="2.25.7",
+        number=number, origin=OutlineOrigin.DRAWN, contour=[[1, 1], [9, 1], [9, 9]],
+    )  # fmt: skip
+    review.outlines.append(drawn)
+    session.add_all([reader, review])
+
+
+def test_the_same_analysis_done_twice_gives_the_same_names(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", TWO))
+    analyse(hospital)
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
+    now = hospital.clock()
+    with hospital.database.write() as session:
+        claim = jobs.claim(session, hospital.job(JobKind.ANALYSE).id, now)
+    assert claim is not None
+    names: list[Named] = []
+    for _ in range(2):
+        record = works(hospital.services)[JobKind.ANALYSE].do(claim, now)
+        with Session(hospital.database.engine) as session:  # nothing of it is committed
+            record(session, now)
+            newest = session.scalars(select(Analysis).where(Analysis.revision == 2)).one()
+            names.append(lesions(newest))
+    assert len(names[0]) == 4
+    assert names[0] == names[1]
+
+
+class Interrupted(PaintedPredictor):
+    """Something happens while it looks."""
+
+    def __init__(self, happen: object) -> None:
+        super().__init__()
+        self.happen = happen
+
+    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+        if callable(self.happen):
+            happen, self.happen = self.happen, None
+            happen()
+        return super().predict(frames, batch_size=batch_size)
+
+
+def test_an_image_that_comes_during_the_analysis_leaves_the_study_open(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    late = write(tmp_path / "b.dcm", LESION, number=2)
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    analyse(with_predictor(hospital, Interrupted(lambda: hospital.receive(late))))
+    found, first = look(hospital)
+    assert (found.status, found.revision) == (StudyStatus.RECEIVING, 2)
+    assert (first.status, first.label) == (AnalysisStatus.DONE, "normal")
+
+
+def test_a_retry_leaves_a_study_that_is_being_received_again_alone(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    job = hospital.job(JobKind.ANALYSE)
+    with hospital.database.write() as session:
+        claim = jobs.claim(session, job.id, hospital.clock())
+        assert claim is not None
+        jobs.fail(session, claim, "the disk was full", hospital.clock())
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    hospital.runner.run(job.id, JobKind.ANALYSE)
+    with hospital.database.read() as session:
+        assert session.scalars(select(Analysis)).all() == []
+        assert session.get_one(Job, job.id).status is JobStatus.DONE
+        assert session.scalars(select(Study)).one().status is StudyStatus.RECEIVING
+
+
+def test_a_second_run_after_a_crash_replaces_and_never_doubles(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+
+    def die() -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        analyse(with_predictor(hospital, Interrupted(die)))
+    _, before = look(hospital)
+    assert before.status is AnalysisStatus.RUNNING
+    hospital.clock.skip(minutes=2)
+    hospital.run_due()
+    with hospital.database.read() as session:
+        [after] = session.scalars(select(Analysis))
+        assert (after.id, after.status) == (before.id, AnalysisStatus.DONE)
+        assert session.scalar(select(func.count()).select_from(Finding)) == 2
+
+
+def again(hospital: Hospital) -> None:
+    """Queue the finished analysis once more."""
+    with hospital.database.write() as session:
+        job = session.scalars(select(Job).where(Job.kind == JobKind.ANALYSE)).one()
+        job.status = JobStatus.QUEUED
+        session.scalars(select(Study)).one().status = StudyStatus.RECEIVING
+
+
+def test_a_state_that_was_analysed_before_is_not_analysed_again(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    predictor = PaintedPredictor()
+    hospital = with_predictor(hospital, predictor)
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    analyse(hospital)
+    again(hospital)
+    analyse(hospital)
+    found, _ = look(hospital)
+    assert found.status is StudyStatus.ANALYSED
+    assert predictor.batches == [1]
+    with hospital.database.read() as session:
+        assert len(session.scalars(select(Analysis)).all()) == 1
+        assert len(session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).all()) == 1
+
+
+def test_other_weights_analyse_the_same_state_again(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    analyse(hospital)
+    _, first = look(hospital)
+    again(hospital)
+    hospital.clock.skip(minutes=1)
+    retrained = PaintedPredictor()
+    retrained.info = replace(retrained.info, segmenter_digest="ef" * 32)
+    analyse(with_predictor(hospital, retrained))
+    _, second = look(hospital)
+    assert second.id != first.id
+    assert second.predecessor_id == first.id
+    assert second.segmenter_digest == "ef" * 32
+
+
+def test_a_corrupt_preset_is_told_and_the_study_waits_for_a_person(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    broken = [True]
+
+    def load(_: Path | None) -> FramePredictor:
+        if broken[0]:
+            raise PresetCorrupt("classifier.weights.h5", "expected SHA-256 ab…, found cd…")
+        return PaintedPredictor()
+
+    lazy = LazyPredictor(None, load)
+    hospital = Hospital(replace(hospital.services, predictor=lazy), hospital.clock)
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    analyse(hospital)
+    with hospital.database.read() as session:
+        found = session.scalars(select(Study)).one()
+    assert found.status is StudyStatus.FAILED
+    assert "classifier.weights.h5" in found.status_reason
+    assert hospital.job(JobKind.ANALYSE).status is JobStatus.DEAD
+    assert hospital.tags() == ["worker:study:failed"]
+
+    broken[0] = False
+    with hospital.database.write() as session:
+        job_id = hospital.job(JobKind.ANALYSE).id
+        assert dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
+    analyse(hospital)
+    found, _ = look(hospital)
+    assert found.status is StudyStatus.ANALYSED
+
+
+def test_a_full_disk_is_tried_again(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.services.store.min_free_bytes = 1 << 60
+    analyse(hospital)
+    job = hospital.job(JobKind.ANALYSE)
+    assert job.status is JobStatus.QUEUED
+    assert "free some space" in job.error
+    hospital.services.store.min_free_bytes = 0
+    hospital.clock.skip(minutes=1)
+    hospital.run_due()
+    found, _ = look(hospital)
+    assert found.status is StudyStatus.ANALYSED
+
+
+def test_two_studies_do_not_touch_each_other(hospital: Hospital, tmp_path: Path) -> None:
+    one = hospital.receive(write(tmp_path / "a.dcm", LESION))
+    facts = study("1.2.3.5")
+    other = hospital.receive(write(tmp_path / "b.dcm", picture(), facts=facts))
+    hospital.run_due()
+    with hospital.database.read() as session:
+        found = session.scalars(select(Analysis))
+        labels = {analysis.study_id: analysis.label for analysis in found}
+    assert labels == {one: "malignant", other: "normal"}

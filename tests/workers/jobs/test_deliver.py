@@ -1,0 +1,398 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
+    EnhancedSRStorage,
+    KeyObjectSelectionDocumentStorage,
+)
+from sqlalchemy import select
+
+from db import dead_letters, results
+from db.schema import (
+    AuditEvent,
+    Decision,
+    DeliveredObject,
+    Delivery,
+    DeliveryStatus,
+    Destination,
+    JobKind,
+    JobStatus,
+    ResultObject,
+    ResultSet,
+    Review,
+    Role,
+    User,
+)
+from dicom.results.sr.verify import ReadReport, read_back_report
+from tests.workers.hospital import Hospital
+from tests.workers.pacs import CLASSES, pacs
+from tests.workers.painted import picture, write
+
+SR, SEG = CLASSES[:2]
+
+
+@pytest.fixture
+def published(hospital: Hospital, tmp_path: Path) -> Hospital:
+    """One SEG and one SR, due at the PACS."""
+    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
+    for kind in (JobKind.ANALYSE, JobKind.PUBLISH):
+        hospital.runner.run(hospital.job(kind).id, kind)
+    return hospital
+
+
+def deliver(hospital: Hospital) -> Delivery:
+    hospital.runner.run(hospital.job(JobKind.DELIVER).id, JobKind.DELIVER)
+    return look(hospital)
+
+
+def look(hospital: Hospital) -> Delivery:
+    with hospital.database.read() as session:
+        return session.scalars(select(Delivery)).one()
+
+
+def answers(hospital: Hospital) -> dict[str, int]:
+    with hospital.database.read() as session:
+        return {
+            row.result_object.kind: row.status_code
+            for row in session.scalars(select(DeliveredObject))
+        }
+
+
+def classes(asked: Sequence[tuple[str, str]]) -> list[str]:
+    return [sop_class for sop_class, _ in asked]
+
+
+def rewrite_routes(hospital: Hospital, old: str, new: str) -> None:
+    path = hospital.services.settings.effective_routes_file
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def test_every_object_is_sent_and_its_answer_kept(published: Hospital, free_port: int) -> None:
+    with pacs(port=free_port) as there:
+        delivery = deliver(published)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
+    assert (delivery.error, delivery.delivered_at) == ("", published.clock())
+    assert answers(published) == {"seg": 0, "sr": 0}
+    assert classes(there.asked) == [SEG, SR]
+    assert there.associations == 1
+    assert published.tags()[-1] == "worker:delivery:delivered"
+
+
+def test_what_the_pacs_has_is_what_the_row_says(published: Hospital, free_port: int) -> None:
+    with pacs(port=free_port) as there:
+        deliver(published)
+    with published.database.read() as session:
+        for made in session.scalars(select(ResultObject)):
+            content = published.services.store.path(made.file).read_bytes()
+            assert content.endswith(there.kept[made.sop_instance_uid])
+
+
+def test_a_warning_is_acceptance(published: Hospital, free_port: int) -> None:
+    with pacs(port=free_port) as there:
+        there.answer = lambda _: 0xB007
+        delivery = deliver(published)
+    assert delivery.status is DeliveryStatus.DELIVERED
+    assert set(answers(published).values()) == {0xB007}
+
+
+def test_an_absent_pacs_is_tried_again_and_that_is_told_once(
+    published: Hospital, free_port: int
+) -> None:
+    for attempt in (1, 2, 3):
+        delivery = deliver(published)
+        assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, attempt)
+    assert "nothing answers" in delivery.error
+    assert published.job(JobKind.DELIVER).status is JobStatus.QUEUED
+    assert published.tags().count("worker:delivery:retrying") == 1
+    with pacs(port=free_port):
+        delivery = deliver(published)
+    assert (delivery.status, delivery.error) == (DeliveryStatus.DELIVERED, "")
+
+
+def test_a_retry_sends_only_what_was_not_accepted(published: Hospital, free_port: int) -> None:
+    with pacs(port=free_port) as there:
+        there.answer = lambda sop_class: 0xA700 if sop_class == SR else 0
+        delivery = deliver(published)
+        assert delivery.status is DeliveryStatus.RETRYING
+        assert "1 of 2 objects not taken" in delivery.error
+        assert "0xA700" in delivery.error
+        assert answers(published) == {"seg": 0, "sr": 0xA700}
+        there.answer = lambda _: 0
+        delivery = deliver(published)
+    assert delivery.status is DeliveryStatus.DELIVERED
+    assert classes(there.asked) == [SEG, SR, SR]
+    assert answers(published) == {"seg": 0, "sr": 0}
+
+
+def test_an_object_that_is_refused_for_good_goes_to_the_dead_letter(
+    published: Hospital, free_port: int
+) -> None:
+    with pacs(port=free_port) as there:
+        there.answer = lambda sop_class: 0xA900 if sop_class == SEG else 0
+        delivery = deliver(published)
+        assert delivery.status is DeliveryStatus.FAILED
+        assert answers(published) == {"seg": 0xA900, "sr": 0}
+        assert published.job(JobKind.DELIVER).status is JobStatus.DEAD
+        assert published.tags()[-1] == "worker:delivery:failed"
+
+        there.answer = lambda _: 0
+        with published.database.write() as session:
+            job_id = published.job(JobKind.DELIVER).id
+            dead_letters.retry(session, job_id, actor="admin", now=published.clock())
+        assert deliver(published).status is DeliveryStatus.DELIVERED
+    assert classes(there.asked) == [SEG, SR, SEG]
+
+
+def test_what_waits_is_sent_once_the_pacs_has_registered_us(
+    published: Hospital, free_port: int
+) -> None:
+    with pacs(port=free_port, known_callers=("SOMEONE",)):
+        delivery = deliver(published)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, 1)
+    assert "does not know our AE title 'SONOGATE'" in delivery.error
+    with pacs(port=free_port, known_callers=("SONOGATE",)):
+        assert deliver(published).status is DeliveryStatus.DELIVERED
+
+
+def test_an_absent_pacs_is_given_up_in_the_end(published: Hospital) -> None:
+    for _ in range(20):
+        deliver(published)
+    delivery = look(published)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 20)
+
+
+def test_a_destination_gets_only_the_kinds_that_it_wants(
+    published: Hospital, free_port: int
+) -> None:
+    rewrite_routes(published, f"port = {free_port}", f'port = {free_port}\nresults = ["sr"]')
+    with pacs(port=free_port) as there:
+        assert deliver(published).status is DeliveryStatus.DELIVERED
+    assert classes(there.asked) == [SR]
+
+
+def test_a_second_run_after_a_delivery_sends_nothing(published: Hospital, free_port: int) -> None:
+    with pacs(port=free_port) as there:
+        deliver(published)
+        with published.database.write() as session:
+            job = published.job(JobKind.DELIVER)
+            session.merge(job).status = JobStatus.QUEUED
+        assert deliver(published).status is DeliveryStatus.DELIVERED
+    assert len(there.asked) == 2
+
+
+def test_a_corrected_destination_holds_for_deliveries_that_wait(
+    published: Hospital, free_port: int
+) -> None:
+    assert deliver(published).status is DeliveryStatus.RETRYING
+    with pacs() as there:
+        rewrite_routes(published, f"port = {free_port}", f"port = {there.peer.port}")
+        published.clock.skip(minutes=1)
+        published.run_due()
+    assert look(published).status is DeliveryStatus.DELIVERED
+
+
+def test_nothing_goes_to_a_destination_that_was_struck_off(
+    published: Hospital, free_port: int
+) -> None:
+    rewrite_routes(published, 'name = "pacs"', 'name = "elsewhere"')
+    rewrite_routes(published, 'destinations = ["pacs"]', 'destinations = ["elsewhere"]')
+    with pacs(port=free_port) as there:
+        delivery = deliver(published)
+    assert there.asked == []
+    assert delivery.status is DeliveryStatus.RETRYING
+    assert "no longer in the routes file" in delivery.error
+
+
+def wants(hospital: Hospital, *results: str) -> None:
+    """What the PACS of the route wants from now on."""
+    path = hospital.services.settings.effective_routes_file
+    port = hospital.services.routes.current().destination[0].port
+    head, tail = path.read_text().split(f"port = {port}\n", 1)
+    tail = tail.split("\n", 1)[1] if tail.startswith("results") else tail
+    path.write_text(f"{head}port = {port}\nresults = {list(results)}\n{tail}")
+
+
+def retry(hospital: Hospital) -> Delivery:
+    """By the button on the problems page."""
+    with hospital.database.write() as session:
+        job_id = hospital.job(JobKind.DELIVER).id
+        assert dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
+    return deliver(hospital)
+
+
+def reports(hospital: Hospital) -> dict[str, ReadReport]:
+    """By wish."""
+    with hospital.database.read() as session:
+        return {
+            " ".join(wish): read_back_report(hospital.services.store.path(made.file))
+            for made in session.scalars(select(ResultObject))
+            if made.kind == "sr"
+            for wish in made.wishes
+        }
+
+
+def test_what_a_destination_wants_instead_of_what_it_refused_is_made_and_sent(
+    published: Hospital, free_port: int
+) -> None:
+    with pacs(port=free_port, classes=(*CLASSES, EnhancedSRStorage)) as there:
+        there.answer = lambda sop_class: 0xA900
+        assert deliver(published).status is DeliveryStatus.FAILED
+        wants(published, "seg:fractional", "sr:enhanced")
+        there.answer = lambda _: 0
+        delivery = retry(published)
+    assert delivery.status is DeliveryStatus.DELIVERED
+    assert delivery.wish == ["seg:fractional", "sr:enhanced"]
+    assert classes(there.asked) == [SEG, SR, SEG, str(EnhancedSRStorage)]
+    with published.database.read() as session:
+        sent = {
+            row.result_object.spec
+            for row in session.scalars(select(DeliveredObject))
+            if row.status_code == 0
+        }
+        [segmentation] = [
+            made.sop_instance_uid
+            for made in session.scalars(select(ResultObject))
+            if made.spec == "seg:fractional"
+        ]
+    assert sent == {"seg:fractional", "sr:enhanced"}
+    report = reports(published)["seg:fractional sr:enhanced"]
+    assert {lesion.segmentation_uid for lesion in report.lesions} - {""} == {segmentation}
+
+
+def test_a_report_that_names_what_was_refused_is_succeeded_by_one_that_does_not(
+    published: Hospital, free_port: int
+) -> None:
+    """The PACS takes no segmentations, and its results are corrected after the first attempt."""
+    with pacs(port=free_port) as there:
+        there.answer = lambda sop_class: 0x0122 if sop_class == SEG else 0
+        assert deliver(published).status is DeliveryStatus.FAILED
+        wants(published, "sr")
+        assert retry(published).status is DeliveryStatus.DELIVERED
+        assert classes(there.asked) == [SEG, SR, SR]
+    first, second = reports(published)["seg sr"], reports(published)["sr"]
+    assert second.predecessor_uid == first.sop_instance_uid
+    assert not any(lesion.segmentation_uid for lesion in second.lesions)
+    assert published.tags()[-2:] == ["worker:analysis:published", "worker:delivery:delivered"]
+
+
+def test_what_is_shared_with_the_former_wish_is_neither_made_nor_sent_again(
+    published: Hospital, free_port: int
+) -> None:
+    both = (*CLASSES, KeyObjectSelectionDocumentStorage)
+    with pacs(port=free_port, classes=both) as there:
+        there.answer = lambda sop_class: 0xA900 if sop_class == SR else 0
+        assert deliver(published).status is DeliveryStatus.FAILED
+        there.answer = lambda _: 0
+        wants(published, "seg", "sr", "key-objects")
+        assert retry(published).status is DeliveryStatus.DELIVERED
+    assert classes(there.asked)[2:] == [SR, str(KeyObjectSelectionDocumentStorage)]
+    with published.database.read() as session:
+        specs = sorted(made.spec for made in session.scalars(select(ResultObject)))
+    assert specs == ["key-objects", "seg", "sr", "sr"]
+
+
+def test_two_destinations_may_change_to_the_same_wish(published: Hospital, free_port: int) -> None:
+    """The second one finds its report made."""
+    with published.database.write() as session:
+        first = session.scalars(select(Delivery)).one()
+        other = Destination(
+            id=uuid4(), name="other", ae_title="PACS", host="h", port=1, results=["seg", "sr"]
+        )
+        session.add(other)
+        session.flush()
+        results.add_delivery(
+            session, first.result_set, other, first.wish, "breast", published.clock()
+        )
+    path = published.services.settings.effective_routes_file
+    with pacs(port=free_port) as there:
+        wants(published, "sr")
+        other_table = '[[destination]]\nname = "other"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
+        path.write_text(f'{path.read_text()}\n{other_table}port = {free_port}\nresults = ["sr"]\n')
+        published.run_due()
+    assert classes(there.asked) == [SR, SR]
+    assert there.asked[0] == there.asked[1]
+    with published.database.read() as session:
+        assert {each.status for each in session.scalars(select(Delivery))} == {
+            DeliveryStatus.DELIVERED
+        }
+        assert len(session.scalars(select(ResultObject)).all()) == 3
+
+
+def test_a_delivery_that_brings_nothing_is_not_called_delivered(
+    hospital: Hospital, tmp_path: Path, free_port: int
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    for kind in (JobKind.ANALYSE, JobKind.PUBLISH):
+        hospital.runner.run(hospital.job(kind).id, kind)
+    wants(hospital, "seg")
+    with pacs(port=free_port) as there:
+        delivery = deliver(hospital)
+        assert there.asked == []
+        assert delivery.status is DeliveryStatus.FAILED
+        assert delivery.error == (
+            "the destination wants seg now, and there is none of it here; to have what was made"
+            " for it sent, name seg or sr in its results again"
+        )
+        wants(hospital, "sr")
+        assert retry(hospital).status is DeliveryStatus.DELIVERED
+    assert classes(there.asked) == [SR]
+
+
+def of_a_signed_review(hospital: Hospital) -> None:
+    """Make the delivery one of a review's objects."""
+    with hospital.database.write() as session:
+        reader = User(
+            username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",
+            organization="Klinik", role=Role.RADIOLOGIST, password_hash="-",
+            created_at=hospital.clock(),
+        )  # fmt: skip
+        session.add(reader)
+        session.flush()
+        result_set = session.scalars(select(ResultSet)).one()
+        review = Review(
+            id=uuid4(), analysis_id=result_set.analysis_id, reader_id=reader.id,
+            decision=Decision.ACCEPT, created_at=hospital.clock(),
+        )  # fmt: skip
+        session.add(review)
+        session.flush()
+        result_set.review_id = review.id
+
+
+def test_of_what_was_signed_only_that_is_sent_which_is_wanted_still_and_the_rest_is_told(
+    published: Hospital, free_port: int
+) -> None:
+    of_a_signed_review(published)
+    wants(published, "sr")
+    with pacs(port=free_port) as there:
+        assert deliver(published).status is DeliveryStatus.DELIVERED
+    assert classes(there.asked) == [SR]
+    with published.database.read() as session:
+        told = session.scalars(
+            select(AuditEvent.details).where(AuditEvent.tag == "worker:delivery:delivered")
+        ).one()
+    assert json.loads(told)["withdrawn"] == ["seg"]
+
+
+def test_what_was_signed_and_is_wanted_no_more_is_told_to_a_person(
+    published: Hospital, free_port: int
+) -> None:
+    of_a_signed_review(published)
+    wants(published, "key-objects")
+    with pacs(port=free_port) as there:
+        delivery = deliver(published)
+        assert there.asked == []
+    assert delivery.status is DeliveryStatus.FAILED
+    assert delivery.error.startswith("the destination wants key-objects now")
+
+
+def test_contexts_that_a_pacs_does_not_accept_yet_are_offered_again(
+    published: Hospital, free_port: int
+) -> None:
+    with pacs(port=free_port, classes=()):
+        delivery = deliver(published)
+    assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, 1)
+    with pacs(port=free_port):
+        assert deliver(published).status is DeliveryStatus.DELIVERED

@@ -1,0 +1,508 @@
+import json
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import analyses, dead_letters, intake, jobs, results
+from db.engine import Database
+from db.schema import (
+    Analysis,
+    AuditEvent,
+    Delivery,
+    Instance,
+    Job,
+    JobKind,
+    JobStatus,
+    ResultObject,
+    ResultSet,
+    Study,
+    StudyStatus,
+)
+from dicom.results.catalogue import CATALOGUE, ResultSpec, make_set, parse_spec
+from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.sr.verify import ReadReport, read_back_report
+from tests.dicom import making
+from tests.workers.hospital import SENDER, Hospital
+from tests.workers.painted import (
+    MALIGNANT_SAYS,
+    PaintedPredictor,
+    SoftPredictor,
+    picture,
+    study,
+    write,
+)
+from workers.errors import ComesAfter
+from workers.queue.runner import works
+from workers.results.saved import stored_result
+from workers.results.selection import read_wish
+from workers.results.writer import Workshop
+
+LESION = picture((100, 80, 20))
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """The chaos tests publish on PostgreSQL."""
+    return sqlite_database
+
+
+def run(hospital: Hospital, *kinds: JobKind) -> None:
+    for kind in kinds:
+        hospital.runner.run(hospital.job(kind).id, kind)
+
+
+def publish(hospital: Hospital) -> None:
+    run(hospital, JobKind.ANALYSE, JobKind.PUBLISH)
+
+
+def objects(hospital: Hospital, kind: str) -> list[tuple[ResultObject, Path]]:
+    with hospital.database.read() as session:
+        found = session.scalars(
+            select(ResultObject)
+            .where(ResultObject.spec == kind)
+            .order_by(ResultObject.created_at, ResultObject.sop_instance_uid)
+        )
+        return [(made, hospital.services.store.path(made.file)) for made in found]
+
+
+def report(hospital: Hospital) -> ReadReport:
+    """The newest SR."""
+    return read_back_report(objects(hospital, "sr")[-1][1])
+
+
+def deliveries(hospital: Hospital) -> list[tuple[str, str]]:
+    with hospital.database.read() as session:
+        return [(d.destination.name, d.route) for d in session.scalars(select(Delivery))]
+
+
+def test_each_image_with_a_lesion_gets_a_segmentation_and_the_study_a_report(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION, LESION], number=2))
+    hospital.receive(write(tmp_path / "c.dcm", picture(), number=3))
+    publish(hospital)
+    segmentations = objects(hospital, "seg")
+    assert len(segmentations) == 2
+    for row, path in segmentations:
+        seen = read_back_segmentation(path)
+        assert seen.sop_instance_uid == row.sop_instance_uid
+        for mask in seen.segments[0].masks.values():
+            assert np.array_equal(mask, LESION == 255)
+    seen_report = report(hospital)
+    assert (seen_report.label, seen_report.verified) == ("malignant", False)
+    assert seen_report.probabilities == pytest.approx(MALIGNANT_SAYS, abs=1e-3)
+    assert len(seen_report.images) == 3
+    assert hospital.tags()[-1] == "worker:analysis:published"
+
+
+def test_objects_go_to_the_destinations_of_the_matching_route(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    assert deliveries(hospital) == [("pacs", "breast")]
+    assert hospital.job(JobKind.DELIVER).status is JobStatus.QUEUED
+
+
+def test_a_study_without_a_route_stays_here_and_that_is_told(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.services.settings.effective_routes_file.write_text("")
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    assert deliveries(hospital) == []
+    assert hospital.tags()[-2:] == ["worker:analysis:published", "worker:study:no-route"]
+
+
+def test_a_destination_gets_a_delivery_only_for_what_it_wants(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    routes = hospital.services.settings.effective_routes_file
+    both = routes.read_text().replace('destinations = ["pacs"]', 'destinations = ["pacs", "seg"]')
+    seg = '[[destination]]\nname="seg"\nae_title="S"\nhost="127.0.0.1"\nport=1\nresults=["seg"]'
+    routes.write_text(f"{both}\n{seg}\n")
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    publish(hospital)
+    assert deliveries(hospital) == [("pacs", "breast")]
+
+
+def rewrite_routes(hospital: Hospital, old: str, new: str) -> None:
+    path = hospital.services.settings.effective_routes_file
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
+def wants(hospital: Hospital, *results: str) -> None:
+    """The PACS of the route wants these."""
+    port = hospital.services.routes.current().destination[0].port
+    rewrite_routes(hospital, f"port = {port}\n", f"port = {port}\nresults = {list(results)}\n")
+
+
+def due_at(hospital: Hospital, name: str) -> Sequence[ResultObject]:
+    with hospital.database.read() as session:
+        (delivery,) = (d for d in session.scalars(select(Delivery)) if d.destination.name == name)
+        return results.objects_of(session, delivery)
+
+
+def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_path: Path) -> None:
+    here = [kind for kind in CATALOGUE if kind != "heatmap-pm"]  # these images are nowhere in space
+    every = [*here, "sr:comprehensive-3d", "sr:enhanced", "seg:fractional", "heatmap-sc:jpeg"]
+    wants(hospital, *every, "heatmap-pm")
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION], number=2))
+    publish(hospital)
+    specs = [made.spec for made in due_at(hospital, "pacs")]
+    assert set(specs) == set(every)
+    assert [parse_spec(spec).kind for spec in dict.fromkeys(specs)] == sorted(
+        (parse_spec(spec).kind for spec in set(every)), key=list(CATALOGUE).index
+    )
+    with hospital.database.read() as session:
+        told = session.scalars(
+            select(AuditEvent.details).where(AuditEvent.tag == "worker:analysis:published")
+        ).one()
+    assert json.loads(told)["left_out"] == {
+        "heatmap-pm": [
+            "The header's FrameOfReferenceUID is missing.",
+            "The header's NumberOfFrames is more than 1, and no plane is known for each frame.",
+        ]
+    }
+
+
+def test_heat_maps_are_those_of_the_frames_that_speak_for_the_images_class(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    wants(hospital, "heatmap-seg")
+    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION]))
+    publish(hospital)
+    [made] = due_at(hospital, "pacs")
+    [segment] = read_back_segmentation(hospital.services.store.path(made.file)).segments
+    assert set(segment.planes) == {2, 3}
+    for plane in segment.planes.values():
+        assert np.array_equal(plane == 255, LESION == 255)
+
+
+def test_a_fractional_segmentation_holds_how_sure_the_network_is(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    wants(hospital, "seg:fractional")
+    hospital.receive(write(tmp_path / "a.dcm", picture((60, 80, 20), (150, 80, 20))))
+    soft = Hospital(replace(hospital.services, predictor=SoftPredictor), hospital.clock)
+    publish(soft)
+    [made] = due_at(hospital, "pacs")
+    left, right = read_back_segmentation(hospital.services.store.path(made.file)).segments
+    for segment, (at, elsewhere) in zip((left, right), ((60, 150), (150, 60)), strict=True):
+        [plane] = segment.planes.values()
+        assert plane[80, at] == 255
+        assert plane[80, elsewhere] == 0
+        assert ((plane > 0) & (plane < 255)).sum() > 500
+
+
+def test_the_class_of_a_cine_is_of_the_frames_that_were_averaged(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", [picture(), picture(), LESION, LESION, picture()]))
+    publish(hospital)
+    [image] = report(hospital).images
+    assert image.frames == (1, 3, 4)  # the first of the normal ones is the third
+    assert image.probabilities is not None
+    assert image.probabilities[2] == pytest.approx((2 * MALIGNANT_SAYS[2] + 0.03) / 3, abs=1e-3)
+
+
+def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    run(hospital, JobKind.ANALYSE)
+    with hospital.database.read() as session:
+        analysis = analyses.whole(session, session.scalars(select(Analysis.id)).one())
+    [image] = stored_result(analysis, hospital.services.store).images
+    assert list(image.heatmaps) == [1]
+    assert image.heatmaps[1] is not image.heatmaps[1]
+    assert np.array_equal(image.heatmaps[1] == 255, LESION == 255)
+
+
+def test_each_wish_gets_its_own_report_and_what_is_common_is_made_once(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """The report of a destination that takes no segmentation names none."""
+    rewrite_routes(hospital, 'destinations = ["pacs"]', 'destinations = ["pacs", "reports-only"]')
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    both, alone = due_at(hospital, "pacs"), due_at(hospital, "reports-only")
+    assert [made.spec for made in (*both, *alone)] == ["seg", "sr", "sr"]
+    named = [
+        {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
+        for path in (hospital.services.store.path(made.file) for made in (both[1], alone[0]))
+    ]
+    assert named == [{both[0].sop_instance_uid}, set()]
+    with hospital.database.read() as session:
+        assert len(session.scalars(select(ResultObject)).all()) == 3
+
+
+def test_our_own_pages_have_a_report_whatever_is_sent(hospital: Hospital, tmp_path: Path) -> None:
+    wants(hospital, "key-objects")
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    assert [made.spec for made in due_at(hospital, "pacs")] == ["key-objects"]
+    assert (len(objects(hospital, "seg")), len(objects(hospital, "sr"))) == (1, 1)
+
+
+def test_a_revision_names_for_each_destination_the_report_that_it_has(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    wants(hospital, "sr", "sr:enhanced")
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    first = {made.spec: made.sop_instance_uid for made in due_at(hospital, "pacs")}
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    publish(hospital)
+    with hospital.database.read() as session:
+        newest = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()[-1]
+        second = {
+            made.spec: read_back_report(hospital.services.store.path(made.file)).predecessor_uid
+            for made in newest.objects
+            if ["sr", "sr:enhanced"] in made.wishes
+        }
+    assert second == first
+
+
+def test_a_destination_that_changed_its_wish_is_told_the_nearest_report(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    first = report(hospital)
+    hospital.clock.skip(minutes=1)
+    wants(hospital, "sr:comprehensive-3d")
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    publish(hospital)
+    [(_, path)] = objects(hospital, "sr:comprehensive-3d")
+    assert read_back_report(path).predecessor_uid == first.sop_instance_uid
+
+
+def test_a_second_run_changes_nothing(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    before = objects(hospital, "sr")
+    with hospital.database.write() as session:
+        job = session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).one()
+        job.status = JobStatus.QUEUED
+    run(hospital, JobKind.PUBLISH)
+    assert hospital.job(JobKind.PUBLISH).status is JobStatus.DONE
+    assert [row.id for row, _ in objects(hospital, "sr")] == [before[0][0].id]
+    with hospital.database.read() as session:
+        assert len(session.scalars(select(ResultSet)).all()) == 1
+
+
+def test_making_the_objects_again_makes_the_same_bytes(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    hospital.receive(write(tmp_path / "b.dcm", [LESION] * 3, number=2))
+    run(hospital, JobKind.ANALYSE)
+    with hospital.database.write() as session:
+        claim = jobs.claim(session, hospital.job(JobKind.PUBLISH).id, hospital.clock())
+    assert claim is not None
+    works(hospital.services)[JobKind.PUBLISH].do(claim, hospital.clock())  # and then it crashes
+    made = hospital.services.store.root / "results"
+    before = {path: path.read_bytes() for path in made.rglob("*.dcm")}
+    hospital.clock.skip(minutes=2)
+    hospital.run_due()
+    assert len(before) == 3
+    assert {path: path.read_bytes() for path in made.rglob("*.dcm")} == before
+
+
+def test_refused_images_stand_in_the_report(hospital: Hospital, tmp_path: Path) -> None:
+    black = np.zeros((64, 64), np.uint8)
+    hospital.receive(write(tmp_path / "a.dcm", black, spacing_mm=None))
+    publish(hospital)
+    seen = report(hospital)
+    assert (seen.label, seen.refusals) == (None, ("too-dark",))
+    assert objects(hospital, "seg") == []
+    assert deliveries(hospital) == [("pacs", "breast")]
+
+
+def test_a_revision_names_the_report_before_it(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    publish(hospital)
+    first = report(hospital)
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
+    publish(hospital)
+    second = report(hospital)
+    assert first.predecessor_uid is None
+    assert second.predecessor_uid == first.sop_instance_uid
+
+
+def publications(hospital: Hospital) -> list[Job]:
+    """The jobs, in the order of their analyses."""
+    with hospital.database.read() as session:
+        found = session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH))
+        return sorted(found, key=lambda job: job.created_at)
+
+
+def sets(hospital: Hospital) -> list[tuple[UUID, list[str]]]:
+    """By creation: the analysis, and where its results go."""
+    with hospital.database.read() as session:
+        found = session.scalars(select(ResultSet).order_by(ResultSet.created_at))
+        return [(s.analysis_id, [d.destination.name for d in s.deliveries]) for s in found]
+
+
+@pytest.fixture
+def two_analyses(hospital: Hospital, tmp_path: Path) -> Hospital:
+    """Of one study, and neither is published."""
+    for number in (1, 2):
+        hospital.receive(write(tmp_path / f"{number}.dcm", LESION, number=number))
+        run(hospital, JobKind.ANALYSE)
+        hospital.clock.skip(minutes=1)
+    return hospital
+
+
+def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses: Hospital) -> None:
+    first, second = publications(two_analyses)
+    for _ in range(2 * jobs.MAX_ATTEMPTS[JobKind.PUBLISH]):
+        two_analyses.runner.run(second.id, JobKind.PUBLISH)
+    first, second = publications(two_analyses)
+    assert (second.status, second.attempts) == (JobStatus.QUEUED, 0)
+    assert second.error == "it waits for the results of an earlier analysis of the study"
+    two_analyses.runner.run(first.id, JobKind.PUBLISH)
+    before = report(two_analyses).sop_instance_uid
+    two_analyses.clock.skip(minutes=1)
+    two_analyses.runner.run(second.id, JobKind.PUBLISH)
+    assert report(two_analyses).predecessor_uid == before
+    assert [names for _, names in sets(two_analyses)] == [["pacs"], ["pacs"]]
+
+
+def test_a_publication_that_was_given_up_holds_no_later_one_up_and_is_not_sent_after_it(
+    two_analyses: Hospital,
+) -> None:
+    first, second = publications(two_analyses)
+    with two_analyses.database.write() as session:
+        session.get_one(Job, first.id).status = JobStatus.DEAD
+    two_analyses.runner.run(second.id, JobKind.PUBLISH)
+    newest = report(two_analyses)
+    assert newest.predecessor_uid is None
+    two_analyses.clock.skip(minutes=1)
+    with two_analyses.database.write() as session:
+        dead_letters.retry(session, first.id, actor="admin", now=two_analyses.clock())
+    two_analyses.runner.run(first.id, JobKind.PUBLISH)
+    assert publications(two_analyses)[0].status is JobStatus.DONE
+    assert sets(two_analyses) == [(second.subject_id, ["pacs"]), (first.subject_id, [])]
+    with two_analyses.database.read() as session:
+        told = session.scalars(
+            select(AuditEvent.details)
+            .where(AuditEvent.tag == "worker:analysis:published")
+            .order_by(AuditEvent.seq)
+        ).all()
+    assert json.loads(told[-1])["superseded_by"] == str(second.subject_id)
+    assert "superseded_by" not in json.loads(told[0])
+
+
+def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Hospital) -> None:
+    """An administrator starts the earlier one again just while the later one is being made."""
+    first, second = publications(two_analyses)
+    with two_analyses.database.write() as session:
+        session.get_one(Job, first.id).status = JobStatus.DEAD
+        claim = jobs.claim(session, second.id, two_analyses.clock())
+    assert claim is not None
+    put_in = works(two_analyses.services)[JobKind.PUBLISH].do(claim, two_analyses.clock())
+    with two_analyses.database.write() as session:
+        dead_letters.retry(session, first.id, actor="admin", now=two_analyses.clock())
+    two_analyses.runner.run(first.id, JobKind.PUBLISH)
+    before = report(two_analyses).sop_instance_uid
+    with pytest.raises(ComesAfter), two_analyses.database.write() as session:
+        put_in(session, two_analyses.clock())
+    two_analyses.clock.skip(minutes=2)
+    two_analyses.run_due()
+    assert report(two_analyses).predecessor_uid == before
+
+
+def test_only_identifiers_of_what_was_made_stay_in_memory(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    """However large the study: an object's pixels are let go before the next one is made."""
+    made = [making.write_image(tmp_path / f"{n}.dcm", instance_number=n) for n in range(1, 9)]
+    heat = np.full((64, 80), 200, np.uint8)
+    images = [making.image_result(path, heatmaps={1: heat}) for path in made]
+    came: list[weakref.ref[Dataset]] = []
+
+    def watched() -> Iterator[tuple[ResultSpec, Dataset]]:
+        for spec, one in make_set(wish, making.study_result(*images)):
+            came.append(weakref.ref(one))
+            assert sum(each() is not None for each in came) == 1
+            yield spec, one
+            del one
+
+    wish = read_wish(["heatmap-sc"])
+    workshop = Workshop(hospital.services.store, uuid4(), making.study_result(*images))
+    workshop.keep(wish, watched())
+    assert len(workshop.made) == len(came) == 8
+    assert all(each() is None for each in came)
+
+
+def by_button(session: Session, hospital: Hospital) -> None:
+    job_id = hospital.job(JobKind.PUBLISH).id
+    dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
+
+
+def by_sending_again(session: Session, hospital: Hospital) -> None:
+    held = session.scalars(select(Instance)).one()
+    intake.record_duplicate(session, held, SENDER, hospital.clock())
+
+
+@pytest.mark.parametrize("revive", [by_button, by_sending_again])
+def test_a_source_that_is_gone_is_told_and_can_be_retried(
+    hospital: Hospital, tmp_path: Path, revive: Callable[[Session, Hospital], None]
+) -> None:
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    run(hospital, JobKind.ANALYSE)
+    [source] = (hospital.services.store.root / "instances").rglob("*.dcm")
+    content = source.read_bytes()
+    source.write_text("damaged")
+    for _ in range(5):
+        run(hospital, JobKind.PUBLISH)
+    with hospital.database.read() as session:
+        found = session.scalars(select(Study)).one()
+    assert found.status is StudyStatus.FAILED
+    assert found.status_reason.startswith("the results could not be published:")
+    source.write_bytes(content)
+    with hospital.database.write() as session:
+        revive(session, hospital)
+    run(hospital, JobKind.PUBLISH)
+    with hospital.database.read() as session:
+        found = session.scalars(select(Study)).one()
+        assert (found.status, found.status_reason) == (StudyStatus.ANALYSED, "")
+    assert deliveries(hospital) == [("pacs", "breast")]
+
+
+def test_a_phantom_is_called_one(hospital: Hospital, tmp_path: Path) -> None:
+    facts = replace(study(), patient_id="PHANTOM-1")
+    hospital.receive(write(tmp_path / "a.dcm", LESION, facts=facts))
+    publish(hospital)
+    assert any("plumbing" in comment for comment in report(hospital).comments)
+
+
+def test_an_undecided_study_is_published_as_indeterminate(
+    hospital: Hospital, tmp_path: Path
+) -> None:
+    cautious = PaintedPredictor()
+    cautious.info = replace(cautious.info, abstain_below=0.95)
+    hospital = Hospital(replace(hospital.services, predictor=lambda: cautious), hospital.clock)
+    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    publish(hospital)
+    seen = report(hospital)
+    assert (seen.label, seen.undecided) == (None, True)
+    assert seen.probabilities == pytest.approx(MALIGNANT_SAYS)
+    assert len(objects(hospital, "seg")) == 1
+    with hospital.database.read() as session:
+        analysis = session.scalars(select(Analysis)).one()
+        assert (analysis.label, analysis.said) == ("malignant", "undecided")
+        assert analysis.abstain_below == 0.95
+        assert [finding.undecided for finding in analysis.findings] == [True, True]

@@ -1,0 +1,430 @@
+import re
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from db import jobs, results
+from db.schema import (
+    Analysis,
+    AuditEvent,
+    Decision,
+    Delivery,
+    DeliveryStatus,
+    Job,
+    JobKind,
+    JobStatus,
+    ResultObject,
+    ResultSet,
+    Review,
+    Role,
+    User,
+)
+from dicom.images.reading import open_dataset
+from dicom.results.sr.verify import ReadReport, read_back_report
+from tests.workers.hospital import Hospital
+from tests.workers.pacs import CLASSES, pacs
+from tests.workers.painted import picture, write
+from workers.errors import NotYet
+from workers.peers.destinations import keep_in_step
+from workers.queue.runner import works
+
+
+@pytest.fixture
+def analysed(hospital: Hospital, tmp_path: Path) -> Hospital:
+    """An analysis that is not published yet, and a radiologist."""
+    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
+    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+    reader = User(
+        username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",
+        organization="Klinik", role=Role.RADIOLOGIST, password_hash="-",
+        created_at=hospital.clock(),
+    )  # fmt: skip
+    with hospital.database.write() as session:
+        session.add(reader)
+    return hospital
+
+
+def publish(hospital: Hospital) -> ReadReport:
+    hospital.runner.run(hospital.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
+    return newest_report(hospital)
+
+
+def sign(
+    hospital: Hospital,
+    decision: Decision,
+    label: str | None,
+    *,
+    predecessor_id: UUID | None = None,
+) -> UUID:
+    """A signed review of the newest analysis with its job, and one run of that."""
+    review_id = put_signature(hospital, decision, label, predecessor_id=predecessor_id)
+    run(hospital)
+    return review_id
+
+
+def put_signature(
+    hospital: Hospital,
+    decision: Decision,
+    label: str | None,
+    *,
+    predecessor_id: UUID | None = None,
+) -> UUID:
+    hospital.clock.skip(minutes=1)
+    now = hospital.clock()
+    with hospital.database.write() as session:
+        review = Review(
+            id=uuid4(),
+            analysis_id=session.scalars(select(Analysis.id).order_by(Analysis.revision)).all()[-1],
+            reader_id=session.scalars(select(User.id)).one(),
+            decision=decision,
+            final_label=label,
+            birads="4A" if label else None,
+            reason="" if decision is Decision.ACCEPT else "Class is wrong",
+            comment="Biopsie empfohlen",
+            predecessor_id=predecessor_id,
+            created_at=now,
+            signed_at=now,
+        )
+        session.add(review)
+        session.flush()
+        jobs.enqueue(session, JobKind.SIGN, key=str(review.id), subject_id=review.id, now=now)
+    return review.id
+
+
+def run(hospital: Hospital) -> None:
+    hospital.runner.run(hospital.job(JobKind.SIGN).id, JobKind.SIGN)
+
+
+def newest_report(hospital: Hospital) -> ReadReport:
+    with hospital.database.read() as session:
+        made = session.scalars(
+            select(ResultObject)
+            .where(ResultObject.spec == "sr")
+            .order_by(ResultObject.created_at.desc())
+        ).first()
+    assert made is not None
+    return read_back_report(hospital.services.store.path(made.file))
+
+
+def test_a_signed_review_becomes_a_verified_successor(analysed: Hospital) -> None:
+    unverified = publish(analysed)
+    review_id = sign(analysed, Decision.MODIFY, "benign")
+    signed = newest_report(analysed)
+    assert signed.verified
+    assert signed.predecessor_uid == unverified.sop_instance_uid
+    assert (signed.label, signed.decision, signed.birads) == ("benign", "modify", "4A")
+    assert signed.reader_name == "Röntgen^Wilhelm"
+    assert "Biopsie empfohlen" in signed.comments
+    with analysed.database.read() as session:
+        made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
+        assert [each.kind for each in made.objects] == ["sr"]
+    assert analysed.tags()[-1] == "worker:review:published"
+
+
+def test_it_goes_where_the_analysis_went(analysed: Hospital, free_port: int) -> None:
+    publish(analysed)
+    sign(analysed, Decision.ACCEPT, "malignant")
+    with pacs(port=free_port) as there:
+        analysed.run_due()
+    with analysed.database.read() as session:
+        found = session.scalars(select(Delivery)).all()
+        assert {(d.destination.name, d.route, d.status) for d in found} == {
+            ("pacs", "breast", DeliveryStatus.DELIVERED)
+        }
+    assert sorted(sop_class for sop_class, _ in there.asked) == sorted(
+        [CLASSES[1], CLASSES[0], CLASSES[0]]
+    )
+
+
+def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
+    analysed: Hospital, free_port: int
+) -> None:
+    publish(analysed)
+    routes = analysed.services.settings.effective_routes_file
+    before = routes.read_text()
+    routes.write_text("")
+    analysed.run_due()
+    sign(analysed, Decision.ACCEPT, "malignant")
+    analysed.run_due()
+    routes.write_text(before)
+    analysed.clock.skip(hours=1)
+    with pacs(port=free_port) as there:
+        analysed.run_due()
+    with analysed.database.read() as session:
+        statuses = [delivery.status for delivery in session.scalars(select(Delivery))]
+    assert statuses == [DeliveryStatus.DELIVERED] * 2
+    assert len(there.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("wished", "today"),
+    [
+        (["sr"], ["seg", "sr"]),
+        (["seg", "sr"], ["seg:fractional", "sr"]),
+        (["seg", "sr"], ["seg", "sr:enhanced"]),
+    ],
+)
+def test_a_signed_report_follows_the_report_that_its_destination_got(
+    analysed: Hospital, free_port: int, wished: list[str], today: list[str]
+) -> None:
+    """In the same class, naming the same segmentations, whatever it asks for since then."""
+    wants(analysed, wished)
+    publish(analysed)
+    with pacs(port=free_port) as there:
+        analysed.run_due()
+        wants(analysed, today)
+        sign(analysed, Decision.ACCEPT, "malignant")
+        analysed.run_due()
+    with analysed.database.read() as session:
+        published, signed = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()
+        (delivery,) = signed.deliveries
+        got = {made.sop_instance_uid for made in published.objects if made.kind == "seg"}
+        (report,) = (made for made in signed.objects if wished in made.wishes)
+        path = analysed.services.store.path(report.file)
+    assert (delivery.wish, delivery.status) == (wished, DeliveryStatus.DELIVERED)
+    assert there.asked[-1] == (CLASSES[0], report.sop_instance_uid)
+    named = {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
+    assert named == (got if "seg" in wished else set())
+    assert named <= set(there.kept)
+
+
+def test_a_destination_that_wants_no_reports_any_more_is_told_of_as_a_problem(
+    analysed: Hospital, free_port: int
+) -> None:
+    wants(analysed, ["sr"])
+    publish(analysed)
+    with pacs(port=free_port):
+        analysed.run_due()
+        wants(analysed, ["seg"])
+        sign(analysed, Decision.ACCEPT, "malignant")
+        analysed.run_due()
+        with analysed.database.write() as session:
+            delivery = session.scalars(select(Delivery).order_by(Delivery.created_at)).all()[-1]
+            assert delivery.status is DeliveryStatus.FAILED
+            assert "name sr in its results again" in delivery.error
+            jobs.retry(session, analysed.job(JobKind.DELIVER).id, analysed.clock())
+        wants(analysed, ["sr"])
+        analysed.run_due()
+    with analysed.database.read() as session:
+        assert session.get_one(Delivery, delivery.id).status is DeliveryStatus.DELIVERED
+
+
+def test_a_rejected_analysis_is_reported_without_a_class(analysed: Hospital) -> None:
+    publish(analysed)
+    sign(analysed, Decision.REJECT, None)
+    signed = newest_report(analysed)
+    assert (signed.verified, signed.decision, signed.label) == (True, "reject", None)
+
+
+def test_an_amendment_takes_the_place_of_the_review_before_it(analysed: Hospital) -> None:
+    publish(analysed)
+    first_id = sign(analysed, Decision.ACCEPT, "malignant")
+    first = newest_report(analysed)
+    sign(analysed, Decision.MODIFY, "benign", predecessor_id=first_id)
+    second = newest_report(analysed)
+    assert second.predecessor_uid == first.sop_instance_uid
+    assert second.sop_instance_uid != first.sop_instance_uid
+
+
+def test_a_review_of_late_images_also_succeeds_the_report_that_was_signed_before(
+    analysed: Hospital, tmp_path: Path
+) -> None:
+    """For each destination it is the one that it has, whatever it asked for then."""
+    wants(analysed, ["sr"])
+    publish(analysed)
+    first_id = sign(analysed, Decision.ACCEPT, "malignant")
+    wants(analysed, ["seg", "sr:enhanced"])
+    revise(analysed, tmp_path)
+    publish(analysed)
+    second_id = sign(analysed, Decision.ACCEPT, "malignant")
+    third_id = sign(analysed, Decision.MODIFY, "benign", predecessor_id=second_id)
+    first, second = reports(analysed, first_id), reports(analysed, second_id)
+    named = {key: uids for key, (_, *uids) in predecessors(analysed, second_id).items()}
+    assert named == {
+        ("seg sr", "sr"): [first["seg sr", "sr"][0]],
+        ("seg sr:enhanced", "sr:enhanced"): [first["sr", "sr"][0]],
+    }
+    assert predecessors(analysed, third_id) == {key: [uid] for key, (uid, _) in second.items()}
+
+
+def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], list[str]]:
+    """The UIDs that each report of a set names, by wish and spec."""
+    with hospital.database.read() as session:
+        made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
+        return {
+            (" ".join(wish), each.spec): [
+                str(reference.ReferencedSOPInstanceUID)
+                for study in open_dataset(
+                    hospital.services.store.path(each.file)
+                ).PredecessorDocumentsSequence
+                for series in study.ReferencedSeriesSequence
+                for reference in series.ReferencedSOPSequence
+            ]
+            for each in made.objects
+            for wish in each.wishes
+        }
+
+
+def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
+    analysed: Hospital, tmp_path: Path
+) -> None:
+    publish(analysed)
+    put_signature(analysed, Decision.ACCEPT, "malignant")
+    before = analysed.job(JobKind.SIGN).id
+    revise(analysed, tmp_path)
+    publish(analysed)
+    sign(analysed, Decision.ACCEPT, "malignant")
+    job = analysed.job(JobKind.SIGN)
+    assert (job.status, job.error) == (
+        JobStatus.QUEUED,
+        "the review of the study before images came late is not published yet",
+    )
+    analysed.runner.run(before, JobKind.SIGN)
+    analysed.clock.skip(minutes=1)
+    run(analysed)
+    assert analysed.job(JobKind.SIGN).status is JobStatus.DONE
+
+
+def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_after_it(
+    analysed: Hospital, tmp_path: Path
+) -> None:
+    publish(analysed)
+    first_id = put_signature(analysed, Decision.ACCEPT, "malignant")
+    given_up = analysed.job(JobKind.SIGN).id
+    with analysed.database.write() as session:
+        session.get_one(Job, given_up).status = JobStatus.DEAD
+    revise(analysed, tmp_path)
+    publish(analysed)
+    second_id = sign(analysed, Decision.ACCEPT, "malignant")
+    assert {len(named) for named in predecessors(analysed, second_id).values()} == {1}
+    with analysed.database.write() as session:
+        jobs.retry(session, given_up, analysed.clock())
+    analysed.runner.run(given_up, JobKind.SIGN)
+    with analysed.database.read() as session:
+        reported = {
+            made.review_id: len(made.deliveries) for made in session.scalars(select(ResultSet))
+        }
+        told = session.scalars(select(AuditEvent).order_by(AuditEvent.seq.desc())).first()
+    assert (reported[first_id], reported[second_id]) == (0, 1)
+    assert told is not None
+    assert told.tag == "worker:review:published"
+    assert "superseded_by" in told.details
+
+
+def wants(hospital: Hospital, results: list[str]) -> None:
+    """From now on, the PACS of the route; the rows know it as they do after any other study."""
+    routes = hospital.services.settings.effective_routes_file
+    head, port, tail = re.split(
+        r"(port = [0-9]+\n)(?:results = .*\n)?", routes.read_text(), maxsplit=1
+    )
+    routes.write_text(f"{head}{port}results = {results}\n{tail}")
+    with hospital.database.write() as session:
+        keep_in_step(session, hospital.services.routes.current().destination)
+
+
+def revise(hospital: Hospital, folder: Path) -> None:
+    """An image comes late, and all is analysed again."""
+    hospital.clock.skip(minutes=1)
+    hospital.receive(write(folder / "late.dcm", picture((60, 80, 20)), number=2))
+    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+
+
+def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
+    analysed: Hospital,
+) -> None:
+    """A signed report takes the place of the one that its destination has, and so does the next."""
+    routes = analysed.services.settings.effective_routes_file
+    wide = routes.read_text().replace(
+        'destinations = ["pacs"]', 'destinations = ["pacs", "reports-only"]'
+    )
+    routes.write_text(wide.replace('results = ["sr"]', 'results = ["sr", "sr:enhanced"]'))
+    publish(analysed)
+    first_id = sign(analysed, Decision.ACCEPT, "malignant")
+    second_id = sign(analysed, Decision.MODIFY, "benign", predecessor_id=first_id)
+    published, first, second = (reports(analysed, each) for each in (None, first_id, second_id))
+    assert len(published) == 3
+    assert [{key: uid for key, (uid, _) in each.items()} for each in (published, first)] == [
+        {key: before for key, (_, before) in each.items()} for each in (first, second)
+    ]
+    with analysed.database.read() as session:
+        deliveries = session.scalars(select(Delivery)).all()
+        assert sorted(d.destination.name for d in deliveries) == ["pacs"] * 3 + ["reports-only"] * 3
+
+
+def reports(
+    hospital: Hospital, review_id: UUID | None
+) -> dict[tuple[str, str], tuple[str, str | None]]:
+    """UID and predecessor of each report of a set, by wish and spec."""
+    with hospital.database.read() as session:
+        made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
+        found = {}
+        for each in made.objects:
+            if each.kind == "sr":
+                seen = read_back_report(hospital.services.store.path(each.file))
+                for wish in each.wishes:
+                    found[" ".join(wish), each.spec] = seen.sop_instance_uid, seen.predecessor_uid
+        return found
+
+
+def test_a_review_waits_for_the_publication_of_what_it_reviews(analysed: Hospital) -> None:
+    sign(analysed, Decision.ACCEPT, "malignant")
+    job = analysed.job(JobKind.SIGN)
+    assert (job.status, job.error) == (
+        JobStatus.QUEUED,
+        "the analysis that was reviewed is not published yet",
+    )
+    publish(analysed)
+    analysed.clock.skip(minutes=1)
+    run(analysed)
+    assert newest_report(analysed).verified
+
+
+def test_a_second_run_changes_nothing(analysed: Hospital) -> None:
+    publish(analysed)
+    sign(analysed, Decision.ACCEPT, "malignant")
+    with analysed.database.write() as session:
+        session.scalars(select(Job).where(Job.kind == JobKind.SIGN)).one().status = JobStatus.QUEUED
+    run(analysed)
+    assert analysed.job(JobKind.SIGN).status is JobStatus.DONE
+    with analysed.database.read() as session:
+        assert len(session.scalars(select(ResultSet)).all()) == 2
+
+
+def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analysed: Hospital) -> None:
+    publish(analysed)
+    put_signature(analysed, Decision.ACCEPT, "malignant")
+    with analysed.database.write() as session:
+        claim = jobs.claim(session, analysed.job(JobKind.SIGN).id, analysed.clock())
+    assert claim is not None
+    put_in = works(analysed.services)[JobKind.SIGN].do(claim, analysed.clock())
+    with analysed.database.write() as session:
+        delivery_id = session.scalars(select(Delivery.id)).one()
+        results.change_wish(session, delivery_id, ["seg"], [], analysed.clock())
+    with pytest.raises(NotYet, match="just changed"), analysed.database.write() as session:
+        put_in(session, analysed.clock())
+
+
+def test_a_review_that_was_never_published_is_told(analysed: Hospital) -> None:
+    sign(analysed, Decision.ACCEPT, "malignant")
+    for _ in range(jobs.MAX_ATTEMPTS[JobKind.SIGN] - 1):
+        run(analysed)
+    assert analysed.job(JobKind.SIGN).status is JobStatus.DEAD
+    assert analysed.tags()[-1] == "worker:review:failed"
+
+
+def test_a_review_that_is_not_signed_is_refused(analysed: Hospital) -> None:
+    publish(analysed)
+    with analysed.database.write() as session:
+        draft = Review(
+            analysis_id=session.scalars(select(Analysis.id)).one(),
+            reader_id=session.scalars(select(User.id)).one(),
+            decision=Decision.ACCEPT, final_label="malignant", created_at=analysed.clock(),
+        )  # fmt: skip
+        session.add(draft)
+        session.flush()
+        jobs.enqueue(session, JobKind.SIGN, key="draft", subject_id=draft.id, now=analysed.clock())
+    run(analysed)
+    job = analysed.job(JobKind.SIGN)
+    assert (job.status, job.error) == (JobStatus.DEAD, "the review is not signed")

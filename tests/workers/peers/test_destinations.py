@@ -1,0 +1,41 @@
+from sqlalchemy import select
+
+from db.engine import Database
+from db.routes import DestinationTable
+from db.schema import Destination
+from workers.peers.destinations import keep_in_step
+
+
+def table(name: str, port: int = 104) -> DestinationTable:
+    return DestinationTable(name=name, ae_title="PACS", host="pacs.example", port=port)
+
+
+def test_rows_follow_the_file(database: Database) -> None:
+    with database.write() as session:
+        keep_in_step(session, [table("a"), table("b")])
+    with database.write() as session:
+        active = keep_in_step(session, [table("b", port=105), table("c")])
+        assert set(active) == {"b", "c"}
+    with database.read() as session:
+        rows = {row.name: row for row in session.scalars(select(Destination))}
+    assert {name: row.active for name, row in rows.items()} == {"a": False, "b": True, "c": True}
+    assert (rows["b"].port, rows["b"].results) == (105, ["seg", "sr"])
+
+
+def test_rows_hold_a_wish_in_its_shortest_words_and_in_the_order_of_sending(
+    database: Database,
+) -> None:
+    asked = ("sr:comprehensive", "key-objects", "seg:fractional", "sr")
+    wanting = table("a").model_copy(update={"results": asked})
+    with database.write() as session:
+        row = keep_in_step(session, [wanting])["a"]
+        assert row.results == ["seg:fractional", "sr", "key-objects"]
+
+
+def test_a_destination_that_returns_is_the_same_row(database: Database) -> None:
+    with database.write() as session:
+        before = keep_in_step(session, [table("a")])["a"].id
+    for tables in ([], [table("a")]):
+        with database.write() as session:
+            after = keep_in_step(session, tables)
+    assert after["a"].id == before

@@ -1,0 +1,103 @@
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+
+from db import jobs
+from db.engine import Database
+from db.jobs import Claim
+from db.schema import Job, JobKind
+from tests.workers.hospital import NOON, Hospital
+from workers.queue.slots import ANALYSES, SHADOWS, THE_REST, Hands, Held
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """What differs between databases is the queue's business, and tested there."""
+    return sqlite_database
+
+
+def test_analyses_leave_hands_for_the_rest() -> None:
+    hands = Hands(threads=3, analyses=1)
+    with hands.taken(JobKind.ANALYSE) as first, hands.taken(JobKind.ANALYSE) as second:
+        assert (first, second) == (True, False)
+        assert hands.free() == {ANALYSES: 0, THE_REST: 2, SHADOWS: 0}
+
+
+def test_the_rest_leaves_hands_for_analyses() -> None:
+    hands = Hands(threads=3, analyses=1)
+    with (
+        hands.taken(JobKind.DELIVER),
+        hands.taken(JobKind.PUBLISH),
+        hands.taken(JobKind.SIGN) as no,
+    ):
+        assert not no
+        with hands.taken(JobKind.ANALYSE) as yes:
+            assert yes
+
+
+def test_a_hand_is_free_again_afterwards_whatever_happened() -> None:
+    hands = Hands(threads=2, analyses=1)
+    with pytest.raises(ZeroDivisionError), hands.taken(JobKind.DELIVER):
+        raise ZeroDivisionError
+    with hands.taken(JobKind.DELIVER), hands.taken(JobKind.DELIVER) as refused:
+        assert not refused
+    assert hands.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+
+
+def test_a_shadow_takes_no_hand_of_others() -> None:
+    hands = Hands(threads=2, analyses=1, shadows=1)
+    with hands.taken(JobKind.SHADOW) as first, hands.taken(JobKind.SHADOW) as second:
+        assert (first, second) == (True, False)
+        assert hands.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+
+
+def test_a_worker_without_a_shadow_preset_takes_no_shadow() -> None:
+    with Hands(threads=2, analyses=1).taken(JobKind.SHADOW) as taken:
+        assert not taken
+
+
+@pytest.fixture
+def claim(hospital: Hospital) -> Claim:
+    with hospital.database.write() as session:
+        jobs.enqueue(session, JobKind.SIGN, key="k", subject_id=uuid4(), now=NOON)
+    with hospital.database.write() as session:
+        job_id = session.scalars(select(Job.id)).one()
+        claim = jobs.claim(session, job_id, NOON)
+        assert claim is not None
+        return claim
+
+
+def due_after(hospital: Hospital, held: Held, seconds: float) -> float:
+    """One beat so long after the claim; returns when the lease then runs out, in seconds."""
+    with hospital.database.write() as session:
+        held.beat(session, NOON + timedelta(seconds=seconds))
+    with hospital.database.read() as session:
+        return (session.scalars(select(Job)).one().due_at - NOON).total_seconds()
+
+
+def test_a_held_claim_is_kept_alive(hospital: Hospital, claim: Claim) -> None:
+    held = Held(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
+    with held.holding(claim, NOON):
+        assert due_after(hospital, held, 50) == 110
+    assert not held.any()
+    assert due_after(hospital, held, 70) == 110
+
+
+def test_a_job_that_hangs_is_let_go(hospital: Hospital, claim: Claim) -> None:
+    held = Held(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
+    with held.holding(claim, NOON):
+        due_after(hospital, held, 290)
+        assert due_after(hospital, held, 301) == 350
+        assert not held.any()
+
+
+def test_a_claim_that_another_worker_has_is_dropped(hospital: Hospital, claim: Claim) -> None:
+    held = Held(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
+    with held.holding(claim, NOON):
+        with hospital.database.write() as session:
+            jobs.take_due(session, NOON + timedelta(seconds=61))
+            jobs.claim(session, claim.job_id, NOON + timedelta(seconds=61))
+        assert due_after(hospital, held, 70) == 121
+        assert not held.any()

@@ -1,0 +1,69 @@
+from uuid import UUID, uuid4
+
+from db.schema import Finding, FindingKind, OutlineOrigin, ReviewOutline
+from workers.pipeline.identity import KnownLesion, Name
+from workers.results.earlier_lesions import past_of
+
+NEW, OLD = uuid4(), uuid4()
+IMAGE, OTHER_IMAGE = uuid4(), uuid4()
+SMALL = ((1.0, 1.0), (5.0, 1.0), (5.0, 5.0))
+LARGE = ((0.0, 0.0), (9.0, 0.0), (9.0, 9.0))
+
+
+def lesion(
+    analysis: UUID,
+    number: int,
+    uid: str,
+    contour: tuple[tuple[float, float], ...] = SMALL,
+    *,
+    frame: int = 1,
+    image: UUID = IMAGE,
+) -> Finding:
+    return Finding(
+        analysis_id=analysis, instance_id=image, kind=FindingKind.LESION, number=number,
+        tracking_uid=uid, frame_number=frame, contour=[list(point) for point in contour],
+    )  # fmt: skip
+
+
+def test_a_study_without_a_past_has_none() -> None:
+    past = past_of([], [])
+    assert (past.of(IMAGE), past.highest, past.tracking_uids) == ((), 0, frozenset())
+
+
+def test_a_lesion_is_known_as_it_was_outlined_last_on_each_frame() -> None:
+    past = past_of(
+        [
+            lesion(NEW, 1, "2.25.1", LARGE, frame=2),
+            lesion(NEW, 1, "2.25.1", SMALL, frame=3),
+            lesion(OLD, 1, "2.25.1", SMALL, frame=2),
+            lesion(OLD, 1, "2.25.1", SMALL, frame=4),
+            lesion(OLD, 2, "2.25.2", LARGE, image=OTHER_IMAGE),
+        ],
+        [],
+    )
+    assert past.of(IMAGE) == [KnownLesion(Name(1, "2.25.1"), {2: LARGE, 3: SMALL})]
+    assert past.of(OTHER_IMAGE) == [KnownLesion(Name(2, "2.25.2"), {1: LARGE})]
+    assert past.highest == 2
+
+
+def test_what_readers_drew_takes_its_numbers_and_uids_away() -> None:
+    drawn = ReviewOutline(
+        instance_id=IMAGE, frame_number=1, tracking_uid="2.25.9", number=5,
+        origin=OutlineOrigin.DRAWN, contour=[],
+    )  # fmt: skip
+    past = past_of([lesion(NEW, 1, "2.25.1")], [drawn])
+    assert past.highest == 5
+    assert past.tracking_uids == {"2.25.1", "2.25.9"}
+    assert [known.name.number for known in past.of(IMAGE)] == [1]
+
+
+def test_of_two_lesions_with_one_number_the_newer_keeps_it() -> None:
+    past = past_of(
+        [lesion(NEW, 1, "2.25.1"), lesion(OLD, 1, "2.25.2"), lesion(OLD, 2, "2.25.3")], []
+    )
+    assert [known.name for known in past.of(IMAGE)] == [
+        Name(1, "2.25.1"),
+        Name(3, "2.25.2"),
+        Name(2, "2.25.3"),
+    ]
+    assert past.highest == 3

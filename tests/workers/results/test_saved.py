@@ -1,0 +1,111 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from db import analyses
+from db.engine import Database
+from db.outlines import ReaderOutline
+from db.schema import Analysis, FindingKind, JobKind, OutlineOrigin
+from dicom.results.model import LesionResult, StudyResult
+from tests.workers.hospital import Hospital
+from tests.workers.painted import Picture, SoftPredictor, picture, write
+from workers.pipeline.image import analyse_image
+from workers.pipeline.study import algorithm_of, study_result
+from workers.results.reader_lesions import lesions_left
+from workers.results.saved import stored_result
+
+TWO = picture((60, 80, 20), (150, 80, 17), (30, 20, 4))
+PIXELS: tuple[Picture | list[Picture], ...] = (TWO, [picture(), TWO, TWO, picture((64, 80, 20))])
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """What is read here was written by tests on PostgreSQL too."""
+    return sqlite_database
+
+
+@pytest.fixture
+def hospital(hospital: Hospital) -> Hospital:
+    """Its network says how sure it is of each pixel."""
+    return Hospital(replace(hospital.services, predictor=SoftPredictor), hospital.clock)
+
+
+@pytest.fixture
+def analysis(hospital: Hospital, tmp_path: Path) -> Analysis:
+    """Of a still and a cine, both with two lesions and a patch too small for one."""
+    for number, pixels in enumerate(PIXELS, 1):
+        hospital.receive(write(tmp_path / f"{number}.dcm", pixels, number=number))
+    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+    with hospital.database.read() as session:
+        return analyses.whole(session, session.scalars(select(Analysis.id)).one())
+
+
+def lesions(result: StudyResult) -> list[LesionResult]:
+    return sorted(
+        (lesion for image in result.images for lesion in image.lesions),
+        key=lambda lesion: (lesion.tracking_id, lesion.frame_number),
+    )
+
+
+def test_what_was_stored_is_what_the_pipeline_says_without_any_service(
+    hospital: Hospital, analysis: Analysis, tmp_path: Path
+) -> None:
+    predictor = SoftPredictor()
+    images = [analyse_image(tmp_path / name, predictor) for name in ("1.dcm", "2.dcm")]
+    algorithm = algorithm_of(predictor.info)
+    alone = study_result(images, analysis_id="a", algorithm=algorithm, produced_at=hospital.clock())
+    stored = stored_result(analysis, hospital.services.store)
+    assert len(lesions(stored)) == 7
+    for here, there in zip(lesions(stored), lesions(alone), strict=True):
+        assert (here.tracking_id, here.frame_number) == (there.tracking_id, there.frame_number)
+        assert here.tracking_uid == there.tracking_uid
+        assert np.array_equal(here.mask, there.mask)
+        assert here.probability is not None
+        assert there.probability is not None
+        assert np.array_equal(here.probability, there.probability)
+
+
+def test_a_lesion_has_the_probability_of_what_is_nearest_to_it(
+    hospital: Hospital, analysis: Analysis
+) -> None:
+    left, right, *_ = lesions(stored_result(analysis, hospital.services.store))
+    for lesion, other in ((left, right), (right, left)):
+        assert lesion.probability is not None
+        assert (lesion.probability[lesion.mask] > 0).all()
+        assert not lesion.probability[other.mask].any()
+        assert not lesion.probability[:30, :40].any()  # the patch that is too small
+        assert len(np.unique(lesion.probability)) > 20
+
+
+def test_an_analysis_that_kept_no_probability_has_the_masks(
+    hospital: Hospital, analysis: Analysis
+) -> None:
+    for finding in analysis.findings:
+        if finding.kind is FindingKind.IMAGE:
+            finding.frames = [
+                {name: said for name, said in frame.items() if name != "lesion_probability"}
+                for frame in finding.frames or []
+            ]
+    found = lesions(stored_result(analysis, hospital.services.store))
+    assert len(found) == 7
+    assert all(lesion.probability is None for lesion in found)
+
+
+def test_an_outline_that_a_reader_changed_is_certain_and_its_neighbour_is_not(
+    hospital: Hospital, analysis: Analysis
+) -> None:
+    result = stored_result(analysis, hospital.services.store)
+    still = result.images[0]
+    left, right = sorted(still.lesions, key=lambda lesion: lesion.contour)
+    changed = ReaderOutline(
+        analysis.findings[0].instance_id, 1, left.tracking_uid, 1, OutlineOrigin.CORRECTED,
+        ((20.0, 20.0), (60.0, 20.0), (60.0, 50.0), (20.0, 50.0)),
+    )  # fmt: skip
+    found = lesions_left(result, analysis, [changed])[still.sop_instance_uid]
+    by_uid = {lesion.tracking_uid: lesion for lesion in found}
+    assert by_uid[left.tracking_uid].probability is None
+    assert by_uid[right.tracking_uid].probability is right.probability
+    assert right.probability is not None

@@ -1,0 +1,266 @@
+"""ANALYSE: the present state of a study through the networks, and what they found into rows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from db import analyses, intake, outlines, shadows
+from db.analyses import Conclusion, Pipeline
+from db.files import FileStore, result_file
+from db.jobs import Claim
+from db.schema import (
+    Analysis,
+    AnalysisStatus,
+    Finding,
+    FindingKind,
+    Instance,
+    Job,
+    Refusal,
+    Study,
+)
+from dicom.results.model import Probabilities
+from models.types import PresetInfo
+from workers.jobs.handler import Failure, Write
+from workers.pipeline.identity import Name, name_lesions
+from workers.pipeline.image import analyse_image
+from workers.pipeline.image_file import lesion_uid
+from workers.pipeline.study import pipeline_version
+from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, ImageAnalysis
+from workers.pipeline.verdict import study_verdict
+from workers.results.earlier_lesions import Past, past_of
+from workers.results.grey_png import encode_grey, encode_mask
+from workers.services import Services
+
+
+class Analyse:
+    """Subject: a study."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def do(self, claim: Claim, now: datetime) -> Write:
+        predictor = self._services.predictor()
+        with self._services.database.write() as session:
+            analysis = _begin(session, claim, _pipeline(predictor.info), now)
+            if analysis is None:
+                return _nothing
+            instances = analyses.images_of(session, claim.subject_id)
+            past = _past(session, claim.subject_id)
+        if analysis.status is not AnalysisStatus.RUNNING:
+            return _settle(analysis.id)
+        return self._analyse(analysis, instances, past, predictor)
+
+    def _analyse(
+        self,
+        analysis: Analysis,
+        instances: Sequence[Instance],
+        past: Past,
+        predictor: FramePredictor,
+    ) -> Write:
+        store, settings = self._services.store, self._services.settings
+        rows = _Rows(
+            analysis.id,
+            store,
+            past,
+            predictor.info.abstain_below,
+            has_shadow=self._services.shadow is not None,
+        )
+        for instance in instances:
+            store.check_room()
+            image = analyse_image(
+                store.path(instance.file),
+                predictor,
+                cine_frames=settings.cine_frames,
+                batch_size=settings.batch_size,
+            )
+            rows.add(instance, image)
+        return rows.write
+
+    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+        study = session.get_one(Study, job.subject_id)
+        if failure.given_up and job.key == intake.job_key(study):
+            analyses.fail(session, study.id, failure.reason, now)
+
+
+def _begin(session: Session, claim: Claim, pipeline: Pipeline, now: datetime) -> Analysis | None:
+    """None: images came after this job was first tried, and their own job is on its way."""
+    study = session.get_one(Study, claim.subject_id, with_for_update=True)
+    if session.get_one(Job, claim.job_id).key != intake.job_key(study):
+        return None
+    return analyses.begin(session, study, pipeline, now)
+
+
+def _past(session: Session, study_id: UUID) -> Past:
+    findings = analyses.lesions_before(session, study_id)
+    return past_of(findings, outlines.outlines_before(session, study_id))
+
+
+def _nothing(_session: Session, _now: datetime) -> None:
+    """Nothing to write."""
+
+
+def _pipeline(info: PresetInfo) -> Pipeline:
+    return Pipeline(
+        pipeline_version(info),
+        info.classifier_digest,
+        info.segmenter_digest,
+        info.abstain_below,
+    )
+
+
+def _settle(analysis_id: UUID) -> Write:
+    """This very state was analysed before: nothing is computed again."""
+
+    def write(session: Session, now: datetime) -> None:
+        analyses.settle(session, analysis_id, now)
+
+    return write
+
+
+@dataclass
+class _Rows:
+    """Findings and refusals as they grow, image by image; pictures go to the store at once, so
+    that the arrays of one image only are in memory.
+    """
+
+    analysis_id: UUID
+    store: FileStore
+    past: Past
+    abstain_below: float
+    has_shadow: bool
+    findings: list[Finding] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    probabilities: list[Probabilities] = field(default_factory=list)
+    names: list[Name] = field(default_factory=list)
+    """Of all lesions so far."""
+
+    def add(self, instance: Instance, image: ImageAnalysis) -> None:
+        if image.probabilities is not None:
+            self.probabilities.append(image.probabilities)
+            self.findings.append(self._image(instance, image, image.probabilities))
+            self.findings.extend(self._lesions(instance, image))
+        self.refusals.extend(self._refusals(instance, image))
+
+    def write(self, session: Session, now: datetime) -> None:
+        verdict = study_verdict(self.probabilities, self.abstain_below)
+        conclusion = (
+            Conclusion(verdict.label, verdict.probabilities, verdict.undecided)
+            if verdict
+            else Conclusion(None, None)
+        )
+        analyses.conclude(session, self.analysis_id, conclusion, self.findings, self.refusals, now)
+        if self.has_shadow and verdict:
+            shadows.enqueue(session, self.analysis_id, now)
+
+    def _image(
+        self, instance: Instance, image: ImageAnalysis, probabilities: Probabilities
+    ) -> Finding:
+        assert image.label is not None
+        assert image.frame_number is not None
+        return self._finding(
+            instance,
+            image,
+            kind=FindingKind.IMAGE,
+            number=len(self.probabilities),
+            tracking_uid=image.tracking_uid,
+            frame_number=image.frame_number,
+            label=image.label,
+            undecided=image.undecided,
+            probabilities=probabilities,
+            frames=[self._frame(instance, frame) for frame in image.frames],
+        )
+
+    def _frame(self, instance: Instance, frame: FrameAnalysis) -> dict[str, object]:
+        name = f"{instance.id}/frame-{frame.frame_number:05d}"
+        said: dict[str, object] = {
+            "frame": frame.frame_number,
+            "probabilities": list(frame.probabilities),
+            "heatmap": self._keep(f"{name}-heatmap.png", encode_grey(frame.heatmap)),
+        }
+        if frame.lesion_probability is not None:
+            probability = encode_grey(frame.lesion_probability)
+            said["lesion_probability"] = self._keep(f"{name}-lesion-probability.png", probability)
+        return said
+
+    def _lesions(self, instance: Instance, image: ImageAnalysis) -> Iterator[Finding]:
+        names = self._names(instance, image)
+        for lesion in image.lesions:
+            outline, size, name = lesion.outline, lesion.size, names[lesion.number]
+            yield self._finding(
+                instance,
+                image,
+                kind=FindingKind.LESION,
+                number=name.number,
+                tracking_uid=name.tracking_uid,
+                frame_number=lesion.frame_number,
+                label=lesion.label,
+                undecided=lesion.undecided,
+                probabilities=lesion.probabilities,
+                bbox=list(outline.bbox),
+                contour=[list(point) for point in outline.contour],
+                area_px=outline.area_px,
+                long_axis_px=outline.long_axis_px,
+                short_axis_px=outline.short_axis_px,
+                area_mm2=size.area_mm2 if size else None,
+                long_axis_mm=size.long_axis_mm if size else None,
+                short_axis_mm=size.short_axis_mm if size else None,
+                mask_file=self._mask(instance, lesion),
+            )
+
+    def _names(self, instance: Instance, image: ImageAnalysis) -> dict[int, Name]:
+        """By the number that a lesion has in the image."""
+        assert image.header is not None
+        header = image.header
+        names = name_lesions(
+            image.outlines,
+            self.past.of(instance.id),
+            max([self.past.highest, *(name.number for name in self.names)]),
+            self.past.tracking_uids,
+            partial(lesion_uid, header.study_instance_uid, header.sop_instance_uid),
+        )
+        self.names.extend(names.values())
+        return names
+
+    def _mask(self, instance: Instance, lesion: FoundLesion) -> str:
+        name = f"{instance.id}/frame-{lesion.frame_number:05d}-lesion-{lesion.number}.png"
+        return self._keep(name, encode_mask(lesion.outline.mask))
+
+    def _finding(
+        self,
+        instance: Instance,
+        image: ImageAnalysis,
+        *,
+        probabilities: Probabilities,
+        **columns: object,
+    ) -> Finding:
+        spacing = image.region.spacing_mm if image.region else None
+        normal, benign, malignant = probabilities
+        return Finding(
+            analysis_id=self.analysis_id,
+            instance_id=instance.id,
+            p_normal=normal,
+            p_benign=benign,
+            p_malignant=malignant,
+            row_spacing_mm=spacing[0] if spacing else None,
+            column_spacing_mm=spacing[1] if spacing else None,
+            **columns,
+        )
+
+    def _refusals(self, instance: Instance, image: ImageAnalysis) -> Iterator[Refusal]:
+        reasons = [(refused.frame_number, refused.refusal) for refused in image.refused_frames]
+        whole = [(None, image.refusal)] if image.refusal else []
+        for frame_number, refusal in [*whole, *reasons]:
+            yield Refusal(
+                analysis_id=self.analysis_id,
+                instance_id=instance.id,
+                frame_number=frame_number,
+                code=refusal.code,
+                text=refusal.text,
+            )
+
+    def _keep(self, name: str, content: bytes) -> str:
+        return self.store.write(result_file(self.analysis_id, name), content).file

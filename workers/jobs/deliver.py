@@ -1,0 +1,179 @@
+"""DELIVER: the objects of a result set to one destination, over one association."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from db import analyses, results
+from db.jobs import Claim
+from db.schema import Delivery, Destination, Job, ResultObject
+from dicom.results.catalogue import make_set
+from workers.errors import DeliveryIncomplete, NoDestination, NothingWanted
+from workers.jobs.handler import Failure, Write
+from workers.peers.destinations import keep_in_step
+from workers.peers.store_scu import Peer, SendOutcome, is_accepted, send
+from workers.results.saved import stored_result
+from workers.results.selection import in_words, read_wish, reports_among
+from workers.results.writer import Made, Workshop
+from workers.services import Services
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What one destination is to get, and what it has of that."""
+
+    delivery: Delivery
+    objects: Sequence[ResultObject]
+    accepted: Collection[UUID]
+
+    @property
+    def wanted(self) -> Sequence[str]:
+        """What the destination wants today.
+
+        What goes with a signed report is as what was reviewed, and follows it in every variant of
+        a kind that is wanted still.
+        """
+        results: Sequence[str] = self.delivery.destination.results
+        if not self.signed:
+            return results
+        kinds = {spec.partition(":")[0] for spec in results}
+        return [spec for spec in self.delivery.wish if spec.partition(":")[0] in kinds]
+
+    @property
+    def signed(self) -> bool:
+        return self.delivery.result_set.review_id is not None
+
+    @property
+    def left(self) -> list[ResultObject]:
+        return [made for made in self.objects if made.id not in self.accepted]
+
+    @property
+    def due(self) -> list[ResultObject]:
+        return [made for made in self.left if made.spec in self.wanted]
+
+    @property
+    def withdrawn(self) -> list[str]:
+        return sorted({made.spec for made in self.left if made.spec not in self.wanted})
+
+    @property
+    def outdated(self) -> bool:
+        """Whether something else has to be made; never of what goes with a signed report."""
+        return bool(self.left) and not self.signed and self.delivery.wish != self.wanted
+
+
+class Deliver:
+    """Subject: a delivery. An attempt sends what the destination has not accepted so far."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def do(self, claim: Claim, now: datetime) -> Write:
+        order = self._up_to_date(claim.subject_id, now)
+        if order.left and not any(made.spec in order.wanted for made in order.objects):
+            raise NothingWanted(order.delivery.wish, order.delivery.destination.results)
+        outcomes = self._send(order.delivery.destination, order.due)
+        statuses = {
+            made.id: outcome.status
+            for made, outcome in zip(order.due, outcomes, strict=True)
+            if outcome.status is not None
+        }
+        refused = [outcome for outcome in outcomes if not outcome.accepted]
+        if refused:
+            raise DeliveryIncomplete(
+                _summary(refused, len(outcomes)),
+                permanent=all(outcome.permanent for outcome in refused),
+                statuses=statuses,
+            )
+        return lambda session, now: _write(session, order, statuses, now)
+
+    def _up_to_date(self, delivery_id: UUID, now: datetime) -> _Order:
+        """What a person corrected or struck off since it was queued holds for this attempt."""
+        with self._services.database.write() as session:
+            keep_in_step(session, self._services.routes.current().destination)
+            order = _order(session, delivery_id)
+        if not order.delivery.destination.active:
+            raise NoDestination
+        if not order.outdated:
+            return order
+        self._make_anew(order, now)
+        with self._services.database.read() as session:
+            return _order(session, delivery_id)
+
+    def _make_anew(self, order: _Order, now: datetime) -> None:
+        """Make what the destination wants now of the same analysis, where that is not there yet.
+
+        A report that it took already is succeeded: it may name segmentations that never came.
+        """
+        delivery, wish = order.delivery, list(order.wanted)
+        with self._services.database.read() as session:
+            result_set = results.set_of_analysis(session, delivery.result_set.analysis_id)
+        assert result_set is not None
+        there = result_set.objects
+        made = [] if any(wish in each.wishes for each in there) else self._build(order, there)
+        specs = {each.spec for each in there} | {str(each.spec) for each in made}
+        if specs.isdisjoint(wish):
+            raise NothingWanted(delivery.wish, wish)
+        rows = [each.row(now) for each in made]
+        with self._services.database.write() as session:
+            results.change_wish(session, delivery.id, wish, rows, now)
+
+    def _build(self, order: _Order, there: Sequence[ResultObject]) -> list[Made]:
+        store, wish = self._services.store, read_wish(order.wanted)
+        with self._services.database.read() as session:
+            analysis = analyses.whole(session, order.delivery.result_set.analysis_id)
+            before = results.published_before(session, analysis)
+        store.check_room()
+        result = stored_result(analysis, store)
+        had = [made for made in order.objects if made.id in order.accepted]
+        predecessors = reports_among(analysis.study, had, wish) or (
+            reports_among(analysis.study, before.objects, wish) if before else {}
+        )
+        workshop = Workshop(
+            store, analysis.id, result, there=[row.sop_instance_uid for row in there]
+        )
+        edition = " ".join(in_words(wish))
+        workshop.keep(wish, make_set(wish, result, predecessors, edition))
+        return workshop.made
+
+    def _send(
+        self, destination: Destination, objects: Sequence[ResultObject]
+    ) -> Sequence[SendOutcome]:
+        if not objects:
+            return []
+        settings, store = self._services.settings, self._services.store
+        return send(
+            [store.path(made.file) for made in objects],
+            Peer(destination.ae_title, destination.host, destination.port),
+            calling_ae=settings.ae_title,
+            connect_seconds=settings.delivery_connect_seconds,
+            answer_seconds=settings.delivery_answer_seconds,
+        )
+
+    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+        if isinstance(failure.error, DeliveryIncomplete):
+            results.record_answers(session, job.subject_id, failure.error.statuses, now)
+        results.not_delivered(
+            session, job.subject_id, failure.reason, now, given_up=failure.given_up
+        )
+
+
+def _order(session: Session, delivery_id: UUID) -> _Order:
+    delivery = results.delivery_with_destination(session, delivery_id)
+    return _Order(
+        delivery,
+        results.objects_of(session, delivery),
+        results.accepted_objects(session, delivery, is_accepted),
+    )
+
+
+def _summary(refused: Sequence[SendOutcome], sent: int) -> str:
+    problems = "; ".join(sorted({outcome.problem for outcome in refused}))
+    return f"{len(refused)} of {sent} objects not taken: {problems}"
+
+
+def _write(session: Session, order: _Order, statuses: Mapping[UUID, int], now: datetime) -> None:
+    results.record_answers(session, order.delivery.id, statuses, now)
+    results.delivered(session, order.delivery.id, now, withdrawn=order.withdrawn)

@@ -1,0 +1,120 @@
+"""PUBLISH: the objects of an analysis, and their way to the destinations of the matching route."""
+
+import itertools
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from db import analyses, results
+from db.jobs import Claim
+from db.routes import Route, Routes
+from db.schema import Analysis, Delivery, Job, ResultSet, Study, StudyStatus
+from dicom.results.catalogue import make_set, why_left_out
+from workers.errors import ComesAfter
+from workers.jobs.handler import Failure, Write
+from workers.peers.destinations import keep_in_step
+from workers.results.saved import stored_result
+from workers.results.selection import OURS, Wish, read_wish, reports_before
+from workers.results.writer import Made, Workshop
+from workers.services import Services
+
+
+@dataclass(frozen=True)
+class _Published:
+    """What was made of an analysis, and by the text of a spec why something was not."""
+
+    analysis_id: UUID
+    before: ResultSet | None
+    """What its reports name as their predecessors."""
+    made: list[Made]
+    left_out: dict[str, list[str]]
+
+
+class Publish:
+    """Subject: an analysis."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def do(self, claim: Claim, now: datetime) -> Write:
+        store = self._services.store
+        with self._services.database.read() as session:
+            if results.set_of_analysis(session, claim.subject_id):
+                return _nothing
+            analysis = analyses.whole(session, claim.subject_id)
+            if results.waits_for_another(session, analysis):
+                raise ComesAfter
+            before = results.published_before(session, analysis)
+        routes, study = self._services.routes.current(), analysis.study
+        route = routes.route_for(study.source_ae, study.description)
+        store.check_room()
+        result = stored_result(analysis, store)
+        workshop = Workshop(store, analysis.id, result)
+        wishes = _wishes(routes, route)
+        for wish in wishes:
+            predecessors = reports_before(study, before, wish) if before else {}
+            workshop.keep(wish, make_set(wish, result, predecessors))
+        left_out = why_left_out(itertools.chain.from_iterable(wishes), result)
+        published = _Published(analysis.id, before, workshop.made, left_out)
+        return lambda session, now: _write(session, published, routes, route, now)
+
+    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+        analysis = session.get_one(Analysis, job.subject_id)
+        if failure.given_up and analysis.study.revision == analysis.revision:
+            reason = f"the results could not be published: {failure.reason}"
+            analyses.fail(session, analysis.study_id, reason, now)
+
+
+def _wishes(routes: Routes, route: Route | None) -> list[Wish]:
+    """Each distinct one of the route's destinations, after our own."""
+    names = route.destinations if route else ()
+    wished = [read_wish(table.results) for table in routes.destination if table.name in names]
+    return list(dict.fromkeys([OURS, *wished]))
+
+
+def _write(
+    session: Session, published: _Published, routes: Routes, route: Route | None, now: datetime
+) -> None:
+    """What had been given up is kept, and not sent, where a later analysis was published without
+    it: its reports would arrive as the newest ones.
+    """
+    analysis = session.get_one(Analysis, published.analysis_id)
+    # one analysis of a study at a time: each must see what the others have published
+    session.get_one(Study, analysis.study_id, with_for_update=True, populate_existing=True)
+    before = results.published_before(session, analysis)
+    if before and (published.before is None or published.before.id != before.id):
+        raise ComesAfter
+    if analysis.study.status is StudyStatus.FAILED:  # publishing had been given up before
+        analyses.settle(session, analysis.id, now)
+    rows = [one.row(now) for one in published.made]
+    result_set = results.add_set(session, analysis.id, rows, now)
+    later = results.published_after(session, analysis)
+    deliveries = _send(session, result_set, routes, route, now) if route and not later else []
+    results.tell_published(
+        session,
+        result_set,
+        deliveries,
+        now,
+        left_out=published.left_out,
+        superseded_by=later.analysis_id if later else None,
+    )
+    if route is None:
+        results.tell_no_route(session, result_set, now)
+
+
+def _send(
+    session: Session, result_set: ResultSet, routes: Routes, route: Route, now: datetime
+) -> list[Delivery]:
+    active = keep_in_step(session, routes.destination)
+    destinations = [active[name] for name in route.destinations]
+    deliveries = [
+        results.add_delivery(session, result_set, to, to.results, route.name, now)
+        for to in destinations
+    ]
+    return [delivery for delivery in deliveries if delivery]
+
+
+def _nothing(_session: Session, _now: datetime) -> None:
+    """It was published before."""

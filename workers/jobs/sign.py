@@ -1,0 +1,209 @@
+"""SIGN: the verified objects of a signed review, successors of what it speaks about."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from db import analyses, audit, jobs, results, reviews
+from db.files import FileStore
+from db.jobs import Claim
+from db.outlines import ReaderOutline, outlines_of
+from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
+from dicom.images.reading import open_header
+from dicom.results.catalogue import Built, ResultSpec, Signing, make_signed_set
+from dicom.results.model import ReportReference, SignedReview, StudyResult
+from workers.errors import NotYet, WorkError
+from workers.jobs.handler import Failure, Write
+from workers.results.reader_lesions import lesions_left
+from workers.results.saved import stored_result
+from workers.results.selection import OURS, Wish, read_wish, reports_before, signed_before
+from workers.results.writer import Made, Workshop
+from workers.services import Services
+
+
+class Sign:
+    """Subject: a signed review."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def do(self, claim: Claim, now: datetime) -> Write:
+        store = self._services.store
+        with self._services.database.read() as session:
+            if results.set_of_review(session, claim.subject_id):
+                return _nothing
+            signing = _look(session, claim.subject_id)
+        analysis = signing.analysis
+        store.check_room()
+        result = stored_result(analysis, store)
+        signing = signing.drawn(result)
+        workshop = Workshop(store, analysis.id, result, signing.review)
+        for wish in signing.wishes():
+            workshop.keep(wish, make_signed_set(wish, result, signing.of(wish, store)))
+        return lambda session, now: _write(session, signing, workshop.made, now)
+
+    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+        if not failure.given_up:
+            return
+        review = session.get_one(Review, job.subject_id)
+        audit.append(
+            session,
+            "worker:review:failed",
+            actor=results.ACTOR,
+            now=now,
+            study_id=review.analysis.study_id,
+            review_id=review.id,
+            reason=failure.reason,
+        )
+
+
+@dataclass(frozen=True)
+class _Signing:
+    """What the verified objects are made of."""
+
+    review: SignedReview
+    outlines: tuple[ReaderOutline, ...]
+    analysis: Analysis
+    published: ResultSet
+    predecessor: ResultSet
+    """What the new reports take the place of."""
+    earlier: ResultSet | None
+    """What was signed of the study before images came late: they take the place of that too."""
+
+    def drawn(self, result: StudyResult) -> "_Signing":
+        """With the reader's outlines as lesions of the images of `result`."""
+        left = lesions_left(result, self.analysis, self.outlines)
+        return replace(self, review=replace(self.review, outlines=left))
+
+    def wishes(self) -> list[Wish]:
+        """Our own, and those by which destinations got what was reviewed.
+
+        Not those of today: a report may name no segmentation that its destination never got.
+        """
+        got = (read_wish(delivery.wish) for delivery in self.published.deliveries)
+        return list(dict.fromkeys([OURS, *got]))
+
+    def of(self, wish: Wish, store: FileStore) -> Signing:
+        return Signing(
+            self.review,
+            _segmentations(self.published, wish, store),
+            reports_before(self.analysis.study, self.predecessor, wish),
+            self._earlier(wish),
+        )
+
+    def _earlier(self, wish: Wish) -> Mapping[ResultSpec, Sequence[ReportReference]]:
+        if self.earlier is None:
+            return {}
+        there = {
+            delivery.destination_id
+            for delivery in self.published.deliveries
+            if read_wish(delivery.wish) == wish
+        }
+        had = {
+            read_wish(delivery.wish)
+            for delivery in self.earlier.deliveries
+            if delivery.destination_id in there
+        }
+        return signed_before(self.analysis.study, self.earlier, wish, had)
+
+
+def _segmentations(published: ResultSet, wish: Wish, store: FileStore) -> Built:
+    """Those that reports of `wish` may go on naming."""
+    return {
+        spec: [
+            open_header(store.path(made.file))
+            for made in published.objects
+            if made.spec == str(spec)
+        ]
+        for spec in wish
+        if spec.kind == "seg"
+    }
+
+
+def _look(session: Session, review_id: UUID) -> _Signing:
+    review = session.get_one(Review, review_id)
+    published = results.set_of_analysis(session, review.analysis_id)
+    if published is None:
+        raise NotYet("the analysis that was reviewed is not published yet")
+    return _Signing(
+        _signed(review),
+        outlines_of(review),
+        analyses.whole(session, review.analysis_id),
+        published,
+        _amended(session, review) or published,
+        _signed_earlier(session, review),
+    )
+
+
+def _amended(session: Session, review: Review) -> ResultSet | None:
+    if review.predecessor_id is None:
+        return None
+    amended = results.set_of_review(session, review.predecessor_id)
+    if amended is None:
+        raise NotYet("the review that this one amends is not published yet")
+    return amended
+
+
+def _signed_earlier(session: Session, review: Review) -> ResultSet | None:
+    """None for an amendment: the review that it amends has named it."""
+    if review.predecessor_id is not None:
+        return None
+    for earlier in reviews.signed_before(session, review.analysis):
+        signed = results.set_of_review(session, earlier.id)
+        if signed is not None:
+            return signed
+        if jobs.is_coming(session, JobKind.SIGN, earlier.id):
+            raise NotYet("the review of the study before images came late is not published yet")
+    return None
+
+
+def _signed(review: Review) -> SignedReview:
+    if review.signed_at is None:
+        raise WorkError("the review is not signed")
+    return SignedReview(
+        review_id=str(review.id),
+        reader_name=review.reader.dicom_name,
+        reader_organization=review.reader.organization,
+        reader_id=review.reader.username,
+        decision=review.decision.value,
+        final_label=review.final_label,
+        birads=review.birads,
+        reason=review.reason,
+        comment=review.comment,
+        signed_at=review.signed_at,
+    )
+
+
+def _write(session: Session, signing: _Signing, made: list[Made], now: datetime) -> None:
+    # Also where a destination is out of the routes file just now: delivering waits for it.
+    went = [session.get_one(Delivery, each.id) for each in signing.published.deliveries]
+    if any(read_wish(each.wish) not in signing.wishes() for each in went):
+        raise NotYet("what a destination gets of the analysis has just changed")
+    result_set = results.add_set(
+        session,
+        signing.analysis.id,
+        [one.row(now) for one in made],
+        now,
+        review_id=UUID(signing.review.review_id),
+    )
+    # One that was given up and is brought back must not arrive as the newest.
+    later = results.signed_after(session, signing.analysis)
+    sent = [
+        results.add_delivery(session, result_set, each.destination, each.wish, each.route, now)
+        for each in went
+        if later is None
+    ]
+    results.tell_published(
+        session,
+        result_set,
+        filter(None, sent),
+        now,
+        superseded_by=later.analysis_id if later else None,
+    )
+
+
+def _nothing(_session: Session, _now: datetime) -> None:
+    """It was published before."""

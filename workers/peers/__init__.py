@@ -1,0 +1,1 @@
+"""DICOM peers: Storage SCU, Query/Retrieve SCU and storage commitment."""

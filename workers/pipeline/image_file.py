@@ -1,0 +1,163 @@
+"""A file with frames: DICOM, or a PNG or JPEG straight from a folder."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+from pydicom.dataset import Dataset
+
+from dicom.errors import UndecodableFrame
+from dicom.images.frames import decode_frames
+from dicom.images.gate import MINIMUM_SIDE_PX, refusal_of
+from dicom.images.header import InstanceHeader, header_of
+from dicom.images.reading import open_header
+from dicom.images.regions import BModeRegion, bmode_region, content_region
+from dicom.results.model import Refusal
+from dicom.uids import derived_uid
+from workers.errors import NotAPicture
+from workers.pipeline.types import Frame
+
+PLAIN_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
+_GREYS: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
+
+
+class Picture(Protocol):
+    """What the pipeline asks of a file, whatever its format."""
+
+    @property
+    def source(self) -> Path: ...
+
+    @property
+    def header(self) -> InstanceHeader | None: ...
+
+    @property
+    def frame_count(self) -> int: ...
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+
+    def refusal(self) -> Refusal | None:
+        """Why it is not analysed, as far as can be told without its pixels."""
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | Refusal]]:
+        """Each 0-based index with its frame, or with the reason why there is none."""
+
+    def region(self, frame: Frame) -> BModeRegion: ...
+
+    def tracking_uid(self, *what: str) -> str:
+        """The same for the same part of the same picture, whenever and wherever it is made."""
+
+
+def open_picture(path: Path) -> Picture:
+    """Open a DICOM file or, going by its suffix, a PNG or JPEG.
+
+    Raises:
+        DicomError: it is neither, or too damaged to tell.
+    """
+    if path.suffix.lower() in PLAIN_SUFFIXES:
+        return PlainPicture(path)
+    dataset = open_header(path)
+    return DicomPicture(path, dataset, header_of(dataset))
+
+
+def tracking_uid(study_instance_uid: str, sop_instance_uid: str, *what: str) -> str:
+    """Of a part of an instance: the same wherever and whenever it is made."""
+    return derived_uid(study_instance_uid, sop_instance_uid, *what)
+
+
+def lesion_uid(study_instance_uid: str, sop_instance_uid: str, number: int) -> str:
+    """Of the lesion with this number in its image, where no earlier analysis named it."""
+    return tracking_uid(study_instance_uid, sop_instance_uid, "lesion", str(number))
+
+
+@dataclass(frozen=True)
+class DicomPicture:
+    """An instance as it was received."""
+
+    source: Path
+    dataset: Dataset
+    header: InstanceHeader
+
+    @property
+    def frame_count(self) -> int:
+        return self.header.number_of_frames
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.header.rows, self.header.columns
+
+    def refusal(self) -> Refusal | None:
+        return refusal_of(self.header)
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | Refusal]]:
+        left = list(indices)
+        while left:
+            try:
+                for frame in decode_frames(self.source, tuple(left)):
+                    yield left.pop(0), frame
+            except UndecodableFrame as error:
+                yield left.pop(0), Refusal(error.code, str(error))
+
+    def region(self, frame: Frame) -> BModeRegion:
+        return bmode_region(self.dataset, frame)
+
+    def tracking_uid(self, *what: str) -> str:
+        return tracking_uid(self.header.study_instance_uid, self.header.sop_instance_uid, *what)
+
+
+class PlainPicture:
+    """A PNG or JPEG: one frame, never calibrated."""
+
+    header: InstanceHeader | None = None
+    frame_count = 1
+
+    def __init__(self, source: Path) -> None:
+        self.source = source
+        try:
+            with Image.open(source) as image:
+                self.shape = image.height, image.width
+        except UnidentifiedImageError as error:
+            raise NotAPicture from error
+        except Image.DecompressionBombError as error:
+            raise UndecodableFrame(0, "it has more pixels than any ultrasound image") from error
+
+    def refusal(self) -> Refusal | None:
+        if min(self.shape) < MINIMUM_SIDE_PX:
+            return Refusal("too-small", f"A side is shorter than {MINIMUM_SIDE_PX} pixels.")
+        return None
+
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | Refusal]]:
+        for index in indices:
+            try:
+                yield index, self._pixels()
+            except (OSError, ValueError, SyntaxError):  # what Pillow raises at damaged files
+                error = UndecodableFrame(index)
+                yield index, Refusal(error.code, str(error))
+
+    def region(self, frame: Frame) -> BModeRegion:
+        return content_region(frame)
+
+    def tracking_uid(self, *what: str) -> str:
+        return derived_uid(self._digest, *what)
+
+    @cached_property
+    def _digest(self) -> str:
+        with self.source.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def _pixels(self) -> Frame:
+        with Image.open(self.source) as image:
+            if image.mode not in _GREYS:
+                return np.asarray(image.convert("RGB"))
+            grey = np.asarray(image)
+        if grey.dtype == np.bool_:
+            return np.where(grey, np.uint8(255), np.uint8(0))
+        if grey.dtype != np.uint8:
+            grey = np.clip(grey, 0, 65535).astype(np.uint16) >> 8
+        return grey.astype(np.uint8)

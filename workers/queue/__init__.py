@@ -1,0 +1,1 @@
+"""The job queue: Celery application, task runner, sweep, concurrency slots."""

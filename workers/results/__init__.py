@@ -1,0 +1,1 @@
+"""Result objects in files and database rows."""
