@@ -36,7 +36,7 @@ class Pipeline:
     version: str
     classifier_digest: str
     segmenter_digest: str
-    abstain_below: float = 0.0
+    confidence_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def _new(
         pipeline_version=pipeline.version,
         classifier_digest=pipeline.classifier_digest,
         segmenter_digest=pipeline.segmenter_digest,
-        abstain_below=pipeline.abstain_below,
+        confidence_threshold=pipeline.confidence_threshold,
         status=AnalysisStatus.RUNNING,
         predecessor_id=_last_finished(session, study.id),
         started_at=now,

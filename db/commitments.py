@@ -24,8 +24,8 @@ def ask(
     commitment = Commitment(
         transaction_uid=transaction_uid,
         destination=destination,
-        asked=sorted(sop_instance_uids),
-        asked_at=now,
+        requested=sorted(sop_instance_uids),
+        requested_at=now,
     )
     session.add(commitment)
     audit.append(
@@ -50,7 +50,7 @@ def ended(
     row = find(session, transaction_uid, lock=True)
     if row is None or row.answered_at is not None:
         return
-    row.committed, row.failed, row.answered_at = [], {}, now
+    row.committed, row.failure_reasons, row.answered_at = [], {}, now
     audit.append(
         session,
         f"{actor}:commitment:ended",
@@ -80,11 +80,11 @@ def answer(
     row = find(session, transaction_uid, lock=True)
     if row is None:
         return False
-    kept = sorted(committed & set(row.asked))
-    lost = {uid: failed[uid] for uid in row.asked if uid in failed}
-    if row.answered_at is not None and (row.committed, row.failed) == (kept, lost):
+    kept = sorted(committed & set(row.requested))
+    lost = {uid: failed[uid] for uid in row.requested if uid in failed}
+    if row.answered_at is not None and (row.committed, row.failure_reasons) == (kept, lost):
         return True
-    row.committed, row.failed, row.answered_at = kept, lost, now
+    row.committed, row.failure_reasons, row.answered_at = kept, lost, now
     _tell(session, row, actor, sender, now)
     return True
 
@@ -104,8 +104,8 @@ def _tell(session: Session, row: Commitment, actor: str, sender: Sender, now: da
         address=sender.address,
         transaction_uid=row.transaction_uid,
         destination=row.destination,
-        objects=len(row.asked),
+        objects=len(row.requested),
         committed=row.committed,
-        failed=row.failed,
+        failed=row.failure_reasons,
     )
     intake.count(session, sender, "commitment-answered", now)

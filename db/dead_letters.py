@@ -63,7 +63,7 @@ def list_dead(session: Session, limit: int = 200) -> Sequence[DeadLetter]:
         .outerjoin(of_set, of_set.id == ResultSet.analysis_id)
         .outerjoin(Review, Review.id == Job.subject_id)
         .outerjoin(of_review, of_review.id == Review.analysis_id)
-        .where(Job.status == JobStatus.DEAD)
+        .where(Job.status == JobStatus.DEAD_LETTER)
         .order_by(Job.finished_at.desc())
         .limit(limit)
     )

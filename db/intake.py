@@ -170,7 +170,7 @@ def _given_up(session: Session, study: Study) -> Sequence[Job]:
     analyse = and_(Job.kind == JobKind.ANALYSE, Job.key == job_key(study))
     publish = and_(Job.kind == JobKind.PUBLISH, Job.subject_id.in_(analyses))
     return session.scalars(
-        select(Job).where(Job.status == JobStatus.DEAD, or_(analyse, publish))
+        select(Job).where(Job.status == JobStatus.DEAD_LETTER, or_(analyse, publish))
     ).all()
 
 
@@ -216,17 +216,17 @@ def _audit_conflict(
     )
 
 
-def count(session: Session, sender: Sender, what: str, now: datetime) -> None:
+def count(session: Session, sender: Sender, event: str, now: datetime) -> None:
     """One more for this sender."""
     where = (
         SenderCount.calling_ae == sender.calling_ae,
         SenderCount.address == sender.address,
-        SenderCount.what == what,
+        SenderCount.event == event,
     )
     row = session.scalar(select(SenderCount).where(*where).with_for_update())
     if row is None:
         row = SenderCount(
-            calling_ae=sender.calling_ae, address=sender.address, what=what, count=0, last_at=now
+            calling_ae=sender.calling_ae, address=sender.address, event=event, count=0, last_at=now
         )
         row = _added_or_found(session, row, select(SenderCount).where(*where).with_for_update())
     row.count, row.last_at = row.count + 1, now

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from db.errors import LostClaim
 from db.schema import Job, JobKind, JobStatus
 
-RING_AGAIN = timedelta(seconds=30)
+REDISPATCH_AFTER = timedelta(seconds=30)
 """A rung job that nobody took by then is rung again: its message may be lost."""
 LEASE = timedelta(seconds=60)
 """A running job whose worker gave no sign for so long goes to another one."""
@@ -35,13 +35,13 @@ _UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's hold on a job. ``fence`` is higher in every later claim of the same job."""
+    """A worker's hold on a job. ``fencing_token`` is higher in every later claim of the same job."""
 
     job_id: UUID
     kind: JobKind
     subject_id: UUID
     attempt: int
-    fence: int
+    fencing_token: int
 
 
 def enqueue(
@@ -61,7 +61,7 @@ def enqueue(
         due_at=due_at or now,
         created_at=now,
         attempts=0,
-        claims=0,
+        fencing_token=0,
     )
     try:
         with session.begin_nested():
@@ -87,12 +87,12 @@ def take_due(
     limit: int = 100,
     *,
     kinds: Collection[JobKind] = tuple(JobKind),
-    ring_again: timedelta = RING_AGAIN,
+    redispatch_after: timedelta = REDISPATCH_AFTER,
 ) -> Sequence[tuple[UUID, JobKind]]:
     """Jobs to ring for, each pushed into the future so that the next sweep skips it.
 
     A running job found here lost its worker: it is queued again, unless its attempts are used up:
-    `bury_lost` is for those, and whoever calls it tells what they were about.
+    `dead_letter_lost` is for those, and whoever calls it tells what they were about.
     """
     due = session.scalars(
         select(Job)
@@ -103,11 +103,11 @@ def take_due(
         .with_for_update(skip_locked=True)
     ).all()
     for job in due:
-        job.status, job.due_at = JobStatus.QUEUED, now + ring_again
+        job.status, job.due_at = JobStatus.QUEUED, now + redispatch_after
     return [(job.id, job.kind) for job in due]
 
 
-def bury_lost(session: Session, now: datetime, limit: int = 100) -> Sequence[Job]:
+def dead_letter_lost(session: Session, now: datetime, limit: int = 100) -> Sequence[Job]:
     """Give up the running jobs whose workers died on every attempt; returns them."""
     lost = session.scalars(
         select(Job)
@@ -141,14 +141,14 @@ def claim(
             status=JobStatus.RUNNING,
             due_at=now + lease,
             attempts=Job.attempts + 1,
-            claims=Job.claims + 1,
+            fencing_token=Job.fencing_token + 1,
             error="",
         ),
     )
     if not won:
         return None
     job = session.get_one(Job, job_id, populate_existing=True)
-    return Claim(job.id, job.kind, job.subject_id, job.attempts, job.claims)
+    return Claim(job.id, job.kind, job.subject_id, job.attempts, job.fencing_token)
 
 
 def extend(session: Session, claim: Claim, now: datetime, *, lease: timedelta = LEASE) -> bool:
@@ -171,7 +171,7 @@ def fail(
 ) -> JobStatus | None:
     """Back off and try again, or give up; returns the new status, None if the claim was lost."""
     job = session.get_one(Job, claim.job_id, with_for_update=True, populate_existing=True)
-    if job.status is not JobStatus.RUNNING or job.claims != claim.fence:
+    if job.status is not JobStatus.RUNNING or job.fencing_token != claim.fencing_token:
         return None
     if permanent or job.attempts >= MAX_ATTEMPTS[job.kind]:
         _bury(job, error, now)
@@ -202,7 +202,7 @@ def retry(session: Session, job_id: UUID, now: datetime) -> bool:
     return _changed(
         session,
         update(Job)
-        .where(Job.id == job_id, Job.status == JobStatus.DEAD)
+        .where(Job.id == job_id, Job.status == JobStatus.DEAD_LETTER)
         .values(status=JobStatus.QUEUED, attempts=0, due_at=now, finished_at=None),
     )
 
@@ -240,12 +240,14 @@ def _lost_for_good() -> ColumnElement[bool]:
 
 def _held(claim: Claim) -> Update:
     return update(Job).where(
-        Job.id == claim.job_id, Job.status == JobStatus.RUNNING, Job.claims == claim.fence
+        Job.id == claim.job_id,
+        Job.status == JobStatus.RUNNING,
+        Job.fencing_token == claim.fencing_token,
     )
 
 
 def _bury(job: Job, error: str, now: datetime) -> None:
-    job.status, job.error, job.finished_at = JobStatus.DEAD, error[:1024], now
+    job.status, job.error, job.finished_at = JobStatus.DEAD_LETTER, error[:1024], now
 
 
 def _changed(session: Session, statement: Update) -> bool:

@@ -108,19 +108,19 @@ def add_delivery(
     session: Session,
     result_set: ResultSet,
     destination: Destination,
-    wish: Sequence[str],
+    selection: Sequence[str],
     route: str,
     now: datetime,
 ) -> Delivery | None:
-    """Send what the set holds for `wish` to the destination; None when that is nothing."""
-    if not any(list(wish) in made.wishes for made in result_set.objects):
+    """Send what the set holds for `selection` to the destination; None when that is nothing."""
+    if not any(list(selection) in made.selections for made in result_set.objects):
         return None
     delivery = Delivery(
         id=uuid4(),
         result_set_id=result_set.id,
         destination_id=destination.id,
         route=route,
-        wish=list(wish),
+        selection=list(selection),
         status=DeliveryStatus.PENDING,
         attempts=0,
         error="",
@@ -188,10 +188,10 @@ def delivery_with_destination(session: Session, delivery_id: UUID) -> Delivery:
     ).one()
 
 
-def change_wish(
+def change_selection(
     session: Session,
     delivery_id: UUID,
-    wish: Sequence[str],
+    selection: Sequence[str],
     objects: Iterable[ResultObject],
     now: datetime,
 ) -> None:
@@ -199,32 +199,32 @@ def change_wish(
     with their files in place; what has got there meanwhile stays as it is.
     """
     delivery = session.get_one(Delivery, delivery_id, with_for_update=True, populate_existing=True)
-    # the wish may be new to another delivery of the set at the same time
+    # the selection may be new to another delivery of the set at the same time
     result_set = session.get_one(
         ResultSet, delivery.result_set_id, with_for_update=True, populate_existing=True
     )
     there = {made.sop_instance_uid for made in result_set.objects}
     result_set.objects += [made for made in objects if made.sop_instance_uid not in there]
-    before, delivery.wish = delivery.wish, list(wish)
+    before, delivery.selection = delivery.selection, list(selection)
     session.flush()
     tell_published(session, result_set, [delivery], now, instead_of=before)
 
 
 def objects_of(session: Session, delivery: Delivery) -> Sequence[ResultObject]:
-    """All that the delivery is to bring, in the order of its wish: a report that arrives before
+    """All that the delivery is to bring, in the order of its selection: a report that arrives before
     what it refers to cannot be shown.
 
-    Each wish has a report of its own. All else of one spec is the same in every wish.
+    Each selection has a report of its own. All else of one spec is the same in every selection.
     """
     objects = session.scalars(
         select(ResultObject).where(
             ResultObject.result_set_id == delivery.result_set_id,
-            ResultObject.spec.in_(delivery.wish),
+            ResultObject.spec.in_(delivery.selection),
         )
     )
     return sorted(
-        (made for made in objects if made.kind != "sr" or delivery.wish in made.wishes),
-        key=lambda made: (delivery.wish.index(made.spec), made.sop_instance_uid),
+        (made for made in objects if made.kind != "sr" or delivery.selection in made.selections),
+        key=lambda made: (delivery.selection.index(made.spec), made.sop_instance_uid),
     )
 
 

@@ -40,7 +40,7 @@ class Source(_Table):
     """Calling AE title; "*" stands for any."""
     addresses: tuple[IPvAnyNetwork, ...] = LOOPBACK
     """Addresses or networks it may call from."""
-    quiet_seconds: Annotated[float, Field(gt=0, le=86400)] = 15.0
+    stable_after_seconds: Annotated[float, Field(gt=0, le=86400)] = 15.0
     """A study is taken as complete when nothing of it came for so long, in seconds."""
 
     def admits(self, ae_title: str, address: IPv4Address | IPv6Address) -> bool:

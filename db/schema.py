@@ -87,7 +87,7 @@ class JobStatus(enum.StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
-    DEAD = "dead"
+    DEAD_LETTER = "dead-letter"  # given up: it waits for a person
 
 
 class Base(DeclarativeBase):
@@ -209,12 +209,12 @@ class SenderCount(Base):
     """How often each sender did something worth counting, good or refused."""
 
     __tablename__ = "sender_count"
-    __table_args__ = (UniqueConstraint("calling_ae", "address", "what"),)
+    __table_args__ = (UniqueConstraint("calling_ae", "address", "event"),)
 
     id: Mapped[Id]
     calling_ae: Mapped[AeTitle]
     address: Mapped[ShortText]
-    what: Mapped[ShortText]
+    event: Mapped[ShortText]
     count: Mapped[int] = mapped_column(default=0)
     last_at: Mapped[datetime]
 
@@ -226,7 +226,7 @@ class Analysis(Base):
     """One run of one pipeline version over one state (digest) of a study.
 
     ``label`` is the most probable class. Where the analysis is ``undecided`` nobody asserts it:
-    its probability is below ``abstain_below``, from which the preset commits itself.
+    its probability is below ``confidence_threshold``, from which the preset commits itself.
     """
 
     __tablename__ = "analysis"
@@ -240,7 +240,7 @@ class Analysis(Base):
     classifier_digest: Mapped[Sha256]
     segmenter_digest: Mapped[Sha256]
     status: Mapped[AnalysisStatus] = mapped_column(default=AnalysisStatus.RUNNING)
-    abstain_below: Mapped[float] = mapped_column(default=0.0)
+    confidence_threshold: Mapped[float] = mapped_column(default=0.0)
     label: Mapped[str | None] = mapped_column(String(16), index=True)
     undecided: Mapped[bool] = mapped_column(default=False)
     p_normal: Mapped[float | None]
@@ -529,8 +529,8 @@ class ResultObject(Base):
     """A DICOM object that we made.
 
     ``spec`` names its kind and variant in the words of the routes file: ``sr:enhanced``.
-    ``wishes`` are those that it is a part of, each a list of specs: a report names the other
-    objects of its wish, so that two destinations may get two reports of one spec.
+    ``selections`` are those that it is a part of, each a list of specs: a report names the other
+    objects of its selection, so that two destinations may get two reports of one spec.
     """
 
     __tablename__ = "result_object"
@@ -538,7 +538,7 @@ class ResultObject(Base):
     id: Mapped[Id]
     result_set_id: Mapped[UUID] = mapped_column(ForeignKey("result_set.id"), index=True)
     spec: Mapped[ShortText]
-    wishes: Mapped[JsonList]
+    selections: Mapped[JsonList]
     sop_class_uid: Mapped[Uid]
     sop_instance_uid: Mapped[Uid] = mapped_column(unique=True)
     series_instance_uid: Mapped[Uid]
@@ -558,7 +558,7 @@ class ResultObject(Base):
 class Destination(Base):
     """A PACS, as the routes file names it; rows are kept in step with the file by name.
 
-    ``results`` is its wish: the specs that it wants, in the order of sending.
+    ``results`` is its selection: the specs that it wants, in the order of sending.
     """
 
     __tablename__ = "destination"
@@ -582,7 +582,7 @@ class Delivery(Base):
     result_set_id: Mapped[UUID] = mapped_column(ForeignKey("result_set.id"), index=True)
     destination_id: Mapped[UUID] = mapped_column(ForeignKey("destination.id"), index=True)
     route: Mapped[ShortText]
-    wish: Mapped[JsonList]
+    selection: Mapped[JsonList]
     status: Mapped[DeliveryStatus] = mapped_column(default=DeliveryStatus.PENDING, index=True)
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[LongText] = mapped_column(default="")
@@ -613,8 +613,9 @@ class DeliveredObject(Base):
 class Commitment(Base):
     """A request for storage commitment (PS3.4 J.3) and what the PACS answered, maybe much later.
 
-    ``asked`` holds SOP Instance UIDs, ``committed`` those of them that it keeps, ``failed`` the
-    Failure Reason of the others: ``{"1.2.3": 274}``. One that is in neither was not spoken of.
+    ``requested`` holds SOP Instance UIDs, ``committed`` those that the PACS keeps, and
+    ``failure_reasons`` the Failure Reason (0008,1197) of the others: ``{"1.2.3": 274}``. A UID in
+    neither was not mentioned in the report.
     ``answered_at`` is also set when the request ended without an answer.
     """
 
@@ -623,10 +624,10 @@ class Commitment(Base):
     id: Mapped[Id]
     transaction_uid: Mapped[Uid] = mapped_column(unique=True)
     destination: Mapped[ShortText]
-    asked: Mapped[JsonList]
-    asked_at: Mapped[datetime]
+    requested: Mapped[JsonList]
+    requested_at: Mapped[datetime]
     committed: Mapped[JsonList | None]
-    failed: Mapped[JsonDict | None]
+    failure_reasons: Mapped[JsonDict | None]
     answered_at: Mapped[datetime | None]
 
 
@@ -635,7 +636,7 @@ class Commitment(Base):
 
 class Job(Base):
     """Work to do. ``due_at`` alone drives it: new (now), rung (soon again), running (lease),
-    failed (backoff). ``claims`` only ever grows: it fences off a worker that lost its claim.
+    failed (backoff). ``fencing_token`` grows with every claim and keeps out a worker that lost its lease.
     """
 
     __tablename__ = "job"
@@ -650,7 +651,7 @@ class Job(Base):
     subject_id: Mapped[UUID] = mapped_column(index=True)
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
     attempts: Mapped[int] = mapped_column(default=0)
-    claims: Mapped[int] = mapped_column(default=0)
+    fencing_token: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime]
     error: Mapped[LongText] = mapped_column(default="")
     created_at: Mapped[datetime]

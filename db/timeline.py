@@ -29,7 +29,7 @@ class Moment:
     """Of the last event."""
 
 
-def story_of(session: Session, study_id: UUID) -> list[Moment]:
+def study_history(session: Session, study_id: UUID) -> list[Moment]:
     """Everything that happened to a study, oldest first; images that come in a row, or looks of
     the same person, are one moment.
     """

@@ -31,12 +31,12 @@ class DestinationLine:
 
 def senders(session: Session) -> list[SenderLine]:
     """The latest to call first."""
-    rows = session.scalars(select(SenderCount).order_by(SenderCount.what)).all()
+    rows = session.scalars(select(SenderCount).order_by(SenderCount.event)).all()
     grouped: dict[tuple[str, str], list[SenderCount]] = {}
     for row in rows:
         grouped.setdefault((row.calling_ae, row.address), []).append(row)
     lines = [
-        SenderLine(ae, address, max(row.last_at for row in own), {r.what: r.count for r in own})
+        SenderLine(ae, address, max(row.last_at for row in own), {r.event: r.count for r in own})
         for (ae, address), own in grouped.items()
     ]
     return sorted(lines, key=lambda line: line.last_at, reverse=True)

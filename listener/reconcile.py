@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN: Final = Sender("", "")
 SET_ASIDE: Final = "set-aside"
-_QUIET: Final = timedelta(seconds=Source.model_fields["quiet_seconds"].default)
+_QUIET: Final = timedelta(seconds=Source.model_fields["stable_after_seconds"].default)
 _BATCH: Final = 500
 
 

@@ -32,7 +32,7 @@ class Preset:
     The answers of ``network`` and of ``further_networks``, all of one architecture and input size,
     are averaged, class logits and lesion probabilities: networks trained apart err apart.
     Logits are divided by ``temperature`` and moved by ``class_bias`` before the softmax (Guo 2017,
-    Alexandari 2020); below ``abstain_below`` the highest probability asserts no class. A lesion is
+    Alexandari 2020); below ``confidence_threshold`` the highest probability asserts no class. A lesion is
     where the mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds
     ``mask_seed_threshold``. ``mirrored``: each frame is looked at from both sides. ``trained``
     tells where the weights come from and which images they have seen
@@ -44,7 +44,7 @@ class Preset:
     network: NetworkFile
     temperature: float = 1.0
     class_bias: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    abstain_below: float = 0.0
+    confidence_threshold: float = 0.0
     mask_threshold: float = 0.5
     mask_seed_threshold: float = 0.5
     mirrored: bool = False
@@ -71,7 +71,7 @@ class Preset:
         digests = [file.sha256 for file in self.networks]
         joined = hashlib.sha256("".join(digests).encode()).hexdigest()
         weights = joined if self.further_networks else self.network.sha256
-        return PresetInfo(self.name, self.version, weights, weights, self.abstain_below)
+        return PresetInfo(self.name, self.version, weights, weights, self.confidence_threshold)
 
 
 def preset_info(directory: Path | None = None) -> PresetInfo:

@@ -35,14 +35,14 @@ class PresetInfo:
     """Names what answers; digests are SHA-256 of weight files, in hex.
 
     They are equal where one network both classifies and outlines. A class whose probability is
-    below ``abstain_below`` is not asserted: the answer is undecided then.
+    below ``confidence_threshold`` is not asserted: the answer is undecided then.
     """
 
     name: str
     version: str
     classifier_digest: str
     segmenter_digest: str
-    abstain_below: float = 0.0
+    confidence_threshold: float = 0.0
 
 
 class ModelError(Exception):

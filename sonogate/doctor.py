@@ -126,7 +126,8 @@ def _is_there(installation: Installation) -> bool:
 
 def _jobs(installation: Installation) -> Iterator[Outcome]:
     dead = _asked(
-        installation, select(func.count()).select_from(Job).where(Job.status == JobStatus.DEAD)
+        installation,
+        select(func.count()).select_from(Job).where(Job.status == JobStatus.DEAD_LETTER),
     )
     if dead:
         yield warn(f"{dead} were given up", "see Administration in the web pages")

@@ -9,7 +9,7 @@ from pathlib import Path
 from dicom.errors import DicomError
 from dicom.files import write_dataset
 from dicom.images.wrap import StudyFacts, wrap_image
-from dicom.results.model import Refusal
+from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
 from sonogate.inputs import is_plain
 from workers.pipeline.image_file import open_picture
@@ -66,7 +66,7 @@ def _wrapped(source: Path, study: StudyFacts, number: int, target: Path) -> Read
         _, frame = next(open_picture(source).frames([0]))
     except (DicomError, OSError) as error:
         return Ready(source, None, str(error))
-    if isinstance(frame, Refusal):
+    if isinstance(frame, RefusalReason):
         return Ready(source, None, frame.text)
     write_dataset(wrap_image(frame, study=study, instance_number=number), target)
     return Ready(source, target)

@@ -105,7 +105,7 @@ def is_nobodys_fault(error: BaseException) -> bool:
     return no_room or isinstance(error, (StoreFull, GivesWay))
 
 
-def in_words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Why, for people. Foreign errors may quote patient data, so only their kind is told."""
     if isinstance(error, (WorkError, RowsError, DicomError, ModelError)):
         return str(error)

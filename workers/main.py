@@ -18,9 +18,9 @@ from dicom.results.catalogue import parse_spec
 from workers.errors import WorkError
 from workers.peers.destinations import keep_in_step
 from workers.queue.app import make_app
-from workers.queue.broker import TASK, Bell
-from workers.queue.runner import Runner, works
-from workers.queue.slots import Hands, Held
+from workers.queue.broker import TASK, CeleryBroker
+from workers.queue.runner import Runner, job_handlers
+from workers.queue.slots import ActiveLeases, ConcurrencySlots
 from workers.queue.sweep import Heartbeat, Loop, Sweep
 from workers.services import LazyPredictor, Loader, Services, load_predictor
 from workers.settings import WorkerSettings
@@ -43,7 +43,7 @@ _TALKATIVE: Final = (
 
 
 def run(settings: WorkerSettings, load: Loader = load_predictor) -> None:
-    """Work until SIGTERM or SIGINT, then finish what is running and return.
+    """JobHandler until SIGTERM or SIGINT, then finish what is running and return.
 
     Raises:
         SettingsError: the routes file is wrong.
@@ -99,18 +99,20 @@ class Worker:
 
     def connect(self) -> None:
         settings = self.services.settings
-        hands = Hands(settings.worker_concurrency, settings.worker_analyses, _shadows(settings))
-        held = Held(settings.lease, timedelta(seconds=settings.job_seconds_at_most))
-        kinds = works(self.services)
+        slots = ConcurrencySlots(
+            settings.worker_concurrency, settings.worker_analyses, _shadows(settings)
+        )
+        held = ActiveLeases(settings.lease, timedelta(seconds=settings.job_timeout_seconds))
+        kinds = job_handlers(self.services)
         sweep = Loop(
             "sweep",
             settings.sweep_seconds,
-            Sweep(self.services, Bell(self.app), hands, kinds),
+            Sweep(self.services, CeleryBroker(self.app), slots, kinds),
         )
         heartbeat = Loop(
             "heartbeat", settings.lease_seconds / _BEATS_PER_LEASE, Heartbeat(self.services, held)
         )
-        self._add_task(Runner(self.services, kinds, hands, held), sweep.wake)
+        self._add_task(Runner(self.services, kinds, slots, held), sweep.wake)
         _on(signals.setup_logging)  # somebody listens: so Celery leaves logging to the front door
         _on(signals.worker_ready, sweep.start, heartbeat.start, self._tell)
         _on(signals.worker_shutting_down, sweep.stop)  # nothing new; what runs is finished

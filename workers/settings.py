@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from db.jobs import LEASE, RING_AGAIN
+from db.jobs import LEASE, REDISPATCH_AFTER
 from db.settings import StoreSettings
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -48,9 +48,9 @@ class WorkerSettings(StoreSettings):
     """How often each worker looks for jobs that are due, in seconds."""
     lease_seconds: Seconds = LEASE.total_seconds()
     """A job whose worker gave no sign of life for so long goes to another one, in seconds."""
-    ring_again_seconds: Seconds = RING_AGAIN.total_seconds()
+    redispatch_seconds: Seconds = REDISPATCH_AFTER.total_seconds()
     """A job that nobody took so long after it was announced is announced again, in seconds."""
-    job_seconds_at_most: Seconds = 1800.0
+    job_timeout_seconds: Seconds = 1800.0
     """After so long a job counts as hung: its worker no longer holds it, in seconds."""
 
     @model_validator(mode="after")
@@ -66,5 +66,5 @@ class WorkerSettings(StoreSettings):
         return timedelta(seconds=self.lease_seconds)
 
     @property
-    def ring_again(self) -> timedelta:
-        return timedelta(seconds=self.ring_again_seconds)
+    def redispatch_after(self) -> timedelta:
+        return timedelta(seconds=self.redispatch_seconds)

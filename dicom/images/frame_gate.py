@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dicom.images.frames import Frame
 from dicom.images.gate import COLOUR_DOPPLER, SPLIT_SCREEN
 from dicom.images.regions import BModeRegion
-from dicom.results.model import Refusal
+from dicom.results.model import RefusalReason
 
 _DIM: Final = 30
 _LEAST_LIT: Final = 0.1
@@ -46,7 +46,7 @@ _EDGE_PX: Final = 3
 _EDGE_SHARE: Final = 0.7
 
 
-def frame_refusal_of(frame: Frame, region: BModeRegion) -> Refusal | None:
+def frame_refusal_of(frame: Frame, region: BModeRegion) -> RefusalReason | None:
     """Return the first reason not to analyse `frame`, whose B-mode picture lies in `region`.
 
     Codes: too-dark, flat, colour-doppler, and split-screen. The last one is looked for only where
@@ -146,9 +146,9 @@ def _begins_at_once(picture: Frame) -> bool:
     return bool(edge.mean() >= _EDGE_SHARE * inside.mean())
 
 
-_RULES: Final[tuple[tuple[Callable[[_Seen], bool], Refusal], ...]] = (
-    (_is_too_dark, Refusal("too-dark", "The picture is black: nothing was imaged.")),
-    (_is_flat, Refusal("flat", "The picture is one even grey: nothing was imaged.")),
+_RULES: Final[tuple[tuple[Callable[[_Seen], bool], RefusalReason], ...]] = (
+    (_is_too_dark, RefusalReason("too-dark", "The picture is black: nothing was imaged.")),
+    (_is_flat, RefusalReason("flat", "The picture is one even grey: nothing was imaged.")),
     (_is_coloured, COLOUR_DOPPLER),
     (_is_split, SPLIT_SCREEN),
 )

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.images.frames import can_decode
 from dicom.images.header import InstanceHeader, header_of
-from dicom.results.model import Refusal
+from dicom.results.model import RefusalReason
 from dicom.storage_classes import CAPTURE, MULTI_FRAME, ULTRASOUND
 
 MINIMUM_SIDE_PX: Final = 32
@@ -33,15 +33,15 @@ _COLOUR_MODES: Final = 0x0010 | 0x0020 | 0x0100
 """Colour Doppler, colour M-mode, colour power: Image Type value 4 (PS3.3 C.8.5.6.1.1)."""
 _ELASTOGRAPHY_WORDS: Final = ("ELASTO", "STRAIN", "SHEAR WAVE", "SHEARWAVE", "ARFI")
 _SPLIT_SHARE: Final = 0.5
-COLOUR_DOPPLER: Final = Refusal(
+COLOUR_DOPPLER: Final = RefusalReason(
     "colour-doppler", "The image shows colour Doppler; the networks know B-mode only."
 )
-SPLIT_SCREEN: Final = Refusal(
+SPLIT_SCREEN: Final = RefusalReason(
     "split-screen", "The image shows several B-mode views side by side; send them one by one."
 )
 
 
-def refusal_of(source: InstanceHeader | Dataset) -> Refusal | None:
+def refusal_of(source: InstanceHeader | Dataset) -> RefusalReason | None:
     """Return the first reason not to analyse the instance, None when there is none.
 
     Looks at the header only. Codes: derived, not-ultrasound, no-pixels, too-small,
@@ -53,10 +53,10 @@ def refusal_of(source: InstanceHeader | Dataset) -> Refusal | None:
     return next(_refusals(header), None)
 
 
-def _refusals(header: InstanceHeader) -> Iterator[Refusal]:
+def _refusals(header: InstanceHeader) -> Iterator[RefusalReason]:
     for applies, code, text in _RULES:
         if applies(header):
-            yield Refusal(code, text)
+            yield RefusalReason(code, text)
 
 
 def _is_our_own(header: InstanceHeader) -> bool:

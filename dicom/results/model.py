@@ -18,7 +18,7 @@ Probabilities = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusalReason:
     """Why an image was not analysed: a stable code and a sentence for people."""
 
     code: str
@@ -81,7 +81,7 @@ class ImageResult:
     lesions: tuple[LesionResult, ...] = ()
     spacing_mm: tuple[float, float] | None = None
     """(row, column) spacing; None when uncalibrated."""
-    refusal: Refusal | None = None
+    refusal: RefusalReason | None = None
     heatmaps: Mapping[int, NDArray[np.uint8]] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
     )
@@ -107,7 +107,7 @@ class Algorithm:
     segmenter_digest: str
     device_uid: str
     """A new one for each set of weights (Device UID, TID 1004)."""
-    abstain_below: float = 0.0
+    confidence_threshold: float = 0.0
     """A class that is less probable is not asserted: the result is undecided then."""
 
 

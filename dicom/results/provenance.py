@@ -121,7 +121,7 @@ def algorithm_parameters(algorithm: Algorithm) -> list[str]:
     """Name the very weights, and where they abstain if they do, so that a result can be made again
     (TID 4019).
     """
-    threshold = algorithm.abstain_below
+    threshold = algorithm.confidence_threshold
     return [
         f"classifier sha256:{algorithm.classifier_digest}",
         f"segmenter sha256:{algorithm.segmenter_digest}",

@@ -34,7 +34,7 @@ def of_classes(
     rows: Sequence[Answered],
     figures: Mapping[str, Any],
     *,
-    abstain_below: float,
+    confidence_threshold: float,
     classes: Sequence[str] = CLASSES,
 ) -> dict[str, str]:
     """All plots of a page's section on classes; what `figures.classification` gave beside them."""
@@ -43,7 +43,7 @@ def of_classes(
         "roc": roc(rows, classes),
         "precision_recall": precision_recall(rows, classes),
         "reliability": reliability(rows),
-        "risk_coverage": risk_coverage(figures["risk_coverage"], abstain_below),
+        "risk_coverage": risk_coverage(figures["risk_coverage"], confidence_threshold),
     }
 
 
@@ -87,17 +87,17 @@ def reliability(rows: Sequence[Answered], *, bins: int = 10) -> str:
     return svg_of(axes)
 
 
-def risk_coverage(curve: Mapping[str, Any], abstain_below: float) -> str:
+def risk_coverage(curve: Mapping[str, Any], confidence_threshold: float) -> str:
     """Error among those answered over the share answered, with the preset's own choice."""
     axes = axes_of("share of images answered", "wrong among them")
     coverage, risk = np.array(curve["coverage"]), np.array(curve["risk"])
     axes.plot(coverage, risk, color="#2f6db3")
     axes.set_ylim(0, max(0.3, float(risk.max()) * 1.1))
-    answered = np.flatnonzero(np.array(curve["confidence"]) >= abstain_below)
-    if abstain_below and len(answered):
+    answered = np.flatnonzero(np.array(curve["confidence"]) >= confidence_threshold)
+    if confidence_threshold and len(answered):
         axes.plot(coverage[answered[-1]], risk[answered[-1]], "o", color="#b3392f")
         axes.annotate(
-            f"undecided below {abstain_below:.2f}",
+            f"undecided below {confidence_threshold:.2f}",
             (coverage[answered[-1]], risk[answered[-1]]),
             textcoords="offset points",
             xytext=(-10, 10),

@@ -76,9 +76,9 @@ def _plots(
     rows: Sequence[Judged], figures: dict[str, Any], directory: Path | None
 ) -> dict[str, str]:
     curves = read_losses(directory or DEFAULT_PRESET)
-    below = figures["preset"]["abstain_below"]
+    below = figures["preset"]["confidence_threshold"]
     return {
-        **plots.of_classes(rows, figures["classification"], abstain_below=below),
+        **plots.of_classes(rows, figures["classification"], confidence_threshold=below),
         "losses": figure(plots.losses(curves), "While it was trained.") if curves else "",
     }
 

@@ -135,7 +135,7 @@ def _published(recipe: Recipe) -> str:
 def _classes(rows: Sequence[ImageOutcome], recipe: Recipe, facts: Mapping[str, Any]) -> str:
     figures = classification(rows, recipe.classes)
     below = facts["abstention"]["below"]
-    drawn = plots.of_classes(rows, figures, abstain_below=below, classes=recipe.classes)
+    drawn = plots.of_classes(rows, figures, confidence_threshold=below, classes=recipe.classes)
     return classes_section(figures, {**drawn, "losses": ""})
 
 

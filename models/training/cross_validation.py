@@ -228,7 +228,7 @@ def describe_preset(
         version=version,
         temperature=calibration.temperature,
         class_bias=(normal, benign, malignant),
-        abstain_below=abstention.below,
+        confidence_threshold=abstention.below,
         trained=facts(recipe, checked, samples, start=start, target_accuracy=target_accuracy),
     )
 

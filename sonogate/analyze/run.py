@@ -14,7 +14,7 @@ from db.types import now_utc
 from dicom.equipment import DISCLAIMER
 from dicom.errors import DicomError
 from dicom.files import write_dataset
-from dicom.results.model import CLASSES, Refusal, StudyResult
+from dicom.results.model import CLASSES, RefusalReason, StudyResult
 from dicom.results.seg.build import build_segmentations
 from dicom.results.sr.build import build_report
 from dicom.uids import derived_uid
@@ -87,7 +87,7 @@ def analyse_file(source: Path, target: Path, predictor: FramePredictor) -> Analy
     try:
         image = analyse_image(source, predictor)
     except OSError as error:
-        reason = Refusal("unreadable", f"The file cannot be read: {error.strerror or error}.")
+        reason = RefusalReason("unreadable", f"The file cannot be read: {error.strerror or error}.")
         image = ImageAnalysis(source, None, "", (0, 0), refusal=reason)
     document = describe(image, predictor.info)
     if image.representative is not None:
@@ -142,7 +142,7 @@ def _write_pictures(image: ImageAnalysis, shown: FrameAnalysis, target: Path) ->
     mask = Image.fromarray(shown.mask).convert("L")  # 0 and 255
     mask.save(_beside(target, ".mask.png"))
     _, frame = next(open_picture(image.source).frames([shown.frame_number - 1]))
-    assert not isinstance(frame, Refusal)  # it was decoded a moment ago
+    assert not isinstance(frame, RefusalReason)  # it was decoded a moment ago
     outlines = (lesion.outline.contour for lesion in shown.lesions)
     draw_overlay(frame, shown.heatmap, outlines).save(_beside(target, ".overlay.png"))
 

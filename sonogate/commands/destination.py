@@ -17,7 +17,7 @@ from sonogate.destination_test.phantom_study import PATIENT_ID, make_result, mak
 from sonogate.destination_test.run import Fate, Patience, Rehearsal, rehearse
 from sonogate.errors import NoSuchDestination
 from workers.peers.store_scu import Peer
-from workers.results.selection import read_wish
+from workers.results.selection import parse_selection
 from workers.settings import WorkerSettings
 
 FOUND = {None: "", True: "found", False: "NOT found"}
@@ -96,7 +96,7 @@ def _entry(name: str, entries: tuple[DestinationTable, ...]) -> DestinationTable
 
 def _pieces(entry: DestinationTable, folder: Path, *, with_images: bool) -> list[Piece]:
     result = make_result(folder, run=str(uuid4()), now=now_utc())
-    results = make_results(result, make_review(result), read_wish(entry.results), folder)
+    results = make_results(result, make_review(result), parse_selection(entry.results), folder)
     return [*make_images(result), *results] if with_images else results
 
 

@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile, UndecodableFrame
-from dicom.results.model import Refusal
+from dicom.results.model import RefusalReason
 from models.types import FramePrediction, PresetInfo
 from sonogate.inputs import find_inputs
 from workers.errors import NotAPicture
@@ -57,15 +57,15 @@ def command(paths: tuple[Path, ...]) -> None:
     click.echo(json.dumps(_figures(len(files), reasons), indent=2, ensure_ascii=False))
 
 
-def refusal_of_file(path: Path) -> Refusal | None:
+def refusal_of_file(path: Path) -> RefusalReason | None:
     """The reason not to analyse the image; a cine is let in when one of its frames is."""
     try:
         return analyse_image(path, Blind()).refusal
     except OSError as error:
-        return Refusal(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")
+        return RefusalReason(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")
 
 
-def _figures(files: int, reasons: Sequence[tuple[Path, Refusal]]) -> dict[str, Any]:
+def _figures(files: int, reasons: Sequence[tuple[Path, RefusalReason]]) -> dict[str, Any]:
     damaged = [each for each in reasons if each[1].code in DAMAGED]
     refused = [each for each in reasons if each[1].code not in DAMAGED]
     images = files - len(damaged)

@@ -31,7 +31,7 @@ from db.worklist import find_current_analysis
 from dicom.errors import DicomError
 from dicom.images.frame_gate import frame_refusal_of
 from dicom.images.regions import BModeRegion
-from dicom.results.model import Refusal
+from dicom.results.model import RefusalReason
 from models.outline import outlined
 from models.preprocess import to_gray
 from models.types import ModelError
@@ -208,23 +208,23 @@ def _cuts(
 
 def _shown(
     image: Finding, numbers: Sequence[int], store: FileStore
-) -> tuple[BModeRegion | None, Iterator[tuple[int, Frame | Refusal]]]:
+) -> tuple[BModeRegion | None, Iterator[tuple[int, Frame | RefusalReason]]]:
     """The region that the networks were shown, and frames by their 1-based numbers."""
     picture = open_picture(store.path(image.instance.file))
     first = image.frames[0]["frame"] if image.frames else image.frame_number
     _, frame = next(picture.frames([first - 1]))
-    region = None if isinstance(frame, Refusal) else picture.region(frame)
+    region = None if isinstance(frame, RefusalReason) else picture.region(frame)
     found = picture.frames([number - 1 for number in numbers])
     return region, ((index + 1, frame) for index, frame in found)
 
 
 def _cut(
-    frame: Frame | Refusal,
+    frame: Frame | RefusalReason,
     region: BModeRegion | None,
     outlines: Sequence[Outline],
     store: FileStore,
 ) -> tuple[Grey, tuple[Mask, ...]] | LeftOut:
-    if isinstance(frame, Refusal) or region is None:
+    if isinstance(frame, RefusalReason) or region is None:
         return LeftOut.UNREADABLE
     if region.source == "whole":
         return LeftOut.NO_REGION

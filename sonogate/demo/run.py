@@ -33,7 +33,7 @@ _ROUTES: Final = """\
 # Written by `sonogate demo`, anew each time.
 [[source]]
 ae_title = "*"
-quiet_seconds = {quiet}
+stable_after_seconds = {quiet}
 
 [[destination]]
 name = "demo-pacs"

@@ -41,7 +41,7 @@ class Ledger:
             if row is None or row.answered_at is None:
                 return None
             return CommitmentReport(
-                transaction_uid, frozenset(row.committed or ()), row.failed or {}
+                transaction_uid, frozenset(row.committed or ()), row.failure_reasons or {}
             )
 
     def ended(self, transaction_uid: str, reason: str) -> None:

@@ -10,7 +10,7 @@ from dicom.images.reading import open_header
 from dicom.results.catalogue import Built, Signing, build_set, build_signed_set, verify
 from dicom.results.model import ReportReference, SignedReview, StudyResult
 from workers.peers.query_scu import Instance
-from workers.results.selection import Wish
+from workers.results.selection import ResultSelection
 
 IMAGE: Final = "image"
 SIGNED: Final = "signed/"
@@ -32,13 +32,13 @@ def make_images(result: StudyResult) -> list[Piece]:
 
 
 def make_results(
-    result: StudyResult, review: SignedReview, wish: Wish, folder: Path
+    result: StudyResult, review: SignedReview, selection: ResultSelection, folder: Path
 ) -> list[Piece]:
-    """Write every object of `wish` and what the signed `review` adds to it: the verified reports
+    """Write every object of `selection` and what the signed `review` adds to it: the verified reports
     and the segmentation of the image whose outlines the reader changed. Raises DicomError.
     """
-    built = build_set(wish, result)
-    signed = build_signed_set(wish, result, _signing(review, built))
+    built = build_set(selection, result)
+    signed = build_signed_set(selection, result, _signing(review, built))
     return [
         *_written("", built, folder, result, None),
         *_written(SIGNED, signed, folder, result, review),

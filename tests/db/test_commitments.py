@@ -50,7 +50,7 @@ def test_a_request_waits_for_its_answer(database: Database) -> None:
     with database.read() as session:
         row = commitments.find(session, TRANSACTION)
         assert row is not None
-        assert (row.asked, row.answered_at) == (["1.2.4", "1.2.5"], None)
+        assert (row.requested, row.answered_at) == (["1.2.4", "1.2.5"], None)
     (told,) = events(database)
     assert told[0] == "sonogate:commitment:asked"
     assert told[1]["objects"] == 2
@@ -62,7 +62,7 @@ def test_an_answer_is_kept_and_told_in_the_chain(database: Database) -> None:
     with database.read() as session:
         row = commitments.find(session, TRANSACTION)
         assert row is not None
-        assert (row.committed, row.failed) == (["1.2.4"], {"1.2.5": 0x0112})
+        assert (row.committed, row.failure_reasons) == (["1.2.4"], {"1.2.5": 0x0112})
         assert row.answered_at == LATER
         assert audit.verify(session).intact
     tag, details = events(database)[-1]
@@ -82,7 +82,7 @@ def test_the_same_answer_again_changes_nothing_and_another_one_replaces_it(
     assert len(events(database)) == 3
     with database.read() as session:
         count = session.scalars(select(SenderCount)).one()
-        assert (count.what, count.count) == ("commitment-answered", 2)
+        assert (count.event, count.count) == ("commitment-answered", 2)
 
 
 def test_objects_that_nobody_asked_about_are_left_out(database: Database) -> None:
@@ -91,7 +91,7 @@ def test_objects_that_nobody_asked_about_are_left_out(database: Database) -> Non
     with database.read() as session:
         row = commitments.find(session, TRANSACTION)
         assert row is not None
-        assert (row.committed, row.failed) == (["1.2.4"], {})
+        assert (row.committed, row.failure_reasons) == (["1.2.4"], {})
 
 
 def test_an_unknown_transaction_leaves_no_trace(database: Database) -> None:
@@ -111,7 +111,7 @@ def test_a_request_that_got_no_further_is_closed_and_told(database: Database) ->
     with database.read() as session:
         row = commitments.find(session, TRANSACTION)
         assert row is not None
-        assert (row.committed, row.failed, row.answered_at) == ([], {}, LATER)
+        assert (row.committed, row.failure_reasons, row.answered_at) == ([], {}, LATER)
     tag, details = events(database)[-1]
     assert tag == "sonogate:commitment:ended"
     assert (details["destination"], details["reason"]) == ("archive", "no answer")
@@ -125,5 +125,5 @@ def test_a_report_that_comes_all_the_same_is_taken(database: Database) -> None:
     with database.read() as session:
         row = commitments.find(session, TRANSACTION)
         assert row is not None
-        assert (row.committed, row.failed) == (["1.2.4"], {"1.2.5": 0x0112})
+        assert (row.committed, row.failure_reasons) == (["1.2.4"], {"1.2.5": 0x0112})
     assert events(database)[-1][0] == "listener:commitment:answered"

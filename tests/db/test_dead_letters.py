@@ -69,7 +69,7 @@ def _delivery(session: Session, set_id: UUID, destination_id: UUID) -> UUID:
         result_set_id=set_id,
         destination_id=destination_id,
         route="all",
-        wish=[],
+        selection=[],
         status=DeliveryStatus.FAILED,
         created_at=NOW,
     )

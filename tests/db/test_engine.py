@@ -19,7 +19,7 @@ NOW = datetime(2026, 3, 4, tzinfo=UTC)
 
 def counter(what: str = "stored", address: str = "10.0.0.7") -> SenderCount:
     return SenderCount(
-        id=uuid4(), calling_ae="MODALITY", address=address, what=what, count=0, last_at=NOW
+        id=uuid4(), calling_ae="MODALITY", address=address, event=what, count=0, last_at=NOW
     )
 
 
@@ -35,7 +35,7 @@ def study(uid: str, patient_name: str = "Doe^Jane") -> Study:
 
 def whats(database: Database) -> list[str]:
     with database.read() as session:
-        return list(session.scalars(select(SenderCount.what)))
+        return list(session.scalars(select(SenderCount.event)))
 
 
 def test_what_was_written_can_be_read(database: Database) -> None:
@@ -63,7 +63,7 @@ def test_rows_outlive_their_session(database: Database) -> None:
     with database.write() as session:
         row = counter()
         session.add(row)
-    assert row.what == "stored"
+    assert row.event == "stored"
 
 
 def test_writers_that_read_first_wait_for_each_other(database: Database) -> None:

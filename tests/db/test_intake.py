@@ -77,7 +77,7 @@ def test_an_image_of_another_patient_in_a_study_is_told_of(database: Database) -
     with database.read() as session:
         assert session.scalars(select(Study.patient_id)).one() == "P1"
         tags = list(session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq)))
-        counts = {row.what: row.count for row in session.scalars(select(SenderCount))}
+        counts = {row.event: row.count for row in session.scalars(select(SenderCount))}
     assert tags[1:] == ["listener:instance:other-patient", "listener:instance:stored"]
     assert counts == {"stored": 2, "other-patient": 1}
 
@@ -92,7 +92,7 @@ def test_a_conflict_is_recorded_once_and_counted_each_time(database: Database) -
             fresh.append(intake.record_conflict(session, held, uuid4(), kept, SENDER, NOW))
     assert fresh == [True, False]
     with database.read() as session:
-        counts = {row.what: row.count for row in session.scalars(select(SenderCount))}
+        counts = {row.event: row.count for row in session.scalars(select(SenderCount))}
     assert counts == {"stored": 1, "conflict": 2}
 
 

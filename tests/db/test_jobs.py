@@ -12,7 +12,7 @@ import pytest
 from db import jobs
 from db.engine import Database
 from db.errors import LostClaim
-from db.jobs import FIRST_BACKOFF, LEASE, LONGEST_BACKOFF, MAX_ATTEMPTS, RING_AGAIN, Claim
+from db.jobs import FIRST_BACKOFF, LEASE, LONGEST_BACKOFF, MAX_ATTEMPTS, REDISPATCH_AFTER, Claim
 from db.schema import Job, JobKind, JobStatus
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -89,8 +89,8 @@ def test_only_due_jobs_are_rung_the_most_overdue_first(database: Database) -> No
 
 def test_a_rung_job_is_rung_again_only_after_a_while(database: Database, job_id: UUID) -> None:
     assert ring(database, NOW) == [job_id]
-    assert ring(database, NOW + RING_AGAIN - SECOND) == []
-    assert ring(database, NOW + RING_AGAIN) == [job_id]
+    assert ring(database, NOW + REDISPATCH_AFTER - SECOND) == []
+    assert ring(database, NOW + REDISPATCH_AFTER) == [job_id]
 
 
 def test_two_sweeps_at_once_ring_each_job_once(database: Database) -> None:
@@ -181,7 +181,7 @@ def test_a_failed_job_backs_off_and_tries_again(database: Database, job_id: UUID
 
 
 def test_a_permanent_failure_is_buried_at_once(database: Database, job_id: UUID) -> None:
-    assert fail(database, claimed(database, job_id), permanent=True) is JobStatus.DEAD
+    assert fail(database, claimed(database, job_id), permanent=True) is JobStatus.DEAD_LETTER
     assert ring(database, NOW + timedelta(days=1)) == []
 
 
@@ -189,7 +189,7 @@ def test_the_last_attempt_is_the_last(database: Database, job_id: UUID) -> None:
     outcomes = []
     for _ in range(MAX_ATTEMPTS[JobKind.ANALYSE]):
         outcomes.append(fail(database, claimed(database, job_id)))
-    assert outcomes == [JobStatus.QUEUED] * (len(outcomes) - 1) + [JobStatus.DEAD]
+    assert outcomes == [JobStatus.QUEUED] * (len(outcomes) - 1) + [JobStatus.DEAD_LETTER]
 
 
 def test_a_job_whose_worker_dies_every_time_is_buried(database: Database, job_id: UUID) -> None:
@@ -201,9 +201,9 @@ def test_a_job_whose_worker_dies_every_time_is_buried(database: Database, job_id
     assert ring(database, now) == []
     assert look(database, job_id).status is JobStatus.RUNNING  # nobody was told yet
     with database.write() as session:
-        assert [job.id for job in jobs.bury_lost(session, now)] == [job_id]
+        assert [job.id for job in jobs.dead_letter_lost(session, now)] == [job_id]
     job = look(database, job_id)
-    assert job.status is JobStatus.DEAD
+    assert job.status is JobStatus.DEAD_LETTER
     assert "died" in job.error
 
 

@@ -56,10 +56,10 @@ def analysis(database: Database) -> Analysis:
 WISH = ["seg", "sr"]
 
 
-def made(spec: str, *wishes: list[str]) -> ResultObject:
+def made(spec: str, *selections: list[str]) -> ResultObject:
     uid = f"2.25.{uuid4().int}"
     return ResultObject(
-        id=uuid4(), spec=spec, wishes=list(wishes) or [WISH], sop_class_uid="1.2", sop_instance_uid=uid,
+        id=uuid4(), spec=spec, selections=list(selections) or [WISH], sop_class_uid="1.2", sop_instance_uid=uid,
         series_instance_uid="2.25.1", file=uid, sha256="c" * 64, size_bytes=1, created_at=NOW,
     )  # fmt: skip
 
@@ -147,14 +147,14 @@ def test_segmentations_go_before_the_report(database: Database, delivery_id: UUI
 
 
 def test_objects_go_in_the_order_of_the_wish(database: Database, analysis: Analysis) -> None:
-    wish = ["seg:fractional", "sr:enhanced", "heatmap-sc", "key-objects"]
+    selection = ["seg:fractional", "sr:enhanced", "heatmap-sc", "key-objects"]
     with database.write() as session:
-        objects = [made(spec, wish) for spec in reversed(wish)]
+        objects = [made(spec, selection) for spec in reversed(selection)]
         result_set = results.add_set(session, analysis.id, objects, NOW)
-        there = destination(session, *wish)
-        delivery = results.add_delivery(session, result_set, there, wish, "route", NOW)
+        there = destination(session, *selection)
+        delivery = results.add_delivery(session, result_set, there, selection, "route", NOW)
         assert delivery is not None
-        assert due(session, delivery.id) == wish
+        assert due(session, delivery.id) == selection
 
 
 def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
@@ -163,9 +163,9 @@ def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
     with database.write() as session:
         alone, beside = made("sr", ["sr"]), made("sr", WISH)
         result_set = results.add_set(session, analysis.id, [alone, beside], NOW)
-        for wish, report in ((["sr"], alone), (WISH, beside)):
-            there = destination(session, *wish)
-            delivery = results.add_delivery(session, result_set, there, wish, "route", NOW)
+        for selection, report in ((["sr"], alone), (WISH, beside)):
+            there = destination(session, *selection)
+            delivery = results.add_delivery(session, result_set, there, selection, "route", NOW)
             assert delivery is not None
             delivery = results.delivery_with_destination(session, delivery.id)
             assert [row.id for row in results.objects_of(session, delivery)] == [report.id]
@@ -174,18 +174,18 @@ def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
 def test_a_changed_wish_adds_what_is_missing_and_shares_all_but_reports(
     database: Database, delivery_id: UUID
 ) -> None:
-    wish = ["seg", "sr", "heatmap-sc"]
+    selection = ["seg", "sr", "heatmap-sc"]
     with database.write() as session:
         there = {row.spec: row for row in session.scalars(select(ResultObject))}
-        report, picture = made("sr", wish), made("heatmap-sc", wish)
-        again = made("seg", wish)
+        report, picture = made("sr", selection), made("heatmap-sc", selection)
+        again = made("seg", selection)
         again.sop_instance_uid = there["seg"].sop_instance_uid
-        results.change_wish(session, delivery_id, wish, [again, report, picture], NOW)
+        results.change_selection(session, delivery_id, selection, [again, report, picture], NOW)
     with database.read() as session:
         delivery = results.delivery_with_destination(session, delivery_id)
         brings = [row.id for row in results.objects_of(session, delivery)]
         assert brings == [there["seg"].id, report.id, picture.id]
-        assert delivery.wish == wish
+        assert delivery.selection == selection
         told = json.loads(session.scalars(select(AuditEvent.details)).one())
     assert told["instead_of"] == WISH
     assert len(told["objects"]) == 4

@@ -7,8 +7,8 @@ import pytest
 from db.errors import SettingsError
 from db.route_book import RouteBook
 
-FIRST = '[[source]]\nae_title = "MODALITY"\nquiet_seconds = 5\n'
-LONGER = '[[source]]\nae_title = "MODALITY"\nquiet_seconds = 60\n'
+FIRST = '[[source]]\nae_title = "MODALITY"\nstable_after_seconds = 5\n'
+LONGER = '[[source]]\nae_title = "MODALITY"\nstable_after_seconds = 60\n'
 
 
 @pytest.fixture
@@ -18,16 +18,16 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def quiet_seconds(book: RouteBook) -> float | None:
+def stable_after_seconds(book: RouteBook) -> float | None:
     source = book.current().source_for("MODALITY", "127.0.0.1")
-    return source.quiet_seconds if source else None
+    return source.stable_after_seconds if source else None
 
 
 def test_a_changed_file_holds_from_the_next_look_on(file: Path) -> None:
     book = RouteBook(file)
-    assert quiet_seconds(book) == 5
+    assert stable_after_seconds(book) == 5
     file.write_text(LONGER)
-    assert quiet_seconds(book) == 60
+    assert stable_after_seconds(book) == 60
 
 
 def test_a_bad_file_keeps_the_last_good_one_until_it_is_mended(
@@ -35,25 +35,25 @@ def test_a_bad_file_keeps_the_last_good_one_until_it_is_mended(
 ) -> None:
     book = RouteBook(file)
     file.write_text("[[source]\n")
-    assert quiet_seconds(book) == 5
+    assert stable_after_seconds(book) == 5
     assert "routes.toml" in caplog.text
-    assert quiet_seconds(book) == 5
+    assert stable_after_seconds(book) == 5
     assert len(caplog.records) == 1  # once, not with every object
     file.write_text(LONGER)
-    assert quiet_seconds(book) == 60
+    assert stable_after_seconds(book) == 60
 
 
 def test_what_a_vanished_file_said_stays_in_force(file: Path) -> None:
     book = RouteBook(file)
     file.unlink()
-    assert quiet_seconds(book) == 5
+    assert stable_after_seconds(book) == 5
 
 
 def test_a_file_that_appears_replaces_the_loopback_default(tmp_path: Path) -> None:
     book = RouteBook(tmp_path / "routes.toml")
-    assert quiet_seconds(book) == 15
+    assert stable_after_seconds(book) == 15
     (tmp_path / "routes.toml").write_text('[[source]]\nae_title = "OTHER"\n')
-    assert quiet_seconds(book) is None
+    assert stable_after_seconds(book) is None
 
 
 def test_without_a_file_only_this_machine_may_send_and_nothing_leaves(tmp_path: Path) -> None:
@@ -76,6 +76,6 @@ def test_results_that_nobody_can_make_make_a_file_bad(file: Path) -> None:
     book = RouteBook(file, nothing_can_be_made)
     destination = '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\n'
     file.write_text(LONGER + destination)
-    assert quiet_seconds(book) == 5
+    assert stable_after_seconds(book) == 5
     with pytest.raises(SettingsError, match="destination 'p': 'seg' is no result"):
         RouteBook(file, nothing_can_be_made)

@@ -11,7 +11,7 @@ WHOLE = """
 [[source]]
 ae_title = "MODALITY"
 addresses = ["10.1.0.0/16", "fd00::/8"]
-quiet_seconds = 60
+stable_after_seconds = 60
 
 [[destination]]
 name = "pacs"
@@ -88,7 +88,10 @@ def test_without_a_file_loopback_may_send_and_nothing_leaves(tmp_path: Path) -> 
         ('[[source]]\nae_title = ""', r"source\.0\.ae_title"),
         ('[[source]]\nae_title = "SEVENTEENLETTERSX"', r"source\.0\.ae_title"),
         ('[[source]]\nae_title = "X"\naddresses = ["10.0.0"]', r"source\.0\.addresses\.0"),
-        ('[[source]]\nae_title = "X"\nquiet_seconds = 0', r"source\.0\.quiet_seconds"),
+        (
+            '[[source]]\nae_title = "X"\nstable_after_seconds = 0',
+            r"source\.0\.stable_after_seconds",
+        ),
         ('[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"', r"destination\.0\.port"),
         (
             '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\nresults = [""]',

@@ -3,7 +3,7 @@ from uuid import uuid4
 
 from db import audit
 from db.engine import Database
-from db.timeline import story_of
+from db.timeline import study_history
 from tests.db.readings import NOW
 
 
@@ -19,7 +19,7 @@ def test_the_story_is_told_in_order_and_images_in_a_row_are_one_moment(
             audit.append(session, tag, actor="x", now=now, study_id=study, n=number)
             audit.append(session, tag, actor="x", now=now, study_id=other)
     with database.read() as session:
-        story = story_of(session, study)
+        story = study_history(session, study)
     assert [(moment.tag.split(":")[-1], moment.count) for moment in story] == [
         ("stored", 3),
         ("analysed", 1),
@@ -37,4 +37,4 @@ def test_looks_of_two_people_are_two_moments(database: Database) -> None:
         for actor in ("user:a", "user:b"):
             audit.append(session, "web:study:viewed", actor=actor, now=NOW, study_id=study)
     with database.read() as session:
-        assert [moment.actor for moment in story_of(session, study)] == ["user:a", "user:b"]
+        assert [moment.actor for moment in study_history(session, study)] == ["user:a", "user:b"]

@@ -14,7 +14,7 @@ BERLIN = timezone(timedelta(hours=2))
 
 
 def with_time(moment: datetime) -> SenderCount:
-    return SenderCount(calling_ae="A", address="::1", what="stored", count=1, last_at=moment)
+    return SenderCount(calling_ae="A", address="::1", event="stored", count=1, last_at=moment)
 
 
 def test_a_time_comes_back_in_utc_to_the_microsecond(database: Database) -> None:

@@ -176,7 +176,7 @@ def _delivery(set_id: UUID, destination_id: UUID, status: DeliveryStatus) -> Del
         result_set_id=set_id,
         destination_id=destination_id,
         route="all",
-        wish=[],
+        selection=[],
         status=status,
         attempts=1,
         error="no answer" if failed else "",

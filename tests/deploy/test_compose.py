@@ -16,7 +16,7 @@ from webui.settings import WebSettings
 from workers.settings import WorkerSettings
 
 TOP = Path(__file__).resolve().parents[2]
-OURS = ("setup", "listener", "worker", "web")
+DEFAULT_SELECTION = ("setup", "listener", "worker", "web")
 BEYOND_SETTINGS = {
     "SONOGATE_LOG_FORMAT",  # read by the front door's logging
     "TZ",  # read by the C library
@@ -43,7 +43,7 @@ def test_each_variable_is_a_setting(compose: dict[str, Any]) -> None:
         for field in settings.model_fields
         for suffix in ("", "_FILE")
     }
-    for name in OURS:
+    for name in DEFAULT_SELECTION:
         given = set(compose["services"][name]["environment"])
         assert given <= known | BEYOND_SETTINGS, name
 

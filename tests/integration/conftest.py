@@ -28,7 +28,7 @@ def routes(pacs: peers.Orthanc) -> str:
     return f"""
 [[source]]
 ae_title = "STORESCU"
-quiet_seconds = 2
+stable_after_seconds = 2
 
 [[destination]]
 name = "pacs"

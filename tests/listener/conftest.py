@@ -46,7 +46,7 @@ class Door:
 
     def counts(self) -> dict[str, int]:
         with self.database.read() as session:
-            return {row.what: row.count for row in session.scalars(select(SenderCount))}
+            return {row.event: row.count for row in session.scalars(select(SenderCount))}
 
     def wait_for_counts(self, counts: dict[str, int]) -> None:
         """What happens after the answer went out is counted a moment later."""

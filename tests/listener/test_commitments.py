@@ -72,7 +72,7 @@ def told(port: int, information: Dataset, *, event_type: int = 2, roles: bool = 
 def test_what_a_pacs_keeps_and_what_it_does_not_is_written_down(door: Door, roles: bool) -> None:
     ask(door)
     assert told(door.port, report(), roles=roles) == Status.SUCCESS
-    assert (row(door).committed, row(door).failed) == ([KEPT], {LOST: 0x0112})
+    assert (row(door).committed, row(door).failure_reasons) == ([KEPT], {LOST: 0x0112})
     (event,) = door.events("listener:commitment:answered")
     assert event["calling_ae"] == "PACS"
 

@@ -21,7 +21,7 @@ def test_a_note_is_an_event_and_a_count(database: Database) -> None:
     journal.count(SENDER, "not-dicom")
     with database.read() as session:
         assert audit.verify(session).events == 2
-        counts = {row.what: row.count for row in session.scalars(select(SenderCount))}
+        counts = {row.event: row.count for row in session.scalars(select(SenderCount))}
         assert counts == {"refused:not-dicom": 2, "not-dicom": 1}
         first = session.get_one(AuditEvent, 1)
         assert (first.actor, first.tag) == ("listener", "listener:instance:refused")

@@ -138,7 +138,7 @@ def test_a_stored_file_is_a_dicom_file_with_its_row(open_door: Opener, database:
 def test_the_quiet_time_is_the_senders_own(
     open_door: Opener, sqlite_database: Database, tmp_path: Path
 ) -> None:
-    source = '[[source]]\nae_title = "MODALITY"\nquiet_seconds = 120\n'
+    source = '[[source]]\nae_title = "MODALITY"\nstable_after_seconds = 120\n'
     (tmp_path / "routes.toml").write_text(source)
     door = open_door(sqlite_database)
     send(door.port, image())
@@ -200,7 +200,7 @@ def test_dcmtk_can_echo(door: Door) -> None:
 
 # ------------------------------------------------------------------------------ whom it admits
 
-ONLY_ONE_SOURCE = '[[source]]\nae_title = "KNOWN"\nquiet_seconds = 3\n'
+ONLY_ONE_SOURCE = '[[source]]\nae_title = "KNOWN"\nstable_after_seconds = 3\n'
 
 
 def is_rejected(answer: Association, reason: int) -> bool:

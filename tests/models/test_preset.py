@@ -39,13 +39,13 @@ def test_further_networks_are_read_and_checked_and_named_by_one_digest(preset_di
     (preset_dir / "m.h5").write_bytes(b"another")
     further = NetworkFile("m.h5", hashlib.sha256(b"another").hexdigest(), 256)
     alone = read_preset(preset_dir)
-    write_preset(preset_dir, replace(alone, further_networks=(further,), abstain_below=0.6))
+    write_preset(preset_dir, replace(alone, further_networks=(further,), confidence_threshold=0.6))
 
     both = read_preset(preset_dir)
 
     assert both.networks == (alone.network, further)
     assert both.info.classifier_digest not in {alone.network.sha256, further.sha256}
-    assert both.info.abstain_below == 0.6
+    assert both.info.confidence_threshold == 0.6
     (preset_dir / "m.h5").write_bytes(b"spoilt")
     with pytest.raises(PresetCorrupt, match=r"m\.h5: expected SHA-256"):
         read_preset(preset_dir)

@@ -76,7 +76,7 @@ def test_the_last_administrator_stays(run: Run, installed: Path) -> None:
 def test_routes_check_says_what_a_file_means(run: Run, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "routes.toml"
     file.write_text(
-        '[[source]]\nae_title = "US1"\naddresses = ["10.0.0.0/8"]\nquiet_seconds = 30\n'
+        '[[source]]\nae_title = "US1"\naddresses = ["10.0.0.0/8"]\nstable_after_seconds = 30\n'
         '[[destination]]\nname = "pacs"\nae_title = "PACS"\nhost = "pacs.example"\nport = 104\n'
         '[[route]]\nname = "breast"\ndestinations = ["pacs"]\n'
     )

@@ -70,11 +70,11 @@ class Picture:
     refused: str = ""
     heat: Sequence[NDArray[np.float32]] = ()
     """0 to 1, one for each frame; empty: warm where the lesion is."""
-    abstain_below: float = 0.0
+    confidence_threshold: float = 0.0
 
     @property
     def undecided(self) -> bool:
-        return max(self.says) < self.abstain_below
+        return max(self.says) < self.confidence_threshold
 
     @property
     def label(self) -> str:
@@ -139,8 +139,8 @@ class Hospital:
         """What the worker writes when it is done, for pictures in the order of the images."""
         with self.database.write() as session:
             study = session.get_one(Study, study_id)
-            threshold = max((picture.abstain_below for picture in pictures), default=0.0)
-            pipeline = replace(PIPELINE, abstain_below=threshold)
+            threshold = max((picture.confidence_threshold for picture in pictures), default=0.0)
+            pipeline = replace(PIPELINE, confidence_threshold=threshold)
             analysis = analyses.begin(session, study, pipeline, self.now)
             instances = analyses.images_of(session, study_id)
         findings: list[Finding] = []
@@ -261,7 +261,7 @@ class Hospital:
 
     def _object(self, study: Study) -> ResultObject:
         return ResultObject(
-            id=uuid4(), spec="sr", wishes=[["seg", "sr"]],
+            id=uuid4(), spec="sr", selections=[["seg", "sr"]],
             sop_class_uid="1.2.840.10008.5.1.4.1.1.88.33",
             sop_instance_uid=derived_uid("sr", str(uuid4())),
             series_instance_uid=derived_uid("series", str(study.id)),

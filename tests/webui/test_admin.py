@@ -51,7 +51,7 @@ def test_all_that_was_given_up_starts_again_at_once(visitor: Visitor, hospital: 
                 session, JobKind.ANALYSE, key=key, subject_id=subject_id, now=hospital.now
             )
             assert job is not None
-            job.status, job.finished_at = JobStatus.DEAD, hospital.now
+            job.status, job.finished_at = JobStatus.DEAD_LETTER, hospital.now
     visitor.sign_in("admin")
     assert "Start all again" in visitor.get("/admin/problems").text
     assert visitor.post("/admin/problems/retry").status_code == 303

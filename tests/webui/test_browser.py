@@ -449,7 +449,7 @@ def test_an_administrator_sees_every_page(page: Page, hospital: Hospital, study_
 
 
 def test_the_reader_of_an_undecided_study_gives_the_class(page: Page, hospital: Hospital) -> None:
-    unsure = replace(SPICULATED, says=(0.2, 0.35, 0.45), abstain_below=0.6)
+    unsure = replace(SPICULATED, says=(0.2, 0.35, 0.45), confidence_threshold=0.6)
     study_id = hospital.study(unsure, CINE)
     sign_in(page, "reader")
     page.goto(f"/study/{study_id}")
@@ -530,5 +530,5 @@ def _looked_at(frames: Sequence[Phantom]) -> Picture:
         replace(frame, mask=prediction.mask) for frame, prediction in zip(frames, said, strict=True)
     ]
     heat = [prediction.heatmap for prediction in said]
-    limit = networks.info.abstain_below
-    return Picture(seen, verdict.probabilities, heat=heat, abstain_below=limit)
+    limit = networks.info.confidence_threshold
+    return Picture(seen, verdict.probabilities, heat=heat, confidence_threshold=limit)

@@ -28,7 +28,7 @@ from db.schema import (
 from dicom.images.frames import decode_frames
 from tests.webui.conftest import Visitor
 from tests.webui.seeding import PASSWORD, Hospital, Picture, cine, still
-from webui.study import pictures, story
+from webui.study import history, pictures
 
 SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
 CINE = Picture(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
@@ -330,7 +330,7 @@ def test_the_story_is_told_in_words(visitor: Visitor, hospital: Hospital, study_
     page = visitor.get(f"/study/{study_id}").text
     for text in ("image received (4 times)", "analysed", "review signed", "opened"):
         assert text in page
-    assert story.sentence("strange:new:tag-here") == "new tag here"
+    assert history.sentence("strange:new:tag-here") == "new tag here"
 
 
 def test_another_reader_cannot_sign_or_see_somebodys_draft(
@@ -463,7 +463,7 @@ def test_lesions_are_numbered_as_in_the_report(
 def test_an_undecided_result_says_why_and_asks_the_reader_for_a_class(
     visitor: Visitor, hospital: Hospital
 ) -> None:
-    unsure = replace(SPICULATED, says=(0.2, 0.35, 0.45), abstain_below=0.6)
+    unsure = replace(SPICULATED, says=(0.2, 0.35, 0.45), confidence_threshold=0.6)
     study_id = hospital.study(unsure)
     visitor.sign_in("reader")
     page = visitor.get(f"/study/{study_id}").text

@@ -192,7 +192,7 @@ def test_a_second_click_on_a_head_turns_the_order_round() -> None:
 def test_an_undecided_study_says_so_and_can_be_asked_for(
     visitor: Visitor, hospital: Hospital
 ) -> None:
-    unsure = Picture([still("cyst", 1)], (0.3, 0.4, 0.3), abstain_below=0.6)
+    unsure = Picture([still("cyst", 1)], (0.3, 0.4, 0.3), confidence_threshold=0.6)
     hospital.study(unsure, name="Okafor^Ngozi")
     hospital.study(CYST, name="Berg^Anna")
     visitor.sign_in("reader")

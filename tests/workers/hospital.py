@@ -14,8 +14,8 @@ from db.files import instance_file
 from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
 from db.schema import AuditEvent, Job, JobKind
 from dicom.images.header import InstanceHeader, read_header
-from workers.queue.runner import Runner, works
-from workers.queue.slots import Hands, Held
+from workers.queue.runner import Runner, job_handlers
+from workers.queue.slots import ActiveLeases, ConcurrencySlots
 from workers.services import Services
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -49,8 +49,10 @@ class Hospital:
     @property
     def runner(self) -> Runner:
         settings = self.services.settings
-        held = Held(settings.lease, timedelta(hours=1))
-        return Runner(self.services, works(self.services), Hands(4, 2, 1), held, self.clock)
+        held = ActiveLeases(settings.lease, timedelta(hours=1))
+        return Runner(
+            self.services, job_handlers(self.services), ConcurrencySlots(4, 2, 1), held, self.clock
+        )
 
     def receive(self, path: Path) -> UUID:
         """What the listener does with a file; returns the study's id. Its quiet time is over."""

@@ -11,7 +11,7 @@ def test_the_defaults_run_on_one_machine() -> None:
     settings = WorkerSettings.load()
     assert settings.redis_url == "redis://127.0.0.1:6379/0"
     assert settings.lease == timedelta(seconds=60)
-    assert settings.ring_again == timedelta(seconds=30)
+    assert settings.redispatch_after == timedelta(seconds=30)
 
 
 def test_at_least_one_hand_stays_free_of_analyses() -> None:

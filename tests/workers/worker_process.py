@@ -47,7 +47,7 @@ def worker(
         "SONOGATE_MIN_FREE_BYTES": "0",
         "SONOGATE_SWEEP_SECONDS": "0.2",
         "SONOGATE_LEASE_SECONDS": str(lease_seconds),
-        "SONOGATE_RING_AGAIN_SECONDS": "3",
+        "SONOGATE_REDISPATCH_SECONDS": "3",
     }
     command = [sys.executable, "-m", "tests.workers.worker_process", str(seconds)]
     with peers.running(command, log=home / "worker.log", env=environment) as process:

@@ -23,7 +23,7 @@ from db.schema import (
     Study,
     StudyStatus,
 )
-from db.timeline import Moment, story_of
+from db.timeline import Moment, study_history
 from db.worklist import find_current_analysis
 
 
@@ -117,7 +117,7 @@ def load_page(session: Session, study_id: UUID, reader_id: UUID) -> StudyPage:
         refusals=_refusals(session, analysis),
         reviews=reviews.reviews_of(session, study_id),
         draft=reviews.find_draft(session, analysis.id, reader_id) if analysis else None,
-        story=story_of(session, study_id),
+        story=study_history(session, study_id),
     )
 
 

@@ -16,7 +16,7 @@ from db.schema import Role, User
 from webui.access import allow, background
 from webui.context import now, reader, services, writer
 from webui.identity import person
-from webui.study import forms, loading, outlines, pictures, story, viewer
+from webui.study import forms, history, loading, outlines, pictures, viewer
 from webui.study.loading import StudyPage
 
 blueprint = Blueprint(
@@ -49,7 +49,7 @@ def index(study_id: UUID) -> ResponseReturnValue:
         lesions=viewer.lesions_of(page.instances, page.findings, page.outlines),
         edits=outlines.as_form(page.outlines),
         editable=person().may_sign and page.open_to_review,
-        story=story.lines(page.story),
+        story=history.lines(page.story),
         reasons=REASONS,
         no_class=NO_CLASS,
         labels=LABELS,

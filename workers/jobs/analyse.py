@@ -66,7 +66,7 @@ class Analyse:
             analysis.id,
             store,
             past,
-            predictor.info.abstain_below,
+            predictor.info.confidence_threshold,
             has_shadow=self._services.shadow is not None,
         )
         for instance in instances:
@@ -108,7 +108,7 @@ def _pipeline(info: PresetInfo) -> Pipeline:
         pipeline_version(info),
         info.classifier_digest,
         info.segmenter_digest,
-        info.abstain_below,
+        info.confidence_threshold,
     )
 
 
@@ -130,7 +130,7 @@ class _Rows:
     analysis_id: UUID
     store: FileStore
     past: Past
-    abstain_below: float
+    confidence_threshold: float
     has_shadow: bool
     findings: list[Finding] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
@@ -146,7 +146,7 @@ class _Rows:
         self.refusals.extend(self._refusals(instance, image))
 
     def write(self, session: Session, now: datetime) -> None:
-        verdict = study_verdict(self.probabilities, self.abstain_below)
+        verdict = study_verdict(self.probabilities, self.confidence_threshold)
         conclusion = (
             Conclusion(verdict.label, verdict.probabilities, verdict.undecided)
             if verdict

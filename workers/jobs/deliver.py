@@ -15,9 +15,9 @@ from workers.errors import DeliveryIncomplete, NoDestination, NothingWanted
 from workers.jobs.handler import Failure, Write
 from workers.peers.destinations import keep_in_step
 from workers.peers.store_scu import Peer, SendOutcome, is_accepted, send
-from workers.results.saved import stored_result
-from workers.results.selection import in_words, read_wish, reports_among
-from workers.results.writer import Made, Workshop
+from workers.results.saved import load_result
+from workers.results.selection import parse_selection, reports_among, selection_as_text
+from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import Services
 
 
@@ -40,7 +40,7 @@ class _Order:
         if not self.signed:
             return results
         kinds = {spec.partition(":")[0] for spec in results}
-        return [spec for spec in self.delivery.wish if spec.partition(":")[0] in kinds]
+        return [spec for spec in self.delivery.selection if spec.partition(":")[0] in kinds]
 
     @property
     def signed(self) -> bool:
@@ -61,7 +61,7 @@ class _Order:
     @property
     def outdated(self) -> bool:
         """Whether something else has to be made; never of what goes with a signed report."""
-        return bool(self.left) and not self.signed and self.delivery.wish != self.wanted
+        return bool(self.left) and not self.signed and self.delivery.selection != self.wanted
 
 
 class Deliver:
@@ -73,7 +73,7 @@ class Deliver:
     def do(self, claim: Claim, now: datetime) -> Write:
         order = self._up_to_date(claim.subject_id, now)
         if order.left and not any(made.spec in order.wanted for made in order.objects):
-            raise NothingWanted(order.delivery.wish, order.delivery.destination.results)
+            raise NothingWanted(order.delivery.selection, order.delivery.destination.results)
         outcomes = self._send(order.delivery.destination, order.due)
         statuses = {
             made.id: outcome.status
@@ -107,36 +107,38 @@ class Deliver:
 
         A report that it took already is succeeded: it may name segmentations that never came.
         """
-        delivery, wish = order.delivery, list(order.wanted)
+        delivery, selection = order.delivery, list(order.wanted)
         with self._services.database.read() as session:
             result_set = results.set_of_analysis(session, delivery.result_set.analysis_id)
         assert result_set is not None
         there = result_set.objects
-        made = [] if any(wish in each.wishes for each in there) else self._build(order, there)
+        made = (
+            [] if any(selection in each.selections for each in there) else self._build(order, there)
+        )
         specs = {each.spec for each in there} | {str(each.spec) for each in made}
-        if specs.isdisjoint(wish):
-            raise NothingWanted(delivery.wish, wish)
+        if specs.isdisjoint(selection):
+            raise NothingWanted(delivery.selection, selection)
         rows = [each.row(now) for each in made]
         with self._services.database.write() as session:
-            results.change_wish(session, delivery.id, wish, rows, now)
+            results.change_selection(session, delivery.id, selection, rows, now)
 
-    def _build(self, order: _Order, there: Sequence[ResultObject]) -> list[Made]:
-        store, wish = self._services.store, read_wish(order.wanted)
+    def _build(self, order: _Order, there: Sequence[ResultObject]) -> list[WrittenObject]:
+        store, selection = self._services.store, parse_selection(order.wanted)
         with self._services.database.read() as session:
             analysis = analyses.whole(session, order.delivery.result_set.analysis_id)
             before = results.published_before(session, analysis)
         store.check_room()
-        result = stored_result(analysis, store)
+        result = load_result(analysis, store)
         had = [made for made in order.objects if made.id in order.accepted]
-        predecessors = reports_among(analysis.study, had, wish) or (
-            reports_among(analysis.study, before.objects, wish) if before else {}
+        predecessors = reports_among(analysis.study, had, selection) or (
+            reports_among(analysis.study, before.objects, selection) if before else {}
         )
-        workshop = Workshop(
+        result_writer = ResultWriter(
             store, analysis.id, result, there=[row.sop_instance_uid for row in there]
         )
-        edition = " ".join(in_words(wish))
-        workshop.keep(wish, make_set(wish, result, predecessors, edition))
-        return workshop.made
+        edition = " ".join(selection_as_text(selection))
+        result_writer.keep(selection, make_set(selection, result, predecessors, edition))
+        return result_writer.made
 
     def _send(
         self, destination: Destination, objects: Sequence[ResultObject]

@@ -14,7 +14,7 @@ Write = Callable[[Session, datetime], None]
 """Puts a result into rows, in the transaction that finishes the job."""
 
 
-class Work(Protocol):
+class JobHandler(Protocol):
     """One kind of job. Doing the same job twice leaves the same rows and objects."""
 
     def do(self, claim: Claim, now: datetime) -> Write:

@@ -15,9 +15,14 @@ from dicom.results.catalogue import make_set, why_left_out
 from workers.errors import ComesAfter
 from workers.jobs.handler import Failure, Write
 from workers.peers.destinations import keep_in_step
-from workers.results.saved import stored_result
-from workers.results.selection import OURS, Wish, read_wish, reports_before
-from workers.results.writer import Made, Workshop
+from workers.results.saved import load_result
+from workers.results.selection import (
+    DEFAULT_SELECTION,
+    ResultSelection,
+    parse_selection,
+    reports_before,
+)
+from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import Services
 
 
@@ -28,7 +33,7 @@ class _Published:
     analysis_id: UUID
     before: ResultSet | None
     """What its reports name as their predecessors."""
-    made: list[Made]
+    made: list[WrittenObject]
     left_out: dict[str, list[str]]
 
 
@@ -50,14 +55,14 @@ class Publish:
         routes, study = self._services.routes.current(), analysis.study
         route = routes.route_for(study.source_ae, study.description)
         store.check_room()
-        result = stored_result(analysis, store)
-        workshop = Workshop(store, analysis.id, result)
-        wishes = _wishes(routes, route)
-        for wish in wishes:
-            predecessors = reports_before(study, before, wish) if before else {}
-            workshop.keep(wish, make_set(wish, result, predecessors))
-        left_out = why_left_out(itertools.chain.from_iterable(wishes), result)
-        published = _Published(analysis.id, before, workshop.made, left_out)
+        result = load_result(analysis, store)
+        result_writer = ResultWriter(store, analysis.id, result)
+        selections = _selections(routes, route)
+        for selection in selections:
+            predecessors = reports_before(study, before, selection) if before else {}
+            result_writer.keep(selection, make_set(selection, result, predecessors))
+        left_out = why_left_out(itertools.chain.from_iterable(selections), result)
+        published = _Published(analysis.id, before, result_writer.made, left_out)
         return lambda session, now: _write(session, published, routes, route, now)
 
     def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
@@ -67,11 +72,11 @@ class Publish:
             analyses.fail(session, analysis.study_id, reason, now)
 
 
-def _wishes(routes: Routes, route: Route | None) -> list[Wish]:
+def _selections(routes: Routes, route: Route | None) -> list[ResultSelection]:
     """Each distinct one of the route's destinations, after our own."""
     names = route.destinations if route else ()
-    wished = [read_wish(table.results) for table in routes.destination if table.name in names]
-    return list(dict.fromkeys([OURS, *wished]))
+    wished = [parse_selection(table.results) for table in routes.destination if table.name in names]
+    return list(dict.fromkeys([DEFAULT_SELECTION, *wished]))
 
 
 def _write(

@@ -74,7 +74,7 @@ class Shadow:
 
 
 class _LookOut:
-    """Keeps an eye on the queue while the shadow works."""
+    """Keeps an eye on the queue while the shadow job_handlers."""
 
     def __init__(self, database: Database, now: datetime) -> None:
         self._database = database
@@ -116,7 +116,7 @@ def _write(
 
 def _shadow(analysis: Analysis, info: PresetInfo, images: Sequence[ShadowImage]) -> ShadowAnalysis:
     said = [(image.p_normal, image.p_benign, image.p_malignant) for image in images]
-    verdict = study_verdict(said, info.abstain_below)
+    verdict = study_verdict(said, info.confidence_threshold)
     assert verdict is not None
     normal, benign, malignant = verdict.probabilities
     return ShadowAnalysis(

@@ -18,9 +18,15 @@ from dicom.results.model import ReportReference, SignedReview, StudyResult
 from workers.errors import NotYet, WorkError
 from workers.jobs.handler import Failure, Write
 from workers.results.reader_lesions import lesions_left
-from workers.results.saved import stored_result
-from workers.results.selection import OURS, Wish, read_wish, reports_before, signed_before
-from workers.results.writer import Made, Workshop
+from workers.results.saved import load_result
+from workers.results.selection import (
+    DEFAULT_SELECTION,
+    ResultSelection,
+    parse_selection,
+    reports_before,
+    signed_before,
+)
+from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import Services
 
 
@@ -38,12 +44,14 @@ class Sign:
             signing = _look(session, claim.subject_id)
         analysis = signing.analysis
         store.check_room()
-        result = stored_result(analysis, store)
+        result = load_result(analysis, store)
         signing = signing.drawn(result)
-        workshop = Workshop(store, analysis.id, result, signing.review)
-        for wish in signing.wishes():
-            workshop.keep(wish, make_signed_set(wish, result, signing.of(wish, store)))
-        return lambda session, now: _write(session, signing, workshop.made, now)
+        result_writer = ResultWriter(store, analysis.id, result, signing.review)
+        for selection in signing.selections():
+            result_writer.keep(
+                selection, make_signed_set(selection, result, signing.of(selection, store))
+            )
+        return lambda session, now: _write(session, signing, result_writer.made, now)
 
     def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
         if not failure.given_up:
@@ -78,47 +86,49 @@ class _Signing:
         left = lesions_left(result, self.analysis, self.outlines)
         return replace(self, review=replace(self.review, outlines=left))
 
-    def wishes(self) -> list[Wish]:
+    def selections(self) -> list[ResultSelection]:
         """Our own, and those by which destinations got what was reviewed.
 
         Not those of today: a report may name no segmentation that its destination never got.
         """
-        got = (read_wish(delivery.wish) for delivery in self.published.deliveries)
-        return list(dict.fromkeys([OURS, *got]))
+        got = (parse_selection(delivery.selection) for delivery in self.published.deliveries)
+        return list(dict.fromkeys([DEFAULT_SELECTION, *got]))
 
-    def of(self, wish: Wish, store: FileStore) -> Signing:
+    def of(self, selection: ResultSelection, store: FileStore) -> Signing:
         return Signing(
             self.review,
-            _segmentations(self.published, wish, store),
-            reports_before(self.analysis.study, self.predecessor, wish),
-            self._earlier(wish),
+            _segmentations(self.published, selection, store),
+            reports_before(self.analysis.study, self.predecessor, selection),
+            self._earlier(selection),
         )
 
-    def _earlier(self, wish: Wish) -> Mapping[ResultSpec, Sequence[ReportReference]]:
+    def _earlier(
+        self, selection: ResultSelection
+    ) -> Mapping[ResultSpec, Sequence[ReportReference]]:
         if self.earlier is None:
             return {}
         there = {
             delivery.destination_id
             for delivery in self.published.deliveries
-            if read_wish(delivery.wish) == wish
+            if parse_selection(delivery.selection) == selection
         }
         had = {
-            read_wish(delivery.wish)
+            parse_selection(delivery.selection)
             for delivery in self.earlier.deliveries
             if delivery.destination_id in there
         }
-        return signed_before(self.analysis.study, self.earlier, wish, had)
+        return signed_before(self.analysis.study, self.earlier, selection, had)
 
 
-def _segmentations(published: ResultSet, wish: Wish, store: FileStore) -> Built:
-    """Those that reports of `wish` may go on naming."""
+def _segmentations(published: ResultSet, selection: ResultSelection, store: FileStore) -> Built:
+    """Those that reports of `selection` may go on naming."""
     return {
         spec: [
             open_header(store.path(made.file))
             for made in published.objects
             if made.spec == str(spec)
         ]
-        for spec in wish
+        for spec in selection
         if spec.kind == "seg"
     }
 
@@ -177,10 +187,10 @@ def _signed(review: Review) -> SignedReview:
     )
 
 
-def _write(session: Session, signing: _Signing, made: list[Made], now: datetime) -> None:
+def _write(session: Session, signing: _Signing, made: list[WrittenObject], now: datetime) -> None:
     # Also where a destination is out of the routes file just now: delivering waits for it.
     went = [session.get_one(Delivery, each.id) for each in signing.published.deliveries]
-    if any(read_wish(each.wish) not in signing.wishes() for each in went):
+    if any(parse_selection(each.selection) not in signing.selections() for each in went):
         raise NotYet("what a destination gets of the analysis has just changed")
     result_set = results.add_set(
         session,
@@ -192,7 +202,7 @@ def _write(session: Session, signing: _Signing, made: list[Made], now: datetime)
     # One that was given up and is brought back must not arrive as the newest.
     later = results.signed_after(session, signing.analysis)
     sent = [
-        results.add_delivery(session, result_set, each.destination, each.wish, each.route, now)
+        results.add_delivery(session, result_set, each.destination, each.selection, each.route, now)
         for each in went
         if later is None
     ]

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.routes import DestinationTable
 from db.schema import Destination
-from workers.results.selection import in_words, read_wish
+from workers.results.selection import parse_selection, selection_as_text
 
 
 def keep_in_step(session: Session, tables: Sequence[DestinationTable]) -> dict[str, Destination]:
@@ -23,7 +23,7 @@ def keep_in_step(session: Session, tables: Sequence[DestinationTable]) -> dict[s
     for table in tables:
         row = rows.setdefault(table.name, Destination(id=uuid4(), name=table.name))
         row.ae_title, row.host, row.port = table.ae_title, table.host, table.port
-        row.results = in_words(read_wish(table.results))
+        row.results = selection_as_text(parse_selection(table.results))
         row.active = True
         session.add(row)
     session.flush()

@@ -13,7 +13,7 @@ from dicom.errors import DicomError
 from dicom.images.frame_gate import frame_refusal_of
 from dicom.images.frames import sample_frames
 from dicom.images.regions import BModeRegion
-from dicom.results.model import Probabilities, Refusal
+from dicom.results.model import Probabilities, RefusalReason
 from models.measure import Lesion, find_lesions, measure
 from models.types import FramePrediction
 from workers.pipeline.image_file import Picture, open_picture
@@ -76,7 +76,7 @@ def _analyse(
     if not look.seen:
         return _refused(picture, look.refused[0].refusal, look.refused)
     verdict = image_verdict(
-        [frame.probabilities for frame in look.seen], predictor.info.abstain_below
+        [frame.probabilities for frame in look.seen], predictor.info.confidence_threshold
     )
     return ImageAnalysis(
         picture.source,
@@ -93,12 +93,12 @@ def _analyse(
     )
 
 
-def _reason(error: DicomError) -> Refusal:
-    return Refusal(error.code, str(error))
+def _reason(error: DicomError) -> RefusalReason:
+    return RefusalReason(error.code, str(error))
 
 
 def _refused(
-    picture: Picture, refusal: Refusal, frames: Sequence[FrameRefusal] = ()
+    picture: Picture, refusal: RefusalReason, frames: Sequence[FrameRefusal] = ()
 ) -> ImageAnalysis:
     return ImageAnalysis(
         picture.source,
@@ -141,13 +141,13 @@ class _Look:
 
     def _usable(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
         for index, frame in self._picture.frames(indices):
-            crop = frame if isinstance(frame, Refusal) else self._crop(frame)
-            if isinstance(crop, Refusal):
+            crop = frame if isinstance(frame, RefusalReason) else self._crop(frame)
+            if isinstance(crop, RefusalReason):
                 self.refused.append(FrameRefusal(index + 1, crop))
             else:
                 yield index, crop
 
-    def _crop(self, frame: Frame) -> Frame | Refusal:
+    def _crop(self, frame: Frame) -> Frame | RefusalReason:
         region = self.region or self._picture.region(frame)
         crop = frame[region.y0 : region.y1, region.x0 : region.x1]
         if refusal := frame_refusal_of(frame, region):
@@ -168,7 +168,7 @@ class _Look:
             frame_number,
             said,
             prediction.label,
-            is_undecided(said, self._predictor.info.abstain_below),
+            is_undecided(said, self._predictor.info.confidence_threshold),
             self._whole(prediction.mask),
             self._whole(np.rint(prediction.heatmap * 255).astype(np.uint8)),
             None if lesion is None else self._whole(lesion),

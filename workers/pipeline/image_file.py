@@ -17,7 +17,7 @@ from dicom.images.gate import MINIMUM_SIDE_PX, refusal_of
 from dicom.images.header import InstanceHeader, header_of
 from dicom.images.reading import open_header
 from dicom.images.regions import BModeRegion, bmode_region, content_region
-from dicom.results.model import Refusal
+from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
 from workers.errors import NotAPicture
 from workers.pipeline.types import Frame
@@ -42,10 +42,10 @@ class Picture(Protocol):
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""
 
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> RefusalReason | None:
         """Why it is not analysed, as far as can be told without its pixels."""
 
-    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | Refusal]]:
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         """Each 0-based index with its frame, or with the reason why there is none."""
 
     def region(self, frame: Frame) -> BModeRegion: ...
@@ -92,17 +92,17 @@ class DicomPicture:
     def shape(self) -> tuple[int, int]:
         return self.header.rows, self.header.columns
 
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> RefusalReason | None:
         return refusal_of(self.header)
 
-    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | Refusal]]:
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         left = list(indices)
         while left:
             try:
                 for frame in decode_frames(self.source, tuple(left)):
                     yield left.pop(0), frame
             except UndecodableFrame as error:
-                yield left.pop(0), Refusal(error.code, str(error))
+                yield left.pop(0), RefusalReason(error.code, str(error))
 
     def region(self, frame: Frame) -> BModeRegion:
         return bmode_region(self.dataset, frame)
@@ -127,18 +127,18 @@ class PlainPicture:
         except Image.DecompressionBombError as error:
             raise UndecodableFrame(0, "it has more pixels than any ultrasound image") from error
 
-    def refusal(self) -> Refusal | None:
+    def refusal(self) -> RefusalReason | None:
         if min(self.shape) < MINIMUM_SIDE_PX:
-            return Refusal("too-small", f"A side is shorter than {MINIMUM_SIDE_PX} pixels.")
+            return RefusalReason("too-small", f"A side is shorter than {MINIMUM_SIDE_PX} pixels.")
         return None
 
-    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | Refusal]]:
+    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         for index in indices:
             try:
                 yield index, self._pixels()
             except (OSError, ValueError, SyntaxError):  # what Pillow raises at damaged files
                 error = UndecodableFrame(index)
-                yield index, Refusal(error.code, str(error))
+                yield index, RefusalReason(error.code, str(error))
 
     def region(self, frame: Frame) -> BModeRegion:
         return content_region(frame)

@@ -65,17 +65,25 @@ def study_result(
 def algorithm_of(info: PresetInfo) -> Algorithm:
     """How results name what made them."""
     return algorithm_with(
-        pipeline_version(info), info.classifier_digest, info.segmenter_digest, info.abstain_below
+        pipeline_version(info),
+        info.classifier_digest,
+        info.segmenter_digest,
+        info.confidence_threshold,
     )
 
 
 def algorithm_with(
-    version: str, classifier_digest: str, segmenter_digest: str, abstain_below: float
+    version: str, classifier_digest: str, segmenter_digest: str, confidence_threshold: float
 ) -> Algorithm:
     """As `algorithm_of`, from what the rows keep. New weights are a new device (TID 1004)."""
     device_uid = derived_uid("device", classifier_digest, segmenter_digest)
     return Algorithm(
-        ALGORITHM_NAME, version, classifier_digest, segmenter_digest, device_uid, abstain_below
+        ALGORITHM_NAME,
+        version,
+        classifier_digest,
+        segmenter_digest,
+        device_uid,
+        confidence_threshold,
     )
 
 
@@ -85,7 +93,7 @@ def pipeline_version(info: PresetInfo) -> str:
 
     At most 64 characters (LO, PS3.5 6.2).
     """
-    abstains = (repr(info.abstain_below),) if info.abstain_below else ()
+    abstains = (repr(info.confidence_threshold),) if info.confidence_threshold else ()
     digests = info.classifier_digest, info.segmenter_digest
     weights = derived_uid(*digests, *abstains)[-_DIGEST_CHARACTERS:]
     return f"{program_version()[:20]}+{info.name[:16]}.{info.version[:12]}.{weights}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dicom.images.header import InstanceHeader
 from dicom.images.regions import BModeRegion
-from dicom.results.model import Probabilities, Refusal
+from dicom.results.model import Probabilities, RefusalReason
 from models.measure import Lesion, LesionSize
 from models.types import FramePrediction, PresetInfo
 
@@ -70,7 +70,7 @@ class FrameRefusal:
     """One frame that was not analysed, while its image was."""
 
     frame_number: int
-    refusal: Refusal
+    refusal: RefusalReason
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +94,7 @@ class ImageAnalysis:
     frame_number: int | None = None
     """1-based; the frame that speaks for the image."""
     refused_frames: tuple[FrameRefusal, ...] = ()
-    refusal: Refusal | None = None
+    refusal: RefusalReason | None = None
     undecided: bool = False
 
     @property

@@ -40,12 +40,12 @@ def label_of(probabilities: Probabilities) -> str:
     return max(zip(probabilities, range(len(CLASSES)), CLASSES, strict=True))[2]
 
 
-def is_undecided(probabilities: Probabilities, abstain_below: float) -> bool:
+def is_undecided(probabilities: Probabilities, confidence_threshold: float) -> bool:
     """Whether no class is probable enough to be asserted."""
-    return max(probabilities) < abstain_below
+    return max(probabilities) < confidence_threshold
 
 
-def image_verdict(frames: Sequence[Probabilities], abstain_below: float = 0.0) -> Verdict:
+def image_verdict(frames: Sequence[Probabilities], confidence_threshold: float = 0.0) -> Verdict:
     """The mean over the most suspicious quarter of the frames, and at least over three.
 
     A still has one frame and is that frame. In a cine most frames may show normal tissue beside
@@ -59,7 +59,7 @@ def image_verdict(frames: Sequence[Probabilities], abstain_below: float = 0.0) -
     mean = normal, benign, malignant
     label = label_of(mean)
     speaker = max(quarter, key=lambda i: (frames[i][CLASSES.index(label)], -i))
-    return Verdict(mean, label, speaker, is_undecided(mean, abstain_below))
+    return Verdict(mean, label, speaker, is_undecided(mean, confidence_threshold))
 
 
 def averaged_frames(frames: Mapping[int, Probabilities]) -> tuple[int, ...]:
@@ -76,7 +76,9 @@ def _most_suspicious(frames: Sequence[Probabilities]) -> list[int]:
     return sorted(range(len(frames)), key=lambda i: _suspicion(frames[i]), reverse=True)[:count]
 
 
-def study_verdict(images: Sequence[Probabilities], abstain_below: float = 0.0) -> Verdict | None:
+def study_verdict(
+    images: Sequence[Probabilities], confidence_threshold: float = 0.0
+) -> Verdict | None:
     """The most suspicious image, the first of equal ones; None without images.
 
     It speaks for the study though it be undecided: a doubt about malignancy is not outvoted by a
@@ -86,7 +88,7 @@ def study_verdict(images: Sequence[Probabilities], abstain_below: float = 0.0) -
         return None
     index = max(range(len(images)), key=lambda i: (_suspicion(images[i]), -i))
     said = images[index]
-    return Verdict(said, label_of(said), index, is_undecided(said, abstain_below))
+    return Verdict(said, label_of(said), index, is_undecided(said, confidence_threshold))
 
 
 def _suspicion(probabilities: Probabilities) -> tuple[int, float, float]:

@@ -12,22 +12,22 @@ TASK: Final = "workers.queue.runner"
 _PING_SECONDS: Final = 2
 
 
-class BellSilent(Exception):
+class BrokerUnavailable(Exception):
     """Redis does not answer."""
 
 
-class Bell:
-    """Rings whichever worker has a hand free."""
+class CeleryBroker:
+    """Broker whichever worker has a hand free."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
     def ring(self, job_id: UUID, kind: JobKind) -> None:
-        """Raises BellSilent."""
+        """Raises BrokerUnavailable."""
         try:
             self._app.send_task(TASK, args=[str(job_id), kind.value])
         except OperationalError as error:
-            raise BellSilent from error
+            raise BrokerUnavailable from error
 
     def answers(self) -> bool:
         """Whether Redis is there."""

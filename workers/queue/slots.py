@@ -22,7 +22,7 @@ SHADOWS: Final = (JobKind.SHADOW,)
 THE_REST: Final = tuple(kind for kind in JobKind if kind not in ANALYSES + SHADOWS)
 
 
-class Hands:
+class ConcurrencySlots:
     """Two lanes share the threads of a process: analyses, which take minutes of processor time,
     and the rest, which mostly waits for a network. Neither ever waits for the other. Shadows have
     ``shadows`` further threads of their own.
@@ -33,7 +33,7 @@ class Hands:
         self._lock = threading.Lock()
 
     def free(self) -> dict[tuple[JobKind, ...], int]:
-        """Free hands by the kinds of jobs they are for."""
+        """Free slots by the kinds of jobs they are for."""
         with self._lock:
             return dict(self._free)
 
@@ -57,7 +57,7 @@ class _Hold:
     since: datetime
 
 
-class Held:
+class ActiveLeases:
     """The claims of this process, kept alive for as long as their jobs may reasonably run."""
 
     def __init__(self, lease: timedelta, at_most: timedelta) -> None:

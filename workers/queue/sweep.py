@@ -12,17 +12,17 @@ from sqlalchemy.orm import Session
 from db import jobs
 from db.schema import JobKind
 from db.types import now_utc
-from workers.errors import in_words
-from workers.jobs.handler import Failure, Work
-from workers.queue.broker import BellSilent
-from workers.queue.slots import Hands, Held
+from workers.errors import describe_error
+from workers.jobs.handler import Failure, JobHandler
+from workers.queue.broker import BrokerUnavailable
+from workers.queue.slots import ActiveLeases, ConcurrencySlots
 from workers.services import Services
 
 logger = logging.getLogger(__name__)
 
 
-class Rings(Protocol):
-    """What the sweep needs of `workers.queue.broker.Bell`."""
+class Broker(Protocol):
+    """What the sweep needs of `workers.queue.broker.CeleryBroker`."""
 
     def ring(self, job_id: UUID, kind: JobKind) -> None: ...
 
@@ -32,22 +32,22 @@ class Rings(Protocol):
 class Sweep:
     """One look at the queue. Every worker sweeps; `SKIP LOCKED` keeps them apart.
 
-    A worker rings only for as many jobs as it has hands free, whoever then answers: so messages
+    A worker rings only for as many jobs as it has slots free, whoever then answers: so messages
     never pile up in Redis, however long the queue is.
     """
 
     def __init__(
         self,
         services: Services,
-        bell: Rings,
-        hands: Hands,
-        works: Mapping[JobKind, Work],
+        broker: Broker,
+        slots: ConcurrencySlots,
+        job_handlers: Mapping[JobKind, JobHandler],
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self._services = services
-        self._bell = bell
-        self._hands = hands
-        self._works = works
+        self._broker = broker
+        self._slots = slots
+        self._job_handlers = job_handlers
         self._clock = clock
         self._silent = False
 
@@ -55,23 +55,23 @@ class Sweep:
         now = self._clock()
         while self._bury_one(now):
             pass
-        if self._silent and not self._bell.answers():
+        if self._silent and not self._broker.answers():
             return
         due = self._take(now)
         try:
             while due:
-                self._bell.ring(*due[0])
+                self._broker.ring(*due[0])
                 del due[0]
                 self._hear()
-        except BellSilent:
+        except BrokerUnavailable:
             self._give_back([job_id for job_id, _ in due], now)
 
     def _bury_one(self, now: datetime) -> bool:
         """One in a transaction: it locks its study and then the audit chain, in this order."""
         with self._services.database.write() as session:
-            for job in jobs.bury_lost(session, now, limit=1):
+            for job in jobs.dead_letter_lost(session, now, limit=1):
                 failure = Failure(job.error, given_up=True)
-                self._works[job.kind].failed(session, job, failure, now)
+                self._job_handlers[job.kind].failed(session, job, failure, now)
                 return True
         return False
 
@@ -81,10 +81,12 @@ class Sweep:
             return list(self._due(session, now))
 
     def _due(self, session: Session, now: datetime) -> Iterator[tuple[UUID, JobKind]]:
-        ring_again = self._services.settings.ring_again
-        for kinds, free in self._hands.free().items():
+        redispatch_after = self._services.settings.redispatch_after
+        for kinds, free in self._slots.free().items():
             if free > 0:
-                yield from jobs.take_due(session, now, free, kinds=kinds, ring_again=ring_again)
+                yield from jobs.take_due(
+                    session, now, free, kinds=kinds, redispatch_after=redispatch_after
+                )
 
     def _hear(self) -> None:
         if self._silent:
@@ -104,16 +106,16 @@ class Heartbeat:
     """Signs of life for the jobs that run here."""
 
     def __init__(
-        self, services: Services, held: Held, clock: Callable[[], datetime] = now_utc
+        self, services: Services, held: ActiveLeases, clock: Callable[[], datetime] = now_utc
     ) -> None:
         self._services = services
-        self._held = held
+        self._leases = held
         self._clock = clock
 
     def __call__(self) -> None:
-        if self._held.any():
+        if self._leases.any():
             with self._services.database.write() as session:
-                self._held.beat(session, self._clock())
+                self._leases.beat(session, self._clock())
 
 
 class Loop:
@@ -150,13 +152,13 @@ class Loop:
             self._wake.clear()
 
     def _round(self, failing: bool) -> bool:
-        """Do it once; tell when that begins to fail, and when it works again."""
+        """Do it once; tell when that begins to fail, and when it job_handlers again."""
         try:
             self._action()
         except Exception as error:  # noqa: BLE001  the database may be gone for a while
             if not failing:
-                logger.error("the %s fails for now: %s", self._thread.name, in_words(error))
+                logger.error("the %s fails for now: %s", self._thread.name, describe_error(error))
             return True
         if failing:
-            logger.info("the %s works again", self._thread.name)
+            logger.info("the %s job_handlers again", self._thread.name)
         return False

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from db.files import FileStore
 from db.schema import Analysis, Finding, FindingKind
 from db.schema import Refusal as RefusalRow
-from dicom.results.model import CLASSES, ImageResult, LesionResult, Refusal, StudyResult
+from dicom.results.model import CLASSES, ImageResult, LesionResult, RefusalReason, StudyResult
 from workers.pipeline.image_file import tracking_uid
 from workers.pipeline.lesion_probability import with_probability
 from workers.pipeline.study import NOT_ANALYSED, algorithm_with, tracking_id
@@ -21,7 +21,7 @@ from workers.results.grey_png import read_grey, read_mask
 PHANTOM_NOTE: Final = "Phantom: shows the plumbing, not the diagnosis."
 
 
-def stored_result(analysis: Analysis, store: FileStore) -> StudyResult:
+def load_result(analysis: Analysis, store: FileStore) -> StudyResult:
     """The analysis as `db.analyses.whole` gives it; reads masks from the store, and heat maps when
     they are asked for.
     """
@@ -35,7 +35,7 @@ def stored_result(analysis: Analysis, store: FileStore) -> StudyResult:
             analysis.pipeline_version,
             analysis.classifier_digest,
             analysis.segmenter_digest,
-            analysis.abstain_below,
+            analysis.confidence_threshold,
         ),
         analysis.finished_at,
         note=PHANTOM_NOTE if analysis.study.patient_id.upper().startswith("PHANTOM") else "",
@@ -157,5 +157,5 @@ def _refused_image(analysis: Analysis, refusal: RefusalRow, store: FileStore) ->
         frame_number=None,
         label="",
         probabilities=NOT_ANALYSED,
-        refusal=Refusal(refusal.code, refusal.text),
+        refusal=RefusalReason(refusal.code, refusal.text),
     )

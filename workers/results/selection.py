@@ -1,4 +1,4 @@
-"""What a destination wishes for, as specs and in the words that rows and the routes file hold."""
+"""What a destination selections for, as specs and in the words that rows and the routes file hold."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
@@ -7,76 +7,84 @@ from db.schema import ResultObject, ResultSet, Study
 from dicom.results.catalogue import DEFAULT, ResultSpec, in_order, parse_spec
 from dicom.results.model import ReportReference
 
-Wish = tuple[ResultSpec, ...]
+ResultSelection = tuple[ResultSpec, ...]
 """Without repetition and in the order of sending, so that two that ask for the same are equal."""
 
-OURS: Final[Wish] = DEFAULT
-"""Made of every analysis, whoever gets it: what our own pages show and successors name."""
+DEFAULT_SELECTION: Final[ResultSelection] = DEFAULT
+"""WrittenObject of every analysis, whoever gets it: what our own pages show and successors name."""
 
 
-def read_wish(results: Iterable[str]) -> Wish:
+def parse_selection(results: Iterable[str]) -> ResultSelection:
     """Raises UnknownResult."""
     return tuple(in_order(map(parse_spec, results)))
 
 
-def in_words(wish: Wish) -> list[str]:
-    return [str(spec) for spec in wish]
+def selection_as_text(selection: ResultSelection) -> list[str]:
+    return [str(spec) for spec in selection]
 
 
 def reports_before(
-    study: Study, before: ResultSet, wish: Wish
+    study: Study, before: ResultSet, selection: ResultSelection
 ) -> dict[ResultSpec, ReportReference]:
-    """The report in `before` that each report of `wish` takes the place of."""
-    return reports_among(study, before.objects, wish)
+    """The report in `before` that each report of `selection` takes the place of."""
+    return reports_among(study, before.objects, selection)
 
 
 def reports_among(
-    study: Study, objects: Iterable[ResultObject], wish: Wish
+    study: Study, objects: Iterable[ResultObject], selection: ResultSelection
 ) -> dict[ResultSpec, ReportReference]:
-    """The report among `objects` that each report of `wish` takes the place of; nothing where
+    """The report among `objects` that each report of `selection` takes the place of; nothing where
     they hold no report.
     """
-    # rows come in no order of their own, and the same wish must name the same report
+    # rows come in no order of their own, and the same selection must name the same report
     reports = sorted(
         (made for made in objects if made.kind == "sr"), key=lambda made: made.sop_instance_uid
     )
     return {
-        spec: _reference(study, _nearest(reports, wish, spec))
-        for spec in wish
+        spec: _reference(study, _nearest(reports, selection, spec))
+        for spec in selection
         if spec.kind == "sr" and reports
     }
 
 
 def signed_before(
-    study: Study, before: ResultSet, wish: Wish, had: Collection[Wish]
+    study: Study, before: ResultSet, selection: ResultSelection, had: Collection[ResultSelection]
 ) -> dict[ResultSpec, tuple[ReportReference, ...]]:
-    """The signed reports in `before` that each report of `wish` takes the place of.
+    """The signed reports in `before` that each report of `selection` takes the place of.
 
-    These are the ones that its destinations have: they got `before` by the wishes `had`. Where
+    These are the ones that its destinations have: they got `before` by the selections `had`. Where
     none did, what `reports_before` names.
     """
     if not had:
-        named = reports_before(study, before, wish)
+        named = reports_before(study, before, selection)
         return {spec: (report,) for spec, report in named.items()}
     held = [
         reports_among(
-            study, [made for made in before.objects if in_words(each) in made.wishes], wish
+            study,
+            [made for made in before.objects if selection_as_text(each) in made.selections],
+            selection,
         )
-        for each in sorted(had, key=in_words)
+        for each in sorted(had, key=selection_as_text)
     ]
     return {
         spec: tuple(dict.fromkeys(one[spec] for one in held if spec in one))
-        for spec in wish
+        for spec in selection
         if spec.kind == "sr"
     }
 
 
-def _nearest(reports: Sequence[ResultObject], wish: Wish, spec: ResultSpec) -> ResultObject:
-    """The one of the same spec and wish; where the wish has changed, or is new, the nearest."""
+def _nearest(
+    reports: Sequence[ResultObject], selection: ResultSelection, spec: ResultSpec
+) -> ResultObject:
+    """The one of the same spec and selection; where the selection has changed, or is new, the nearest."""
 
     def nearness(report: ResultObject) -> tuple[bool, bool, bool]:
-        wished = in_words(wish) in report.wishes
-        return report.spec == str(spec), wished, in_words(OURS) in report.wishes
+        wished = selection_as_text(selection) in report.selections
+        return (
+            report.spec == str(spec),
+            wished,
+            selection_as_text(DEFAULT_SELECTION) in report.selections,
+        )
 
     return max(reports, key=nearness)
 

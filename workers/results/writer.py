@@ -12,11 +12,11 @@ from db.schema import ResultObject
 from dicom.files import encode
 from dicom.results.catalogue import ResultSpec, verify
 from dicom.results.model import SignedReview, StudyResult
-from workers.results.selection import Wish, in_words
+from workers.results.selection import ResultSelection, selection_as_text
 
 
 @dataclass(frozen=True, eq=False)
-class Made:
+class WrittenObject:
     """An object that is in its place in the store. Its pixels are there only: a study's are many."""
 
     spec: ResultSpec
@@ -24,14 +24,14 @@ class Made:
     sop_instance_uid: str
     series_instance_uid: str
     stored: StoredFile
-    wishes: list[Wish] = field(default_factory=list)
+    selections: list[ResultSelection] = field(default_factory=list)
     """Those that it is a part of."""
 
     def row(self, now: datetime) -> ResultObject:
         return ResultObject(
             id=uuid4(),
             spec=str(self.spec),
-            wishes=[in_words(wish) for wish in self.wishes],
+            selections=[selection_as_text(selection) for selection in self.selections],
             sop_class_uid=self.sop_class_uid,
             sop_instance_uid=self.sop_instance_uid,
             series_instance_uid=self.series_instance_uid,
@@ -40,10 +40,10 @@ class Made:
         )
 
 
-class Workshop:
-    """Keeps what is made of one analysis, or of a signed review of it, wish by wish.
+class ResultWriter:
+    """Keeps what is made of one analysis, or of a signed review of it, selection by selection.
 
-    An object that several wishes have in common is kept once, and one that is `there` already is
+    An object that several selections have in common is kept once, and one that is `there` already is
     left as it is. The same result gives the same bytes in the same files.
     """
 
@@ -60,13 +60,15 @@ class Workshop:
         self._result = result
         self._review = review
         self._there = frozenset(there)
-        self._made: dict[str, Made] = {}
+        self._made: dict[str, WrittenObject] = {}
 
     @property
-    def made(self) -> list[Made]:
+    def made(self) -> list[WrittenObject]:
         return list(self._made.values())
 
-    def keep(self, wish: Wish, objects: Iterable[tuple[ResultSpec, Dataset]]) -> None:
+    def keep(
+        self, selection: ResultSelection, objects: Iterable[tuple[ResultSpec, Dataset]]
+    ) -> None:
         """Write what is new of `objects`, one as it comes after the other, and read it back.
 
         Raises DicomError when what is on disk is not what was meant, and OSError when the disk
@@ -77,14 +79,14 @@ class Workshop:
             if uid not in self._made and uid not in self._there:
                 self._made[uid] = self._write(spec, dataset)
             if uid in self._made:
-                self._made[uid].wishes.append(wish)
+                self._made[uid].selections.append(selection)
             del dataset  # or it would be there still while the next one is made
 
-    def _write(self, spec: ResultSpec, dataset: Dataset) -> Made:
+    def _write(self, spec: ResultSpec, dataset: Dataset) -> WrittenObject:
         name = f"{dataset.SOPInstanceUID}.dcm"  # our own UID, derived from our own ids
         stored = self._store.write(result_file(self._analysis_id, name), encode(dataset))
         verify(spec, self._store.path(stored.file), dataset, self._result, self._review)
-        return Made(
+        return WrittenObject(
             spec,
             str(dataset.SOPClassUID),
             str(dataset.SOPInstanceUID),

@@ -340,7 +340,7 @@ def _own_conclusions(facts: ReportFacts) -> Iterator[ContentItem]:
     yield _code(concepts.IMPRESSION, impression, _CONTAINS)
     if result.undecided:
         yield _text(
-            f"Undecided: no class reaches a probability of {result.algorithm.abstain_below:.1%}."
+            f"Undecided: no class reaches a probability of {result.algorithm.confidence_threshold:.1%}."
         )
     for label, probability in zip(CLASSES, result.probabilities, strict=True):
         yield from _output(label, probability)

@@ -16,7 +16,13 @@ from dicom.results.catalogue import (
     build_signed_set,
     parse_spec,
 )
-from dicom.results.model import LesionResult, Refusal, ReportReference, SignedReview, StudyResult
+from dicom.results.model import (
+    LesionResult,
+    RefusalReason,
+    ReportReference,
+    SignedReview,
+    StudyResult,
+)
 from dicom.results.sr.build import reference_to
 from tests.dicom import making
 from tests.dicom.conftest import CASES, make_case
@@ -63,7 +69,7 @@ def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def refused(folder: Path) -> StudyResult:
-    refusal = Refusal("colour-doppler", "The image shows colour Doppler.")
+    refusal = RefusalReason("colour-doppler", "The image shows colour Doppler.")
     path = making.write_image(folder / "image.dcm", making.colour())
     image = making.image_result(path, refusal=refusal, probabilities=(0, 0, 0))
     return making.study_result(image)

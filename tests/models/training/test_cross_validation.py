@@ -295,7 +295,7 @@ def test_the_card_tells_when_to_be_silent(small: Small) -> None:
         small("joint"), CrossValidation({0: rows}), samples, start=Start(), name="x", version="1"
     )
 
-    assert described.abstain_below == 0.9
+    assert described.confidence_threshold == 0.9
     card = render_card(described, data="Phantoms.")
     assert "it lets 90.0% of the held-out images through, and 100.0% of these were right" in card
 

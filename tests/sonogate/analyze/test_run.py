@@ -219,7 +219,7 @@ def test_results_that_dicom_cannot_say_are_told_in_the_json_and_the_rest_is_writ
 class Cautious(BrightSpots):
     """Commits itself to hardly anything."""
 
-    info = replace(BrightSpots.info, abstain_below=0.75)
+    info = replace(BrightSpots.info, confidence_threshold=0.75)
 
 
 def test_an_undecided_image_keeps_its_most_probable_class_and_probabilities(

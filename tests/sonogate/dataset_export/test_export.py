@@ -170,12 +170,12 @@ def corrected(lesion: Finding, contour: Sequence[outlines.Point]) -> ReaderOutli
 
 
 def open_ward(
-    database: Database, settings: WorkerSettings, folder: Path, abstain_below: float = 0.0
+    database: Database, settings: WorkerSettings, folder: Path, confidence_threshold: float = 0.0
 ) -> Ward:
     store = settings.file_store()
     store.prepare()
     networks = PaintedPredictor()
-    networks.info = replace(networks.info, abstain_below=abstain_below)
+    networks.info = replace(networks.info, confidence_threshold=confidence_threshold)
     services = Services(
         settings, database, store, LazyPredictor(None, lambda _: networks),
         RouteBook(settings.effective_routes_file),
@@ -465,7 +465,7 @@ def test_an_undecided_study_has_the_class_that_the_reader_gave(
     sqlite_database: Database, tmp_path: Path
 ) -> None:
     settings = WorkerSettings(home=tmp_path, min_free_bytes=0)
-    ward = open_ward(sqlite_database, settings, tmp_path, abstain_below=0.99)
+    ward = open_ward(sqlite_database, settings, tmp_path, confidence_threshold=0.99)
     ward.sign(ward.scan(picture((100, 80, 20))), change("malignant"))
     ward.scan(picture((60, 60, 15)))
     exported = ward.export()

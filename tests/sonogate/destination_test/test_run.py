@@ -37,8 +37,8 @@ SERVICES = (
 def pieces(tmp_path_factory: pytest.TempPathFactory) -> list[Piece]:
     folder = tmp_path_factory.mktemp("pieces")
     result = make_result(folder, run="1", now=NOW)
-    wish = (parse_spec("seg"), parse_spec("sr"))
-    return [*make_images(result), *make_results(result, make_review(result), wish, folder)]
+    selection = (parse_spec("seg"), parse_spec("sr"))
+    return [*make_images(result), *make_results(result, make_review(result), selection, folder)]
 
 
 def rehearsed(

@@ -41,7 +41,7 @@ from tests.workers.painted import (
     write,
 )
 from workers.pipeline.types import FramePredictor
-from workers.queue.runner import works
+from workers.queue.runner import job_handlers
 from workers.results.grey_png import read_grey, read_mask
 from workers.services import LazyPredictor
 
@@ -299,7 +299,7 @@ def test_the_same_analysis_done_twice_gives_the_same_names(
     assert claim is not None
     names: list[Named] = []
     for _ in range(2):
-        record = works(hospital.services)[JobKind.ANALYSE].do(claim, now)
+        record = job_handlers(hospital.services)[JobKind.ANALYSE].do(claim, now)
         with Session(hospital.database.engine) as session:  # nothing of it is committed
             record(session, now)
             newest = session.scalars(select(Analysis).where(Analysis.revision == 2)).one()
@@ -429,7 +429,7 @@ def test_a_corrupt_preset_is_told_and_the_study_waits_for_a_person(
         found = session.scalars(select(Study)).one()
     assert found.status is StudyStatus.FAILED
     assert "classifier.weights.h5" in found.status_reason
-    assert hospital.job(JobKind.ANALYSE).status is JobStatus.DEAD
+    assert hospital.job(JobKind.ANALYSE).status is JobStatus.DEAD_LETTER
     assert hospital.tags() == ["worker:study:failed"]
 
     broken[0] = False

@@ -135,7 +135,7 @@ def test_an_object_that_is_refused_for_good_goes_to_the_dead_letter(
         delivery = deliver(published)
         assert delivery.status is DeliveryStatus.FAILED
         assert answers(published) == {"seg": 0xA900, "sr": 0}
-        assert published.job(JobKind.DELIVER).status is JobStatus.DEAD
+        assert published.job(JobKind.DELIVER).status is JobStatus.DEAD_LETTER
         assert published.tags()[-1] == "worker:delivery:failed"
 
         there.answer = lambda _: 0
@@ -224,13 +224,13 @@ def retry(hospital: Hospital) -> Delivery:
 
 
 def reports(hospital: Hospital) -> dict[str, ReadReport]:
-    """By wish."""
+    """By selection."""
     with hospital.database.read() as session:
         return {
-            " ".join(wish): read_back_report(hospital.services.store.path(made.file))
+            " ".join(selection): read_back_report(hospital.services.store.path(made.file))
             for made in session.scalars(select(ResultObject))
             if made.kind == "sr"
-            for wish in made.wishes
+            for selection in made.selections
         }
 
 
@@ -244,7 +244,7 @@ def test_what_a_destination_wants_instead_of_what_it_refused_is_made_and_sent(
         there.answer = lambda _: 0
         delivery = retry(published)
     assert delivery.status is DeliveryStatus.DELIVERED
-    assert delivery.wish == ["seg:fractional", "sr:enhanced"]
+    assert delivery.selection == ["seg:fractional", "sr:enhanced"]
     assert classes(there.asked) == [SEG, SR, SEG, str(EnhancedSRStorage)]
     with published.database.read() as session:
         sent = {
@@ -304,7 +304,7 @@ def test_two_destinations_may_change_to_the_same_wish(published: Hospital, free_
         session.add(other)
         session.flush()
         results.add_delivery(
-            session, first.result_set, other, first.wish, "breast", published.clock()
+            session, first.result_set, other, first.selection, "breast", published.clock()
         )
     path = published.services.settings.effective_routes_file
     with pacs(port=free_port) as there:

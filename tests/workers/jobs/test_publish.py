@@ -40,10 +40,10 @@ from tests.workers.painted import (
     write,
 )
 from workers.errors import ComesAfter
-from workers.queue.runner import works
-from workers.results.saved import stored_result
-from workers.results.selection import read_wish
-from workers.results.writer import Workshop
+from workers.queue.runner import job_handlers
+from workers.results.saved import load_result
+from workers.results.selection import parse_selection
+from workers.results.writer import ResultWriter
 
 LESION = picture((100, 80, 20))
 
@@ -223,7 +223,7 @@ def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
     run(hospital, JobKind.ANALYSE)
     with hospital.database.read() as session:
         analysis = analyses.whole(session, session.scalars(select(Analysis.id)).one())
-    [image] = stored_result(analysis, hospital.services.store).images
+    [image] = load_result(analysis, hospital.services.store).images
     assert list(image.heatmaps) == [1]
     assert image.heatmaps[1] is not image.heatmaps[1]
     assert np.array_equal(image.heatmaps[1] == 255, LESION == 255)
@@ -270,7 +270,7 @@ def test_a_revision_names_for_each_destination_the_report_that_it_has(
         second = {
             made.spec: read_back_report(hospital.services.store.path(made.file)).predecessor_uid
             for made in newest.objects
-            if ["sr", "sr:enhanced"] in made.wishes
+            if ["sr", "sr:enhanced"] in made.selections
         }
     assert second == first
 
@@ -310,7 +310,9 @@ def test_making_the_objects_again_makes_the_same_bytes(hospital: Hospital, tmp_p
     with hospital.database.write() as session:
         claim = jobs.claim(session, hospital.job(JobKind.PUBLISH).id, hospital.clock())
     assert claim is not None
-    works(hospital.services)[JobKind.PUBLISH].do(claim, hospital.clock())  # and then it crashes
+    job_handlers(hospital.services)[JobKind.PUBLISH].do(
+        claim, hospital.clock()
+    )  # and then it crashes
     made = hospital.services.store.root / "results"
     before = {path: path.read_bytes() for path in made.rglob("*.dcm")}
     hospital.clock.skip(minutes=2)
@@ -385,7 +387,7 @@ def test_a_publication_that_was_given_up_holds_no_later_one_up_and_is_not_sent_a
 ) -> None:
     first, second = publications(two_analyses)
     with two_analyses.database.write() as session:
-        session.get_one(Job, first.id).status = JobStatus.DEAD
+        session.get_one(Job, first.id).status = JobStatus.DEAD_LETTER
     two_analyses.runner.run(second.id, JobKind.PUBLISH)
     newest = report(two_analyses)
     assert newest.predecessor_uid is None
@@ -409,10 +411,10 @@ def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Hospital)
     """An administrator starts the earlier one again just while the later one is being made."""
     first, second = publications(two_analyses)
     with two_analyses.database.write() as session:
-        session.get_one(Job, first.id).status = JobStatus.DEAD
+        session.get_one(Job, first.id).status = JobStatus.DEAD_LETTER
         claim = jobs.claim(session, second.id, two_analyses.clock())
     assert claim is not None
-    put_in = works(two_analyses.services)[JobKind.PUBLISH].do(claim, two_analyses.clock())
+    put_in = job_handlers(two_analyses.services)[JobKind.PUBLISH].do(claim, two_analyses.clock())
     with two_analyses.database.write() as session:
         dead_letters.retry(session, first.id, actor="admin", now=two_analyses.clock())
     two_analyses.runner.run(first.id, JobKind.PUBLISH)
@@ -434,16 +436,16 @@ def test_only_identifiers_of_what_was_made_stay_in_memory(
     came: list[weakref.ref[Dataset]] = []
 
     def watched() -> Iterator[tuple[ResultSpec, Dataset]]:
-        for spec, one in make_set(wish, making.study_result(*images)):
+        for spec, one in make_set(selection, making.study_result(*images)):
             came.append(weakref.ref(one))
             assert sum(each() is not None for each in came) == 1
             yield spec, one
             del one
 
-    wish = read_wish(["heatmap-sc"])
-    workshop = Workshop(hospital.services.store, uuid4(), making.study_result(*images))
-    workshop.keep(wish, watched())
-    assert len(workshop.made) == len(came) == 8
+    selection = parse_selection(["heatmap-sc"])
+    result_writer = ResultWriter(hospital.services.store, uuid4(), making.study_result(*images))
+    result_writer.keep(selection, watched())
+    assert len(result_writer.made) == len(came) == 8
     assert all(each() is None for each in came)
 
 
@@ -493,7 +495,7 @@ def test_an_undecided_study_is_published_as_indeterminate(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     cautious = PaintedPredictor()
-    cautious.info = replace(cautious.info, abstain_below=0.95)
+    cautious.info = replace(cautious.info, confidence_threshold=0.95)
     hospital = Hospital(replace(hospital.services, predictor=lambda: cautious), hospital.clock)
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     publish(hospital)
@@ -504,5 +506,5 @@ def test_an_undecided_study_is_published_as_indeterminate(
     with hospital.database.read() as session:
         analysis = session.scalars(select(Analysis)).one()
         assert (analysis.label, analysis.said) == ("malignant", "undecided")
-        assert analysis.abstain_below == 0.95
+        assert analysis.confidence_threshold == 0.95
         assert [finding.undecided for finding in analysis.findings] == [True, True]

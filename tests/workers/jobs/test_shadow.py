@@ -138,7 +138,7 @@ def test_nothing_outlined_by_either_has_no_dice(hospital: Hospital, tmp_path: Pa
 
 
 def test_a_shadow_that_abstains_differs_from_a_class(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, Candidate(HALF_SURE, abstain_below=0.5))
+    hospital = with_shadow(hospital, Candidate(HALF_SURE, confidence_threshold=0.5))
     hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20), paint=245)))
     finish(hospital)
     [shadow] = shadow_rows(hospital)
@@ -178,7 +178,7 @@ def test_a_shadow_that_fails_is_given_up_and_the_results_are_delivered(
     receive_two(hospital, tmp_path)
     for _ in range(4):
         finish(hospital)
-    assert hospital.job(JobKind.SHADOW).status is JobStatus.DEAD
+    assert hospital.job(JobKind.SHADOW).status is JobStatus.DEAD_LETTER
     assert hospital.job(JobKind.PUBLISH).status is JobStatus.DONE
     assert shadow_rows(hospital) == []
     with hospital.database.read() as session:

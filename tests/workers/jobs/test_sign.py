@@ -28,7 +28,7 @@ from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, write
 from workers.errors import NotYet
 from workers.peers.destinations import keep_in_step
-from workers.queue.runner import works
+from workers.queue.runner import job_handlers
 
 
 @pytest.fixture
@@ -181,9 +181,9 @@ def test_a_signed_report_follows_the_report_that_its_destination_got(
         published, signed = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()
         (delivery,) = signed.deliveries
         got = {made.sop_instance_uid for made in published.objects if made.kind == "seg"}
-        (report,) = (made for made in signed.objects if wished in made.wishes)
+        (report,) = (made for made in signed.objects if wished in made.selections)
         path = analysed.services.store.path(report.file)
-    assert (delivery.wish, delivery.status) == (wished, DeliveryStatus.DELIVERED)
+    assert (delivery.selection, delivery.status) == (wished, DeliveryStatus.DELIVERED)
     assert there.asked[-1] == (CLASSES[0], report.sop_instance_uid)
     named = {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
     assert named == (got if "seg" in wished else set())
@@ -250,11 +250,11 @@ def test_a_review_of_late_images_also_succeeds_the_report_that_was_signed_before
 
 
 def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], list[str]]:
-    """The UIDs that each report of a set names, by wish and spec."""
+    """The UIDs that each report of a set names, by selection and spec."""
     with hospital.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         return {
-            (" ".join(wish), each.spec): [
+            (" ".join(selection), each.spec): [
                 str(reference.ReferencedSOPInstanceUID)
                 for study in open_dataset(
                     hospital.services.store.path(each.file)
@@ -263,7 +263,7 @@ def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], l
                 for reference in series.ReferencedSOPSequence
             ]
             for each in made.objects
-            for wish in each.wishes
+            for selection in each.selections
         }
 
 
@@ -294,7 +294,7 @@ def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_afte
     first_id = put_signature(analysed, Decision.ACCEPT, "malignant")
     given_up = analysed.job(JobKind.SIGN).id
     with analysed.database.write() as session:
-        session.get_one(Job, given_up).status = JobStatus.DEAD
+        session.get_one(Job, given_up).status = JobStatus.DEAD_LETTER
     revise(analysed, tmp_path)
     publish(analysed)
     second_id = sign(analysed, Decision.ACCEPT, "malignant")
@@ -356,15 +356,18 @@ def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
 def reports(
     hospital: Hospital, review_id: UUID | None
 ) -> dict[tuple[str, str], tuple[str, str | None]]:
-    """UID and predecessor of each report of a set, by wish and spec."""
+    """UID and predecessor of each report of a set, by selection and spec."""
     with hospital.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         found = {}
         for each in made.objects:
             if each.kind == "sr":
                 seen = read_back_report(hospital.services.store.path(each.file))
-                for wish in each.wishes:
-                    found[" ".join(wish), each.spec] = seen.sop_instance_uid, seen.predecessor_uid
+                for selection in each.selections:
+                    found[" ".join(selection), each.spec] = (
+                        seen.sop_instance_uid,
+                        seen.predecessor_uid,
+                    )
         return found
 
 
@@ -398,10 +401,10 @@ def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analysed: H
     with analysed.database.write() as session:
         claim = jobs.claim(session, analysed.job(JobKind.SIGN).id, analysed.clock())
     assert claim is not None
-    put_in = works(analysed.services)[JobKind.SIGN].do(claim, analysed.clock())
+    put_in = job_handlers(analysed.services)[JobKind.SIGN].do(claim, analysed.clock())
     with analysed.database.write() as session:
         delivery_id = session.scalars(select(Delivery.id)).one()
-        results.change_wish(session, delivery_id, ["seg"], [], analysed.clock())
+        results.change_selection(session, delivery_id, ["seg"], [], analysed.clock())
     with pytest.raises(NotYet, match="just changed"), analysed.database.write() as session:
         put_in(session, analysed.clock())
 
@@ -410,7 +413,7 @@ def test_a_review_that_was_never_published_is_told(analysed: Hospital) -> None:
     sign(analysed, Decision.ACCEPT, "malignant")
     for _ in range(jobs.MAX_ATTEMPTS[JobKind.SIGN] - 1):
         run(analysed)
-    assert analysed.job(JobKind.SIGN).status is JobStatus.DEAD
+    assert analysed.job(JobKind.SIGN).status is JobStatus.DEAD_LETTER
     assert analysed.tags()[-1] == "worker:review:failed"
 
 
@@ -427,4 +430,4 @@ def test_a_review_that_is_not_signed_is_refused(analysed: Hospital) -> None:
         jobs.enqueue(session, JobKind.SIGN, key="draft", subject_id=draft.id, now=analysed.clock())
     run(analysed)
     job = analysed.job(JobKind.SIGN)
-    assert (job.status, job.error) == (JobStatus.DEAD, "the review is not signed")
+    assert (job.status, job.error) == (JobStatus.DEAD_LETTER, "the review is not signed")

@@ -77,7 +77,7 @@ def test_a_pipeline_version_fits_its_attribute() -> None:
 
 
 def test_where_a_preset_abstains_belongs_to_its_version() -> None:
-    cautious = replace(INFO, abstain_below=0.6)
+    cautious = replace(INFO, confidence_threshold=0.6)
     assert pipeline_version(cautious) != pipeline_version(INFO)
-    assert pipeline_version(replace(INFO, abstain_below=0.0)) == pipeline_version(INFO)
-    assert algorithm_of(cautious).abstain_below == 0.6
+    assert pipeline_version(replace(INFO, confidence_threshold=0.0)) == pipeline_version(INFO)
+    assert algorithm_of(cautious).confidence_threshold == 0.6

@@ -94,24 +94,24 @@ UNSURE = (0.2, 0.35, 0.45)
 
 
 def test_below_the_threshold_the_class_is_undecided_and_still_the_most_probable() -> None:
-    verdict = image_verdict([UNSURE], abstain_below=0.46)
+    verdict = image_verdict([UNSURE], confidence_threshold=0.46)
     assert (verdict.label, verdict.undecided, verdict.asserted) == ("malignant", True, None)
     assert verdict.probabilities == pytest.approx(UNSURE)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.45])
 def test_at_the_threshold_it_is_asserted(threshold: float) -> None:
-    verdict = image_verdict([UNSURE], abstain_below=threshold)
+    verdict = image_verdict([UNSURE], confidence_threshold=threshold)
     assert (verdict.undecided, verdict.asserted) == (False, "malignant")
 
 
 def test_a_cine_is_judged_by_the_mean_that_is_its_result() -> None:
     sure, doubtful = (0.0, 0.1, 0.9), (0.4, 0.3, 0.3)
-    assert image_verdict([sure, doubtful, doubtful], abstain_below=0.6).undecided
-    assert not image_verdict([sure, sure, doubtful], abstain_below=0.6).undecided
+    assert image_verdict([sure, doubtful, doubtful], confidence_threshold=0.6).undecided
+    assert not image_verdict([sure, sure, doubtful], confidence_threshold=0.6).undecided
 
 
 def test_an_undecided_suspicion_is_not_outvoted_by_a_sure_benign_image() -> None:
-    verdict = study_verdict([BENIGN, UNSURE], abstain_below=0.5)
+    verdict = study_verdict([BENIGN, UNSURE], confidence_threshold=0.5)
     assert verdict is not None
     assert (verdict.representative, verdict.undecided) == (1, True)

@@ -18,7 +18,7 @@ from tests.workers.hospital import NOON, Hospital
 from workers.errors import NotYet, WorkError
 from workers.jobs.handler import Failure, Write
 from workers.queue.runner import Runner
-from workers.queue.slots import Hands, Held
+from workers.queue.slots import ActiveLeases, ConcurrencySlots
 
 
 @pytest.fixture
@@ -62,10 +62,12 @@ def job_id(hospital: Hospital, subject: UUID) -> UUID:
         return job.id
 
 
-def runner(hospital: Hospital, work: Scripted, hands: Hands | None = None) -> Runner:
-    held = Held(timedelta(seconds=60), timedelta(hours=1))
-    works: Mapping[JobKind, Scripted] = dict.fromkeys(JobKind, work)
-    return Runner(hospital.services, works, hands or Hands(4, 2), held, hospital.clock)
+def runner(hospital: Hospital, work: Scripted, slots: ConcurrencySlots | None = None) -> Runner:
+    held = ActiveLeases(timedelta(seconds=60), timedelta(hours=1))
+    job_handlers: Mapping[JobKind, Scripted] = dict.fromkeys(JobKind, work)
+    return Runner(
+        hospital.services, job_handlers, slots or ConcurrencySlots(4, 2), held, hospital.clock
+    )
 
 
 def look(hospital: Hospital) -> Job:
@@ -111,7 +113,7 @@ def test_a_permanent_error_goes_to_the_dead_letter_at_once(
 ) -> None:
     work = Scripted(raises=WorkError("never"))
     runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert look(hospital).status is JobStatus.DEAD
+    assert look(hospital).status is JobStatus.DEAD_LETTER
     assert [failure.given_up for failure in work.failures] == [True]
 
 
@@ -119,7 +121,7 @@ def test_the_last_attempt_is_given_up(hospital: Hospital, job_id: UUID) -> None:
     work = Scripted(raises=NotYet("wait for it"))
     for _ in range(jobs.MAX_ATTEMPTS[JobKind.DELIVER]):
         runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert look(hospital).status is JobStatus.DEAD
+    assert look(hospital).status is JobStatus.DEAD_LETTER
     assert [failure.given_up for failure in work.failures][-2:] == [False, True]
 
 
@@ -132,7 +134,7 @@ def test_a_strange_error_is_told_without_its_text(
     assert job.status is JobStatus.QUEUED
     assert job.error == "unexpected ValueError"
     assert "ValueError" in caplog.text
-    assert "test_run.py" in caplog.text
+    assert "test_runner.py" in caplog.text
     assert "Muster" not in caplog.text
 
 
@@ -202,9 +204,9 @@ def test_a_result_that_cannot_be_written_leaves_nothing_behind(
 def test_without_a_free_hand_the_job_is_given_back_soon(hospital: Hospital, job_id: UUID) -> None:
     with hospital.database.write() as session:
         jobs.take_due(session, NOON)
-    work, hands = Scripted(), Hands(2, 1)
-    with hands.taken(JobKind.DELIVER):
-        runner(hospital, work, hands).run(job_id, JobKind.DELIVER)
+    work, slots = Scripted(), ConcurrencySlots(2, 1)
+    with slots.taken(JobKind.DELIVER):
+        runner(hospital, work, slots).run(job_id, JobKind.DELIVER)
     job = look(hospital)
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
     assert job.due_at - NOON == timedelta(seconds=1)

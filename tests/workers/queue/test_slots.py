@@ -9,7 +9,7 @@ from db.engine import Database
 from db.jobs import Claim
 from db.schema import Job, JobKind
 from tests.workers.hospital import NOON, Hospital
-from workers.queue.slots import ANALYSES, SHADOWS, THE_REST, Hands, Held
+from workers.queue.slots import ANALYSES, SHADOWS, THE_REST, ActiveLeases, ConcurrencySlots
 
 
 @pytest.fixture
@@ -19,42 +19,42 @@ def database(sqlite_database: Database) -> Database:
 
 
 def test_analyses_leave_hands_for_the_rest() -> None:
-    hands = Hands(threads=3, analyses=1)
-    with hands.taken(JobKind.ANALYSE) as first, hands.taken(JobKind.ANALYSE) as second:
+    slots = ConcurrencySlots(threads=3, analyses=1)
+    with slots.taken(JobKind.ANALYSE) as first, slots.taken(JobKind.ANALYSE) as second:
         assert (first, second) == (True, False)
-        assert hands.free() == {ANALYSES: 0, THE_REST: 2, SHADOWS: 0}
+        assert slots.free() == {ANALYSES: 0, THE_REST: 2, SHADOWS: 0}
 
 
 def test_the_rest_leaves_hands_for_analyses() -> None:
-    hands = Hands(threads=3, analyses=1)
+    slots = ConcurrencySlots(threads=3, analyses=1)
     with (
-        hands.taken(JobKind.DELIVER),
-        hands.taken(JobKind.PUBLISH),
-        hands.taken(JobKind.SIGN) as no,
+        slots.taken(JobKind.DELIVER),
+        slots.taken(JobKind.PUBLISH),
+        slots.taken(JobKind.SIGN) as no,
     ):
         assert not no
-        with hands.taken(JobKind.ANALYSE) as yes:
+        with slots.taken(JobKind.ANALYSE) as yes:
             assert yes
 
 
 def test_a_hand_is_free_again_afterwards_whatever_happened() -> None:
-    hands = Hands(threads=2, analyses=1)
-    with pytest.raises(ZeroDivisionError), hands.taken(JobKind.DELIVER):
+    slots = ConcurrencySlots(threads=2, analyses=1)
+    with pytest.raises(ZeroDivisionError), slots.taken(JobKind.DELIVER):
         raise ZeroDivisionError
-    with hands.taken(JobKind.DELIVER), hands.taken(JobKind.DELIVER) as refused:
+    with slots.taken(JobKind.DELIVER), slots.taken(JobKind.DELIVER) as refused:
         assert not refused
-    assert hands.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+    assert slots.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
 
 
 def test_a_shadow_takes_no_hand_of_others() -> None:
-    hands = Hands(threads=2, analyses=1, shadows=1)
-    with hands.taken(JobKind.SHADOW) as first, hands.taken(JobKind.SHADOW) as second:
+    slots = ConcurrencySlots(threads=2, analyses=1, shadows=1)
+    with slots.taken(JobKind.SHADOW) as first, slots.taken(JobKind.SHADOW) as second:
         assert (first, second) == (True, False)
-        assert hands.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+        assert slots.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
 
 
 def test_a_worker_without_a_shadow_preset_takes_no_shadow() -> None:
-    with Hands(threads=2, analyses=1).taken(JobKind.SHADOW) as taken:
+    with ConcurrencySlots(threads=2, analyses=1).taken(JobKind.SHADOW) as taken:
         assert not taken
 
 
@@ -69,7 +69,7 @@ def claim(hospital: Hospital) -> Claim:
         return claim
 
 
-def due_after(hospital: Hospital, held: Held, seconds: float) -> float:
+def due_after(hospital: Hospital, held: ActiveLeases, seconds: float) -> float:
     """One beat so long after the claim; returns when the lease then runs out, in seconds."""
     with hospital.database.write() as session:
         held.beat(session, NOON + timedelta(seconds=seconds))
@@ -78,7 +78,7 @@ def due_after(hospital: Hospital, held: Held, seconds: float) -> float:
 
 
 def test_a_held_claim_is_kept_alive(hospital: Hospital, claim: Claim) -> None:
-    held = Held(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
+    held = ActiveLeases(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
     with held.holding(claim, NOON):
         assert due_after(hospital, held, 50) == 110
     assert not held.any()
@@ -86,7 +86,7 @@ def test_a_held_claim_is_kept_alive(hospital: Hospital, claim: Claim) -> None:
 
 
 def test_a_job_that_hangs_is_let_go(hospital: Hospital, claim: Claim) -> None:
-    held = Held(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
+    held = ActiveLeases(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
     with held.holding(claim, NOON):
         due_after(hospital, held, 290)
         assert due_after(hospital, held, 301) == 350
@@ -94,7 +94,7 @@ def test_a_job_that_hangs_is_let_go(hospital: Hospital, claim: Claim) -> None:
 
 
 def test_a_claim_that_another_worker_has_is_dropped(hospital: Hospital, claim: Claim) -> None:
-    held = Held(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
+    held = ActiveLeases(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
     with held.holding(claim, NOON):
         with hospital.database.write() as session:
             jobs.take_due(session, NOON + timedelta(seconds=61))

@@ -8,15 +8,15 @@ from sqlalchemy import select
 from db import jobs
 from db.schema import Job, JobKind, JobStatus, Study, StudyStatus
 from tests.workers.hospital import NOON, Hospital
-from workers.queue.broker import BellSilent
-from workers.queue.runner import works
-from workers.queue.slots import Hands
+from workers.queue.broker import BrokerUnavailable
+from workers.queue.runner import job_handlers
+from workers.queue.slots import ConcurrencySlots
 from workers.queue.sweep import Loop, Sweep
 
 
 @dataclass
 class Ringer:
-    """A bell that can be silenced."""
+    """A broker that can be silenced."""
 
     silent: bool = False
     rung: list[UUID] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Ringer:
     def ring(self, job_id: UUID, kind: JobKind) -> None:
         self.tried += 1
         if self.silent:
-            raise BellSilent
+            raise BrokerUnavailable
         self.rung.append(job_id)
 
     def answers(self) -> bool:
@@ -38,13 +38,13 @@ def ringer() -> Ringer:
 
 
 @pytest.fixture
-def hands() -> Hands:
-    return Hands(threads=4, analyses=2)
+def slots() -> ConcurrencySlots:
+    return ConcurrencySlots(threads=4, analyses=2)
 
 
 @pytest.fixture
-def sweep(hospital: Hospital, ringer: Ringer, hands: Hands) -> Sweep:
-    return Sweep(hospital.services, ringer, hands, works(hospital.services), hospital.clock)
+def sweep(hospital: Hospital, ringer: Ringer, slots: ConcurrencySlots) -> Sweep:
+    return Sweep(hospital.services, ringer, slots, job_handlers(hospital.services), hospital.clock)
 
 
 def queue(hospital: Hospital, kind: JobKind, count: int) -> list[UUID]:
@@ -75,11 +75,11 @@ def test_a_job_that_nobody_took_is_rung_again(
 
 
 def test_it_rings_for_as_many_jobs_as_there_are_hands_and_kinds_do_not_wait_for_each_other(
-    hospital: Hospital, sweep: Sweep, ringer: Ringer, hands: Hands
+    hospital: Hospital, sweep: Sweep, ringer: Ringer, slots: ConcurrencySlots
 ) -> None:
     analyses = queue(hospital, JobKind.ANALYSE, 5)
     deliveries = queue(hospital, JobKind.DELIVER, 5)
-    with hands.taken(JobKind.ANALYSE):
+    with slots.taken(JobKind.ANALYSE):
         sweep()
     assert len(set(ringer.rung) & set(analyses)) == 1
     assert len(set(ringer.rung) & set(deliveries)) == 2
@@ -89,7 +89,13 @@ def test_two_sweeps_do_not_ring_for_the_same_job(
     hospital: Hospital, sweep: Sweep, ringer: Ringer
 ) -> None:
     expected = queue(hospital, JobKind.SIGN, 4)
-    other = Sweep(hospital.services, ringer, Hands(4, 2), works(hospital.services), hospital.clock)
+    other = Sweep(
+        hospital.services,
+        ringer,
+        ConcurrencySlots(4, 2),
+        job_handlers(hospital.services),
+        hospital.clock,
+    )
     threads = [threading.Thread(target=each) for each in (sweep, other)]
     for thread in threads:
         thread.start()
@@ -119,7 +125,7 @@ def test_a_job_whose_workers_died_every_time_is_told_to_people(
     sweep()
     with hospital.database.read() as session:
         study = session.get_one(Study, study_id)
-        assert session.scalars(select(Job)).one().status is JobStatus.DEAD
+        assert session.scalars(select(Job)).one().status is JobStatus.DEAD_LETTER
     assert study.status is StudyStatus.FAILED
     assert "the worker died every time" in study.status_reason
     assert hospital.tags() == ["worker:study:failed"]
@@ -165,7 +171,7 @@ def test_a_loop_goes_on_after_errors_and_tells_them_once(
     loop.stop()
     loop.join()
     assert caplog.text.count("the test fails for now: the system says: Input/output error") == 1
-    assert caplog.text.count("the test works again") == 1
+    assert caplog.text.count("the test job_handlers again") == 1
 
 
 def test_a_woken_loop_does_not_wait_for_its_time() -> None:

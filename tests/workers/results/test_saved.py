@@ -15,7 +15,7 @@ from tests.workers.painted import Picture, SoftPredictor, picture, write
 from workers.pipeline.image import analyse_image
 from workers.pipeline.study import algorithm_of, study_result
 from workers.results.reader_lesions import lesions_left
-from workers.results.saved import stored_result
+from workers.results.saved import load_result
 
 TWO = picture((60, 80, 20), (150, 80, 17), (30, 20, 4))
 PIXELS: tuple[Picture | list[Picture], ...] = (TWO, [picture(), TWO, TWO, picture((64, 80, 20))])
@@ -57,7 +57,7 @@ def test_what_was_stored_is_what_the_pipeline_says_without_any_service(
     images = [analyse_image(tmp_path / name, predictor) for name in ("1.dcm", "2.dcm")]
     algorithm = algorithm_of(predictor.info)
     alone = study_result(images, analysis_id="a", algorithm=algorithm, produced_at=hospital.clock())
-    stored = stored_result(analysis, hospital.services.store)
+    stored = load_result(analysis, hospital.services.store)
     assert len(lesions(stored)) == 7
     for here, there in zip(lesions(stored), lesions(alone), strict=True):
         assert (here.tracking_id, here.frame_number) == (there.tracking_id, there.frame_number)
@@ -71,7 +71,7 @@ def test_what_was_stored_is_what_the_pipeline_says_without_any_service(
 def test_a_lesion_has_the_probability_of_what_is_nearest_to_it(
     hospital: Hospital, analysis: Analysis
 ) -> None:
-    left, right, *_ = lesions(stored_result(analysis, hospital.services.store))
+    left, right, *_ = lesions(load_result(analysis, hospital.services.store))
     for lesion, other in ((left, right), (right, left)):
         assert lesion.probability is not None
         assert (lesion.probability[lesion.mask] > 0).all()
@@ -89,7 +89,7 @@ def test_an_analysis_that_kept_no_probability_has_the_masks(
                 {name: said for name, said in frame.items() if name != "lesion_probability"}
                 for frame in finding.frames or []
             ]
-    found = lesions(stored_result(analysis, hospital.services.store))
+    found = lesions(load_result(analysis, hospital.services.store))
     assert len(found) == 7
     assert all(lesion.probability is None for lesion in found)
 
@@ -97,7 +97,7 @@ def test_an_analysis_that_kept_no_probability_has_the_masks(
 def test_an_outline_that_a_reader_changed_is_certain_and_its_neighbour_is_not(
     hospital: Hospital, analysis: Analysis
 ) -> None:
-    result = stored_result(analysis, hospital.services.store)
+    result = load_result(analysis, hospital.services.store)
     still = result.images[0]
     left, right = sorted(still.lesions, key=lambda lesion: lesion.contour)
     changed = ReaderOutline(

@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 
 from dicom.files import encode, write_dataset
 from dicom.results.key_objects.build import KeyObjectTitle, build_key_objects, key_frames
-from dicom.results.model import ImageResult, Refusal
+from dicom.results.model import ImageResult, RefusalReason
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
@@ -58,7 +58,9 @@ def test_dcmtk_reads_the_selection(tmp_path: Path, dsrdump: Validate) -> None:
 
 def test_it_names_the_frames_with_findings_and_no_others(tmp_path: Path) -> None:
     normal, benign = still(tmp_path, 1), still(tmp_path, 2, label="benign")
-    refused = still(tmp_path, 3, label="malignant", refusal=Refusal("too-small", "Too small."))
+    refused = still(
+        tmp_path, 3, label="malignant", refusal=RefusalReason("too-small", "Too small.")
+    )
     moving = cine(tmp_path)
     (built,) = build_key_objects(making.study_result(normal, benign, refused, moving))
     assert references(built) == {benign.sop_instance_uid: [], moving.sop_instance_uid: [2, 3, 4]}

@@ -12,7 +12,7 @@ from dicom.errors import DicomError, InvalidResult, ReadBackMismatch
 from dicom.files import encode, write_dataset
 from dicom.results.model import (
     ImageResult,
-    Refusal,
+    RefusalReason,
     ReportReference,
     SignedReview,
     StudyResult,
@@ -25,7 +25,7 @@ from dicom.results.sr.verify import ReadReport, read_back_report, verify_report
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
-REFUSAL = Refusal("colour-doppler", "The image shows colour Doppler.")
+REFUSAL = RefusalReason("colour-doppler", "The image shows colour Doppler.")
 
 
 def report_of(result: StudyResult) -> Dataset:
@@ -40,7 +40,7 @@ def write(report: Dataset, folder: Path) -> Path:
     return write_dataset(report, folder / "report.dcm").path
 
 
-def refused(path: Path, refusal: Refusal = REFUSAL) -> ImageResult:
+def refused(path: Path, refusal: RefusalReason = REFUSAL) -> ImageResult:
     return making.image_result(path, label="normal", probabilities=(0, 0, 0), refusal=refusal)
 
 
@@ -224,7 +224,7 @@ def test_a_study_of_refused_images_still_gets_a_report_that_says_so(
 
 def test_an_unreadable_image_is_mentioned_beside_those_that_can_be_read(tmp_path: Path) -> None:
     broken = making.write_image(tmp_path / "broken.dcm", instance_number=2)
-    image = refused(broken, Refusal("not-dicom", "The file is not DICOM."))
+    image = refused(broken, RefusalReason("not-dicom", "The file is not DICOM."))
     broken.write_bytes(b"nothing of the kind")
     result = making.study_result(one_lesion(tmp_path), image)
     verify_report(write(report_of(result), tmp_path), result)
@@ -598,7 +598,7 @@ def undecided(folder: Path) -> StudyResult:
     unsure = making.image_result(shown, [lesion], probabilities=UNSURE, undecided=True)
     normal = making.image_result(making.write_image(folder / "normal.dcm", instance_number=2))
     result = making.study_result(unsure, normal, label="malignant", probabilities=UNSURE)
-    algorithm = replace(result.algorithm, abstain_below=0.6)
+    algorithm = replace(result.algorithm, confidence_threshold=0.6)
     return replace(result, undecided=True, algorithm=algorithm)
 
 
