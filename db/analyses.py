@@ -41,7 +41,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What an analysis says of the study; no label when nothing could be analysed. It commits
+    """What an analysis says of the study; no label when nothing could be analyzed. It commits
     itself to the label unless it is undecided.
     """
 
@@ -76,7 +76,7 @@ def begin(session: Session, study: Study, pipeline: Pipeline, now: datetime) -> 
     if analysis is None:
         analysis = _new(session, study, digest, pipeline, now)
     if analysis.status is AnalysisStatus.RUNNING:
-        study.status, study.status_reason = StudyStatus.ANALYSING, ""
+        study.status, study.status_reason = StudyStatus.ANALYZING, ""
         analysis.revision, analysis.started_at = study.revision, now
     session.flush()
     return analysis
@@ -199,7 +199,7 @@ def _settle(session: Session, study: Study, analysis: Analysis, now: datetime) -
     session.flush()
     if study.revision == analysis.revision:
         refused = analysis.status is AnalysisStatus.REFUSED
-        study.status = StudyStatus.REFUSED if refused else StudyStatus.ANALYSED
+        study.status = StudyStatus.REFUSED if refused else StudyStatus.ANALYZED
         study.status_reason = _refusal_reason(session, analysis.id) if refused else ""
     jobs.enqueue(session, JobKind.PUBLISH, key=str(analysis.id), subject_id=analysis.id, now=now)
     session.flush()

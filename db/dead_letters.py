@@ -42,7 +42,7 @@ def list_dead(session: Session, limit: int = 200) -> Sequence[DeadLetter]:
     """Newest first."""
     of_set, of_review = aliased(Analysis), aliased(Analysis)
     study_id = case(
-        (Job.kind == JobKind.ANALYSE, Job.subject_id),
+        (Job.kind == JobKind.ANALYZE, Job.subject_id),
         else_=func.coalesce(Analysis.study_id, of_set.study_id, of_review.study_id),
     )
     found = session.execute(
@@ -90,7 +90,7 @@ def retry(session: Session, job_id: UUID, *, actor: str, now: datetime) -> bool:
 
 def _wake_subject(session: Session, job: Job) -> UUID | None:
     match job.kind:
-        case JobKind.ANALYSE:
+        case JobKind.ANALYZE:
             study = session.get_one(Study, job.subject_id)
             study.status, study.status_reason = StudyStatus.RECEIVING, ""
             return study.id

@@ -147,7 +147,7 @@ def record_duplicate(session: Session, held: Instance, sender: Sender, now: date
     study = held.series.study
     for job in _given_up(session, study):
         jobs.retry(session, job.id, now)
-        if job.kind is JobKind.ANALYSE:  # the results' own job settles the status when it is done
+        if job.kind is JobKind.ANALYZE:  # the results' own job settles the status when it is done
             study.status, study.status_reason = StudyStatus.RECEIVING, ""
     audit.append(
         session,
@@ -167,10 +167,10 @@ def _given_up(session: Session, study: Study) -> Sequence[Job]:
     analyses = select(Analysis.id).where(
         Analysis.study_id == study.id, Analysis.revision == study.revision
     )
-    analyse = and_(Job.kind == JobKind.ANALYSE, Job.key == job_key(study))
+    analyze = and_(Job.kind == JobKind.ANALYZE, Job.key == job_key(study))
     publish = and_(Job.kind == JobKind.PUBLISH, Job.subject_id.in_(analyses))
     return session.scalars(
-        select(Job).where(Job.status == JobStatus.DEAD_LETTER, or_(analyse, publish))
+        select(Job).where(Job.status == JobStatus.DEAD_LETTER, or_(analyze, publish))
     ).all()
 
 
@@ -251,15 +251,15 @@ def study_digest(session: Session, study_id: UUID) -> str:
 
 def _schedule_analysis(session: Session, study: Study, due_at: datetime, now: datetime) -> None:
     """Restart the quiet time; after the study was closed, open its next revision."""
-    if jobs.postpone(session, JobKind.ANALYSE, job_key(study), due_at):
+    if jobs.postpone(session, JobKind.ANALYZE, job_key(study), due_at):
         return
-    job = session.scalar(select(Job).where(Job.kind == JobKind.ANALYSE, Job.key == job_key(study)))
+    job = session.scalar(select(Job).where(Job.kind == JobKind.ANALYZE, Job.key == job_key(study)))
     if job is not None:
         study.revision += 1
     study.status, study.status_reason = StudyStatus.RECEIVING, ""
     session.flush()
     jobs.enqueue(
-        session, JobKind.ANALYSE, key=job_key(study), subject_id=study.id, now=now, due_at=due_at
+        session, JobKind.ANALYZE, key=job_key(study), subject_id=study.id, now=now, due_at=due_at
     )
 
 

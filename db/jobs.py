@@ -24,7 +24,7 @@ GIVE_WAY = timedelta(seconds=5)
 FIRST_BACKOFF = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(hours=1)
 MAX_ATTEMPTS = {
-    JobKind.ANALYSE: 3,
+    JobKind.ANALYZE: 3,
     JobKind.PUBLISH: 5,
     JobKind.DELIVER: 20,  # about half a day of an absent PACS
     JobKind.SIGN: 5,

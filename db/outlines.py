@@ -1,4 +1,4 @@
-"""Outlines as a reader left them: facts of a judgement, and the rows that keep them."""
+"""Outlines as a reader left them: facts of a judgment, and the rows that keep them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Readers' judgements: drafts that change, signed reviews that never do.
+"""Readers' judgments: drafts that change, signed reviews that never do.
 
 Signed reviews of an analysis form one line: the first names no predecessor, each later one amends
 the signed review before it. Whoever writes locks the study first, so that two readers, two clicks
@@ -58,7 +58,7 @@ MAX_COMMENT_LENGTH: Final = 4000
 
 
 class ReviewInvalid(RowsError):
-    """``field`` names what a judgement lacks; the text says what to do."""
+    """``field`` names what a judgment lacks; the text says what to do."""
 
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
@@ -96,7 +96,7 @@ class DraftChanged(RowsError):
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Judgment:
     """What a reader says of an analysis. ``final_label`` is None when the result is rejected."""
 
     decision: Decision
@@ -113,8 +113,8 @@ class Judgement:
         return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
 
 
-def judgement_of(review: Review) -> Judgement:
-    return Judgement(
+def judgment_of(review: Review) -> Judgment:
+    return Judgment(
         review.decision,
         review.final_label,
         review.birads,
@@ -125,7 +125,7 @@ def judgement_of(review: Review) -> Judgement:
 
 
 def save_draft(
-    session: Session, analysis_id: UUID, reader: User, judgement: Judgement, now: datetime
+    session: Session, analysis_id: UUID, reader: User, judgment: Judgment, now: datetime
 ) -> Review:
     """Keep the reader's one draft of this analysis; not yet final, seen as a draft in the list.
 
@@ -134,20 +134,20 @@ def save_draft(
     """
     _check_reader(reader)
     analysis = _lock(session, analysis_id)
-    judgement = _completed(judgement, analysis)
+    judgment = _completed(judgment, analysis)
     _check_current(session, analysis)
     draft = find_draft(session, analysis_id, reader.id)
     if draft is None:
         _check_unsigned(session, analysis_id, None)
         draft = Review(analysis_id=analysis_id, reader_id=reader.id, created_at=now)
         session.add(draft)
-    _write(session, draft, judgement)
+    _write(session, draft, judgment)
     _record(session, "web:review:draft-saved", analysis, draft, reader, now)
     return draft
 
 
 def amend(session: Session, review_id: UUID, reader: User, now: datetime) -> Review:
-    """A draft that will replace a signed review: it names it and starts with its judgement.
+    """A draft that will replace a signed review: it names it and starts with its judgment.
 
     Raises:
         MayNotReview, Superseded, AlreadySigned: the review was itself amended meanwhile.
@@ -159,10 +159,10 @@ def amend(session: Session, review_id: UUID, reader: User, now: datetime) -> Rev
     _check_unsigned(session, analysis.id, signed.id)
     draft = find_draft(session, analysis.id, reader.id)
     if draft is None:
-        judgement = judgement_of(signed)
+        judgment = judgment_of(signed)
         draft = Review(analysis_id=analysis.id, reader_id=reader.id, created_at=now)
         session.add(draft)
-        _write(session, draft, judgement)
+        _write(session, draft, judgment)
     draft.predecessor_id = signed.id
     session.flush()
     _record(session, "web:review:amendment-begun", analysis, draft, reader, now)
@@ -175,7 +175,7 @@ def sign(session: Session, review_id: UUID, reader: User, shown: str, now: datet
     Signing the same review twice (a double click) signs it once.
 
     Args:
-        shown: the ``digest`` of the judgement that the reader saw when confirming.
+        shown: the ``digest`` of the judgment that the reader saw when confirming.
 
     Raises:
         MayNotReview, NoOrganization, Superseded, AlreadySigned, DraftChanged.
@@ -190,7 +190,7 @@ def sign(session: Session, review_id: UUID, reader: User, shown: str, now: datet
     session.refresh(review)
     if review.signed_at is not None:
         return review
-    if judgement_of(review).digest != shown:
+    if judgment_of(review).digest != shown:
         raise DraftChanged("the draft was changed after it was shown: look at it again")
     _check_current(session, analysis)
     _check_unsigned(session, analysis.id, review.predecessor_id)
@@ -268,8 +268,8 @@ def _check_current(session: Session, analysis: Analysis) -> None:
     newest = find_current_analysis(session, analysis.study_id)
     if newest is None or newest.id != analysis.id:
         raise Superseded("a newer analysis of this study has come: read it before you decide")
-    if analysis.study.status in (StudyStatus.RECEIVING, StudyStatus.ANALYSING):
-        raise Superseded("new images of this study have come and are being analysed: wait for them")
+    if analysis.study.status in (StudyStatus.RECEIVING, StudyStatus.ANALYZING):
+        raise Superseded("new images of this study have come and are being analyzed: wait for them")
 
 
 def _check_unsigned(session: Session, analysis_id: UUID, predecessor_id: UUID | None) -> None:
@@ -278,67 +278,67 @@ def _check_unsigned(session: Session, analysis_id: UUID, predecessor_id: UUID | 
         raise AlreadySigned(signed.id, signed.reader.display_name)
 
 
-def _completed(judgement: Judgement, analysis: Analysis) -> Judgement:
+def _completed(judgment: Judgment, analysis: Analysis) -> Judgment:
     """Checked, and with the label that follows from the decision."""
-    if len(judgement.comment) > MAX_COMMENT_LENGTH:
+    if len(judgment.comment) > MAX_COMMENT_LENGTH:
         raise ReviewInvalid("comment", f"a comment has at most {MAX_COMMENT_LENGTH} characters")
-    if judgement.birads is not None and judgement.birads not in BIRADS:
+    if judgment.birads is not None and judgment.birads not in BIRADS:
         raise ReviewInvalid("birads", "choose one of the BI-RADS categories, or none")
-    _check_reason(judgement)
-    _check_change(judgement, analysis)
-    return Judgement(
-        judgement.decision,
-        _final_label(judgement, analysis),
-        judgement.birads,
-        "" if judgement.decision is Decision.ACCEPT else judgement.reason,
-        judgement.comment.strip(),
-        judgement.outlines,
+    _check_reason(judgment)
+    _check_change(judgment, analysis)
+    return Judgment(
+        judgment.decision,
+        _final_label(judgment, analysis),
+        judgment.birads,
+        "" if judgment.decision is Decision.ACCEPT else judgment.reason,
+        judgment.comment.strip(),
+        judgment.outlines,
     )
 
 
-def _check_reason(judgement: Judgement) -> None:
-    known = REASONS[judgement.decision]
+def _check_reason(judgment: Judgment) -> None:
+    known = REASONS[judgment.decision]
     if not known:
         return
-    if judgement.reason not in known:
+    if judgment.reason not in known:
         raise ReviewInvalid("reason", "choose why the AI result is changed or rejected")
-    if judgement.reason == known[-1] and not judgement.comment.strip():
+    if judgment.reason == known[-1] and not judgment.comment.strip():
         raise ReviewInvalid("comment", "say in the comment why")
 
 
-def _check_change(judgement: Judgement, analysis: Analysis) -> None:
-    changes = judgement.decision is Decision.MODIFY
-    if judgement.outlines and not changes:
+def _check_change(judgment: Judgment, analysis: Analysis) -> None:
+    changes = judgment.decision is Decision.MODIFY
+    if judgment.outlines and not changes:
         raise ReviewInvalid(
             "outlines",
             "you changed outlines: choose to change the AI result, or use the AI outlines again",
         )
-    same = judgement.final_label is not None and judgement.final_label == analysis.asserted
-    if changes and same and not judgement.outlines:
+    same = judgment.final_label is not None and judgment.final_label == analysis.asserted
+    if changes and same and not judgment.outlines:
         raise ReviewInvalid("final_label", "that is the AI's class: accept it")
 
 
-def _final_label(judgement: Judgement, analysis: Analysis) -> str | None:
-    match judgement.decision:
+def _final_label(judgment: Judgment, analysis: Analysis) -> str | None:
+    match judgment.decision:
         case Decision.REJECT:
             return None
         case Decision.ACCEPT if analysis.asserted is None:
             raise ReviewInvalid("decision", "there is no AI result to accept: give your own class")
         case Decision.ACCEPT:
             return analysis.asserted
-        case Decision.MODIFY if judgement.final_label not in LABELS:
+        case Decision.MODIFY if judgment.final_label not in LABELS:
             raise ReviewInvalid("final_label", "choose the class that you see")
         case Decision.MODIFY:
-            return judgement.final_label
+            return judgment.final_label
 
 
-def _write(session: Session, review: Review, judgement: Judgement) -> None:
+def _write(session: Session, review: Review, judgment: Judgment) -> None:
     if review.signed_at is not None:
         raise SignedReviewIsFinal("a signed review is never changed: amend it")
-    review.decision, review.final_label = judgement.decision, judgement.final_label
-    review.birads, review.reason = judgement.birads, judgement.reason
-    review.comment = judgement.comment
-    outlines.write(session, review, judgement.outlines)
+    review.decision, review.final_label = judgment.decision, judgment.final_label
+    review.birads, review.reason = judgment.birads, judgment.reason
+    review.comment = judgment.comment
+    outlines.write(session, review, judgment.outlines)
 
 
 def _record(
@@ -357,5 +357,5 @@ def _record(
         final_label=review.final_label,
         birads=review.birads,
         outlines=len(review.outlines),
-        judgement=judgement_of(review).digest,
+        judgment=judgment_of(review).digest,
     )

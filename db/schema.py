@@ -32,9 +32,9 @@ class StudyStatus(enum.StrEnum):
     """Where a study stands. What a reader decided is in its reviews, not here."""
 
     RECEIVING = "receiving"
-    ANALYSING = "analysing"
-    ANALYSED = "analysed"
-    REFUSED = "refused"  # closed, and nothing in it could be analysed
+    ANALYZING = "analyzing"
+    ANALYZED = "analyzed"
+    REFUSED = "refused"  # closed, and nothing in it could be analyzed
     FAILED = "failed"  # the analysis is in the dead letter
 
 
@@ -57,7 +57,7 @@ class DeliveryStatus(enum.StrEnum):
 
 
 class Decision(enum.StrEnum):
-    """A reader's judgement of an analysis."""
+    """A reader's judgment of an analysis."""
 
     ACCEPT = "accept"
     MODIFY = "modify"
@@ -76,7 +76,7 @@ class Role(enum.StrEnum):
 
 
 class JobKind(enum.StrEnum):
-    ANALYSE = "analyse"
+    ANALYZE = "analyze"
     PUBLISH = "publish"
     DELIVER = "deliver"
     SIGN = "sign"
@@ -276,7 +276,7 @@ class Analysis(Base):
 
     @property
     def said(self) -> str | None:
-        """For people: a class or ``undecided``; None when nothing could be analysed."""
+        """For people: a class or ``undecided``; None when nothing could be analyzed."""
         return UNDECIDED if self.undecided else self.label
 
     @property
@@ -345,7 +345,7 @@ class Finding(Base):
 
 
 class Refusal(Base):
-    """An instance (or one frame of it) that was not analysed, and the coded reason."""
+    """An instance (or one frame of it) that was not analyzed, and the coded reason."""
 
     __tablename__ = "refusal"
 
@@ -448,7 +448,7 @@ class User(Base):
 
 
 class Review(Base):
-    """One reader's judgement of an analysis. Signed, it is final: triggers refuse any change."""
+    """One reader's judgment of an analysis. Signed, it is final: triggers refuse any change."""
 
     __tablename__ = "review"
 

@@ -25,7 +25,7 @@ from db.schema import (
 )
 
 ACTOR: Final = "worker"
-AHEAD: Final = (JobKind.ANALYSE, JobKind.PUBLISH, JobKind.SIGN)
+AHEAD: Final = (JobKind.ANALYZE, JobKind.PUBLISH, JobKind.SIGN)
 """Work that makes results: a shadow waits until there is none."""
 
 

@@ -50,7 +50,7 @@ DECISION: Final = {
 COMMENT: Final = codes.DCM.Comment
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 
-REFUSED_IMAGE: Final = Code("BUS-REFUSED", PRIVATE_SCHEME, "Image not analysed")
+REFUSED_IMAGE: Final = Code("BUS-REFUSED", PRIVATE_SCHEME, "Image not analyzed")
 
 # which images
 SOURCE_IMAGE: Final = Code("260753009", "SCT", "Source")
@@ -74,7 +74,7 @@ MM: Final = codes.UCUM.Millimeter
 MM2: Final = codes.UCUM.SquareMillimeter
 NO_UNITS: Final = codes.UCUM.NoUnits
 PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
-"""Length or area of an image without calibration: never to be taken for millimetres."""
+"""Length or area of an image without calibration: never to be taken for millimeters."""
 
 # who says so
 AI: Final = codes.DCM.ArtificialIntelligence  # CID 7162

@@ -35,7 +35,7 @@ class NoPixelData(DicomError):
     code = "no-pixels"
 
     def __init__(self) -> None:
-        super().__init__("The object has no image pixels, so there is nothing to analyse.")
+        super().__init__("The object has no image pixels, so there is nothing to analyze.")
 
 
 class UndecodableFrame(DicomError):

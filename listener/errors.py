@@ -7,7 +7,7 @@ class ListenerError(Exception):
     permanent = True
 
 
-class NotAuthorised(ListenerError):
+class NotAuthorized(ListenerError):
     """The sender was struck off the routes file while its association was open."""
 
     def __init__(self) -> None:

@@ -26,7 +26,7 @@ from dicom.commitment import EVENT_TYPES, read_commitment_report
 from dicom.images.header import InstanceHeader
 from listener import facts
 from listener.commitments import Commitments
-from listener.errors import IdentityMismatch, NotAuthorised
+from listener.errors import IdentityMismatch, NotAuthorized
 from listener.journal import Journal
 from listener.keeper import Keeper
 from listener.part10 import read_whole
@@ -142,7 +142,7 @@ class Handlers:
         """C-STORE: Success stands for bytes on disk and a committed row."""
         sender = _sender(event.assoc)
         with self._answering(sender) as reply:
-            source = self._authorise(sender)
+            source = self._authorize(sender)
             part = self._spool.received(event.dataset_path)
             header = _examine(part, event)
             kept = self._keeper.keep(
@@ -214,10 +214,10 @@ class Handlers:
         is_source = self._source_of(sender) is not None
         return is_source or self._routes.current().has_destination(sender.calling_ae)
 
-    def _authorise(self, sender: Sender) -> Source:
+    def _authorize(self, sender: Sender) -> Source:
         source = self._source_of(sender)
         if source is None:
-            raise NotAuthorised
+            raise NotAuthorized
         return source
 
     def _refuse(

@@ -47,7 +47,7 @@ class Keeper:
         self._files = files
 
     def keep(self, spooled: Path, received: Received, *, quiet: timedelta, now: datetime) -> Kept:
-        """Store, or recognise, or set aside; when this returns, Success may be answered.
+        """Store, or recognize, or set aside; when this returns, Success may be answered.
 
         Raises:
             OSError: the disk is full or gone.
@@ -92,7 +92,7 @@ class Keeper:
         if held.path == path:  # recorded by another listener that found it at the same time
             return Kept(Outcome.DUPLICATE, held.instance_id)
         if self._is_same(held, path, received):
-            return self._recognise(held, path, received.sender, now)
+            return self._recognize(held, path, received.sender, now)
         return self._set_aside(held, path, received.sender, now)
 
     def _is_same(self, held: _Held, path: Path, received: Received) -> bool:
@@ -101,7 +101,7 @@ class Keeper:
         same_encoding = held.transfer_syntax_uid == received.instance.transfer_syntax_uid
         return same_encoding and part10.same_data_set(held.path, path)
 
-    def _recognise(self, held: _Held, path: Path, sender: Sender, now: datetime) -> Kept:
+    def _recognize(self, held: _Held, path: Path, sender: Sender, now: datetime) -> Kept:
         if not held.path.exists():  # lost from our disk, and here it is again
             self._files.adopt(path, held.file)
         with self._database.write() as session:

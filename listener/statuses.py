@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import StoreFull
 from dicom.errors import DicomError, InvalidHeader
-from listener.errors import IdentityMismatch, NotAuthorised, UnknownTransaction
+from listener.errors import IdentityMismatch, NotAuthorized, UnknownTransaction
 
 _COMMENT_LENGTH: Final = 64  # VR LO
 
@@ -20,7 +20,7 @@ class Status(enum.IntEnum):
     NO_SUCH_EVENT_TYPE = 0x0113
     INVALID_ARGUMENT = 0x0115
     SOP_CLASS_NOT_SUPPORTED = 0x0122
-    NOT_AUTHORISED = 0x0124
+    NOT_AUTHORIZED = 0x0124
     DISK_FULL = 0xA700  # A7xx, out of resources: the sender tries again later
     DATABASE_DOWN = 0xA701
     MISMATCH = 0xA900  # A9xx: the data set does not match the SOP class, or the request
@@ -48,7 +48,7 @@ SUCCESS: Final = Answer(Status.SUCCESS)
 UNEXPECTED: Final = Answer(Status.PROCESSING_FAILURE, "unexpected", "Unexpected failure")
 
 _FAILURES: Final[tuple[tuple[type[Exception], Answer], ...]] = (
-    (NotAuthorised, Answer(Status.NOT_AUTHORISED, "not-authorised", "Sender not authorised")),
+    (NotAuthorized, Answer(Status.NOT_AUTHORIZED, "not-authorized", "Sender not authorized")),
     (IdentityMismatch, Answer(Status.MISMATCH, "identity-mismatch", "Request and data set differ")),
     (StoreFull, Answer(Status.DISK_FULL, "disk-full", "Disk full, try again later")),
     (OSError, Answer(Status.DISK_FULL, "disk-failed", "Disk failed, try again later")),

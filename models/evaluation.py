@@ -187,7 +187,7 @@ def report(outcomes: Sequence[Outcome]) -> EvaluationReport:
 
 
 def score_masks(overlaps: Sequence[Overlap]) -> SegmentationReport:
-    """Summarise overlaps; a mean over no image is NaN."""
+    """Summarize overlaps; a mean over no image is NaN."""
     lesions = [overlap for overlap in overlaps if overlap.true_px]
     normal = [overlap for overlap in overlaps if not overlap.true_px]
     dice = [overlap.dice for overlap in lesions]
@@ -203,7 +203,7 @@ def score_masks(overlaps: Sequence[Overlap]) -> SegmentationReport:
 
 
 def score_heat(heats: Sequence[Heat]) -> ExplanationReport:
-    """Summarise where heat maps stand out; a mean over no image is NaN."""
+    """Summarize where heat maps stand out; a mean over no image is NaN."""
     return ExplanationReport(
         energy_inside_lesion=_mean([heat.inside for heat in heats]),
         pointing_game=_mean([heat.pointed for heat in heats]),

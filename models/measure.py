@@ -1,6 +1,6 @@
-"""Lesions out of a mask, and their sizes as a reader's callipers would take them.
+"""Lesions out of a mask, and their sizes as a reader's calipers would take them.
 
-Coordinates are (x, y) with the image's top left corner at (0, 0) and that pixel's centre at
+Coordinates are (x, y) with the image's top left corner at (0, 0) and that pixel's center at
 (0.5, 0.5), as in DICOM spatial coordinates (PS3.3 C.18.6.1.2).
 """
 
@@ -17,12 +17,12 @@ MIN_AREA_PX = 100
 
 Point = tuple[float, float]
 _Points = NDArray[np.float64]
-_NEIGHBOURS = np.ones((3, 3))
+_NEIGHBORS = np.ones((3, 3))
 
 
 @dataclass(frozen=True)
 class LesionSize:
-    """A lesion's size in millimetres: short axis at right angles to the long one."""
+    """A lesion's size in millimeters: short axis at right angles to the long one."""
 
     area_mm2: float
     long_axis_mm: float
@@ -50,11 +50,11 @@ class Lesion:
 def find_lesions(
     mask: NDArray[np.bool_], *, min_area_px: int = MIN_AREA_PX, max_lesions: int = 5
 ) -> list[Lesion]:
-    """Connected patches (8-neighbours), largest first, those under ``min_area_px`` dropped.
+    """Connected patches (8-neighbors), largest first, those under ``min_area_px`` dropped.
 
     Holes are filled: inside a lesion they are the network's doubt, not anatomy.
     """
-    patches, _ = ndimage.label(ndimage.binary_fill_holes(mask), _NEIGHBOURS)
+    patches, _ = ndimage.label(ndimage.binary_fill_holes(mask), _NEIGHBORS)
     areas = np.bincount(patches.ravel())
     areas[0] = 0
     largest = np.argsort(-areas, kind="stable")[:max_lesions]
@@ -64,7 +64,7 @@ def find_lesions(
 def measure(lesion: Lesion, spacing_mm: tuple[float, float]) -> LesionSize:
     """Size for a pixel spacing given as (row, column), as DICOM's Pixel Spacing is.
 
-    Axes are sought in millimetres: with unequal spacings they lie elsewhere than in pixels.
+    Axes are sought in millimeters: with unequal spacings they lie elsewhere than in pixels.
     Raises ValueError for a spacing that is not positive.
     """
     row_mm, column_mm = spacing_mm

@@ -17,8 +17,8 @@ class OutlineInvalid(ModelError):
     """The outline does not enclose one area; the text says what to do."""
 
 
-def rasterise(points: Sequence[Point], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels of ``shape`` (rows, columns) whose centres lie inside the closed line ``points``.
+def rasterize(points: Sequence[Point], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels of ``shape`` (rows, columns) whose centers lie inside the closed line ``points``.
 
     A pixel is inside where the line winds around it (non-zero rule), so that a hand that
     overshoots its start leaves no hole.
@@ -26,11 +26,11 @@ def rasterise(points: Sequence[Point], shape: tuple[int, int]) -> NDArray[np.boo
     rows, columns = shape
     start = np.asarray(points, np.float64)
     end = np.roll(start, -1, axis=0)
-    centres = np.arange(rows) + 0.5
-    below, above = start[:, 1:] <= centres, end[:, 1:] <= centres
+    centers = np.arange(rows) + 0.5
+    below, above = start[:, 1:] <= centers, end[:, 1:] <= centers
     edge, row = np.nonzero(below != above)
     (x0, y0), (x1, y1) = start[edge].T, end[edge].T
-    crossing = x0 + (centres[row] - y0) * (x1 - x0) / (y1 - y0)
+    crossing = x0 + (centers[row] - y0) * (x1 - x0) / (y1 - y0)
     first = np.clip(np.ceil(crossing - 0.5), 0, columns).astype(np.intp)
     winding = np.zeros((rows, columns + 1), np.int32)
     np.add.at(winding, (row, first), np.where(below[edge, row], 1, -1))
@@ -44,7 +44,7 @@ def outlined(points: Sequence[Point], shape: tuple[int, int]) -> Lesion:
     Raises:
         OutlineInvalid: it encloses no pixel, or several areas.
     """
-    mask = rasterise(points, shape)
+    mask = rasterize(points, shape)
     found = find_lesions(mask, min_area_px=1, max_lesions=1)
     if not found:
         raise OutlineInvalid("the outline encloses nothing: draw it again")

@@ -61,7 +61,7 @@ class _Scene:
 
     @cached_property
     def grid(self) -> tuple[_Map, _Map]:
-        """Depth and lateral position of each pixel's centre, in mm."""
+        """Depth and lateral position of each pixel's center, in mm."""
         rows, columns = np.mgrid[: self.height, : self.width].astype(np.float64) + 0.5
         return rows * self.spacing_mm, columns * self.spacing_mm
 
@@ -103,7 +103,7 @@ def make_cine(
 
 
 def _slice(lesion: _Lesion | None, step: float) -> _Lesion | None:
-    """Cut a ball-like lesion at ``step`` radii from its centre."""
+    """Cut a ball-like lesion at ``step`` radii from its center."""
     if lesion is None or abs(step) >= 1:
         return None
     radius = lesion.radius_mm * float(np.sqrt(1 - step**2))

@@ -16,7 +16,7 @@ COMMANDS = {
     "up": "Run every service of one installation and keep them running.",
     "demo": "Show the whole line on phantoms: listener, worker, web and a PACS stand-in.",
     "doctor": "Check settings, database, Redis, disk, presets and destinations.",
-    "analyze": "Analyse DICOM or PNG/JPEG files without any service.",
+    "analyze": "Analyze DICOM or PNG/JPEG files without any service.",
     "send": "Send files to a DICOM node by C-STORE.",
     "listener": "Run the DICOM listener.",
     "worker": "Run a worker.",
@@ -32,7 +32,7 @@ COMMANDS = {
     "train": "Train a recipe on a folder of images and masks, and score it fold by fold.",
     "combine": "Average several trainings into one preset.",
     "tune": "Try the values that a recipe declares, and write the best as a recipe.",
-    "dataset": "Look at labelled images before training, or export what readers signed.",
+    "dataset": "Look at labeled images before training, or export what readers signed.",
     "evaluate": "Score a preset on a folder of images and masks.",
 }
 OUR_PACKAGES = {"sonogate", "listener", "workers", "webui", "dicom", "models", "db"}

@@ -30,7 +30,7 @@ class WorkerSettings(StoreSettings):
     """How many of them may be analyses, so that deliveries never wait behind analyses and an
     absent PACS never keeps the analyses waiting. Fewer than SONOGATE_WORKER_CONCURRENCY."""
     cine_frames: Annotated[int, Field(ge=1, le=512)] = 32
-    """Frames of a cine that are analysed at most, evenly spread over it."""
+    """Frames of a cine that are analyzed at most, evenly spread over it."""
     batch_size: Annotated[int, Field(ge=1, le=128)] = 8
     """Frames that go through the networks together: more is faster and takes more memory."""
     preset_dir: Path | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom.images.frames import Frame
-from dicom.images.gate import COLOUR_DOPPLER, SPLIT_SCREEN
+from dicom.images.gate import COLOR_DOPPLER, SPLIT_SCREEN
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
 
@@ -23,11 +23,11 @@ _LEAST_LIT: Final = 0.1
 """Share of the region brighter than that; a probe in air shows its own echo on some 5 %, the
 darkest image of BUSI has 38 %."""
 _LEAST_RANGE: Final = 16
-"""Grey levels between the 1st and the 99th percentile; 120 in the flattest image of BUSI."""
+"""Gray levels between the 1st and the 99th percentile; 120 in the flattest image of BUSI."""
 _BRIGHT: Final = 60
 _CHROMA: Final = 50
-_COLOUR_SHARE: Final = 0.02
-"""Of the picture: callipers and markers in BUSI stay under 0.008, Doppler is above 0.05."""
+_COLOR_SHARE: Final = 0.02
+"""Of the picture: calipers and markers in BUSI stay under 0.008, Doppler is above 0.05."""
 _TINT_SHARE: Final = 0.6
 _ONE_HUE: Final = 0.97
 """Length of the mean of the hues as unit vectors: 1 when they all agree."""
@@ -38,7 +38,7 @@ BUSI has 0.88, for the skin above it is bright."""
 _GUTTER_PX: Final = 3
 _EMPTY_ROW: Final = 0.97
 _LEAST_WIDTH: Final = 0.2
-"""Of the frame: a grey scale or a column of text beside the picture is narrower."""
+"""Of the frame: a gray scale or a column of text beside the picture is narrower."""
 _LIKE_WIDTH: Final = 0.7
 _FILLED: Final = 0.35
 """Share of a picture that is not black; text fills less."""
@@ -47,9 +47,9 @@ _EDGE_SHARE: Final = 0.7
 
 
 def frame_refusal_of(frame: Frame, region: BModeRegion) -> RefusalReason | None:
-    """Return the first reason not to analyse `frame`, whose B-mode picture lies in `region`.
+    """Return the first reason not to analyze `frame`, whose B-mode picture lies in `region`.
 
-    Codes: too-dark, flat, colour-doppler, and split-screen. The last one is looked for only where
+    Codes: too-dark, flat, color-doppler, and split-screen. The last one is looked for only where
     the header did not give the region, and finds pictures side by side with a black gutter between
     them: pictures that touch, or lie one above the other, are known by their header alone.
     """
@@ -67,7 +67,7 @@ class _Seen:
         return self.frame[self.region.y0 : self.region.y1, self.region.x0 : self.region.x1]
 
     @cached_property
-    def grey(self) -> Frame:
+    def gray(self) -> Frame:
         """The picture's brightest channel."""
         return _brightest(self.picture)
 
@@ -78,31 +78,31 @@ def _brightest(frame: Frame) -> Frame:
 
 
 def _is_too_dark(seen: _Seen) -> bool:
-    return bool((seen.grey > _DIM).mean() < _LEAST_LIT)
+    return bool((seen.gray > _DIM).mean() < _LEAST_LIT)
 
 
 def _is_flat(seen: _Seen) -> bool:
-    low, high = np.percentile(seen.grey, (1, 99))
+    low, high = np.percentile(seen.gray, (1, 99))
     return bool(high - low < _LEAST_RANGE)
 
 
-def _is_coloured(seen: _Seen) -> bool:
-    """A picture that is tinted as a whole in one hue is no more than grey, and a calliper's or a
-    letter's colour is too small to count.
+def _is_colored(seen: _Seen) -> bool:
+    """A picture that is tinted as a whole in one hue is no more than gray, and a caliper's or a
+    letter's color is too small to count.
     """
     if seen.frame.ndim == 2:
         return False
     picture = seen.picture.astype(np.int16)
-    bright = seen.grey > _BRIGHT
-    coloured = bright & (np.ptp(picture, axis=2) > _CHROMA)
-    if coloured.mean() < _COLOUR_SHARE:
+    bright = seen.gray > _BRIGHT
+    colored = bright & (np.ptp(picture, axis=2) > _CHROMA)
+    if colored.mean() < _COLOR_SHARE:
         return False
-    tinted = coloured.sum() > _TINT_SHARE * bright.sum() and _is_one_hue(picture[coloured])
+    tinted = colored.sum() > _TINT_SHARE * bright.sum() and _is_one_hue(picture[colored])
     return not tinted
 
 
-def _is_one_hue(colours: NDArray[np.int16]) -> bool:
-    red, green, blue = colours.astype(np.float64).T
+def _is_one_hue(colors: NDArray[np.int16]) -> bool:
+    red, green, blue = colors.astype(np.float64).T
     angle = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue)
     return bool(abs(np.exp(1j * angle).mean()) > _ONE_HUE)
 
@@ -114,9 +114,9 @@ def _is_split(seen: _Seen) -> bool:
     """The whole frame is looked at: of two pictures the region may be one."""
     if seen.region.source == "header":
         return False
-    grey = _brightest(seen.frame)
-    grey = grey[(grey > _BLACK).mean(axis=1) > 1 - _EMPTY_ROW]
-    pictures = [grey[:, start:stop] for start, stop in _between_gutters(grey > _BLACK)]
+    gray = _brightest(seen.frame)
+    gray = gray[(gray > _BLACK).mean(axis=1) > 1 - _EMPTY_ROW]
+    pictures = [gray[:, start:stop] for start, stop in _between_gutters(gray > _BLACK)]
     return any(_are_alike(left, right) for left, right in pairwise(pictures))
 
 
@@ -148,7 +148,7 @@ def _begins_at_once(picture: Frame) -> bool:
 
 _RULES: Final[tuple[tuple[Callable[[_Seen], bool], RefusalReason], ...]] = (
     (_is_too_dark, RefusalReason("too-dark", "The picture is black: nothing was imaged.")),
-    (_is_flat, RefusalReason("flat", "The picture is one even grey: nothing was imaged.")),
-    (_is_coloured, COLOUR_DOPPLER),
+    (_is_flat, RefusalReason("flat", "The picture is one even gray: nothing was imaged.")),
+    (_is_colored, COLOR_DOPPLER),
     (_is_split, SPLIT_SCREEN),
 )

@@ -1,4 +1,4 @@
-"""Frames as the eye sees them: 8-bit grey or RGB arrays, one at a time, out of any encoding."""
+"""Frames as the eye sees them: 8-bit gray or RGB arrays, one at a time, out of any encoding."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ from dicom.images.header import InstanceHeader, header_of
 from dicom.images.reading import open_dataset, open_image
 
 Frame = NDArray[np.uint8]
-"""(rows, columns) grey or (rows, columns, 3) RGB."""
+"""(rows, columns) gray or (rows, columns, 3) RGB."""
 
 # Left to itself pydicom takes gdcm first, at JPEG Baseline three times slower than pillow
 _PLUGINS: Final[dict[str, str]] = {
@@ -78,7 +78,7 @@ def sample_frames(count: int, limit: int) -> list[int]:
 def decode_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[Frame]:
     """Yield the frames of `path` at the 0-based `indices` (all when None), in that order.
 
-    A frame is (rows, columns) or (rows, columns, 3) RGB, uint8. Grey of more than 8 bits goes
+    A frame is (rows, columns) or (rows, columns, 3) RGB, uint8. Gray of more than 8 bits goes
     through its VOI window, or is stretched from its least to its greatest value when it has none.
     One frame at a time is in memory, however long the cine.
 
@@ -143,9 +143,9 @@ def _converter(dataset: Dataset, header: InstanceHeader) -> Callable[[NDArray[np
             table = _palette(dataset, header)
             return lambda frame: table[frame]
         case "MONOCHROME1":
-            return lambda frame: 255 - _grey(frame, dataset, header)
+            return lambda frame: 255 - _gray(frame, dataset, header)
         case "MONOCHROME2":
-            return lambda frame: _grey(frame, dataset, header)
+            return lambda frame: _gray(frame, dataset, header)
         case "RGB" | "YBR_FULL" | "YBR_FULL_422" | "YBR_ICT" | "YBR_RCT":  # all RGB by now
             return lambda frame: _eight_bits(frame, header.bits_stored)
         case _:
@@ -153,13 +153,13 @@ def _converter(dataset: Dataset, header: InstanceHeader) -> Callable[[NDArray[np
 
 
 def _palette(dataset: Dataset, header: InstanceHeader) -> Frame:
-    """Return the colour of every pixel value, (2**bits, 3), RGB (PS3.3 C.7.6.3.1.5)."""
+    """Return the color of every pixel value, (2**bits, 3), RGB (PS3.3 C.7.6.3.1.5)."""
     if header.bits_allocated not in (8, 16):
         raise ValueError("no palette has that many entries")
     values = np.arange(2**header.bits_allocated, dtype=f"u{header.bits_allocated // 8}")
-    colours = apply_color_lut(values[np.newaxis], dataset)[0]
+    colors = apply_color_lut(values[np.newaxis], dataset)[0]
     # some machines declare 16-bit entries and fill in 8-bit ones
-    return _eight_bits(colours, 16 if colours.max() > 255 else 8)
+    return _eight_bits(colors, 16 if colors.max() > 255 else 8)
 
 
 def _eight_bits(values: NDArray[np.generic], bits: int) -> Frame:
@@ -168,7 +168,7 @@ def _eight_bits(values: NDArray[np.generic], bits: int) -> Frame:
     return (values.astype(np.uint64) >> np.uint64(max(0, bits - 8))).astype(np.uint8)
 
 
-def _grey(frame: NDArray[np.generic], dataset: Dataset, header: InstanceHeader) -> Frame:
+def _gray(frame: NDArray[np.generic], dataset: Dataset, header: InstanceHeader) -> Frame:
     values = np.asarray(apply_modality_lut(frame, dataset))
     window = _window(dataset)
     if window is None and values.dtype == np.uint8:
@@ -178,11 +178,11 @@ def _grey(frame: NDArray[np.generic], dataset: Dataset, header: InstanceHeader) 
 
 
 def _window(dataset: Dataset) -> tuple[float, float, str] | None:
-    """Return centre, width and function of the first VOI window, None without a usable one."""
-    centre, width = (_first(dataset, f"Window{part}") for part in ("Center", "Width"))
-    if centre is None or width is None or width < 1:
+    """Return center, width and function of the first VOI window, None without a usable one."""
+    center, width = (_first(dataset, f"Window{part}") for part in ("Center", "Width"))
+    if center is None or width is None or width < 1:
         return None
-    return centre, width, str(dataset.get("VOILUTFunction") or "LINEAR")
+    return center, width, str(dataset.get("VOILUTFunction") or "LINEAR")
 
 
 def _first(dataset: Dataset, keyword: str) -> float | None:
@@ -192,10 +192,10 @@ def _first(dataset: Dataset, keyword: str) -> float | None:
 
 
 def _windowed(
-    values: NDArray[np.generic], centre: float, width: float, function: str
+    values: NDArray[np.generic], center: float, width: float, function: str
 ) -> NDArray[np.float64]:
     """Return the display share in [0, 1] (PS3.3 C.11.2.1.2, C.11.2.1.3)."""
-    offset = values.astype(np.float64) - centre
+    offset = values.astype(np.float64) - center
     match function:
         case "SIGMOID":
             return 1 / (1 + np.exp(-4 * offset / width))

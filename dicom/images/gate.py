@@ -29,12 +29,12 @@ _BREAST_CODES: Final = frozenset(
     | {"T-04000", "T-04020", "T-04030", "T-04080", "T-D8100"}
 )
 """Breast, left, right, both, axilla: in SNOMED CT, and in SRT which it replaced."""
-_COLOUR_MODES: Final = 0x0010 | 0x0020 | 0x0100
-"""Colour Doppler, colour M-mode, colour power: Image Type value 4 (PS3.3 C.8.5.6.1.1)."""
+_COLOR_MODES: Final = 0x0010 | 0x0020 | 0x0100
+"""Color Doppler, color M-mode, color power: Image Type value 4 (PS3.3 C.8.5.6.1.1)."""
 _ELASTOGRAPHY_WORDS: Final = ("ELASTO", "STRAIN", "SHEAR WAVE", "SHEARWAVE", "ARFI")
 _SPLIT_SHARE: Final = 0.5
-COLOUR_DOPPLER: Final = RefusalReason(
-    "colour-doppler", "The image shows colour Doppler; the networks know B-mode only."
+COLOR_DOPPLER: Final = RefusalReason(
+    "color-doppler", "The image shows color Doppler; the networks know B-mode only."
 )
 SPLIT_SCREEN: Final = RefusalReason(
     "split-screen", "The image shows several B-mode views side by side; send them one by one."
@@ -42,10 +42,10 @@ SPLIT_SCREEN: Final = RefusalReason(
 
 
 def refusal_of(source: InstanceHeader | Dataset) -> RefusalReason | None:
-    """Return the first reason not to analyse the instance, None when there is none.
+    """Return the first reason not to analyze the instance, None when there is none.
 
     Looks at the header only. Codes: derived, not-ultrasound, no-pixels, too-small,
-    nameless-frames, unsupported-transfer-syntax, wrong-body-part, colour-doppler, elastography,
+    nameless-frames, unsupported-transfer-syntax, wrong-body-part, color-doppler, elastography,
     split-screen.
     Raises InvalidHeader when a Dataset lacks the UIDs that identify it.
     """
@@ -96,8 +96,8 @@ def _is_another_body_part(header: InstanceHeader) -> bool:
     return "".join(filter(str.isalnum, word)) not in _UNSPECIFIC_WORDS
 
 
-def _is_colour_doppler(header: InstanceHeader) -> bool:
-    return header.colour_flow_regions > 0 or bool(_imaging_modes(header) & _COLOUR_MODES)
+def _is_color_doppler(header: InstanceHeader) -> bool:
+    return header.color_flow_regions > 0 or bool(_imaging_modes(header) & _COLOR_MODES)
 
 
 def _imaging_modes(header: InstanceHeader) -> int:
@@ -138,7 +138,7 @@ _RULES: Final[tuple[tuple[Callable[[InstanceHeader], bool], str, str], ...]] = (
         "wrong-body-part",
         "The header names a body part other than the breast.",
     ),
-    (_is_colour_doppler, COLOUR_DOPPLER.code, COLOUR_DOPPLER.text),
+    (_is_color_doppler, COLOR_DOPPLER.code, COLOR_DOPPLER.text),
     (
         _is_elastography,
         "elastography",

@@ -23,7 +23,7 @@ _SIDES: Final = {"L": "L", "R": "R"}
 # CID 244: SNOMED CT, and the SRT codes that it replaced
 _SIDE_CODES: Final = {"7771000": "L", "24028007": "R", "G-A101": "L", "G-A100": "R"}
 TISSUE: Final = 1
-COLOUR_FLOW: Final = 2
+COLOR_FLOW: Final = 2
 # pydicom converts a value when it is asked for: so it is then that damaged bytes raise, and these
 _DAMAGE: Final = (
     ArithmeticError,
@@ -97,7 +97,7 @@ class InstanceHeader:
     anatomic_region: CodedFact | None = None
     tissue_regions: tuple[int, ...] = ()
     """Areas in square pixels of the 2D tissue regions (PS3.3 C.8.5.5)."""
-    colour_flow_regions: int = 0
+    color_flow_regions: int = 0
     bits_allocated: int = 8
     bits_stored: int = 8
 
@@ -151,7 +151,7 @@ def header_of(dataset: Dataset) -> InstanceHeader:
         image_type=_texts(dataset, "ImageType"),
         anatomic_region=region,
         tissue_regions=tuple(_tissue_areas(dataset)),
-        colour_flow_regions=sum(is_2d(r, COLOUR_FLOW) for r in ultrasound_regions(dataset)),
+        color_flow_regions=sum(is_2d(r, COLOR_FLOW) for r in ultrasound_regions(dataset)),
         bits_allocated=_integer(dataset, "BitsAllocated") or 8,
         bits_stored=_integer(dataset, "BitsStored") or 8,
     )

@@ -19,14 +19,14 @@ def add_pixels(dataset: Dataset, frames: Sequence[Frame], transfer_syntax_uid: s
     """Add Image Pixel Module (PS3.3 C.7.6.3), lossy compression and file meta to `dataset`.
 
     Frames are all of one shape, (rows, columns) or (rows, columns, 3) RGB. The transfer syntax is
-    one of TRANSFER_SYNTAXES; JPEG turns colour into YBR_FULL_422.
+    one of TRANSFER_SYNTAXES; JPEG turns color into YBR_FULL_422.
     """
-    colour = frames[0].ndim == 3
+    color = frames[0].ndim == 3
     dataset.Rows, dataset.Columns = frames[0].shape[:2]
-    dataset.SamplesPerPixel = 3 if colour else 1
-    if colour:
+    dataset.SamplesPerPixel = 3 if color else 1
+    if color:
         dataset.PlanarConfiguration = 0
-    dataset.PhotometricInterpretation = "RGB" if colour else "MONOCHROME2"
+    dataset.PhotometricInterpretation = "RGB" if color else "MONOCHROME2"
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit = 7
     dataset.PixelRepresentation = 0

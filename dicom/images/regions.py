@@ -14,7 +14,7 @@ from dicom.images.header import TISSUE, is_2d, number, region_box, ultrasound_re
 
 _Box = tuple[slice, ...]
 """Rows and columns."""
-_CENTIMETRES: Final = 3
+_CENTIMETERS: Final = 3
 """Physical Units X/Y Direction (PS3.3 C.8.5.5.1.7)."""
 _MM_PER_CM: Final = 10
 _PLAUSIBLE_MM: Final = (0.001, 2.0)
@@ -33,7 +33,7 @@ _LEAST_HEIGHT: Final = 1 / 8
 and tool bars are 0.08 to 0.10 high, BUSI's tissue below a cyst or a shadow is 0.13 or more."""
 _SHARP: Final = 80
 _DRAWN: Final = 0.2
-"""Share of pixels that equal all their neighbours or differ from one by more than that many grey
+"""Share of pixels that equal all their neighbors or differ from one by more than that many gray
 levels: under 0.05 in speckle, over 0.3 in banners and text, however they were compressed."""
 
 
@@ -46,7 +46,7 @@ class BModeRegion:
     x1: int
     y1: int
     row_spacing_mm: float | None = None
-    """Distance between the centres of neighbouring rows; None when the image is not calibrated."""
+    """Distance between the centers of neighboring rows; None when the image is not calibrated."""
     column_spacing_mm: float | None = None
     source: Literal["header", "content", "whole"] = "whole"
     data_type: int | None = None
@@ -72,7 +72,7 @@ def bmode_region(dataset: Dataset, frame: Frame) -> BModeRegion:
     """Return the largest 2D tissue region of the header, else what the content shows.
 
     `dataset` needs no pixels; `frame` is (rows, columns) or (rows, columns, 3). The spacing comes
-    from the region when it is in centimetres, else from Pixel Spacing (0028,0030). A region that
+    from the region when it is in centimeters, else from Pixel Spacing (0028,0030). A region that
     reaches outside the image was written for a picture of another size or crop: neither its box
     nor its calibration is believed.
     """
@@ -107,7 +107,7 @@ def _is_usable(region: BModeRegion) -> bool:
 
 def _spacing(region: Dataset) -> tuple[float | None, float | None]:
     units = {number(region, f"PhysicalUnits{axis}Direction") for axis in "XY"}
-    if units != {_CENTIMETRES}:
+    if units != {_CENTIMETERS}:
         return None, None
     spacing = _plausible(
         number(region, "PhysicalDeltaY"), number(region, "PhysicalDeltaX"), _MM_PER_CM
@@ -144,8 +144,8 @@ def content_region(frame: Frame) -> BModeRegion:
     The whole frame when nothing in it is large enough to be an ultrasound picture.
     """
     rows, columns = frame.shape[:2]
-    grey = frame if frame.ndim == 2 else frame.max(axis=2)
-    parts = _parts(grey)
+    gray = frame if frame.ndim == 2 else frame.max(axis=2)
+    parts = _parts(gray)
     if not parts:
         return BModeRegion(0, 0, columns, rows)
     y0, x0 = (min(part[axis].start for part in parts) for axis in (0, 1))
@@ -156,9 +156,9 @@ def content_region(frame: Frame) -> BModeRegion:
     return region
 
 
-def _parts(grey: Frame) -> list[_Box]:
+def _parts(gray: Frame) -> list[_Box]:
     """Close speckle, open text away; return the largest connected body and what continues it."""
-    closed = _majority(grey > _DARK, _GAP_PX, 0.2)
+    closed = _majority(gray > _DARK, _GAP_PX, 0.2)
     bodies, count = ndimage.label(_majority(closed, _LETTER_PX, 0.999))
     if count == 0:
         return []
@@ -166,7 +166,7 @@ def _parts(grey: Frame) -> list[_Box]:
     largest = boxes[int(np.bincount(bodies.ravel())[1:].argmax())]
     others = [(box, bodies[box] == i) for i, box in enumerate(boxes, 1) if box is not largest]
     more = [
-        box for box, body in others if _continues(box, largest) and not _is_drawn(grey[box], body)
+        box for box, body in others if _continues(box, largest) and not _is_drawn(gray[box], body)
     ]
     return [largest, *more]
 
@@ -182,9 +182,9 @@ def _continues(part: _Box, largest: _Box) -> bool:
     )
 
 
-def _is_drawn(grey: Frame, body: NDArray[np.bool_]) -> bool:
+def _is_drawn(gray: Frame, body: NDArray[np.bool_]) -> bool:
     """Whether it is a banner, a tool bar or text, where what is not even has sharp edges."""
-    contrast = ndimage.maximum_filter(grey, 3) - ndimage.minimum_filter(grey, 3)
+    contrast = ndimage.maximum_filter(gray, 3) - ndimage.minimum_filter(gray, 3)
     drawn = (contrast == 0) | (contrast > _SHARP)
     return bool(drawn[body].mean() > _DRAWN)
 

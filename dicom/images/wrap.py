@@ -62,9 +62,9 @@ def wrap_image(
     """Return a US Image (one frame) or US Multi-frame Image (a sequence of frames).
 
     Frames are (rows, columns) or (rows, columns, 3) RGB, uint8, all of one shape. `spacing_mm` is
-    the distance of neighbouring pixels and makes a calibrated 2D tissue region out of `region`
+    the distance of neighboring pixels and makes a calibrated 2D tissue region out of `region`
     (x0, y0, x1, y1, exclusive ends; the whole picture when None). The transfer syntax is
-    Explicit VR Little Endian or JPEG Baseline, where colour becomes YBR_FULL_422. The UIDs follow
+    Explicit VR Little Endian or JPEG Baseline, where color becomes YBR_FULL_422. The UIDs follow
     from the study's and the two numbers, so wrapping again makes the same object.
 
     Raises ValueError for frames or a transfer syntax that it cannot take.

@@ -392,7 +392,7 @@ CATALOGUE: Final[Mapping[str, Kind]] = MappingProxyType(
             left_out=left_out,
         ),
         "heatmap-sc": Kind(
-            "Grad-CAM as a colour picture, a secondary capture",
+            "Grad-CAM as a color picture, a secondary capture",
             tuple(_TRANSFER_SYNTAXES),
             _heatmap_captures,
             _nothing,

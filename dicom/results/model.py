@@ -19,7 +19,7 @@ Probabilities = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class RefusalReason:
-    """Why an image was not analysed: a stable code and a sentence for people."""
+    """Why an image was not analyzed: a stable code and a sentence for people."""
 
     code: str
     text: str
@@ -93,7 +93,7 @@ class ImageResult:
     they are the whole image's."""
 
     @property
-    def analysed(self) -> bool:
+    def analyzed(self) -> bool:
         return self.refusal is None
 
 
@@ -123,7 +123,7 @@ class ReportReference:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """One analysis of one study. `label` and `probabilities` are None when nothing was analysed."""
+    """One analysis of one study. `label` and `probabilities` are None when nothing was analyzed."""
 
     analysis_id: str
     images: tuple[ImageResult, ...]
@@ -139,8 +139,8 @@ class StudyResult:
     undecided: bool = False
 
     @property
-    def analysed_images(self) -> tuple[ImageResult, ...]:
-        return tuple(image for image in self.images if image.analysed)
+    def analyzed_images(self) -> tuple[ImageResult, ...]:
+        return tuple(image for image in self.images if image.analyzed)
 
 
 Decision = Literal["accept", "modify", "reject"]
@@ -148,7 +148,7 @@ Decision = Literal["accept", "modify", "reject"]
 
 @dataclass(frozen=True)
 class SignedReview:
-    """One reader's signed judgement of one analysis."""
+    """One reader's signed judgment of one analysis."""
 
     review_id: str
     reader_name: str

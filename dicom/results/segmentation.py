@@ -68,7 +68,7 @@ class Segment:
     label: str
     category: Code
     kind: Code
-    colour: CIELabColor
+    color: CIELabColor
     planes: Mapping[int, Plane]
     """By 1-based frame of the source; a still has frame 1."""
     parameters: Mapping[str, str]
@@ -169,7 +169,7 @@ def _description(number: int, segment: Segment, algorithm: Algorithm) -> Segment
         tracking_uid=segment.tracking_uid,
         tracking_id=segment.label if segment.tracking_uid else None,
         anatomic_regions=[BREAST],
-        display_color=segment.colour,
+        display_color=segment.color,
     )
 
 

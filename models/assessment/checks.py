@@ -38,7 +38,7 @@ def robustness(
     return figures
 
 
-def randomisation(
+def randomization(
     directory: Path, samples: Sequence[Sample], *, chunk: int = 16, seed: int = 0
 ) -> dict[str, float]:
     """Rank correlation of heat maps with those of spoilt weights (Adebayo 2018, sanity checks).
@@ -143,7 +143,7 @@ def _jpeg(quality: int) -> Change:
     return change
 
 
-def callipers_painted(pair: Pair, rng: np.random.Generator) -> Pair:
+def calipers_painted(pair: Pair, rng: np.random.Generator) -> Pair:
     """Two crosses joined by dots: across the lesion where there is one, anywhere else where not."""
     pixels, lesion = pair[0].copy(), pair[1]
     rows, columns = np.nonzero(lesion) if lesion.any() else _anywhere(pixels.shape, rng)
@@ -156,7 +156,7 @@ def callipers_painted(pair: Pair, rng: np.random.Generator) -> Pair:
     return pixels, lesion
 
 
-def callipers_removed(pair: Pair, _: np.random.Generator) -> Pair:
+def calipers_removed(pair: Pair, _: np.random.Generator) -> Pair:
     """Fill thin bright marks, brighter than all that is near, with the median around them."""
     pixels = pair[0]
     smooth = ndimage.median_filter(pixels, 11)
@@ -190,7 +190,7 @@ CHANGES: Mapping[str, Change] = {
     "scale 1.5": _scale(1.5),
     "JPEG quality 50": _jpeg(50),
     "JPEG quality 15": _jpeg(15),
-    "callipers painted on": callipers_painted,
-    "thin bright marks painted over": callipers_removed,
+    "calipers painted on": calipers_painted,
+    "thin bright marks painted over": calipers_removed,
 }
 """What a machine, an operator or an archive does to a picture without changing the diagnosis."""

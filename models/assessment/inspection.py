@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from models.assessment.plots import COLOURS, axes_of, svg_of
+from models.assessment.plots import COLORS, axes_of, svg_of
 from models.training.dataset import DataSet, LeftOut, Sample
 from models.training.pictures import read_gray
 
@@ -65,7 +65,7 @@ def look(samples: Iterable[Sample]) -> Iterator[Seen]:
 
 
 def burned_in_marks(pixels: NDArray[np.uint8]) -> int:
-    """Count thin, nearly white marks that tissue does not make: callipers, letters, markers.
+    """Count thin, nearly white marks that tissue does not make: calipers, letters, markers.
 
     A mark is thinner than 7 pixels, brighter than 200 and by 90 brighter than what it lies on.
     Specular lines of tissue are longer than 40 pixels and do not count; some short ones do.
@@ -158,7 +158,7 @@ def _sizes(parts: _Parts) -> str:
     axes = axes_of("width, px", "height, px")
     for name, part in parts.items():
         across, up = [x.width_px for x in part], [x.height_px for x in part]
-        axes.scatter(across, up, s=9, alpha=0.5, color=COLOURS[name], label=name)
+        axes.scatter(across, up, s=9, alpha=0.5, color=COLORS[name], label=name)
     axes.autoscale()
     axes.legend(frameon=False)
     return svg_of(axes)
@@ -169,7 +169,7 @@ def _histograms(parts: _Parts) -> str:
     levels = (np.arange(_BINS) + 0.5) * 256 / _BINS
     for name, part in parts.items():
         mean = np.mean([x.histogram for x in part], axis=0)
-        axes.plot(levels, mean, color=COLOURS[name], label=name)
+        axes.plot(levels, mean, color=COLORS[name], label=name)
     axes.autoscale()
     axes.legend(frameon=False)
     return svg_of(axes)
@@ -187,7 +187,7 @@ def _boxes(parts: _Parts, field: str, title: str) -> str:
             medianprops={"color": "#1d2329"},
         )
         for box, name in zip(drawn["boxes"], parts, strict=True):
-            box.set(facecolor=COLOURS[name], alpha=0.6)
+            box.set(facecolor=COLORS[name], alpha=0.6)
     axes.autoscale()
     return svg_of(axes)
 
@@ -230,7 +230,7 @@ def _left_out(left_out: Sequence[LeftOut]) -> str:
         f"<td>{'–' if x.duplicate_group is None else x.duplicate_group}</td></tr>"
         for x in _by_group(left_out)
     )
-    head = "".join(f'<th scope="col">{x}</th>' for x in ("Image", "Labelled", "Group"))
+    head = "".join(f'<th scope="col">{x}</th>' for x in ("Image", "Labeled", "Group"))
     groups: dict[int, list[tuple[Path, str]]] = defaultdict(list)
     for x in left_out:
         if x.duplicate_group is not None and x.image.is_file():

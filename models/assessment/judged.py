@@ -1,4 +1,4 @@
-"""One pass of a preset over labelled images; what later figures need of each image."""
+"""One pass of a preset over labeled images; what later figures need of each image."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass

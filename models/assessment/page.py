@@ -139,9 +139,9 @@ def _masks(figures: Mapping[str, Any]) -> str:
 
 def _checks(report: Mapping[str, Any]) -> str:
     parts = [("Grad-CAM and the lesion", _facts(report["explanation"], TITLES))]
-    if "randomisation" in report:
+    if "randomization" in report:
         parts.append(
-            ("Likeness of heat maps to those of spoilt weights", _facts(report["randomisation"]))
+            ("Likeness of heat maps to those of spoilt weights", _facts(report["randomization"]))
         )
     if "robustness" in report:
         rows = [

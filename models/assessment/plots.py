@@ -18,7 +18,7 @@ from models.assessment.judged import labels_of, probabilities_of
 from models.training.calibration import Judged as Answered
 from models.types import CLASSES
 
-COLOURS: Mapping[str, str] = {"normal": "#3b7a57", "benign": "#2f6db3", "malignant": "#b3392f"}
+COLORS: Mapping[str, str] = {"normal": "#3b7a57", "benign": "#2f6db3", "malignant": "#b3392f"}
 _STYLE: Any = {  # matplotlib types its 300 keys one by one
     "font.family": "sans-serif",
     "font.size": 10,
@@ -54,7 +54,7 @@ def roc(rows: Sequence[Answered], classes: Sequence[str] = CLASSES) -> str:
     for k, name in enumerate(classes):
         if 0 < (labels == k).sum() < len(labels):
             false_alarms, recall, _ = metrics.roc_curve(labels == k, probabilities[:, k])
-            axes.plot(false_alarms, recall, color=COLOURS.get(name), label=name)
+            axes.plot(false_alarms, recall, color=COLORS.get(name), label=name)
     axes.plot([0, 1], [0, 1], color="#999", linewidth=0.8, linestyle=":")
     axes.legend(frameon=False, loc="lower right")
     return svg_of(axes)
@@ -67,7 +67,7 @@ def precision_recall(rows: Sequence[Answered], classes: Sequence[str] = CLASSES)
     for k, name in enumerate(classes):
         if (labels == k).any():
             precision, recall, _ = metrics.precision_recall_curve(labels == k, probabilities[:, k])
-            axes.plot(recall, precision, color=COLOURS.get(name), label=name)
+            axes.plot(recall, precision, color=COLORS.get(name), label=name)
     axes.legend(frameon=False, loc="lower left")
     return svg_of(axes)
 
@@ -148,9 +148,9 @@ def tile(
     """
     pictures = [pixels.copy()] if heatmap is None else [pixels.copy(), _warmed(pixels, heatmap)]
     for picture in pictures:
-        for mask, colour in ((lesion, (70, 220, 120)), (outlined, (255, 80, 70))):
+        for mask, color in ((lesion, (70, 220, 120)), (outlined, (255, 80, 70))):
             if mask is not None:
-                picture[_outline(mask)] = colour
+                picture[_outline(mask)] = color
     both = Image.fromarray(np.hstack(pictures))
     both.thumbnail((2 * _TILE_PX, _TILE_PX))
     buffer = io.BytesIO()
@@ -160,8 +160,8 @@ def tile(
 
 def _warmed(pixels: NDArray[np.uint8], heatmap: NDArray[np.float32]) -> NDArray[np.uint8]:
     heat = heatmap / (heatmap.max() or 1)
-    colours = np.asarray(mpl.colormaps["inferno"](heat)[..., :3] * 255)
-    warm: NDArray[np.uint8] = (0.6 * pixels + 0.4 * colours).astype(np.uint8)
+    colors = np.asarray(mpl.colormaps["inferno"](heat)[..., :3] * 255)
+    warm: NDArray[np.uint8] = (0.6 * pixels + 0.4 * colors).astype(np.uint8)
     return warm
 
 

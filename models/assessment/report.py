@@ -1,4 +1,4 @@
-"""A preset judged on a folder of labelled images: plain values for JSON, and a page.
+"""A preset judged on a folder of labeled images: plain values for JSON, and a page.
 
 Importing this module loads TensorFlow.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.assessment import plots
-from models.assessment.checks import randomisation, robustness
+from models.assessment.checks import randomization, robustness
 from models.assessment.figures import classification, explanation, segmentation, with_intervals
 from models.assessment.judged import Judged, judge
 from models.assessment.mistakes import CLASSES_NOTE, SHOWN, caption, surest_mistakes
@@ -23,7 +23,7 @@ from models.training.outcomes import image_name
 from models.training.pictures import read_rgb
 from models.types import CLASSES
 
-_RANDOMISED = 40
+_RANDOMIZED = 40
 """Images with a lesion on which weights are spoilt: a mean over more says the same."""
 
 
@@ -32,7 +32,7 @@ def assess(
 ) -> tuple[dict[str, Any], str]:
     """Judge the preset in ``directory`` (default: shipped); return the figures and the page.
 
-    ``quick`` leaves out robustness and randomisation, which predict each image many times.
+    ``quick`` leaves out robustness and randomization, which predict each image many times.
     Raises `models.types.ModelError`.
     """
     predictor = Predictor.load(directory)
@@ -48,8 +48,8 @@ def assess(
     if not quick:
         lesions = [row.sample for row in rows if row.overlap.true_px]
         # Data sets are listed class by class: every n-th is of all of them.
-        lesions = lesions[:: max(1, len(lesions) // _RANDOMISED)]
-        figures["randomisation"] = randomisation(directory or DEFAULT_PRESET, lesions)
+        lesions = lesions[:: max(1, len(lesions) // _RANDOMIZED)]
+        figures["randomization"] = randomization(directory or DEFAULT_PRESET, lesions)
         figures["robustness"] = robustness(predictor, samples)
     page = render(figures, _plots(rows, figures, directory), _gallery(predictor, rows))
     return plain(figures), page

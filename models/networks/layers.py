@@ -24,7 +24,7 @@ class GrayToImageNet(keras.layers.Layer):  # type: ignore[misc]  # keras ships n
 class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
     """Two 3x3 convolutions beside a 1x1 shortcut (He 2016), for the decoder.
 
-    Group normalisation (Wu 2018): small batches on two cores make batch statistics too noisy.
+    Group normalization (Wu 2018): small batches on two cores make batch statistics too noisy.
     """
 
     def __init__(self, filters: int, groups: int = 8, **kwargs: Any) -> None:
@@ -123,7 +123,7 @@ class WeightedPool(keras.layers.Layer):  # type: ignore[misc]  # keras ships no 
 
 @keras.saving.register_keras_serializable(package="sonogate")
 class LightweightAttention(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
-    """Weighs each channel of ``(b, h, w, k)`` by what it and its neighbours hold on average.
+    """Weighs each channel of ``(b, h, w, k)`` by what it and its neighbors hold on average.
 
     Pooling, one convolution along the channels and a sigmoid: ``kernel_size`` weights in all
     (efficient channel attention, Wang 2020, arXiv:1910.03151).

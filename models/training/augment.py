@@ -2,7 +2,7 @@
 
 Two kinds: our own, and what published works do (`distort_batch`). The strength of our own is
 chosen for ultrasound: no upside-down flip (shadows fall downwards), stretch kept small
-(orientation is a sign), gain and gamma as an operator turns them, and painted callipers, because
+(orientation is a sign), gain and gamma as an operator turns them, and painted calipers, because
 readers measured lesions but not normal tissue in the public data, which a network would learn.
 """
 
@@ -18,7 +18,7 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 def augment(pixels: NDArray[np.uint8], lesion: NDArray[np.bool_], rng: np.random.Generator) -> Pair:
     """Return a changed copy of ``(s, s)`` pixels and their lesion mask."""
     moved, moved_lesion = _move(pixels, lesion, rng)
-    return _paint_callipers(_turn_knobs(moved, rng), rng), moved_lesion
+    return _paint_calipers(_turn_knobs(moved, rng), rng), moved_lesion
 
 
 def augment_batch(
@@ -59,7 +59,7 @@ def _grain(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float
     return np.kron(coarse, np.ones((side, side), np.float32))[: shape[0], : shape[1]]
 
 
-def _paint_callipers(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _paint_calipers(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """On every other image, two crosses joined by a dotted line, wherever they fall."""
     if rng.random() < 0.5:
         return pixels

@@ -1,7 +1,7 @@
 """Confidence made honest, and the confidence below which nothing should be said.
 
 Bias-corrected temperature scaling (Alexandari 2020, arXiv:1901.06852): one number takes back how
-much a network exaggerates (Guo 2017, arXiv:1706.04599), one a class how much it favours the class.
+much a network exaggerates (Guo 2017, arXiv:1706.04599), one a class how much it favors the class.
 """
 
 from collections.abc import Sequence

@@ -43,8 +43,8 @@ Each frame is looked at as it is and mirrored, and the answers are averaged."""
 _STRAIGHT = """\
 Each frame is looked at once, as it is; nothing is averaged over flips."""
 
-_CALLIPERS = """
-  Training paints callipers on images of every class; that lessens it, no more."""
+_CALIPERS = """
+  Training paints calipers on images of every class; that lessens it, no more."""
 
 
 def write_card(
@@ -52,7 +52,7 @@ def write_card(
 ) -> None:
     """Write ``CARD.md`` for a preset of `models.training.cross_validation.describe_preset`.
 
-    ``data`` tells where the images come from and under which licence, ``start`` the same of the
+    ``data`` tells where the images come from and under which license, ``start`` the same of the
     starting weights (otherwise what the preset holds of them), ``choice`` how the recipe was
     arrived at; whole sentences in Markdown.
     """
@@ -78,7 +78,7 @@ def render_card(preset: Preset, *, data: str, start: str = "", choice: str = "")
         views=_MIRRORED if preset.mirrored else _STRAIGHT,
         calibration=_calibration(preset),
         abstention=_abstention(facts["abstention"]),
-        callipers=_CALLIPERS if facts["recipe"]["augment"]["ultrasound"] else "",
+        calipers=_CALIPERS if facts["recipe"]["augment"]["ultrasound"] else "",
         made_by=_made_by(facts),
         figures=_table(facts),
         figures_by_class=_by_class(facts),

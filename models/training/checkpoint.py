@@ -38,7 +38,7 @@ class Course:
 
 
 def state_of(network: keras.Model) -> State:
-    """Copy weights, random states of layers, and all that the optimiser remembers."""
+    """Copy weights, random states of layers, and all that the optimizer remembers."""
     return [np.array(keras.ops.convert_to_numpy(x)) for x in _variables(network)]
 
 

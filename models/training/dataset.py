@@ -1,4 +1,4 @@
-"""Labelled images on disk, in one of three layouts.
+"""Labeled images on disk, in one of three layouts.
 
 BUSI: ``<class>/<name>.png`` beside ``<name>_mask.png``, ``<name>_mask_1.png`` ... for each lesion
 (Al-Dhabyani 2020, doi 10.1016/j.dib.2019.104863). JPEG and BMP are read too, in either case.

@@ -55,7 +55,7 @@ def _thumbnail(file: Path) -> NDArray[np.float32]:
 def _normed(thumbnails: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of mean 0 and length 1, so that products are correlations; a flat one stays 0."""
     flat = thumbnails.reshape(len(thumbnails), -1)
-    centred = flat - flat.mean(1, keepdims=True)
-    length = np.linalg.norm(centred, axis=1, keepdims=True)
-    normed: NDArray[np.float32] = centred / np.maximum(length, 1e-6)
+    centered = flat - flat.mean(1, keepdims=True)
+    length = np.linalg.norm(centered, axis=1, keepdims=True)
+    normed: NDArray[np.float32] = centered / np.maximum(length, 1e-6)
     return normed

@@ -1,4 +1,4 @@
-"""Optimisers that recipes name, their rates and schedules. Importing this module loads TensorFlow."""
+"""Optimizers that recipes name, their rates and schedules. Importing this module loads TensorFlow."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from models.recipe import TrainingSpec
 
 
 class SplitRate:
-    """Mixed into an optimiser: some variables learn at a share of the rate."""
+    """Mixed into an optimizer: some variables learn at a share of the rate."""
 
     def __init__(self, slow: Sequence[Tensor], share: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -21,7 +21,7 @@ class SplitRate:
         # TensorFlow hands over its own variable, not the Keras variable around it.
         slow = any(variable is x or variable is x.value for x in self._slow)
         rate = learning_rate * self._share if slow else learning_rate
-        super().update_step(gradient, variable, rate)  # type: ignore[misc]  # the optimiser's
+        super().update_step(gradient, variable, rate)  # type: ignore[misc]  # the optimizer's
 
 
 class SplitRateAdam(SplitRate, keras.optimizers.Adam):  # type: ignore[misc]  # keras: no types
@@ -49,7 +49,7 @@ _KINDS: dict[str, Any] = {
 
 
 def make_optimizer(spec: TrainingSpec, slow: Sequence[Tensor], epoch_steps: int) -> Any:
-    """Build a recipe's optimiser; ``slow`` variables, the encoder's, learn at their share.
+    """Build a recipe's optimizer; ``slow`` variables, the encoder's, learn at their share.
 
     ``cosine`` warms up over a twelfth of all steps.
     """

@@ -40,7 +40,7 @@ def read_rgb(file: Path) -> NDArray[np.uint8]:
 def read_mask(file: Path) -> NDArray[np.bool_]:
     """Read ``(h, w)``, true where anything is drawn, whatever its value. Raises `DatasetError`."""
     with _opened(file) as image:
-        # JPEG smears an outline over its neighbours.
+        # JPEG smears an outline over its neighbors.
         drawn_above = 127 if image.format == "JPEG" else 0
         values = np.asarray(image if image.mode in _DEEP else image.convert("L"))
         drawn: NDArray[np.bool_] = values > drawn_above

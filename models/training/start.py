@@ -52,7 +52,7 @@ def start_network(recipe: Recipe, weights: BaseWeights, data: SampleArrays) -> k
     """
     network = build_network(recipe, weights)
     encoder = encoder_of(network)
-    if encoder is not None and encoder.trainable_variables and _normalises(encoder):
+    if encoder is not None and encoder.trainable_variables and _normalizes(encoder):
         prepare = settle_batch_norm if weights is None else spread_batch_norm
         prepare(encoder, _seen(network, data, recipe.training.seed))
     return network
@@ -64,7 +64,7 @@ def encoder_of(network: keras.Model) -> keras.Model | None:
     return next((network.get_layer(x) for x in ("encoder", "backbone") if x in names), None)
 
 
-def _normalises(encoder: keras.Model) -> bool:
+def _normalizes(encoder: keras.Model) -> bool:
     return any(isinstance(x, keras.layers.BatchNormalization) for x in encoder.layers)
 
 

@@ -20,7 +20,7 @@ from dicom.results.sr.build import build_report
 from dicom.uids import derived_uid
 from models.types import PresetInfo
 from sonogate.analyze.overlay import draw_overlay
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.image_file import open_picture
 from workers.pipeline.study import algorithm_of, study_result
 from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, ImageAnalysis
@@ -31,11 +31,11 @@ DAMAGED = frozenset(
     {"not-dicom", "not-a-picture", "truncated-file", "invalid-header"}
     | {"undecodable-frame", "unreadable"}
 )
-"""Refusals of files that could not be read, as against images that should not be analysed."""
+"""Refusals of files that could not be read, as against images that should not be analyzed."""
 
 
 @dataclass(frozen=True)
-class Analysed:
+class Analyzed:
     """One input and the JSON that was written for it."""
 
     source: Path
@@ -48,17 +48,17 @@ class Analysed:
         return self.document.get("refused") in DAMAGED or "dicom_problem" in self.document
 
 
-def analyse_files(
+def analyze_files(
     sources: Sequence[Path], out: Path, predictor: FramePredictor
-) -> Iterator[Analysed]:
-    """Analyse each file, write its outputs into `out`, and yield it, in the order given.
+) -> Iterator[Analyzed]:
+    """Analyze each file, write its outputs into `out`, and yield it, in the order given.
 
     Raises ModelError when the networks cannot be used, OSError when `out` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         yield from pool.map(
-            lambda source, stem: analyse_file(source, out / stem, predictor),
+            lambda source, stem: analyze_file(source, out / stem, predictor),
             sources,
             unique_stems(sources),
         )
@@ -82,10 +82,10 @@ def unique_stems(sources: Sequence[Path]) -> list[str]:
     return stems
 
 
-def analyse_file(source: Path, target: Path, predictor: FramePredictor) -> Analysed:
-    """Write ``target.json`` and, when the image was analysed, the pictures and DICOM objects."""
+def analyze_file(source: Path, target: Path, predictor: FramePredictor) -> Analyzed:
+    """Write ``target.json`` and, when the image was analyzed, the pictures and DICOM objects."""
     try:
-        image = analyse_image(source, predictor)
+        image = analyze_image(source, predictor)
     except OSError as error:
         reason = RefusalReason("unreadable", f"The file cannot be read: {error.strerror or error}.")
         image = ImageAnalysis(source, None, "", (0, 0), refusal=reason)
@@ -95,11 +95,11 @@ def analyse_file(source: Path, target: Path, predictor: FramePredictor) -> Analy
         if image.header is not None:
             document |= _write_objects(image, predictor.info, target)
     _beside(target, ".json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return Analysed(source, target.name, document)
+    return Analyzed(source, target.name, document)
 
 
 def describe(image: ImageAnalysis, preset: PresetInfo) -> dict[str, Any]:
-    """The JSON of one input. Lengths are pixels, and millimetres when the image is calibrated.
+    """The JSON of one input. Lengths are pixels, and millimeters when the image is calibrated.
 
     ``class`` is the most probable one; it is not asserted where the image is ``undecided``.
     """

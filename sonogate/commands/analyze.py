@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from models.predictor import Predictor
-from sonogate.analyze.run import Analysed, analyse_files
+from sonogate.analyze.run import Analyzed, analyze_files
 from sonogate.inputs import find_inputs
 from sonogate.tensorflow_log import without_chatter
 
@@ -19,7 +19,7 @@ from sonogate.tensorflow_log import without_chatter
     "--preset", type=click.Path(path_type=Path, exists=True), help="Folder of trained networks."
 )
 def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
-    """Analyse DICOM, PNG or JPEG files; folders are walked.
+    """Analyze DICOM, PNG or JPEG files; folders are walked.
 
     \b
     Per input, OUT holds
@@ -41,23 +41,23 @@ def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
     with without_chatter():
         predictor = Predictor.load(preset)
     failed = 0
-    for analysed in analyse_files(sources, out, predictor):
-        click.echo(line_of(analysed))
-        failed += analysed.failed
+    for analyzed in analyze_files(sources, out, predictor):
+        click.echo(line_of(analyzed))
+        failed += analyzed.failed
     if failed:
         click.echo(f"sonogate: {failed} of {len(sources)} inputs failed, see above", err=True)
         raise click.exceptions.Exit(1)
 
 
-def line_of(analysed: Analysed) -> str:
+def line_of(analyzed: Analyzed) -> str:
     """What is printed of one input."""
-    document = analysed.document
+    document = analyzed.document
     if "refused" in document:
-        return f"{analysed.stem}: refused, {document['refused']}: {document['reason']}"
+        return f"{analyzed.stem}: refused, {document['refused']}: {document['reason']}"
     label, lesions = document["class"], {each["lesion"] for each in document["findings"]}
     said = f"{label} {document['probabilities'][label]:.0%}"
     if document["undecided"]:
         said = f"undecided, most probably {said}"
     if "dicom_problem" in document:
-        return f"{analysed.stem}: {said}, but {document['dicom_problem']}"
-    return f"{analysed.stem}: {said}, lesions outlined: {len(lesions)}"
+        return f"{analyzed.stem}: {said}, but {document['dicom_problem']}"
+    return f"{analyzed.stem}: {said}, lesions outlined: {len(lesions)}"

@@ -59,7 +59,7 @@ def command(
         start=Start(words=" ".join(dict.fromkeys(member.start for member in members))),
         name=name, version=preset_version, target_accuracy=target_accuracy,
     )  # fmt: skip
-    origin = f"The folder `{data.name}`; whoever trained knows its origin and licence."
+    origin = f"The folder `{data.name}`; whoever trained knows its origin and license."
     write_card(out / PRESET, preset, data=origin)
     click.echo("\n".join(table(recipe, preset.trained)))
     page = write_training_report(out, recipe, preset.trained, samples, data=data.name, leaks=False)

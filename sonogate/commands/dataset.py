@@ -1,4 +1,4 @@
-"""`sonogate dataset`: folders of labelled images, looked at, or made of what readers signed."""
+"""`sonogate dataset`: folders of labeled images, looked at, or made of what readers signed."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ from sonogate.training_options import FOLDER, require_extra
 
 @click.group()
 def command() -> None:
-    """Look at labelled images before training on them, or export what readers signed."""
+    """Look at labeled images before training on them, or export what readers signed."""
 
 
 command.add_command(dataset_export.command)
@@ -23,7 +23,7 @@ command.add_command(dataset_export.command)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="An HTML page.")
 @click.option("--magnification", default=40, show_default=True, help="Of BreakHis images.")
 def inspect(data: Path, out: Path | None, magnification: int) -> None:
-    """Count DATA's classes, sizes, near-duplicates and thin bright marks such as callipers; print JSON.
+    """Count DATA's classes, sizes, near-duplicates and thin bright marks such as calipers; print JSON.
 
     DATA is laid out as for `sonogate train`. What is left out because labels contradict each other
     is listed. With --out, the same as a page with histograms, box plots, the largest groups of

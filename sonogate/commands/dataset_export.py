@@ -19,7 +19,7 @@ def command(directory: Path) -> None:
 
     \b
     DIR is empty or not there, and holds then
-      images/NNNNNN.png    the B-mode region alone, grey
+      images/NNNNNN.png    the B-mode region alone, gray
       masks/NNNNNN-N.png   a lesion as it stands after the review, white
       manifest.csv         image, class, masks, duplicate_group (one number for each patient),
                            label_conflict, birads

@@ -8,7 +8,7 @@ import click
 from sonogate import doctor
 from sonogate.doctor import Finding, Status
 
-COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
+COLORS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 
 
 @click.command()
@@ -34,7 +34,7 @@ def command(only: tuple[str, ...], as_json: bool) -> None:
 
 
 def _print(finding: Finding) -> None:
-    mark = click.style(f"{finding.status:<5}", fg=COLOURS[finding.status])
+    mark = click.style(f"{finding.status:<5}", fg=COLORS[finding.status])
     click.echo(f"{mark}{finding.name:<13} {finding.message}")
     if finding.remedy:
         click.echo(f"{'':18} {finding.remedy}")

@@ -15,7 +15,7 @@ from dicom.results.model import RefusalReason
 from models.types import FramePrediction, PresetInfo
 from sonogate.inputs import find_inputs
 from workers.errors import NotAPicture
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.types import Frame
 
 MASK = re.compile(r"_mask(_\d+)?$")
@@ -58,9 +58,9 @@ def command(paths: tuple[Path, ...]) -> None:
 
 
 def refusal_of_file(path: Path) -> RefusalReason | None:
-    """The reason not to analyse the image; a cine is let in when one of its frames is."""
+    """The reason not to analyze the image; a cine is let in when one of its frames is."""
     try:
-        return analyse_image(path, Blind()).refusal
+        return analyze_image(path, Blind()).refusal
     except OSError as error:
         return RefusalReason(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")
 

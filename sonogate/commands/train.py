@@ -173,6 +173,6 @@ def _ship(
     )
     home = plan.directory / PRESET
     preset = make_preset(plan, described)
-    origin = f"The folder `{data.name}`; whoever trained knows its origin and licence."
+    origin = f"The folder `{data.name}`; whoever trained knows its origin and license."
     write_card(home, preset, data=origin)
     click.echo(f"The preset is in {home}; SONOGATE_PRESET_DIR={home.absolute()} puts it to work.")

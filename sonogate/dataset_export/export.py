@@ -21,7 +21,7 @@ from db.files import FileStore, flush_and_digest, flush_directory
 from models.training.dataset import MANIFEST
 from sonogate.dataset_export.signed_images import SignedImage, SignedImages
 from sonogate.errors import FolderInUse, NothingSigned
-from workers.results.grey_png import encode_grey, encode_mask
+from workers.results.gray_png import encode_gray, encode_mask
 
 ACTOR: Final = "sonogate"
 IMAGES, MASKS = "images", "masks"
@@ -111,7 +111,7 @@ def _keep_image(folder: Path, number: int, image: SignedImage) -> dict[str, obje
     """Write its files and return its line of the manifest."""
     picture = f"{IMAGES}/{number:06}.png"
     masks = [f"{MASKS}/{number:06}-{lesion}.png" for lesion in range(1, len(image.masks) + 1)]
-    _keep(folder / picture, encode_grey(image.pixels))
+    _keep(folder / picture, encode_gray(image.pixels))
     for name, mask in zip(masks, image.masks, strict=True):
         _keep(folder / name, encode_mask(mask))
     values = picture, image.label, ";".join(masks), image.patient, int(image.doubtful), image.birads

@@ -1,8 +1,8 @@
-"""What readers signed, as labelled images: the part that the networks see, and the lesions on it.
+"""What readers signed, as labeled images: the part that the networks see, and the lesions on it.
 
 A reader signs the class of a study. Of its images this takes what follows from that, no guesses:
 
-- normal: every analysed image is normal and shows no lesion;
+- normal: every analyzed image is normal and shows no lesion;
 - benign or malignant: so is every frame with an outline that stands, be it the network's or the
   reader's. What a frame without one shows, nobody said.
 
@@ -38,12 +38,12 @@ from models.types import ModelError
 from workers.pipeline.image_file import open_picture
 from workers.pipeline.types import Frame
 from workers.pipeline.verdict import NORMAL
-from workers.results.grey_png import read_mask
+from workers.results.gray_png import read_mask
 
 MALIGNANT: Final = "malignant"
 _DAMAGED: Final = (OSError, SyntaxError, DicomError, ModelError)  # SyntaxError: Pillow's, of a PNG
 
-Grey = NDArray[np.uint8]
+Gray = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
 Outline = Finding | ReaderOutline
 Standing = Mapping[int, Sequence[Outline]]
@@ -75,7 +75,7 @@ class SignedImage:
     birads: str
     """Empty when the reader gave none."""
     doubtful: bool
-    pixels: Grey
+    pixels: Gray
     masks: tuple[Mask, ...]
     """One for each lesion."""
 
@@ -134,7 +134,7 @@ class SignedImages:
                     signed.label, signed.birads, doubtful, *cut,
                 )  # fmt: skip
 
-    def _cuts(self, image: Finding, outlines: Standing) -> Iterator[tuple[Grey, tuple[Mask, ...]]]:
+    def _cuts(self, image: Finding, outlines: Standing) -> Iterator[tuple[Gray, tuple[Mask, ...]]]:
         for cut in _cuts(image, outlines, self._store):
             if not isinstance(cut, LeftOut):
                 yield cut
@@ -193,7 +193,7 @@ def _standing(signed: _Signed, image: Finding) -> Standing:
 
 def _cuts(
     image: Finding, outlines: Standing, store: FileStore
-) -> Iterator[tuple[Grey, tuple[Mask, ...]] | LeftOut]:
+) -> Iterator[tuple[Gray, tuple[Mask, ...]] | LeftOut]:
     """Each frame that counts with its masks, or the reason why there is none."""
     if not outlines:
         yield LeftOut.NO_OUTLINE
@@ -223,7 +223,7 @@ def _cut(
     region: BModeRegion | None,
     outlines: Sequence[Outline],
     store: FileStore,
-) -> tuple[Grey, tuple[Mask, ...]] | LeftOut:
+) -> tuple[Gray, tuple[Mask, ...]] | LeftOut:
     if isinstance(frame, RefusalReason) or region is None:
         return LeftOut.UNREADABLE
     if region.source == "whole":

@@ -70,7 +70,7 @@ class StudyReport:
     def lines(self) -> Iterator[str]:
         """For people."""
         said = f"undecided, most probably {self.label}" if self.undecided else self.label
-        yield f"{self.name}: {said or 'not analysed'}, {self.stage}"
+        yield f"{self.name}: {said or 'not analyzed'}, {self.stage}"
         if self.probabilities:
             shares = zip(CLASSES, self.probabilities, strict=True)
             yield "  " + ", ".join(f"{name} {share:.0%}" for name, share in shares)
@@ -90,8 +90,8 @@ def stage_of(session: Session, study_instance_uid: str) -> Stage:
     match study.status:
         case StudyStatus.RECEIVING:
             return Stage("received, waiting for more images")
-        case StudyStatus.ANALYSING:
-            return Stage("being analysed")
+        case StudyStatus.ANALYZING:
+            return Stage("being analyzed")
         case StudyStatus.FAILED:
             return Stage(f"failed: {study.status_reason}", settled=True)
     results = _results(session, study)
@@ -104,7 +104,7 @@ def report_on(session: Session, name: str, study_instance_uid: str, path_of: Pat
     study = _study(session, study_instance_uid)
     analysis = study.analyses[-1] if study and study.analyses else None
     if study is None or analysis is None:
-        return StudyReport(name, stage.text, problems=("it was not analysed",))
+        return StudyReport(name, stage.text, problems=("it was not analyzed",))
     results = _results(session, study)
     objects = results.objects if results else []
     lesions = tuple(_largest_of_each(analysis.findings))

@@ -26,13 +26,13 @@ class Image:
     seed: int
     transfer_syntax_uid: str = ExplicitVRLittleEndian
     cine: bool = False
-    colour: bool = False
-    """As machines do that burn a coloured logo into a grey picture: RGB, here as YBR_FULL_422."""
+    color: bool = False
+    """As machines do that burn a colored logo into a gray picture: RGB, here as YBR_FULL_422."""
 
 
 STUDIES: Final[dict[str, tuple[Image, ...]]] = {
     "cyst": (Image(11), Image(12, JPEGBaseline8Bit)),
-    "fibroadenoma": (Image(21, JPEGBaseline8Bit, colour=True),),
+    "fibroadenoma": (Image(21, JPEGBaseline8Bit, color=True),),
     "spiculated": (Image(31), Image(32, JPEGBaseline8Bit, cine=True)),
     "normal": (Image(41, JPEGBaseline8Bit),),
 }
@@ -80,4 +80,4 @@ def _pixels(kind: str, image: Image) -> Frame | list[Frame]:
         sweep = make_cine(kind, seed=image.seed, frames=CINE_FRAMES, spacing_mm=SPACING_MM)
         return [phantom.image for phantom in sweep]
     still = make_phantom(kind, seed=image.seed, spacing_mm=SPACING_MM).image
-    return np.repeat(still[..., None], 3, axis=2) if image.colour else still
+    return np.repeat(still[..., None], 3, axis=2) if image.color else still

@@ -18,7 +18,7 @@ from dicom.uids import derived_uid
 from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, geometry, study_result, tracking_id
 from workers.results.saved import PHANTOM_NOTE
 
@@ -64,7 +64,7 @@ def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:
     images = []
     for number, phantoms in enumerate((still, cine), start=1):
         path = _write(phantoms, folder / f"{number}.dcm", facts, number)
-        images.append(analyse_image(path, PhantomReader(phantoms)))
+        images.append(analyze_image(path, PhantomReader(phantoms)))
     return study_result(
         images,
         analysis_id=derived_uid("destination-test-analysis", run),

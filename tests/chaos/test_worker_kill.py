@@ -51,7 +51,7 @@ def running(hospital: Hospital, kind: JobKind) -> bool:
 
 def assert_exactly_once(hospital: Hospital, there: Pacs, *, objects: int, findings: int) -> None:
     with hospital.database.read() as session:
-        assert session.scalars(select(Study.status)).all() == [StudyStatus.ANALYSED]
+        assert session.scalars(select(Study.status)).all() == [StudyStatus.ANALYZED]
         assert len(session.scalars(select(Analysis)).all()) == 1
         assert len(session.scalars(select(ResultSet)).all()) == 1
         assert session.scalar(select(func.count()).select_from(Finding)) == findings
@@ -74,13 +74,13 @@ def test_a_worker_killed_in_mid_analysis_leaves_each_result_once(
             peers.wait_until(
                 lambda: any(first_image_done.rglob("*.png")), seconds=120, what="half an analysis"
             )
-            assert running(hospital, JobKind.ANALYSE)
+            assert running(hospital, JobKind.ANALYZE)
             victim.send_signal(signal.SIGKILL)
             victim.wait()
-        assert running(hospital, JobKind.ANALYSE)
+        assert running(hospital, JobKind.ANALYZE)
         with worker(hospital, redis_url, lease_seconds=LEASE):
             peers.wait_until(lambda: delivered(hospital), seconds=120, what="the delivery")
-    assert hospital.job(JobKind.ANALYSE).attempts > 1
+    assert hospital.job(JobKind.ANALYZE).attempts > 1
     assert_exactly_once(hospital, there, objects=3, findings=2 + 5)
 
 
@@ -117,11 +117,11 @@ def test_redis_killed_in_mid_analysis_and_back_loses_nothing(
         worker(hospital, redis.url, seconds=2),
     ):
         peers.wait_until(
-            lambda: running(hospital, JobKind.ANALYSE), seconds=120, what="the analysis"
+            lambda: running(hospital, JobKind.ANALYZE), seconds=120, what="the analysis"
         )
         redis.kill()
         peers.wait_until(
-            lambda: hospital.job(JobKind.ANALYSE).status is JobStatus.DONE,
+            lambda: hospital.job(JobKind.ANALYZE).status is JobStatus.DONE,
             seconds=120,
             what="the end of the analysis, which needs no Redis",
         )

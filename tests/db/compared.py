@@ -52,7 +52,7 @@ def shadow_of(
 
 
 def add_read_image(session: Session, said: Said = BENIGN) -> tuple[Analysis, Instance]:
-    """A study with one image, analysed."""
+    """A study with one image, analyzed."""
     study = add_study(session)
     instance = add_instance(session, study, sop_instance_uid=f"2.25.{uuid4().int}")
     analysis = add_analysis(session, study, said)

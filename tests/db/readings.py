@@ -26,7 +26,7 @@ def add_study(session: Session, name: str = "Berg^Anna", **columns: object) -> S
         "patient_id": "P1",
         "study_date": "20261120",
         "source_ae": "PROBE",
-        "status": StudyStatus.ANALYSED,
+        "status": StudyStatus.ANALYZED,
         "received_at": NOW,
         "last_instance_at": NOW,
         "revision": 1,

@@ -92,7 +92,7 @@ def test_an_analysis_begins_once_for_a_state_and_a_pipeline(
         assert other.id != first.id
         add_image(session, session.get_one(Study, study_id), 2)
         assert begin(session, study_id).id != first.id
-        assert session.get_one(Study, study_id).status is StudyStatus.ANALYSING
+        assert session.get_one(Study, study_id).status is StudyStatus.ANALYZING
 
 
 def test_a_conclusion_settles_the_study_and_queues_the_publication(
@@ -105,7 +105,7 @@ def test_a_conclusion_settles_the_study_and_queues_the_publication(
         analysis = session.scalars(select(Analysis)).one()
         assert (analysis.status, analysis.label) == (AnalysisStatus.DONE, "benign")
         assert analysis.probabilities == pytest.approx((0.1, 0.8, 0.1))
-        assert session.get_one(Study, study_id).status is StudyStatus.ANALYSED
+        assert session.get_one(Study, study_id).status is StudyStatus.ANALYZED
         job = session.scalars(select(Job)).one()
         assert (job.kind, job.subject_id) == (JobKind.PUBLISH, analysis.id)
         assert audit.verify(session).intact

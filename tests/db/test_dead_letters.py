@@ -42,7 +42,7 @@ def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
         made = results.add_set(session, analysis.id, [], NOW)
         delivery = _delivery(session, made.id, destination.id)
         subjects = {
-            JobKind.ANALYSE: study.id,
+            JobKind.ANALYZE: study.id,
             JobKind.PUBLISH: analysis.id,
             JobKind.DELIVER: delivery,
             JobKind.SIGN: review.id,
@@ -55,7 +55,7 @@ def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
         JobKind, study.id
     )
     assert letters[JobKind.DELIVER].destination == "pacs"
-    assert letters[JobKind.ANALYSE].error == "analyse went wrong"
+    assert letters[JobKind.ANALYZE].error == "analyze went wrong"
     with database.write() as session:
         for job_id in dead.values():
             assert dead_letters.retry(session, job_id, actor="user:admin", now=NOW)
@@ -81,7 +81,7 @@ def _delivery(session: Session, set_id: UUID, destination_id: UUID) -> UUID:
 def test_work_that_is_not_dead_is_left_alone(database: Database) -> None:
     with database.write() as session:
         study = add_study(session)
-        job = jobs.enqueue(session, JobKind.ANALYSE, key="k", subject_id=study.id, now=NOW)
+        job = jobs.enqueue(session, JobKind.ANALYZE, key="k", subject_id=study.id, now=NOW)
         assert job is not None
         assert not dead_letters.retry(session, job.id, actor="user:admin", now=NOW)
         assert job.status is JobStatus.QUEUED

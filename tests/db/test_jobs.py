@@ -28,7 +28,7 @@ def job_id(database: Database) -> UUID:
 def enqueue(database: Database, key: str = "study:1", due_at: datetime = NOW) -> UUID:
     with database.write() as session:
         job = jobs.enqueue(
-            session, JobKind.ANALYSE, key=key, subject_id=uuid4(), now=NOW, due_at=due_at
+            session, JobKind.ANALYZE, key=key, subject_id=uuid4(), now=NOW, due_at=due_at
         )
         assert job is not None
     return job.id
@@ -64,7 +64,7 @@ def look(database: Database, job_id: UUID) -> Job:
 
 def test_the_same_work_is_queued_once(database: Database, job_id: UUID) -> None:
     with database.write() as session:
-        again = jobs.enqueue(session, JobKind.ANALYSE, key="study:1", subject_id=uuid4(), now=NOW)
+        again = jobs.enqueue(session, JobKind.ANALYZE, key="study:1", subject_id=uuid4(), now=NOW)
         assert again is None
         other = jobs.enqueue(session, JobKind.SIGN, key="study:1", subject_id=uuid4(), now=NOW)
         assert other is not None
@@ -72,7 +72,7 @@ def test_the_same_work_is_queued_once(database: Database, job_id: UUID) -> None:
 
 def test_work_and_its_job_appear_together_or_not_at_all(database: Database) -> None:
     with suppress(RuntimeError), database.write() as session:
-        jobs.enqueue(session, JobKind.ANALYSE, key="k", subject_id=uuid4(), now=NOW)
+        jobs.enqueue(session, JobKind.ANALYZE, key="k", subject_id=uuid4(), now=NOW)
         raise RuntimeError
     assert ring(database, NOW) == []
 
@@ -108,11 +108,11 @@ def test_two_sweeps_at_once_ring_each_job_once(database: Database) -> None:
 
 def test_a_job_that_nobody_claimed_yet_can_be_postponed(database: Database, job_id: UUID) -> None:
     with database.write() as session:
-        assert jobs.postpone(session, JobKind.ANALYSE, "study:1", NOW + SECOND)
+        assert jobs.postpone(session, JobKind.ANALYZE, "study:1", NOW + SECOND)
     assert ring(database, NOW) == []
     claimed(database, job_id)
     with database.write() as session:
-        assert not jobs.postpone(session, JobKind.ANALYSE, "study:1", NOW)
+        assert not jobs.postpone(session, JobKind.ANALYZE, "study:1", NOW)
 
 
 # ------------------------------------------------------------------------------ claiming
@@ -187,14 +187,14 @@ def test_a_permanent_failure_is_buried_at_once(database: Database, job_id: UUID)
 
 def test_the_last_attempt_is_the_last(database: Database, job_id: UUID) -> None:
     outcomes = []
-    for _ in range(MAX_ATTEMPTS[JobKind.ANALYSE]):
+    for _ in range(MAX_ATTEMPTS[JobKind.ANALYZE]):
         outcomes.append(fail(database, claimed(database, job_id)))
     assert outcomes == [JobStatus.QUEUED] * (len(outcomes) - 1) + [JobStatus.DEAD_LETTER]
 
 
 def test_a_job_whose_worker_dies_every_time_is_buried(database: Database, job_id: UUID) -> None:
     now = NOW
-    for _ in range(MAX_ATTEMPTS[JobKind.ANALYSE]):
+    for _ in range(MAX_ATTEMPTS[JobKind.ANALYZE]):
         assert ring(database, now) == [job_id]
         claimed(database, job_id, now)
         now += LEASE

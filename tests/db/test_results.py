@@ -45,7 +45,7 @@ def add_analysis(
 def analysis(database: Database) -> Analysis:
     study = Study(
         id=uuid4(), study_instance_uid="1.2", source_ae="A", received_at=NOW,
-        last_instance_at=NOW, revision=1, status=StudyStatus.ANALYSED,
+        last_instance_at=NOW, revision=1, status=StudyStatus.ANALYZED,
     )  # fmt: skip
     with database.write() as session:
         session.add(study)

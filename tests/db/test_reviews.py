@@ -14,7 +14,7 @@ from db.outlines import ReaderOutline
 from db.reviews import (
     AlreadySigned,
     DraftChanged,
-    Judgement,
+    Judgment,
     MayNotReview,
     NoOrganization,
     ReviewInvalid,
@@ -37,8 +37,8 @@ from db.schema import (
 from db.worklist import Filter
 from tests.db.readings import NOW, add_analysis, add_instance, add_study, add_user
 
-ACCEPT = Judgement(Decision.ACCEPT)
-MODIFY = Judgement(Decision.MODIFY, "benign", "3", "Class is wrong", "smooth margin")
+ACCEPT = Judgment(Decision.ACCEPT)
+MODIFY = Judgment(Decision.MODIFY, "benign", "3", "Class is wrong", "smooth margin")
 
 
 @pytest.fixture
@@ -59,21 +59,21 @@ def _user(session: Session, name: str) -> User:
 
 
 def _draft(
-    database: Database, analysis_id: UUID, name: str = "rita", judgement: Judgement = ACCEPT
+    database: Database, analysis_id: UUID, name: str = "rita", judgment: Judgment = ACCEPT
 ) -> Review:
     with database.write() as session:
-        return reviews.save_draft(session, analysis_id, _user(session, name), judgement, NOW)
+        return reviews.save_draft(session, analysis_id, _user(session, name), judgment, NOW)
 
 
 def _sign(database: Database, review: Review, name: str = "rita") -> Review:
-    shown = reviews.judgement_of(review).digest
+    shown = reviews.judgment_of(review).digest
     with database.write() as session:
         return reviews.sign(session, review.id, _user(session, name), shown, NOW)
 
 
 def test_a_draft_can_change_and_stays_one(database: Database, analysis_id: UUID) -> None:
     first = _draft(database, analysis_id)
-    second = _draft(database, analysis_id, judgement=MODIFY)
+    second = _draft(database, analysis_id, judgment=MODIFY)
     assert first.id == second.id
     assert (second.decision, second.final_label, second.birads) == ("modify", "benign", "3")
     assert second.signed_at is None
@@ -81,16 +81,16 @@ def test_a_draft_can_change_and_stays_one(database: Database, analysis_id: UUID)
 
 def test_accepting_takes_over_the_networks_class(database: Database, analysis_id: UUID) -> None:
     said = replace(ACCEPT, final_label="normal", reason="Class is wrong")
-    draft = _draft(database, analysis_id, judgement=said)
+    draft = _draft(database, analysis_id, judgment=said)
     assert (draft.final_label, draft.reason) == ("malignant", "")
 
 
 def test_rejecting_leaves_no_class(database: Database, analysis_id: UUID) -> None:
-    said = Judgement(Decision.REJECT, "benign", reason="Image quality")
-    assert _draft(database, analysis_id, judgement=said).final_label is None
+    said = Judgment(Decision.REJECT, "benign", reason="Image quality")
+    assert _draft(database, analysis_id, judgment=said).final_label is None
 
 
-def test_an_incomplete_judgement_is_refused_by_field(database: Database, analysis_id: UUID) -> None:
+def test_an_incomplete_judgment_is_refused_by_field(database: Database, analysis_id: UUID) -> None:
     incomplete = [
         (replace(MODIFY, final_label=None), "final_label"),
         (replace(MODIFY, final_label="cyst"), "final_label"),
@@ -99,11 +99,11 @@ def test_an_incomplete_judgement_is_refused_by_field(database: Database, analysi
         (replace(MODIFY, reason="Other, see comment", comment=" "), "comment"),
         (replace(MODIFY, birads="7"), "birads"),
         (replace(MODIFY, comment="x" * 4001), "comment"),
-        (Judgement(Decision.REJECT), "reason"),
+        (Judgment(Decision.REJECT), "reason"),
     ]
-    for judgement, field in incomplete:
+    for judgment, field in incomplete:
         with pytest.raises(ReviewInvalid) as refused:
-            _draft(database, analysis_id, judgement=judgement)
+            _draft(database, analysis_id, judgment=judgment)
         assert refused.value.field == field
 
 
@@ -115,8 +115,8 @@ def test_a_refused_study_has_nothing_to_accept_but_takes_the_readers_class(
     with pytest.raises(ReviewInvalid, match="no AI result"):
         _draft(database, refused)
     with pytest.raises(ReviewInvalid, match="choose the class that you see"):
-        _draft(database, refused, judgement=replace(MODIFY, final_label=None))
-    assert _draft(database, refused, judgement=MODIFY).final_label == "benign"
+        _draft(database, refused, judgment=replace(MODIFY, final_label=None))
+    assert _draft(database, refused, judgment=MODIFY).final_label == "benign"
 
 
 def test_signing_queues_the_report_and_is_an_event_in_one_transaction(
@@ -132,7 +132,7 @@ def test_signing_queues_the_report_and_is_an_event_in_one_transaction(
 
 
 def test_a_comment_stays_out_of_the_audit_chain(database: Database, analysis_id: UUID) -> None:
-    _sign(database, _draft(database, analysis_id, judgement=MODIFY))
+    _sign(database, _draft(database, analysis_id, judgment=MODIFY))
     with database.read() as session:
         assert not [d for d in session.scalars(select(AuditEvent.details)) if "smooth" in d]
 
@@ -184,7 +184,7 @@ def test_a_newer_analysis_stops_a_draft_and_a_signature(
 
 def test_nothing_is_signed_while_new_images_come(database: Database, analysis_id: UUID) -> None:
     draft = _draft(database, analysis_id)
-    for status in (StudyStatus.RECEIVING, StudyStatus.ANALYSING):
+    for status in (StudyStatus.RECEIVING, StudyStatus.ANALYZING):
         with database.write() as session:
             session.scalars(select(Study)).one().status = status
         with pytest.raises(Superseded, match="new images"):
@@ -193,7 +193,7 @@ def test_nothing_is_signed_while_new_images_come(database: Database, analysis_id
 
 def test_what_was_not_shown_is_not_signed(database: Database, analysis_id: UUID) -> None:
     shown = _draft(database, analysis_id)
-    _draft(database, analysis_id, judgement=MODIFY)  # in another window
+    _draft(database, analysis_id, judgment=MODIFY)  # in another window
     with pytest.raises(DraftChanged):
         _sign(database, shown)
 
@@ -231,7 +231,7 @@ def test_an_amendment_names_what_it_amends_and_both_stay(
     assert (draft.predecessor_id, draft.decision) == (first.id, Decision.ACCEPT)
     draft = _draft(database, analysis_id, "sam", MODIFY)
     with database.write() as session:
-        shown = reviews.judgement_of(draft).digest
+        shown = reviews.judgment_of(draft).digest
         sam = _user(session, "sam")
         second = reviews.sign(session, draft.id, sam, shown, NOW + timedelta(minutes=1))
     with database.read() as session:
@@ -250,7 +250,7 @@ def test_the_last_of_a_line_stands_whatever_the_clocks_of_the_web_hosts_say(
         with database.write() as session:
             sam = _user(session, "sam")
             draft = reviews.amend(session, standing.id, sam, NOW)
-            shown = reviews.judgement_of(draft).digest
+            shown = reviews.judgment_of(draft).digest
             standing = reviews.sign(session, draft.id, sam, shown, clock)
     with database.read() as session:
         found = reviews.find_signed(session, analysis_id)
@@ -283,7 +283,7 @@ def test_a_review_that_was_amended_is_not_amended_again(
             reviews.amend(session, first.id, _user(session, name), NOW)
     later = _draft(database, analysis_id, "sam", MODIFY)
     with database.write() as session:
-        shown = reviews.judgement_of(later).digest
+        shown = reviews.judgment_of(later).digest
         sam = _user(session, "sam")
         reviews.sign(session, later.id, sam, shown, NOW + timedelta(minutes=1))
     with pytest.raises(AlreadySigned) as told:
@@ -311,13 +311,13 @@ def test_the_database_itself_refuses_to_change_a_signed_review(
 
 
 @pytest.fixture
-def redrawn(database: Database, analysis_id: UUID) -> Judgement:
+def redrawn(database: Database, analysis_id: UUID) -> Judgment:
     """The network's class with one outline corrected and one lesion drawn."""
     with database.write() as session:
         study = session.get_one(Analysis, analysis_id).study
         instance_id = add_instance(session, study).id
     triangle = ((1.0, 2.0), (9.25, 2.0), (5.0, 8.5))
-    return Judgement(
+    return Judgment(
         Decision.MODIFY,
         "malignant",
         reason="Outline is wrong",
@@ -329,55 +329,55 @@ def redrawn(database: Database, analysis_id: UUID) -> Judgement:
 
 
 def test_outlines_are_kept_with_the_draft_and_replaced_with_it(
-    database: Database, analysis_id: UUID, redrawn: Judgement
+    database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
     removed = replace(redrawn.outlines[0], contour=())
-    _draft(database, analysis_id, judgement=redrawn)
-    _draft(database, analysis_id, judgement=replace(redrawn, outlines=(removed,)))
+    _draft(database, analysis_id, judgment=redrawn)
+    _draft(database, analysis_id, judgment=replace(redrawn, outlines=(removed,)))
     with database.read() as session:
         draft = session.scalars(select(Review)).one()
-        assert reviews.judgement_of(draft).outlines == (removed,)
+        assert reviews.judgment_of(draft).outlines == (removed,)
     _draft(database, analysis_id)
     assert _count(database, ReviewOutline.id) == 0
 
 
 def test_changed_outlines_are_a_change_and_the_networks_class_alone_is_none(
-    database: Database, analysis_id: UUID, redrawn: Judgement
+    database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
-    for judgement in (
+    for judgment in (
         replace(redrawn, decision=Decision.ACCEPT),
         replace(redrawn, decision=Decision.REJECT, reason="Image quality"),
     ):
         with pytest.raises(ReviewInvalid, match="you changed outlines") as refused:
-            _draft(database, analysis_id, judgement=judgement)
+            _draft(database, analysis_id, judgment=judgment)
         assert refused.value.field == "outlines"
     with pytest.raises(ReviewInvalid, match="that is the AI's class: accept it"):
-        _draft(database, analysis_id, judgement=replace(redrawn, outlines=()))
+        _draft(database, analysis_id, judgment=replace(redrawn, outlines=()))
 
 
 def test_outlines_that_were_not_shown_are_not_signed(
-    database: Database, analysis_id: UUID, redrawn: Judgement
+    database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
-    shown = _draft(database, analysis_id, judgement=redrawn)
-    digest = reviews.judgement_of(shown).digest
+    shown = _draft(database, analysis_id, judgment=redrawn)
+    digest = reviews.judgment_of(shown).digest
     moved = replace(redrawn.outlines[0], contour=((1.0, 2.0), (9.26, 2.0), (5.0, 8.5)))
-    _draft(database, analysis_id, judgement=replace(redrawn, outlines=(moved,)))
+    _draft(database, analysis_id, judgment=replace(redrawn, outlines=(moved,)))
     with pytest.raises(DraftChanged), database.write() as session:
         reviews.sign(session, shown.id, _user(session, "rita"), digest, NOW)
 
 
 def test_what_was_shown_is_what_is_read_back_from_the_rows(
-    database: Database, analysis_id: UUID, redrawn: Judgement
+    database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
-    draft = _draft(database, analysis_id, judgement=redrawn)
+    draft = _draft(database, analysis_id, judgment=redrawn)
     with database.read() as session:
-        assert reviews.judgement_of(session.get_one(Review, draft.id)).digest == redrawn.digest
+        assert reviews.judgment_of(session.get_one(Review, draft.id)).digest == redrawn.digest
 
 
 def test_the_database_itself_refuses_to_change_the_outlines_of_a_signed_review(
-    database: Database, analysis_id: UUID, redrawn: Judgement
+    database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
-    signed = _sign(database, _draft(database, analysis_id, judgement=redrawn))
+    signed = _sign(database, _draft(database, analysis_id, judgment=redrawn))
     kept = ReviewOutline.review_id == signed.id
     for change in (update(ReviewOutline).where(kept).values(number=9), delete(ReviewOutline)):
         with pytest.raises(DBAPIError), database.write() as session:
@@ -399,9 +399,9 @@ def test_the_database_itself_refuses_to_change_the_outlines_of_a_signed_review(
 
 
 def test_an_amendment_copies_the_outlines_and_leaves_those_of_the_signed_review(
-    database: Database, analysis_id: UUID, redrawn: Judgement
+    database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
-    first = _sign(database, _draft(database, analysis_id, judgement=redrawn))
+    first = _sign(database, _draft(database, analysis_id, judgment=redrawn))
     with database.write() as session:
         draft = reviews.amend(session, first.id, _user(session, "sam"), NOW)
         assert outlines.outlines_of(draft) == redrawn.outlines
@@ -418,5 +418,5 @@ def test_an_undecided_analysis_has_nothing_to_accept_and_any_class_is_the_reader
         session.get_one(Analysis, analysis_id).undecided = True
     with pytest.raises(ReviewInvalid, match="give your own class"):
         _draft(database, analysis_id)
-    own = Judgement(Decision.MODIFY, "malignant", reason=reviews.NO_CLASS)
-    assert _draft(database, analysis_id, judgement=own).final_label == "malignant"
+    own = Judgment(Decision.MODIFY, "malignant", reason=reviews.NO_CLASS)
+    assert _draft(database, analysis_id, judgment=own).final_label == "malignant"

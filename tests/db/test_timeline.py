@@ -22,7 +22,7 @@ def test_the_story_is_told_in_order_and_images_in_a_row_are_one_moment(
         story = study_history(session, study)
     assert [(moment.tag.split(":")[-1], moment.count) for moment in story] == [
         ("stored", 3),
-        ("analysed", 1),
+        ("analyzed", 1),
         ("delivered", 1),
         ("delivered", 1),
         ("viewed", 2),

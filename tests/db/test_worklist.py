@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import results, reviews, worklist
 from db.engine import Database
-from db.reviews import Judgement
+from db.reviews import Judgment
 from db.schema import (
     UNDECIDED,
     Analysis,
@@ -54,7 +54,7 @@ def test_a_row_says_everything_about_its_study(database: Database) -> None:
         analysis = add_analysis(session, study, (0.1, 0.2, 0.7))
     with database.read() as session:
         (row,) = worklist.load_page(session, ANY, LATEST).rows
-    assert (row.id, row.analysis_id, row.status) == (study.id, analysis.id, "analysed")
+    assert (row.id, row.analysis_id, row.status) == (study.id, analysis.id, "analyzed")
     assert (row.patient_name, row.accession_number) == ("Berg^Anna", "A7")
     assert (row.label, row.confidence, row.review) == ("malignant", 0.7, ReviewState.UNREVIEWED)
     assert row.delivery.state is DeliveryState.NONE
@@ -138,10 +138,10 @@ def test_the_review_state_follows_the_readers(database: Database) -> None:
             analysis = add_analysis(session, study)
             if name == "to read":
                 continue
-            draft = reviews.save_draft(session, analysis.id, rita, Judgement(Decision.ACCEPT), NOW)
+            draft = reviews.save_draft(session, analysis.id, rita, Judgment(Decision.ACCEPT), NOW)
             if name == "draft":
                 continue
-            shown = reviews.judgement_of(draft).digest
+            shown = reviews.judgment_of(draft).digest
             reviews.sign(session, draft.id, rita, shown, NOW)
             if name == "outdated":
                 add_analysis(session, study, revision=2)
@@ -279,7 +279,7 @@ def _study_values(number: int, key: UUID) -> dict[str, object]:
         "study_instance_uid": f"2.25.{key.int}",
         "patient_name": f"Number^{number:04}",
         "source_ae": "PROBE",
-        "status": StudyStatus.ANALYSED,
+        "status": StudyStatus.ANALYZED,
         "received_at": NOW,
         "last_instance_at": NOW,
     }

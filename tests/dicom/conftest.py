@@ -69,12 +69,12 @@ def dcmpschk() -> Validate:
 
 
 CASES = (
-    "grey still, no lesion",
-    "grey still, one lesion",
-    "colour still, three lesions, calibrated, in space",
+    "gray still, no lesion",
+    "gray still, one lesion",
+    "color still, three lesions, calibrated, in space",
     "palette still, one lesion",
     "palette cine, one lesion",
-    "grey cine, three lesions",
+    "gray cine, three lesions",
     "YBR_FULL_422 JPEG cine, three lesions, calibrated",
     "real YBR_FULL_422 JPEG cine, one lesion",
 )
@@ -88,18 +88,18 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 def make_case(request: pytest.FixtureRequest, kind: str, folder: Path) -> making.Case:
     path = folder / "image.dcm"
-    frames = [making.colour(seed=seed) for seed in range(6)]
+    frames = [making.color(seed=seed) for seed in range(6)]
     match kind:
-        case "grey still, no lesion":
+        case "gray still, no lesion":
             return making.Case(making.write_image(path), 0)
-        case "grey still, one lesion":
-            return making.Case(making.write_image(path, making.grey(61, 83)), 1)
-        case "colour still, three lesions, calibrated, in space":
+        case "gray still, one lesion":
+            return making.Case(making.write_image(path, making.gray(61, 83)), 1)
+        case "color still, three lesions, calibrated, in space":
             making.write_image(path, frames[0], spacing_mm=0.08, changes=making.PLANE)
             return making.Case(path, 3, 0.08)
-        case "grey cine, three lesions":
-            grey = [frame[..., 0] for frame in frames]
-            return making.Case(making.write_image(path, grey), 3)
+        case "gray cine, three lesions":
+            gray = [frame[..., 0] for frame in frames]
+            return making.Case(making.write_image(path, gray), 3)
         case "YBR_FULL_422 JPEG cine, three lesions, calibrated":
             making.write_image(path, frames, spacing_mm=0.08, transfer_syntax_uid=JPEGBaseline8Bit)
             return making.Case(path, 3, 0.08)

@@ -49,7 +49,7 @@ REVIEW = SignedReview(
 )
 
 
-def grey(rows: int = 64, columns: int = 80, seed: int = 0) -> NDArray[np.uint8]:
+def gray(rows: int = 64, columns: int = 80, seed: int = 0) -> NDArray[np.uint8]:
     """Smooth enough for a lossy codec, and different everywhere."""
     y, x = np.mgrid[:rows, :columns]
     wave = np.sin((x + 3 * seed) / 9) + np.cos((y + seed) / 7)
@@ -57,8 +57,8 @@ def grey(rows: int = 64, columns: int = 80, seed: int = 0) -> NDArray[np.uint8]:
     return picture
 
 
-def colour(rows: int = 64, columns: int = 80, seed: int = 0) -> NDArray[np.uint8]:
-    return np.stack([grey(rows, columns, seed + channel) for channel in range(3)], axis=-1)
+def color(rows: int = 64, columns: int = 80, seed: int = 0) -> NDArray[np.uint8]:
+    return np.stack([gray(rows, columns, seed + channel) for channel in range(3)], axis=-1)
 
 
 def disc(shape: tuple[int, int], x: int, y: int, radius: int) -> NDArray[np.bool_]:
@@ -86,7 +86,7 @@ def write_image(
 ) -> Path:
     """Write a US object; `changes` are attributes to set on it, or to remove when None."""
     dataset = wrap_image(
-        grey() if pixels is None else pixels,
+        gray() if pixels is None else pixels,
         study=study,
         spacing_mm=spacing_mm,
         transfer_syntax_uid=transfer_syntax_uid,
@@ -144,12 +144,12 @@ def image_result(
 
 
 def study_result(*images: ImageResult, **changes: object) -> StudyResult:
-    analysed = [image for image in images if image.analysed]
+    analyzed = [image for image in images if image.analyzed]
     result = StudyResult(
         analysis_id="analysis-1",
         images=images,
-        label=analysed[0].label if analysed else None,
-        probabilities=analysed[0].probabilities if analysed else None,
+        label=analyzed[0].label if analyzed else None,
+        probabilities=analyzed[0].probabilities if analyzed else None,
         algorithm=ALGORITHM,
         produced_at=MOMENT,
     )

@@ -9,7 +9,7 @@ from dicom.images.wrap import wrap_image
 from dicom.uids import IMPLEMENTATION_CLASS_UID
 from tests.dicom import making
 
-DATASET = wrap_image(making.grey(), study=making.STUDY)
+DATASET = wrap_image(making.gray(), study=making.STUDY)
 
 
 def test_it_reports_what_lies_on_disk(tmp_path: Path) -> None:
@@ -43,6 +43,6 @@ def test_when_the_disk_refuses_the_old_file_stays(tmp_path: Path) -> None:
 
 
 def test_writing_does_not_change_the_data_set(tmp_path: Path) -> None:
-    dataset = wrap_image(making.grey(), study=making.STUDY)
+    dataset = wrap_image(making.gray(), study=making.STUDY)
     write_dataset(dataset, tmp_path / "a.dcm")
-    assert dataset == wrap_image(making.grey(), study=making.STUDY)
+    assert dataset == wrap_image(making.gray(), study=making.STUDY)

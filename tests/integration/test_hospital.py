@@ -37,7 +37,7 @@ pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 
 # One lesion each, well visible; the third is normal tissue.
 BUSI = ("benign/benign (10).png", "malignant/malignant (10).png", "normal/normal (1).png")
-SETTLED = (StudyStatus.ANALYSED, StudyStatus.REFUSED, StudyStatus.FAILED)
+SETTLED = (StudyStatus.ANALYZED, StudyStatus.REFUSED, StudyStatus.FAILED)
 
 
 @dataclass(frozen=True)

@@ -122,5 +122,5 @@ def test_a_destination_may_report_and_may_not_store(
     door = open_door(sqlite_database)
     ask(door)
     assert told(door.port, report()) == Status.SUCCESS
-    assert sending.send(door.port, making.image(), ae_title="PACS") == [Status.NOT_AUTHORISED]
+    assert sending.send(door.port, making.image(), ae_title="PACS") == [Status.NOT_AUTHORIZED]
     assert not associated(door.port, ae_title="STRANGER").is_established

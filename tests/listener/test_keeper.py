@@ -84,14 +84,14 @@ def test_a_new_instance_becomes_a_file_and_its_rows(room: Room) -> None:
         assert audit.verify(session).intact
 
 
-def test_the_same_bytes_again_are_recognised(room: Room) -> None:
+def test_the_same_bytes_again_are_recognized(room: Room) -> None:
     dataset = image()
     first, second = room.keep(dataset), room.keep(dataset)
     assert second == Kept(Outcome.DUPLICATE, first.instance_id)
     assert len(room.stored()) == room.count(Instance) == 1
 
 
-def test_the_same_data_set_behind_another_file_meta_is_recognised(room: Room) -> None:
+def test_the_same_data_set_behind_another_file_meta_is_recognized(room: Room) -> None:
     dataset = image()
     room.keep(dataset)
     dataset.file_meta.ImplementationVersionName = "NEWER_VERSION"
@@ -171,7 +171,7 @@ def test_each_instance_restarts_the_quiet_time(room: Room) -> None:
     room.keep(first)
     room.keep(sibling(first), now=NOW + timedelta(seconds=10))
     (job,) = jobs_of(room)
-    assert job.kind is JobKind.ANALYSE
+    assert job.kind is JobKind.ANALYZE
     assert job.due_at == NOW + timedelta(seconds=10) + QUIET
 
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from db.errors import StoreFull
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
-from listener.errors import IdentityMismatch, NotAuthorised
+from listener.errors import IdentityMismatch, NotAuthorized
 from listener.statuses import SUCCESS, Status, answer_to
 
 
@@ -23,7 +23,7 @@ from listener.statuses import SUCCESS, Status, answer_to
         (InvalidHeader("structure", "damaged"), 0xC000, "invalid-header"),
         (NotDicom(), 0xC000, "not-dicom"),
         (TruncatedFile(), 0xC000, "truncated-file"),
-        (NotAuthorised(), 0x0124, "not-authorised"),
+        (NotAuthorized(), 0x0124, "not-authorized"),
         (KeyError("a fault of ours"), 0x0110, "unexpected"),
     ],
 )

@@ -44,7 +44,7 @@ def test_the_long_axis_ends_lie_where_the_ellipse_ends() -> None:
     assert np.abs(ends[ends[:, 0].argsort()] - expected).max() < 4
 
 
-def test_equal_spacing_scales_pixels_to_millimetres() -> None:
+def test_equal_spacing_scales_pixels_to_millimeters() -> None:
     size = measure(only(ellipse(80, 40, 25, center=(200, 150))), (0.1, 0.1))
 
     assert size.area_mm2 == pytest.approx(np.pi * 8 * 4, rel=0.005)

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from models.measure import find_lesions, measure
-from models.outline import OutlineInvalid, outlined, rasterise
+from models.outline import OutlineInvalid, outlined, rasterize
 from models.phantom import make_phantom
 
 
-def test_a_pixel_is_inside_when_its_centre_is() -> None:
-    mask = rasterise([(1.4, 1.4), (4.6, 1.4), (4.6, 3.4), (1.4, 3.4)], (6, 8))
+def test_a_pixel_is_inside_when_its_center_is() -> None:
+    mask = rasterize([(1.4, 1.4), (4.6, 1.4), (4.6, 3.4), (1.4, 3.4)], (6, 8))
     expected = np.zeros((6, 8), bool)
     expected[1:3, 1:5] = True
     assert (mask == expected).all()
@@ -15,11 +15,11 @@ def test_a_pixel_is_inside_when_its_centre_is() -> None:
 
 def test_it_does_not_matter_which_way_round_it_was_drawn() -> None:
     points = [(3.0, 2.0), (17.0, 5.0), (9.0, 14.0)]
-    assert (rasterise(points, (20, 20)) == rasterise(points[::-1], (20, 20))).all()
+    assert (rasterize(points, (20, 20)) == rasterize(points[::-1], (20, 20))).all()
 
 
 def test_what_leaves_the_image_is_cut_at_its_border() -> None:
-    mask = rasterise([(-5, -5), (15, -5), (15, 4), (-5, 4)], (8, 10))
+    mask = rasterize([(-5, -5), (15, -5), (15, 4), (-5, 4)], (8, 10))
     assert mask[:4].all()
     assert not mask[4:].any()
 

@@ -82,7 +82,7 @@ def test_in_a_sweep_the_lesion_comes_grows_and_goes() -> None:
     assert areas[1] < areas[3] > areas[5] > 0
 
 
-def test_neighbouring_frames_of_a_sweep_resemble_each_other() -> None:
+def test_neighboring_frames_of_a_sweep_resemble_each_other() -> None:
     frames = make_cine("normal", seed=1, frames=9, height=120, width=160, spacing_mm=0.32)
     x = [frame.image.astype(float).ravel() for frame in frames]
 

@@ -57,7 +57,7 @@ def test_the_same_frames_give_the_same_answer_to_the_last_bit(
         assert (a.heatmap == b.heatmap).all()
 
 
-def test_neither_batch_size_nor_neighbours_change_an_answer(
+def test_neither_batch_size_nor_neighbors_change_an_answer(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
     together = predictor.predict(frames, batch_size=4)
@@ -69,7 +69,7 @@ def test_neither_batch_size_nor_neighbours_change_an_answer(
         assert np.abs(a.heatmap - b.heatmap).max() < 1e-3
 
 
-def test_neighbours_in_its_batch_change_no_bit_of_an_answer(
+def test_neighbors_in_its_batch_change_no_bit_of_an_answer(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
     together = predictor.predict(frames[:2], batch_size=2)
@@ -80,12 +80,12 @@ def test_neighbours_in_its_batch_change_no_bit_of_an_answer(
     assert (together[0].heatmap == swapped.heatmap).all()
 
 
-def test_gray_and_its_colour_copy_are_the_same_to_it(
+def test_gray_and_its_color_copy_are_the_same_to_it(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
-    gray, colour = predictor.predict([frames[1], frames[4]], batch_size=2)
+    gray, color = predictor.predict([frames[1], frames[4]], batch_size=2)
 
-    assert gray.probabilities == pytest.approx(colour.probabilities, abs=1e-5)
+    assert gray.probabilities == pytest.approx(color.probabilities, abs=1e-5)
 
 
 def test_threads_get_their_own_answers(predictor: Predictor, frames: list[np.ndarray]) -> None:

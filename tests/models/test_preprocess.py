@@ -49,7 +49,7 @@ def test_a_coarse_map_is_spread_over_the_whole_frame() -> None:
     assert column > 190
 
 
-def test_colour_becomes_luminance() -> None:
+def test_color_becomes_luminance() -> None:
     frame = np.zeros((2, 2, 3), np.uint8)
     frame[..., 1] = 255
 

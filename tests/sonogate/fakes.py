@@ -20,7 +20,7 @@ class BrightSpots:
     ) -> list[FramePrediction]:
         return [self._predict(frame if frame.ndim == 2 else frame.max(axis=2)) for frame in frames]
 
-    def _predict(self, grey: NDArray[np.uint8]) -> FramePrediction:
-        mask = grey > BRIGHT
+    def _predict(self, gray: NDArray[np.uint8]) -> FramePrediction:
+        mask = gray > BRIGHT
         probabilities = (0.1, 0.2, 0.7) if mask.any() else (0.8, 0.15, 0.05)
-        return FramePrediction(probabilities, mask, (grey / 255).astype(np.float32))
+        return FramePrediction(probabilities, mask, (gray / 255).astype(np.float32))

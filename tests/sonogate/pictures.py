@@ -19,7 +19,7 @@ SPACING_MM = 0.5
 
 
 def picture(*, spot: bool = True) -> NDArray[np.uint8]:
-    """Grey tissue-like noise that fills the image, with the square or without."""
+    """Gray tissue-like noise that fills the image, with the square or without."""
     noise = np.random.default_rng(1).integers(60, 120, (HEIGHT, WIDTH))
     pixels = noise.astype(np.uint8)
     if spot:
@@ -45,7 +45,7 @@ def cine(path: Path) -> Path:
 
 
 def ct(path: Path) -> Path:
-    """An image that is read without trouble and must not be analysed."""
+    """An image that is read without trouble and must not be analyzed."""
     dataset = dcmread(still(path))
     dataset.SOPClassUID, dataset.Modality = CTImageStorage, "CT"
     write_dataset(dataset, path)

@@ -1,4 +1,4 @@
-"""Folders of labelled images on the command line: what they hold, and what they lack."""
+"""Folders of labeled images on the command line: what they hold, and what they lack."""
 
 import json
 from pathlib import Path

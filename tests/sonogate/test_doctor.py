@@ -94,7 +94,7 @@ def test_jobs_that_were_given_up_are_a_warning(run: Run, installed: Path) -> Non
     database = Database(StoreSettings.load().effective_database_url)
     now = now_utc()
     with database.write() as session:
-        dead = Job(kind=JobKind.ANALYSE, key="k", subject_id=uuid4(), status=JobStatus.DEAD_LETTER)
+        dead = Job(kind=JobKind.ANALYZE, key="k", subject_id=uuid4(), status=JobStatus.DEAD_LETTER)
         dead.due_at = dead.created_at = now
         session.add(dead)
     database.close()

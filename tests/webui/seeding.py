@@ -135,7 +135,7 @@ class Hospital:
         with self.database.read() as session:
             return _study_of(session, facts.study_instance_uid).id
 
-    def analyse(self, study_id: UUID, pictures: Sequence[Picture]) -> UUID:
+    def analyze(self, study_id: UUID, pictures: Sequence[Picture]) -> UUID:
         """What the worker writes when it is done, for pictures in the order of the images."""
         with self.database.write() as session:
             study = session.get_one(Study, study_id)
@@ -162,9 +162,9 @@ class Hospital:
         return analysis.id
 
     def study(self, *pictures: Picture, **facts: Any) -> UUID:
-        """Received and analysed."""
+        """Received and analyzed."""
         study_id = self.receive(pictures, **facts)
-        self.analyse(study_id, pictures)
+        self.analyze(study_id, pictures)
         return study_id
 
     def destination(self, name: str = "pacs") -> UUID:
@@ -355,7 +355,7 @@ def _lesions(
 def _refusal(analysis: Analysis, instance: Instance, picture: Picture) -> Refusal:
     return Refusal(
         analysis_id=analysis.id, instance_id=instance.id, code=picture.refused,
-        text="The picture shows colour Doppler, which the networks were not made for.",
+        text="The picture shows color Doppler, which the networks were not made for.",
     )  # fmt: skip
 
 

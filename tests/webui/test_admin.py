@@ -48,7 +48,7 @@ def test_all_that_was_given_up_starts_again_at_once(visitor: Visitor, hospital: 
     with hospital.database.write() as session:
         for key, subject_id in studies.items():
             job = jobs.enqueue(
-                session, JobKind.ANALYSE, key=key, subject_id=subject_id, now=hospital.now
+                session, JobKind.ANALYZE, key=key, subject_id=subject_id, now=hospital.now
             )
             assert job is not None
             job.status, job.finished_at = JobStatus.DEAD_LETTER, hospital.now

@@ -269,7 +269,7 @@ def test_a_cine_plays_at_its_pace_and_stops(study: Page) -> None:
     study.keyboard.press("ArrowRight")
     assert position.inner_text() != stopped
     study.locator("#seek").fill("8")
-    expect(study.locator("#corner")).to_contain_text("This frame was not analysed")
+    expect(study.locator("#corner")).to_contain_text("This frame was not analyzed")
     expect(study.locator("#outlines polygon")).to_have_count(0)
     assert _pixel(study) != before
 
@@ -508,7 +508,7 @@ def _exhibition(hospital: Hospital) -> UUID:
         for kind, seed in (("spiculated", 3), ("cyst", 6), ("normal", 7))
     )
     sweep = _looked_at(cine("fibroadenoma", 5, 12, **size))
-    doppler = Picture([still("normal", 8)], (1, 0, 0), refused="colour-doppler")
+    doppler = Picture([still("normal", 8)], (1, 0, 0), refused="color-doppler")
     pacs = hospital.destination("pacs")
     hospital.study(doppler, name="Phantom^Doppler", patient_id="PHANTOM-0004")
     for number, (name, picture) in enumerate({"Normal": normal, "Cyst": cyst}.items(), 2):

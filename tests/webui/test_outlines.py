@@ -14,7 +14,7 @@ from tests.webui.seeding import Hospital, Picture, cine, still
 
 SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
 CINE = Picture(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
-DOPPLER = Picture([still("normal", 4)], (1, 0, 0), refused="colour-doppler")
+DOPPLER = Picture([still("normal", 4)], (1, 0, 0), refused="color-doppler")
 SQUARE = [[20, 30], [70, 30], [70, 80], [20, 80]]  # 8 mm on a side: 64 mm2
 NEW = "2.25.123456789"
 MODIFY = {"decision": "modify", "final_label": "malignant", "reason_modify": "Outline is wrong"}
@@ -124,7 +124,7 @@ def test_what_cannot_be_an_outline_is_refused_in_words(
         ([_edit(lesion, [[1, 1], [5, 1], [9, 1]])], "encloses nothing"),
         ([_edit(lesion, bow)], "crosses itself"),
         ([_edit(lesion, SQUARE, frame=2)], "frame that its image does not have"),
-        ([_edit(lesion, SQUARE, image=str(study_id))], "image that was not analysed"),
+        ([_edit(lesion, SQUARE, image=str(study_id))], "image that was not analyzed"),
         ([_edit(lesion, SQUARE, image=str(other.instance_id))], "lesion of another image"),
         ([_edit(image, SQUARE)], "lesion of another image"),
         ([_edit(lesion, SQUARE, lesion="1.2.3")], "lesion that is not known"),

@@ -33,7 +33,7 @@ from webui.study import history, pictures
 SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
 CINE = Picture(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
 BARE = Picture([still("cyst", 3)], (0.1, 0.8, 0.1), calibrated=False)
-DOPPLER = Picture([still("normal", 4)], (1, 0, 0), refused="colour-doppler")
+DOPPLER = Picture([still("normal", 4)], (1, 0, 0), refused="color-doppler")
 CHANGED = {
     "decision": "modify",
     "final_label": "benign",
@@ -90,7 +90,7 @@ def test_the_page_says_what_the_ai_found_and_that_nobody_verified_it(
         assert text in page
     assert "mm²" in page
     assert "uncalibrated" in page
-    assert "colour-doppler" in page
+    assert "color-doppler" in page
     assert "sonogate 0.1.0, default 1.0" in page
     assert "Phantom" not in page
 
@@ -113,7 +113,7 @@ def test_the_viewer_gets_every_image_with_its_overlays(visitor: Visitor, study_i
     assert cine_view["first"] in outlined
     assert bare["spacing_mm"] is None
     assert refused["label"] is None
-    assert "colour Doppler" in str(refused["refused"])
+    assert "color Doppler" in str(refused["refused"])
 
 
 def _list(value: object) -> list[dict[str, object]]:
@@ -191,7 +191,7 @@ def test_a_thumbnail_is_small(visitor: Visitor, hospital: Hospital, study_id: UU
         assert image.size == (192, 144)
 
 
-def test_a_heat_map_is_coloured_where_it_is_warm_and_clear_where_it_is_cold(
+def test_a_heat_map_is_colored_where_it_is_warm_and_clear_where_it_is_cold(
     visitor: Visitor, hospital: Hospital, study_id: UUID
 ) -> None:
     visitor.sign_in("reader")
@@ -229,7 +229,7 @@ def test_a_picture_is_found_only_through_its_own_study(
         assert visitor.get(f"{folder}/{address}").status_code == 404
 
 
-def test_the_colours_of_a_heat_map_grow_brighter_all_the_way(tmp_path: Path) -> None:
+def test_the_colors_of_a_heat_map_grow_brighter_all_the_way(tmp_path: Path) -> None:
     path = tmp_path / "ramp.png"
     Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis]).save(path)
     with Image.open(io.BytesIO(pictures.heatmap_png(path))) as image:
@@ -328,7 +328,7 @@ def test_the_story_is_told_in_words(visitor: Visitor, hospital: Hospital, study_
     visitor.sign_in("reader")
     _signed(visitor, study_id, _saved(visitor, hospital, study_id, CHANGED))
     page = visitor.get(f"/study/{study_id}").text
-    for text in ("image received (4 times)", "analysed", "review signed", "opened"):
+    for text in ("image received (4 times)", "analyzed", "review signed", "opened"):
         assert text in page
     assert history.sentence("strange:new:tag-here") == "new tag here"
 

@@ -15,7 +15,7 @@ from webui.worklist.query import parse
 
 CYST = Picture([still("cyst", 1)], (0.1, 0.8, 0.1))
 SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
-DOPPLER = Picture([still("normal", 1)], (1, 0, 0), refused="colour-doppler")
+DOPPLER = Picture([still("normal", 1)], (1, 0, 0), refused="color-doppler")
 
 
 def test_a_line_tells_what_a_reader_asks_first(visitor: Visitor, hospital: Hospital) -> None:
@@ -25,7 +25,7 @@ def test_a_line_tells_what_a_reader_asks_first(visitor: Visitor, hospital: Hospi
     page = visitor.get("/worklist").text
     for text in ("Berg, Anna", "PID00001", "58 y F", "2026-11-20", "US left", "ACC00001"):
         assert text in page
-    for text in ("analysed", "malignant", "87 %", "to read", "delivered 1/1"):
+    for text in ("analyzed", "malignant", "87 %", "to read", "delivered 1/1"):
         assert text in page
 
 
@@ -44,8 +44,8 @@ def test_a_refused_study_says_why(visitor: Visitor, hospital: Hospital) -> None:
     hospital.study(DOPPLER)
     visitor.sign_in("reader")
     page = visitor.get("/worklist?status=refused").text
-    assert "not analysed" in page
-    assert "refused: colour-doppler" in page
+    assert "not analyzed" in page
+    assert "refused: color-doppler" in page
 
 
 def test_a_search_is_kept_out_of_every_address(visitor: Visitor, hospital: Hospital) -> None:
@@ -165,7 +165,7 @@ def test_an_address_that_no_page_sends_is_refused(query: str) -> None:
 
 def test_a_query_reads_back_from_its_own_address() -> None:
     given = {
-        "status": "analysed",
+        "status": "analyzed",
         "label": "benign",
         "review": "draft",
         "delivery": "failed",

@@ -35,11 +35,11 @@ class PaintedPredictor:
         return [self._see(frame) for frame in frames]
 
     def _see(self, frame: Picture) -> FramePrediction:
-        grey = frame if frame.ndim == 2 else frame.max(axis=2)
-        mask = grey >= BENIGN - 2
+        gray = frame if frame.ndim == 2 else frame.max(axis=2)
+        mask = gray >= BENIGN - 2
         says = NORMAL_SAYS
         if mask.any():
-            says = MALIGNANT_SAYS if grey.max() >= MALIGNANT - 2 else BENIGN_SAYS
+            says = MALIGNANT_SAYS if gray.max() >= MALIGNANT - 2 else BENIGN_SAYS
         return FramePrediction(says, mask, mask.astype(np.float32))
 
 

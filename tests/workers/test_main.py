@@ -87,13 +87,13 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_does(
     hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
     with worker(hospital, redis_url, seconds=2) as process:
         peers.wait_until(
-            lambda: hospital.job(JobKind.ANALYSE).status is JobStatus.RUNNING,
+            lambda: hospital.job(JobKind.ANALYZE).status is JobStatus.RUNNING,
             seconds=120,
             what="the analysis",
         )
         process.terminate()
         assert process.wait(120) == 0
-    assert hospital.job(JobKind.ANALYSE).status is JobStatus.DONE
+    assert hospital.job(JobKind.ANALYZE).status is JobStatus.DONE
 
 
 def test_destinations_stand_in_rows_before_the_first_job(

@@ -5,14 +5,14 @@ from uuid import UUID
 
 from werkzeug.exceptions import BadRequest
 
-from db.reviews import Judgement, ReviewInvalid
+from db.reviews import Judgment, ReviewInvalid
 from db.schema import Decision, Finding
 from webui.study import outlines
 
 
-def judgement(
+def judgment(
     form: Mapping[str, str], findings: Sequence[Finding], numbered: Mapping[str, int]
-) -> Judgement:
+) -> Judgment:
     """What the reader entered of an analysis with ``findings``; ``db.reviews`` judges whether it
     is complete. ``numbered`` as in `webui.study.outlines.read`.
 
@@ -23,7 +23,7 @@ def judgement(
         decision = Decision(form.get("decision", ""))
     except ValueError:
         raise ReviewInvalid("decision", "choose whether you accept the AI result") from None
-    return Judgement(
+    return Judgment(
         decision=decision,
         final_label=form.get("final_label") or None,
         birads=form.get("birads") or None,

@@ -38,8 +38,8 @@ class Standing:
 
     @property
     def moving(self) -> bool:
-        """New images are coming or being analysed: nothing may be signed."""
-        return self.study.status in (StudyStatus.RECEIVING, StudyStatus.ANALYSING)
+        """New images are coming or being analyzed: nothing may be signed."""
+        return self.study.status in (StudyStatus.RECEIVING, StudyStatus.ANALYZING)
 
     @property
     def state(self) -> str:

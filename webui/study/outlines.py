@@ -52,7 +52,7 @@ def read(
     ``numbered``: numbers that lesions of the study have already, by tracking UID.
 
     Raises:
-        ReviewInvalid: one is not of an analysed frame, not inside its image, or encloses nothing.
+        ReviewInvalid: one is not of an analyzed frame, not inside its image, or encloses nothing.
     """
     entries = _entries(text)
     numbers = number_all([entry["lesion"] for entry in entries], numbered)
@@ -134,7 +134,7 @@ def _image(entry: dict[str, Any], findings: Sequence[Finding]) -> Finding:
             if not 1 <= entry["frame"] <= max(1, found.instance.number_of_frames):
                 raise _refused("an outline is on a frame that its image does not have")
             return found
-    raise _refused("an outline is on an image that was not analysed")
+    raise _refused("an outline is on an image that was not analyzed")
 
 
 def _known(uid: str, frame: int, image: Finding, findings: Sequence[Finding]) -> bool:

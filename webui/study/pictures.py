@@ -15,7 +15,7 @@ JPEG_QUALITY: Final = 95
 THUMBNAIL_PX: Final = 192
 
 # Dark violet over red to pale yellow: brightness rises all the way, so that it reads the same with
-# any colour vision, and differs from everything in a grey ultrasound picture.
+# any color vision, and differs from everything in a gray ultrasound picture.
 _ANCHORS: Final = np.array(
     [
         (0, 0, 4),
@@ -45,7 +45,7 @@ def thumbnail_jpeg(path: Path, number: int) -> bytes:
 
 
 def heatmap_png(path: Path) -> bytes:
-    """A stored heat map (8-bit grey PNG, 0..255) in colour, clear where it is cold.
+    """A stored heat map (8-bit gray PNG, 0..255) in color, clear where it is cold.
 
     Raises:
         OSError: the file is gone or is no picture.
@@ -53,7 +53,7 @@ def heatmap_png(path: Path) -> bytes:
     with Image.open(path) as image:
         values = np.asarray(image.convert("L"))
     buffer = io.BytesIO()
-    Image.fromarray(_colour_table()[values], "RGBA").save(buffer, "PNG", compress_level=3)
+    Image.fromarray(_color_table()[values], "RGBA").save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
@@ -67,10 +67,10 @@ def _jpeg(image: Image.Image, quality: int) -> bytes:
     return buffer.getvalue()
 
 
-def _colour_table() -> NDArray[np.uint8]:
+def _color_table() -> NDArray[np.uint8]:
     """RGBA for each of 256 values."""
     share = np.linspace(0, 1, 256)
     at = np.linspace(0, 1, len(_ANCHORS))
-    colours = np.stack([np.interp(share, at, _ANCHORS[:, c]) for c in range(3)], axis=1)
+    colors = np.stack([np.interp(share, at, _ANCHORS[:, c]) for c in range(3)], axis=1)
     alpha = 255 * np.clip(share * 1.6, 0, 1)
-    return np.column_stack([colours, alpha]).round().astype(np.uint8)
+    return np.column_stack([colors, alpha]).round().astype(np.uint8)

@@ -39,7 +39,7 @@ class Outline:
     uid: str
     frame: int
     label: str
-    """A class, or undecided: the colour."""
+    """A class, or undecided: the color."""
     points: Sequence[Point]
 
 

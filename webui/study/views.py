@@ -109,10 +109,10 @@ def save_review(study_id: UUID) -> ResponseReturnValue:
     analysis_id = forms.identity(request.form, "analysis_id")
     analysis = loading.load_analysis(reader(), study_id, analysis_id)
     findings = loading.load_findings(reader(), analysis)
-    judgement = forms.judgement(request.form, findings, lesion_numbers(reader(), study_id))
+    judgment = forms.judgment(request.form, findings, lesion_numbers(reader(), study_id))
     with writer() as rows:
         reader_row = rows.get_one(User, person().id)
-        draft = reviews.save_draft(rows, analysis_id, reader_row, judgement, now())
+        draft = reviews.save_draft(rows, analysis_id, reader_row, judgment, now())
     if "sign" in request.form:
         return redirect(url("study.confirm", study_id=study_id, review_id=draft.id), 303)
     if request.headers.get("HX-Request"):
@@ -173,7 +173,7 @@ def _confirmation(study_id: UUID, review_id: UUID, problem: str = "") -> str:
         "study/_sign.html" if part else "study/sign.html",
         review=review,
         study=review.analysis.study,
-        shown=reviews.judgement_of(review).digest,
+        shown=reviews.judgment_of(review).digest,
         problem=problem,
     )
 

@@ -21,11 +21,11 @@ from db.schema import Analysis, Finding, FindingKind, Job, ShadowAnalysis, Shado
 from models.types import FramePrediction, PresetInfo
 from workers.errors import GivesWay, WorkError
 from workers.jobs.handler import Failure, Write
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.study import pipeline_version
 from workers.pipeline.types import Frame, FramePredictor, ImageAnalysis
 from workers.pipeline.verdict import study_verdict
-from workers.results.grey_png import read_mask
+from workers.results.gray_png import read_mask
 from workers.services import Services
 
 Mask = NDArray[np.bool_]
@@ -63,7 +63,7 @@ class Shadow:
         store, settings = self._services.store, self._services.settings
         for active in analysis.findings:
             if active.kind is FindingKind.IMAGE:
-                image = analyse_image(
+                image = analyze_image(
                     store.path(active.instance.file),
                     predictor,
                     cine_frames=settings.cine_frames,

@@ -54,7 +54,7 @@ _STATUS_TEXTS: Final = {
     0xA9: "the object does not match its SOP class",
     0x0110: "processing failure",
     0x0122: "it does not store this SOP class",
-    0x0124: "we are not authorised there",
+    0x0124: "we are not authorized there",
 }
 
 _BROKE_OFF: Final = "not sent: the connection broke off"

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.measure import Point
-from models.outline import rasterise
+from models.outline import rasterize
 
 Mask = NDArray[np.bool_]
 Found = Mapping[int, Mapping[int, Mask]]
@@ -85,7 +85,7 @@ def _best_overlaps(found: Found, lesion: KnownLesion) -> dict[int, float]:
     for frame, contour in lesion.contours.items():
         here = {index: masks[frame] for index, masks in found.items() if frame in masks}
         for index, mask in here.items():
-            overlap = _overlap(mask, rasterise(contour, mask.shape))
+            overlap = _overlap(mask, rasterize(contour, mask.shape))
             best[index] = max(best.get(index, 0.0), overlap)
     return best
 

@@ -35,20 +35,20 @@ T = TypeVar("T")
 P = TypeVar("P", np.bool_, np.uint8)
 
 
-def analyse_image(
+def analyze_image(
     path: Path,
     predictor: FramePredictor,
     *,
     cine_frames: int = CINE_FRAMES,
     batch_size: int = BATCH_SIZE,
 ) -> ImageAnalysis:
-    """Analyse a DICOM file, PNG or JPEG, or say why not.
+    """Analyze a DICOM file, PNG or JPEG, or say why not.
 
     At most ``cine_frames`` frames, evenly spread, are looked at. Only ``batch_size`` of them are
     decoded at a time; what stays of each is a mask, a heat map and the probability of lesions, of
     the frame's size and a byte a pixel. A frame that cannot be decoded, or shows nothing, is
     refused alone; an image without any other frame is refused as a whole. Outlines are kept on
-    frames not labelled normal of images not labelled normal: an outline beside the word "normal"
+    frames not labeled normal of images not labeled normal: an outline beside the word "normal"
     would contradict it.
 
     Raises:
@@ -60,12 +60,12 @@ def analyse_image(
     except DicomError as error:
         return ImageAnalysis(path, None, "", (0, 0), refusal=_reason(error))
     try:
-        return _analyse(picture, predictor, cine_frames, batch_size)
+        return _analyze(picture, predictor, cine_frames, batch_size)
     except DicomError as error:
         return _refused(picture, _reason(error))
 
 
-def _analyse(
+def _analyze(
     picture: Picture, predictor: FramePredictor, cine_frames: int, batch_size: int
 ) -> ImageAnalysis:
     refusal = picture.refusal()

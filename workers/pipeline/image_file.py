@@ -23,7 +23,7 @@ from workers.errors import NotAPicture
 from workers.pipeline.types import Frame
 
 PLAIN_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
-_GREYS: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
+_GRAYS: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
 
 
 class Picture(Protocol):
@@ -43,7 +43,7 @@ class Picture(Protocol):
         """(rows, columns)."""
 
     def refusal(self) -> RefusalReason | None:
-        """Why it is not analysed, as far as can be told without its pixels."""
+        """Why it is not analyzed, as far as can be told without its pixels."""
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         """Each 0-based index with its frame, or with the reason why there is none."""
@@ -153,11 +153,11 @@ class PlainPicture:
 
     def _pixels(self) -> Frame:
         with Image.open(self.source) as image:
-            if image.mode not in _GREYS:
+            if image.mode not in _GRAYS:
                 return np.asarray(image.convert("RGB"))
-            grey = np.asarray(image)
-        if grey.dtype == np.bool_:
-            return np.where(grey, np.uint8(255), np.uint8(0))
-        if grey.dtype != np.uint8:
-            grey = np.clip(grey, 0, 65535).astype(np.uint16) >> 8
-        return grey.astype(np.uint8)
+            gray = np.asarray(image)
+        if gray.dtype == np.bool_:
+            return np.where(gray, np.uint8(255), np.uint8(0))
+        if gray.dtype != np.uint8:
+            gray = np.clip(gray, 0, 65535).astype(np.uint16) >> 8
+        return gray.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The same lesion on neighbouring frames of a cine gets the same number."""
+"""The same lesion on neighboring frames of a cine gets the same number."""
 
 from collections.abc import Sequence
 from typing import Final

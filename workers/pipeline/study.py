@@ -24,17 +24,17 @@ from workers.pipeline.types import FoundLesion, ImageAnalysis, StudyAnalysis
 from workers.pipeline.verdict import averaged_frames, study_verdict
 
 ALGORITHM_NAME: Final = "Sonogate"
-NOT_ANALYSED: Final[Probabilities] = (0.0, 0.0, 0.0)
+NOT_ANALYZED: Final[Probabilities] = (0.0, 0.0, 0.0)
 _DIGEST_CHARACTERS: Final = 12
 
 
 def combine(images: Sequence[ImageAnalysis]) -> StudyAnalysis:
     """A study is what its most suspicious image is; refused images have no say."""
-    analysed = [image for image in images if image.probabilities]
-    verdict = study_verdict([image.probabilities for image in analysed if image.probabilities])
+    analyzed = [image for image in images if image.probabilities]
+    verdict = study_verdict([image.probabilities for image in analyzed if image.probabilities])
     if verdict is None:
         return StudyAnalysis(tuple(images), None, None)
-    speaker = analysed[verdict.representative]
+    speaker = analyzed[verdict.representative]
     return StudyAnalysis(tuple(images), verdict.probabilities, verdict.label, speaker.undecided)
 
 
@@ -89,7 +89,7 @@ def algorithm_with(
 
 def pipeline_version(info: PresetInfo) -> str:
     """Names the program, the weights and where they abstain: with the same version a study is not
-    analysed twice.
+    analyzed twice.
 
     At most 64 characters (LO, PS3.5 6.2).
     """
@@ -116,7 +116,7 @@ def _image_results(images: Sequence[ImageAnalysis]) -> Iterator[ImageResult]:
             image.tracking_uid,
             image.frame_number if image.header.number_of_frames > 1 else None,
             image.label or "",
-            image.probabilities or NOT_ANALYSED,
+            image.probabilities or NOT_ANALYZED,
             _lesion_results(image, lesions_before),
             image.region.spacing_mm if image.region else None,
             image.refusal,

@@ -15,7 +15,7 @@ from models.measure import Lesion, LesionSize
 from models.types import FramePrediction, PresetInfo
 
 Frame = NDArray[np.uint8]
-"""(rows, columns) grey or (rows, columns, 3) RGB."""
+"""(rows, columns) gray or (rows, columns, 3) RGB."""
 
 
 class FramePredictor(Protocol):
@@ -67,7 +67,7 @@ class FrameAnalysis:
 
 @dataclass(frozen=True)
 class FrameRefusal:
-    """One frame that was not analysed, while its image was."""
+    """One frame that was not analyzed, while its image was."""
 
     frame_number: int
     refusal: RefusalReason
@@ -75,7 +75,7 @@ class FrameRefusal:
 
 @dataclass(frozen=True, eq=False)
 class ImageAnalysis:
-    """One still or cine. Either refused, with the reason, or analysed in at least one frame.
+    """One still or cine. Either refused, with the reason, or analyzed in at least one frame.
 
     ``label`` is the most probable class; where the image is ``undecided`` nobody asserts it.
     """
@@ -123,7 +123,7 @@ class ImageAnalysis:
 
 @dataclass(frozen=True)
 class StudyAnalysis:
-    """All images of a study; no label when none of them could be analysed."""
+    """All images of a study; no label when none of them could be analyzed."""
 
     images: tuple[ImageAnalysis, ...]
     probabilities: Probabilities | None

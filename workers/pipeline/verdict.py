@@ -1,7 +1,7 @@
 """From frames to an image and from images to a study (docs/decisions/0003).
 
 Suspicion is ordered by class first (normal, benign, malignant), then by the probability of
-malignant, then of benign: an image labelled malignant always outranks one labelled benign.
+malignant, then of benign: an image labeled malignant always outranks one labeled benign.
 """
 
 import math
@@ -53,7 +53,7 @@ def image_verdict(frames: Sequence[Probabilities], confidence_threshold: float =
     frame decide. Raises ValueError without frames.
     """
     if not frames:
-        raise ValueError("an image without an analysed frame has no verdict")
+        raise ValueError("an image without an analyzed frame has no verdict")
     quarter = _most_suspicious(frames)
     normal, benign, malignant = np.mean([frames[i] for i in quarter], axis=0).tolist()
     mean = normal, benign, malignant

@@ -13,7 +13,7 @@ from db.jobs import Claim
 from db.schema import Job, JobKind, JobStatus
 from db.types import now_utc
 from workers.errors import GivesWay, describe_error, is_nobodys_fault, is_permanent
-from workers.jobs.analyse import Analyse
+from workers.jobs.analyze import Analyze
 from workers.jobs.deliver import Deliver
 from workers.jobs.handler import Failure, JobHandler
 from workers.jobs.publish import Publish
@@ -30,7 +30,7 @@ _OFFER_AGAIN: Final = timedelta(seconds=1)
 def job_handlers(services: Services) -> Mapping[JobKind, JobHandler]:
     """What is done for each kind of job."""
     return {
-        JobKind.ANALYSE: Analyse(services),
+        JobKind.ANALYZE: Analyze(services),
         JobKind.PUBLISH: Publish(services),
         JobKind.DELIVER: Deliver(services),
         JobKind.SIGN: Sign(services),

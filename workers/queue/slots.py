@@ -17,7 +17,7 @@ from db.schema import JobKind
 
 logger = logging.getLogger(__name__)
 
-ANALYSES: Final = (JobKind.ANALYSE,)
+ANALYSES: Final = (JobKind.ANALYZE,)
 SHADOWS: Final = (JobKind.SHADOW,)
 THE_REST: Final = tuple(kind for kind in JobKind if kind not in ANALYSES + SHADOWS)
 

@@ -1,4 +1,4 @@
-"""What a reader drew, as lesions that the DICOM builders take: rasterised and measured."""
+"""What a reader drew, as lesions that the DICOM builders take: rasterized and measured."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -14,9 +14,9 @@ from db.schema import Refusal as RefusalRow
 from dicom.results.model import CLASSES, ImageResult, LesionResult, RefusalReason, StudyResult
 from workers.pipeline.image_file import tracking_uid
 from workers.pipeline.lesion_probability import with_probability
-from workers.pipeline.study import NOT_ANALYSED, algorithm_with, tracking_id
+from workers.pipeline.study import NOT_ANALYZED, algorithm_with, tracking_id
 from workers.pipeline.verdict import averaged_frames
-from workers.results.grey_png import read_grey, read_mask
+from workers.results.gray_png import read_gray, read_mask
 
 PHANTOM_NOTE: Final = "Phantom: shows the plumbing, not the diagnosis."
 
@@ -28,7 +28,7 @@ def load_result(analysis: Analysis, store: FileStore) -> StudyResult:
     assert analysis.finished_at is not None
     return StudyResult(
         str(analysis.id),
-        (*_analysed(analysis, store), *_refused(analysis, store)),
+        (*_analyzed(analysis, store), *_refused(analysis, store)),
         analysis.label,
         analysis.probabilities,
         algorithm_with(
@@ -43,7 +43,7 @@ def load_result(analysis: Analysis, store: FileStore) -> StudyResult:
     )
 
 
-def _analysed(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
+def _analyzed(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
     # rows come in no order of their own, and the same result must give the same bytes
     findings = sorted(analysis.findings, key=lambda found: (found.number, found.frame_number))
     for image in findings:
@@ -86,7 +86,7 @@ class _HeatMaps(Mapping[int, NDArray[np.uint8]]):
         self._files = files
 
     def __getitem__(self, frame: int) -> NDArray[np.uint8]:
-        return read_grey(self._files[frame])
+        return read_gray(self._files[frame])
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._files)
@@ -109,7 +109,7 @@ def _heatmaps(finding: Finding, store: FileStore) -> _HeatMaps:
 def _lesion_probabilities(finding: Finding, store: FileStore) -> dict[int, NDArray[np.uint8]]:
     """By frame; frames without lesions have none, nor have analyses that kept no such map."""
     return {
-        frame["frame"]: read_grey(store.path(frame["lesion_probability"]))
+        frame["frame"]: read_gray(store.path(frame["lesion_probability"]))
         for frame in finding.frames or []
         if "lesion_probability" in frame
     }
@@ -156,6 +156,6 @@ def _refused_image(analysis: Analysis, refusal: RefusalRow, store: FileStore) ->
         tracking_uid=tracking_uid(analysis.study.study_instance_uid, sop_instance_uid, "image"),
         frame_number=None,
         label="",
-        probabilities=NOT_ANALYSED,
+        probabilities=NOT_ANALYZED,
         refusal=RefusalReason(refusal.code, refusal.text),
     )

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0002"
@@ -18,20 +19,34 @@ COLUMNS: Final = (
     ("job", "claims", "fencing_token"),
 )
 """Table, name in 0001, name now."""
+VALUES: Final = (
+    ("job", "kind", "analyse", "analyze"),
+    ("job", "status", "dead", "dead-letter"),
+    ("study", "status", "analysing", "analyzing"),
+    ("study", "status", "analysed", "analyzed"),
+)
+"""Table, column, value in 0001, value now."""
 
 
 def upgrade() -> None:
     for table, old, new in COLUMNS:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
-    op.execute("UPDATE job SET status = 'dead-letter' WHERE status = 'dead'")
+    for table, column, old, new in VALUES:
+        _replace(table, column, old, new)
     _rename_unique("what", "event")
 
 
 def downgrade() -> None:
-    op.execute("UPDATE job SET status = 'dead' WHERE status = 'dead-letter'")
+    for table, column, old, new in VALUES:
+        _replace(table, column, new, old)
     for table, old, new in reversed(COLUMNS):
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {new} TO {old}")
     _rename_unique("event", "what")
+
+
+def _replace(table: str, column: str, old: str, new: str) -> None:
+    values = sa.table(table, sa.column(column))
+    op.execute(values.update().where(values.c[column] == old).values({column: new}))
 
 
 def _rename_unique(old: str, new: str) -> None:

@@ -41,7 +41,7 @@ def build_heatmap_captures(
 def make_heatmap_captures(
     result: StudyResult, transfer_syntax_uid: UID = ExplicitVRLittleEndian
 ) -> Iterator[Dataset]:
-    """Make one colour capture for each image with heat maps, one at a time.
+    """Make one color capture for each image with heat maps, one at a time.
 
     Of a still it is a Secondary Capture Image; of a cine a Multi-frame True Color one whose Page
     Number Vector names the frames of the cine. The transfer syntax is Explicit VR Little Endian

@@ -15,7 +15,7 @@ from dicom.images.frames import Frame
 
 NOTICE: Final = "AI, research use, not verified"
 _STOPS: Final = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
-"""Black, purple, red, orange, yellow: brighter with each step, also to a colour-blind eye."""
+"""Black, purple, red, orange, yellow: brighter with each step, also to a color-blind eye."""
 _MOST_OPAQUE: Final = 0.65
 _MINIMUM_WIDTH_PX: Final = 340
 _TEXT_SHARE: Final = 1 / 45
@@ -40,13 +40,13 @@ def heatmap_picture(frame: Frame, heatmap: NDArray[np.uint8], label: str) -> Fra
 def _overlay(frame: Frame, heatmap: NDArray[np.uint8]) -> Frame:
     below = frame if frame.ndim == 3 else np.repeat(frame[..., np.newaxis], 3, axis=2)
     opacity = (_MOST_OPAQUE / 255 * heatmap.astype(np.float32))[..., np.newaxis]
-    blended: Frame = np.rint(below * (1 - opacity) + _colours()[heatmap] * opacity).astype(np.uint8)
+    blended: Frame = np.rint(below * (1 - opacity) + _colors()[heatmap] * opacity).astype(np.uint8)
     return blended
 
 
 @cache
-def _colours() -> NDArray[np.uint8]:
-    """Return the colour of each weight, (256, 3)."""
+def _colors() -> NDArray[np.uint8]:
+    """Return the color of each weight, (256, 3)."""
     at = np.linspace(0, 255, len(_STOPS))
     channels = [np.interp(np.arange(256), at, stop) for stop in zip(*_STOPS, strict=True)]
     return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
@@ -62,7 +62,7 @@ def _legend(width_px: int, label: str) -> Frame:
     title = f"Grad-CAM of the class {label}: low"
     draw.text((margin, margin), title, _WHITE, font)
     left = 2 * margin + round(draw.textlength(title, font))
-    bar = Image.fromarray(np.repeat(_colours()[np.newaxis], size, axis=0)).resize((3 * size, size))
+    bar = Image.fromarray(np.repeat(_colors()[np.newaxis], size, axis=0)).resize((3 * size, size))
     strip.paste(bar, (left, margin + 2))
     draw.text((left + bar.width + margin, margin), "high", _WHITE, font)
     draw.text((margin, margin + line), NOTICE, _WHITE, font)

@@ -19,13 +19,13 @@ from dicom.uids import derived_uid
 
 FIRST_SERIES_NUMBER: Final = 9601
 SERIES_DESCRIPTION: Final = "AI heat map (UNVERIFIED)"
-_COLOUR: Final = CIELabColor(67.8, 43.4, 74.9)
+_COLOR: Final = CIELabColor(67.8, 43.4, 74.9)
 """Orange."""
 
 
 def with_heatmaps(result: StudyResult) -> list[ImageResult]:
-    """Return the analysed images that have a heat map."""
-    return [image for image in result.analysed_images if image.heatmaps]
+    """Return the analyzed images that have a heat map."""
+    return [image for image in result.analyzed_images if image.heatmaps]
 
 
 def build_heatmap_segmentations(result: StudyResult) -> list[Dataset]:
@@ -76,7 +76,7 @@ def _segment(image: ImageResult, algorithm: Algorithm) -> Segment:
         label=f"Grad-CAM of the class {image.label}",
         category=FUNCTION,
         kind=GRAD_CAM,
-        colour=_COLOUR,
+        color=_COLOR,
         planes=image.heatmaps,
         parameters={"classifier": f"sha256:{algorithm.classifier_digest}"},
     )

@@ -32,9 +32,9 @@ SERIES_DESCRIPTION: Final = "AI outlines drawn (UNVERIFIED)"
 _RED: Final = CIELabColor(53.2, 80.1, 67.2)
 _ICC_HEADER_BYTES: Final = 128
 _ICC_CLASSES: Final = (b"scnr", b"spac")
-_GREY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
-# what turns stored values into grey: a state that left it out would show the image otherwise
-_GREY_SCALE: Final = (
+_GRAY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
+# what turns stored values into gray: a state that left it out would show the image otherwise
+_GRAY_SCALE: Final = (
     "ModalityLUTSequence",
     "RescaleIntercept",
     "RescaleSlope",
@@ -50,14 +50,14 @@ _GREY_SCALE: Final = (
 def build_presentation_states(result: StudyResult) -> list[Dataset]:
     """Return one presentation state for each image with outlined lesions.
 
-    Grayscale Softcopy over grey images, Color Softcopy over the others, palette included. Each
+    Grayscale Softcopy over gray images, Color Softcopy over the others, palette included. Each
     outline is a graphic annotation on its frame, with the lesion's name beside it. The UIDs
     follow from the analysis and the image. Raises what `dicom.images.header.read_header` raises for a
     source that cannot be read.
     """
     images = [
         image
-        for image in result.analysed_images
+        for image in result.analyzed_images
         if any(len(lesion.contour) > 2 for lesion in image.lesions)
     ]
     return [_build(result, image, index) for index, image in enumerate(images)]
@@ -79,8 +79,8 @@ def _build(result: StudyResult, image: ImageResult, index: int) -> Dataset:
 def _by_highdicom(
     result: StudyResult, image: ImageResult, source: SourceImage, index: int
 ) -> Dataset:
-    grey = source.header.photometric_interpretation in _GREY
-    stand_in = _stand_in(source, grey=grey)
+    gray = source.header.photometric_interpretation in _GRAY
+    stand_in = _stand_in(source, gray=gray)
     layer = GraphicLayer("AI OUTLINES", 1, "Lesions outlined by AI, not verified", _RED)
     lesions = [lesion for lesion in image.lesions if len(lesion.contour) > 2]
     parts = result.analysis_id, image.sop_instance_uid
@@ -99,18 +99,18 @@ def _by_highdicom(
         "graphic_layers": [layer],
         "graphic_annotations": [_annotation(lesion, source, stand_in, layer) for lesion in lesions],
     }
-    if grey:
+    if gray:
         inverse = source.header.photometric_interpretation == "MONOCHROME1"
         shape = PresentationLUTTransformation("INVERSE" if inverse else "IDENTITY")
         return GrayscaleSoftcopyPresentationState(**common, presentation_lut_transformation=shape)
     return ColorSoftcopyPresentationState(**common, icc_profile=_icc_profile(source))
 
 
-def _stand_in(source: SourceImage, *, grey: bool) -> Dataset:
+def _stand_in(source: SourceImage, *, gray: bool) -> Dataset:
     stand_in = one_frame_stand_in(source)
-    stand_in.SamplesPerPixel = 1 if grey else 3  # to highdicom a palette has no colour
-    for keyword in _GREY_SCALE:
-        if grey and keyword in source.dataset:
+    stand_in.SamplesPerPixel = 1 if gray else 3  # to highdicom a palette has no color
+    for keyword in _GRAY_SCALE:
+        if gray and keyword in source.dataset:
             stand_in[keyword] = source.dataset[keyword]
     return stand_in
 

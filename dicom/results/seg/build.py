@@ -42,14 +42,14 @@ FIRST_SERIES_NUMBER: Final[Mapping[Encoding, int]] = {
 FIRST_EDITED_SERIES_NUMBER: Final = 9901
 SERIES_DESCRIPTION: Final = "AI lesion outlines (UNVERIFIED)"
 EDITED_SERIES_DESCRIPTION: Final = "Lesion outlines (VERIFIED)"
-_COLOURS: Final = (
+_COLORS: Final = (
     CIELabColor(53.2, 80.1, 67.2),
     CIELabColor(74.9, 23.9, 78.9),
     CIELabColor(60.3, 98.2, -60.8),
     CIELabColor(79.2, -40.9, -24.6),
     CIELabColor(62.4, -42.0, 52.0),
 )
-"""Red, orange, magenta, sky and green: apart from one another, and none of them grey."""
+"""Red, orange, magenta, sky and green: apart from one another, and none of them gray."""
 _ORIGINS: Final = {
     "network": Origin.AUTOMATIC,
     "corrected": Origin.SEMIAUTOMATIC,
@@ -109,7 +109,7 @@ def make_segmentations(result: StudyResult, form: Form = PLAIN) -> Iterator[Data
         "Lesions outlined by AI",
         result.produced_at,
     )
-    return _make_each(result, result.analysed_images, form, occasion)
+    return _make_each(result, result.analyzed_images, form, occasion)
 
 
 def build_edited_segmentations(
@@ -130,7 +130,7 @@ def make_edited_segmentations(
 
     Raises as `make_segmentations`.
     """
-    reviewed = as_reviewed(result, review).analysed_images if review.decision != "reject" else ()
+    reviewed = as_reviewed(result, review).analyzed_images if review.decision != "reject" else ()
     edited = [image for image in reviewed if image.sop_instance_uid in review.outlines]
     occasion = _Occasion(
         "seg-edited",
@@ -235,7 +235,7 @@ def _segment(
         label=shown[0].tracking_id,
         category=ABNORMAL_STRUCTURE,
         kind=LESION,
-        colour=_COLOURS[index % len(_COLOURS)],
+        color=_COLORS[index % len(_COLORS)],
         planes={lesion.frame_number: _plane(lesion, encoding) for lesion in shown},
         parameters={"segmenter": f"sha256:{algorithm.segmenter_digest}"},
         tracking_uid=shown[0].tracking_uid,

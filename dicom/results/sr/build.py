@@ -198,8 +198,8 @@ def _build(result: StudyResult, segmentations: Sequence[Dataset], document: _Doc
 
 
 def _check_labels(result: StudyResult, review: SignedReview | None) -> None:
-    labels = {image.label for image in result.analysed_images}
-    lesions = [lesion for image in result.analysed_images for lesion in image.lesions]
+    labels = {image.label for image in result.analyzed_images}
+    lesions = [lesion for image in result.analyzed_images for lesion in image.lesions]
     labels |= {lesion.label for lesion in lesions if lesion.origin == "network"}
     if result.label is not None:
         labels.add(result.label)
@@ -225,7 +225,7 @@ def _sources(images: Iterable[ImageResult]) -> dict[str, SourceImage]:
         try:
             source = read_source(image.source)
         except DicomError:
-            if image.analysed:
+            if image.analyzed:
                 raise
             continue
         if source.header.sop_instance_uid != image.sop_instance_uid:

@@ -89,10 +89,10 @@ def device_observer(algorithm: Algorithm) -> ObserverContext:
 
 
 def image_library(facts: ReportFacts) -> ContainerContentItem | None:
-    """Return TID 1600 over the images that were analysed, None when none was."""
+    """Return TID 1600 over the images that were analyzed, None when none was."""
     entries = [
         _library_entry(facts.sources[image.sop_instance_uid], image.spacing_mm)
-        for image in facts.result.analysed_images
+        for image in facts.result.analyzed_images
     ]
     if not entries:
         return None
@@ -110,7 +110,7 @@ def imaging_measurements(facts: ReportFacts) -> ContainerContentItem | None:
     """
     if facts.review is not None and facts.review.decision == "reject":
         return None
-    groups = [group for image in facts.result.analysed_images for group in _groups(facts, image)]
+    groups = [group for image in facts.result.analyzed_images for group in _groups(facts, image)]
     if not groups:
         return None
     container = ContainerContentItem(codes.DCM.ImagingMeasurements, relationship_type=_CONTAINS)
@@ -334,7 +334,7 @@ def _algorithm(algorithm: Algorithm) -> AlgorithmIdentification:
 def _own_conclusions(facts: ReportFacts) -> Iterator[ContentItem]:
     result = facts.result
     if result.label is None or result.probabilities is None:
-        yield _text("No image of this study could be analysed.")
+        yield _text("No image of this study could be analyzed.")
         return
     impression = _impression(result.label, undecided=result.undecided)
     yield _code(concepts.IMPRESSION, impression, _CONTAINS)
@@ -363,7 +363,7 @@ def _about(facts: ReportFacts) -> Iterator[ContentItem]:
     yield _text(DISCLAIMER)
     if result.note:
         yield _text(result.note)
-    yield _text(f"Analysed {len(result.analysed_images)} of {len(result.images)} images.")
+    yield _text(f"Analyzed {len(result.analyzed_images)} of {len(result.images)} images.")
     yield _text("; ".join((*_software(result.algorithm), *algorithm_parameters(result.algorithm))))
     for image in result.images:
         if image.refusal is not None:

@@ -33,38 +33,38 @@ def test_doppler_that_the_header_keeps_silent_about_is_seen(shared_data: Path) -
     assert refusal_of(read_header(path)) is None
     refusal = frame_refusal_of(frame, bmode_region(open_header(path), frame))
     assert refusal is not None
-    assert refusal.code == "colour-doppler"
+    assert refusal.code == "color-doppler"
 
 
-def test_grey_is_let_in() -> None:
-    grey = making.grey(200, 200)
-    assert frame_refusal_of(grey, whole(grey)) is None
-    assert frame_refusal_of(np.dstack([grey] * 3), whole(grey)) is None
+def test_gray_is_let_in() -> None:
+    gray = making.gray(200, 200)
+    assert frame_refusal_of(gray, whole(gray)) is None
+    assert frame_refusal_of(np.dstack([gray] * 3), whole(gray)) is None
 
 
 def test_a_tinted_picture_is_let_in() -> None:
-    grey = making.grey(200, 200)
-    sepia = np.dstack([grey, grey * 0.7, grey * 0.4]).astype(np.uint8)
+    gray = making.gray(200, 200)
+    sepia = np.dstack([gray, gray * 0.7, gray * 0.4]).astype(np.uint8)
     assert frame_refusal_of(sepia, whole(sepia)) is None
 
 
-def test_coloured_callipers_are_let_in() -> None:
-    frame = np.dstack([making.grey(200, 200)] * 3)
+def test_colored_calipers_are_let_in() -> None:
+    frame = np.dstack([making.gray(200, 200)] * 3)
     frame[50:52, 40:140] = frame[20:120, 90:92] = (255, 220, 0)
     assert frame_refusal_of(frame, whole(frame)) is None
 
 
 def test_a_small_doppler_box_is_refused() -> None:
-    frame = np.dstack([making.grey(200, 200)] * 3)
+    frame = np.dstack([making.gray(200, 200)] * 3)
     frame[50:80, 40:70] = (220, 30, 0)
     frame[80:90, 40:70] = (0, 40, 220)
     refusal = frame_refusal_of(frame, whole(frame))
     assert refusal is not None
-    assert refusal.code == "colour-doppler"
+    assert refusal.code == "color-doppler"
 
 
-def test_colour_beside_the_picture_does_not_count() -> None:
-    frame = np.dstack([making.grey(200, 200)] * 3)
+def test_color_beside_the_picture_does_not_count() -> None:
+    frame = np.dstack([making.gray(200, 200)] * 3)
     frame[:40] = (30, 60, 220)
     frame[:20] = (220, 60, 30)
     assert frame_refusal_of(frame, BModeRegion(0, 40, 200, 200)) is None
@@ -80,19 +80,19 @@ def test_a_black_picture_is_too_dark_whatever_is_written_beside_it() -> None:
 
 
 def test_a_probe_in_air_is_too_dark() -> None:
-    frame = making.grey(200, 200) // 10
+    frame = making.gray(200, 200) // 10
     frame[:6] = 200  # its face rings
     assert code_of(frame, whole(frame)) == "too-dark"
 
 
 def test_a_dark_picture_with_some_tissue_is_let_in() -> None:
-    frame = making.grey(200, 200) // 10
-    frame[:30] = making.grey(30, 200)
+    frame = making.gray(200, 200) // 10
+    frame[:30] = making.gray(30, 200)
     assert code_of(frame, whole(frame)) is None
 
 
 @pytest.mark.parametrize("level", [60, 128, 255])
-def test_one_even_grey_is_flat(level: int) -> None:
+def test_one_even_gray_is_flat(level: int) -> None:
     frame = np.full((200, 200), level, np.uint8)
     frame[10:12, 10:60] = 0  # a word
     assert code_of(frame, whole(frame)) == "flat"
@@ -103,7 +103,7 @@ def test_one_even_grey_is_flat(level: int) -> None:
 
 
 def side_by_side(gap_px: int, left_px: int = 200, right_px: int = 200) -> Frame:
-    left, right = making.grey(240, left_px, seed=1), making.grey(240, right_px, seed=2)
+    left, right = making.gray(240, left_px, seed=1), making.gray(240, right_px, seed=2)
     return np.pad(np.hstack([left, black(240, gap_px), right]), ((30, 20), (15, 25)))
 
 
@@ -115,7 +115,7 @@ def test_two_pictures_with_a_black_gutter_are_a_split_screen(gap_px: int) -> Non
 
 
 def test_three_pictures_are_a_split_screen_too() -> None:
-    three = np.hstack([side_by_side(8), making.grey(290, 200, seed=3)])
+    three = np.hstack([side_by_side(8), making.gray(290, 200, seed=3)])
     assert code_of(three) == "split-screen"
 
 
@@ -141,19 +141,19 @@ def test_text_beside_the_picture_is_no_second_one() -> None:
 
 
 def test_a_shadow_through_the_whole_picture_is_no_gutter() -> None:
-    picture = making.grey(240, 400).astype(np.float64)
+    picture = making.gray(240, 400).astype(np.float64)
     fade = np.clip((np.abs(np.arange(400) - 200) - 20) / 12, 0, 1)
     assert code_of((picture * fade).astype(np.uint8)) is None
 
 
 def test_two_real_pictures_are_found_and_single_ones_let_in(shared_data: Path) -> None:
-    pictures = [_grey(path) for path in sorted((shared_data / "busi").glob("*/*(1?).png"))]
+    pictures = [_gray(path) for path in sorted((shared_data / "busi").glob("*/*(1?).png"))]
     assert len(pictures) > 10
     for left, right in pairwise(pictures):
         assert code_of(left) is None
         assert code_of(np.hstack([left, black(300, 10), right])) == "split-screen"
 
 
-def _grey(path: Path) -> Frame:
+def _gray(path: Path) -> Frame:
     with Image.open(path) as image:
         return np.asarray(image.convert("L").resize((400, 300)))

@@ -33,7 +33,7 @@ from dicom.images.frames import can_decode, decode_frames, sample_frames
 from dicom.images.wrap import wrap_image
 from tests.dicom import making
 
-COLOUR = [making.colour(seed=seed) for seed in range(4)]
+COLOR = [making.color(seed=seed) for seed in range(4)]
 
 
 def write_compressed(path: Path, syntax: str, frames: list[NDArray[np.uint8]]) -> Path:
@@ -61,11 +61,11 @@ def test_real_files_decode_as_pydicom_decodes_them(shared_data: Path) -> None:
 
 
 def shown(stored: NDArray[np.generic], dataset: Dataset) -> NDArray[np.int_]:
-    """What pydicom's own steps make of a frame; its colour tables have 16-bit entries."""
+    """What pydicom's own steps make of a frame; its color tables have 16-bit entries."""
     if dataset.PhotometricInterpretation != "PALETTE COLOR":
         return stored.astype(int)
-    colours = apply_color_lut(stored, dataset).astype(int)
-    return colours >> 8 if colours.max() > 255 else colours
+    colors = apply_color_lut(stored, dataset).astype(int)
+    return colors >> 8 if colors.max() > 255 else colors
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # the files are odd on purpose
@@ -97,13 +97,13 @@ def test_jpeg_of_12_bits_is_said_not_to_be_supported() -> None:
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
 def test_lossless_syntaxes_give_back_every_pixel(tmp_path: Path, syntax: str) -> None:
-    path = write_compressed(tmp_path / "cine.dcm", syntax, COLOUR)
+    path = write_compressed(tmp_path / "cine.dcm", syntax, COLOR)
     found = list(decode_frames(path))
-    assert all(np.array_equal(a, b) for a, b in zip(found, COLOUR, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(found, COLOR, strict=True))
 
 
 def test_jpeg_lossless_gives_back_every_pixel(tmp_path: Path) -> None:
-    source = making.write_image(tmp_path / "plain.dcm", COLOUR[0])
+    source = making.write_image(tmp_path / "plain.dcm", COLOR[0])
     reader = gdcm.ImageReader()
     reader.SetFileName(str(source))
     assert reader.Read()
@@ -117,21 +117,21 @@ def test_jpeg_lossless_gives_back_every_pixel(tmp_path: Path) -> None:
     writer.SetImage(change.GetOutput())
     assert writer.Write()
     (found,) = decode_frames(tmp_path / "lossless.dcm")
-    assert np.array_equal(found, COLOUR[0])
+    assert np.array_equal(found, COLOR[0])
 
 
 def test_a_deflated_file_is_inflated(tmp_path: Path) -> None:
-    dataset = wrap_image(COLOUR, study=making.STUDY)
+    dataset = wrap_image(COLOR, study=making.STUDY)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     path = tmp_path / "deflated.dcm"
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
     found = list(decode_frames(path, [2, 0]))
-    assert np.array_equal(found[0], COLOUR[2])
-    assert np.array_equal(found[1], COLOUR[0])
+    assert np.array_equal(found[0], COLOR[2])
+    assert np.array_equal(found[1], COLOR[0])
 
 
 def test_video_is_kept_but_not_decoded(tmp_path: Path) -> None:
-    dataset = wrap_image(COLOUR, study=making.STUDY, transfer_syntax_uid=JPEGBaseline8Bit)
+    dataset = wrap_image(COLOR, study=making.STUDY, transfer_syntax_uid=JPEGBaseline8Bit)
     dataset.file_meta.TransferSyntaxUID = MPEG4HP41
     path = tmp_path / "video.dcm"
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
@@ -141,10 +141,10 @@ def test_video_is_kept_but_not_decoded(tmp_path: Path) -> None:
     assert caught.value.uid == MPEG4HP41
 
 
-# --------------------------------------------------------------------------- grey
+# --------------------------------------------------------------------------- gray
 
 
-def write_grey(path: Path, values: NDArray[np.uint16], **attributes: object) -> Path:
+def write_gray(path: Path, values: NDArray[np.uint16], **attributes: object) -> Path:
     dataset = wrap_image(np.zeros(values.shape, np.uint8), study=making.STUDY)
     dataset.BitsAllocated = 16
     dataset.BitsStored, dataset.HighBit = 12, 11
@@ -158,51 +158,51 @@ def write_grey(path: Path, values: NDArray[np.uint16], **attributes: object) -> 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
-def test_grey_without_a_window_is_stretched_over_its_own_range(tmp_path: Path) -> None:
-    (frame,) = decode_frames(write_grey(tmp_path / "grey.dcm", RAMP[:, :32] + 100))
+def test_gray_without_a_window_is_stretched_over_its_own_range(tmp_path: Path) -> None:
+    (frame,) = decode_frames(write_gray(tmp_path / "gray.dcm", RAMP[:, :32] + 100))
     assert (frame.min(), frame.max()) == (0, 255)
 
 
-def test_grey_of_one_value_is_black(tmp_path: Path) -> None:
-    (frame,) = decode_frames(write_grey(tmp_path / "grey.dcm", np.full_like(RAMP, 700)))
+def test_gray_of_one_value_is_black(tmp_path: Path) -> None:
+    (frame,) = decode_frames(write_gray(tmp_path / "gray.dcm", np.full_like(RAMP, 700)))
     assert not frame.any()
 
 
 @pytest.mark.parametrize(
-    ("function", "at_centre", "at_edge"),
+    ("function", "at_center", "at_edge"),
     [("LINEAR", 128, 255), ("LINEAR_EXACT", 128, 255), ("SIGMOID", 128, 225)],
 )
 def test_a_voi_window_is_applied(
-    tmp_path: Path, function: str, at_centre: int, at_edge: int
+    tmp_path: Path, function: str, at_center: int, at_edge: int
 ) -> None:
-    path = write_grey(
-        tmp_path / "grey.dcm",
+    path = write_gray(
+        tmp_path / "gray.dcm",
         RAMP,
         WindowCenter=["2000", "1"],
         WindowWidth=["1000", "1"],
         VOILUTFunction=function,
     )
     (frame,) = decode_frames(path)
-    assert frame.ravel()[2000] == pytest.approx(at_centre, abs=1)
+    assert frame.ravel()[2000] == pytest.approx(at_center, abs=1)
     assert frame.ravel()[2500] == pytest.approx(at_edge, abs=1)
     assert frame.ravel()[1000] < 10
 
 
 def test_a_window_that_is_none_is_ignored(tmp_path: Path) -> None:
-    path = write_grey(tmp_path / "grey.dcm", RAMP, WindowCenter="0", WindowWidth="0")
+    path = write_gray(tmp_path / "gray.dcm", RAMP, WindowCenter="0", WindowWidth="0")
     (frame,) = decode_frames(path)
     assert (frame.min(), frame.max()) == (0, 255)
 
 
 def test_monochrome1_is_shown_the_other_way_round(tmp_path: Path) -> None:
     changes = {"PhotometricInterpretation": "MONOCHROME1"}
-    (frame,) = decode_frames(making.write_image(tmp_path / "grey.dcm", changes=changes))
-    assert np.array_equal(frame, 255 - making.grey())
+    (frame,) = decode_frames(making.write_image(tmp_path / "gray.dcm", changes=changes))
+    assert np.array_equal(frame, 255 - making.gray())
 
 
 def test_the_rescale_comes_before_the_window(tmp_path: Path) -> None:
-    path = write_grey(
-        tmp_path / "grey.dcm",
+    path = write_gray(
+        tmp_path / "gray.dcm",
         RAMP,
         RescaleSlope="2",
         RescaleIntercept="-1000",
@@ -213,14 +213,14 @@ def test_the_rescale_comes_before_the_window(tmp_path: Path) -> None:
     assert frame.ravel()[2000] == pytest.approx(128, abs=1)
 
 
-# --------------------------------------------------------------------------- colour
+# --------------------------------------------------------------------------- color
 
 
 @pytest.mark.parametrize("entry_bits", [8, 16])
 def test_a_palette_becomes_rgb(tmp_path: Path, entry_bits: int) -> None:
     table = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 7)], axis=-1)
     entries = table * 257 if entry_bits == 16 else table  # some machines fill only the low byte
-    dataset = wrap_image(making.grey(), study=making.STUDY)
+    dataset = wrap_image(making.gray(), study=making.STUDY)
     dataset.PhotometricInterpretation = "PALETTE COLOR"
     for channel, name in enumerate(("Red", "Green", "Blue")):
         setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
@@ -229,34 +229,34 @@ def test_a_palette_becomes_rgb(tmp_path: Path, entry_bits: int) -> None:
     path = tmp_path / "palette.dcm"
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
     (frame,) = decode_frames(path)
-    assert np.array_equal(frame, table[making.grey()])
+    assert np.array_equal(frame, table[making.gray()])
 
 
 @pytest.mark.parametrize("dtype", ["<u2", "<u4"])
-def test_deep_colour_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
+def test_deep_color_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
     bits = 8 * np.dtype(dtype).itemsize
-    dataset = wrap_image(COLOUR[0], study=making.STUDY)
+    dataset = wrap_image(COLOR[0], study=making.STUDY)
     dataset.BitsAllocated = dataset.BitsStored = bits
     dataset.HighBit = bits - 1
-    deep = COLOUR[0].astype(dtype) << (bits - 8)
+    deep = COLOR[0].astype(dtype) << (bits - 8)
     dataset.add_new("PixelData", "OW", deep.tobytes())
     pydicom.dcmwrite(tmp_path / "deep.dcm", dataset, enforce_file_format=True)
     (frame,) = decode_frames(tmp_path / "deep.dcm")
-    assert np.array_equal(frame, COLOUR[0])
+    assert np.array_equal(frame, COLOR[0])
 
 
-def test_planar_colour_is_put_together(tmp_path: Path) -> None:
-    dataset = wrap_image(COLOUR[0], study=making.STUDY)
+def test_planar_color_is_put_together(tmp_path: Path) -> None:
+    dataset = wrap_image(COLOR[0], study=making.STUDY)
     dataset.PlanarConfiguration = 1
-    dataset.PixelData = np.moveaxis(COLOUR[0], 2, 0).tobytes()
+    dataset.PixelData = np.moveaxis(COLOR[0], 2, 0).tobytes()
     pydicom.dcmwrite(tmp_path / "planar.dcm", dataset, enforce_file_format=True)
     (frame,) = decode_frames(tmp_path / "planar.dcm")
-    assert np.array_equal(frame, COLOUR[0])
+    assert np.array_equal(frame, COLOR[0])
 
 
 def test_an_unknown_photometric_interpretation_is_not_guessed(tmp_path: Path) -> None:
     changes = {"PhotometricInterpretation": "YBR_PARTIAL_422"}
-    path = making.write_image(tmp_path / "image.dcm", COLOUR[0], changes=changes)
+    path = making.write_image(tmp_path / "image.dcm", COLOR[0], changes=changes)
     with pytest.raises(UndecodableFrame):
         next(decode_frames(path))
 
@@ -265,9 +265,9 @@ def test_an_unknown_photometric_interpretation_is_not_guessed(tmp_path: Path) ->
 
 
 def test_frames_come_in_the_order_asked_for(tmp_path: Path) -> None:
-    path = making.write_image(tmp_path / "cine.dcm", COLOUR)
+    path = making.write_image(tmp_path / "cine.dcm", COLOR)
     found = list(decode_frames(path, [3, 1, 3]))
-    assert all(np.array_equal(a, COLOUR[n]) for a, n in zip(found, [3, 1, 3], strict=True))
+    assert all(np.array_equal(a, COLOR[n]) for a, n in zip(found, [3, 1, 3], strict=True))
 
 
 def test_asking_for_none_gives_none(tmp_path: Path) -> None:
@@ -276,14 +276,14 @@ def test_asking_for_none_gives_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("index", [-1, 4])
 def test_a_frame_that_is_not_there_is_named(tmp_path: Path, index: int) -> None:
-    path = making.write_image(tmp_path / "cine.dcm", COLOUR)
+    path = making.write_image(tmp_path / "cine.dcm", COLOR)
     with pytest.raises(UndecodableFrame) as caught:
         list(decode_frames(path, [0, index]))
     assert caught.value.frame == index
 
 
 def test_a_long_cine_never_lies_in_memory(tmp_path: Path) -> None:
-    frames = [making.colour(200, 300, seed) for seed in range(60)]
+    frames = [making.color(200, 300, seed) for seed in range(60)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
     one = frames[0].nbytes
     del frames
@@ -336,7 +336,7 @@ def test_an_object_without_pixels_is_said_to_have_none(tmp_path: Path) -> None:
 def test_a_file_that_ends_within_its_pixels_is_truncated(
     tmp_path: Path, syntax: str, missing: int
 ) -> None:
-    path = making.write_image(tmp_path / "cine.dcm", COLOUR, transfer_syntax_uid=syntax)
+    path = making.write_image(tmp_path / "cine.dcm", COLOR, transfer_syntax_uid=syntax)
     tail = 8 if syntax == JPEGBaseline8Bit else 0  # the sequence delimiter alone may be missing
     path.write_bytes(path.read_bytes()[: -tail - missing])
     with pytest.raises(TruncatedFile):
@@ -344,7 +344,7 @@ def test_a_file_that_ends_within_its_pixels_is_truncated(
 
 
 def test_every_cut_of_a_compressed_cine_is_a_dicom_error_or_decodes(tmp_path: Path) -> None:
-    path = making.write_image(tmp_path / "cine.dcm", COLOUR, transfer_syntax_uid=JPEGBaseline8Bit)
+    path = making.write_image(tmp_path / "cine.dcm", COLOR, transfer_syntax_uid=JPEGBaseline8Bit)
     whole = path.read_bytes()
     for end in range(len(whole) - 1, 0, -len(whole) // 40):
         path.write_bytes(whole[:end])
@@ -352,13 +352,13 @@ def test_every_cut_of_a_compressed_cine_is_a_dicom_error_or_decodes(tmp_path: Pa
             found = list(decode_frames(path))
         except DicomError:
             continue
-        assert len(found) == len(COLOUR)
+        assert len(found) == len(COLOR)
 
 
 def write_with_bad_frame(path: Path, syntax: str, bad: int) -> Path:
-    write_compressed(path, syntax, COLOUR)
+    write_compressed(path, syntax, COLOR)
     dataset = pydicom.dcmread(path)
-    parts = list(generate_frames(dataset.PixelData, number_of_frames=len(COLOUR)))
+    parts = list(generate_frames(dataset.PixelData, number_of_frames=len(COLOR)))
     parts[bad] = b"\xde\xad\xbe\xef" * 50
     dataset.PixelData = encapsulate(parts)
     dataset.save_as(path, enforce_file_format=True)
@@ -369,19 +369,19 @@ def write_with_bad_frame(path: Path, syntax: str, bad: int) -> Path:
 def test_a_damaged_frame_is_named_and_the_others_can_be_had(tmp_path: Path, syntax: str) -> None:
     path = write_with_bad_frame(tmp_path / "cine.dcm", syntax, bad=2)
     frames = decode_frames(path)
-    assert np.array_equal(next(frames), COLOUR[0])
-    assert np.array_equal(next(frames), COLOUR[1])
+    assert np.array_equal(next(frames), COLOR[0])
+    assert np.array_equal(next(frames), COLOR[1])
     with pytest.raises(UndecodableFrame) as caught:
         next(frames)
     assert caught.value.frame == 2
     (rest,) = decode_frames(path, [3])
-    assert np.array_equal(rest, COLOUR[3])
+    assert np.array_equal(rest, COLOR[3])
 
 
 def test_a_frame_of_another_size_than_the_headers_is_refused(tmp_path: Path) -> None:
     path = making.write_image(
         tmp_path / "image.dcm",
-        COLOUR[0],
+        COLOR[0],
         transfer_syntax_uid=JPEGBaseline8Bit,
         changes={"Rows": 32},
     )

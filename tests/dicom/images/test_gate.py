@@ -25,7 +25,7 @@ def refusal_code(dataset: Dataset) -> str | None:
 
 
 def changed(**attributes: object) -> Dataset:
-    dataset = wrap_image(making.grey(), study=making.STUDY, spacing_mm=0.1)
+    dataset = wrap_image(making.gray(), study=making.STUDY, spacing_mm=0.1)
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
     return dataset
@@ -48,8 +48,8 @@ DERIVED = {"Manufacturer": MANUFACTURER, "ManufacturerModelName": RESULT_MODEL}
         ("nameless-frames", {"NumberOfFrames": 2}),
         ("wrong-body-part", ELSEWHERE),
         ("wrong-body-part", ELSEWHERE | {"BodyPartExamined": "ABDOMEN"}),
-        ("colour-doppler", {"ImageType": ["ORIGINAL", "PRIMARY", "BREAST", "0011"]}),
-        ("colour-doppler", {"ImageType": ["ORIGINAL", "PRIMARY", "BREAST", "0101"]}),
+        ("color-doppler", {"ImageType": ["ORIGINAL", "PRIMARY", "BREAST", "0011"]}),
+        ("color-doppler", {"ImageType": ["ORIGINAL", "PRIMARY", "BREAST", "0101"]}),
         ("elastography", {"SeriesDescription": "Breast elastogram"}),
         ("elastography", {"ImageType": ["ORIGINAL", "PRIMARY", "", "", "SHEAR WAVE"]}),
     ],
@@ -92,12 +92,12 @@ def test_a_data_set_from_the_network_needs_no_file_meta() -> None:
     assert refusal_code(dataset) is None
 
 
-def test_a_colour_flow_region_is_refused() -> None:
+def test_a_color_flow_region_is_refused() -> None:
     dataset = changed()
     flow = deepcopy(dataset.SequenceOfUltrasoundRegions[0])
     flow.RegionDataType = 2
     dataset.SequenceOfUltrasoundRegions.append(flow)
-    assert refusal_code(dataset) == "colour-doppler"
+    assert refusal_code(dataset) == "color-doppler"
 
 
 def test_two_tissue_regions_of_like_size_are_a_split_screen() -> None:

@@ -51,7 +51,7 @@ def test_every_real_file_has_a_header(shared_data: Path) -> None:
 
 
 def test_the_frame_time_comes_from_whichever_attribute_is_there() -> None:
-    frames = [making.grey(seed=seed) for seed in range(2)]
+    frames = [making.gray(seed=seed) for seed in range(2)]
     dataset = wrap_image(frames, study=making.STUDY, frame_time_ms=20)
     assert header_of(dataset).frame_time_ms == 20
     del dataset.FrameTime
@@ -158,7 +158,7 @@ def test_a_file_cut_off_in_its_header_is_truncated(tmp_path: Path) -> None:
 
 
 def test_no_cut_makes_anything_but_a_dicom_error(tmp_path: Path) -> None:
-    dataset = wrap_image(making.grey(32, 32), study=making.STUDY, spacing_mm=0.1)
+    dataset = wrap_image(making.gray(32, 32), study=making.STUDY, spacing_mm=0.1)
     path = write_dataset(dataset, tmp_path / "image.dcm").path
     whole = path.read_bytes()
     header_end = len(whole) - 32 * 32
@@ -184,5 +184,5 @@ def test_a_missing_transfer_syntax_is_an_error(tmp_path: Path) -> None:
 def test_pixels_are_not_read(tmp_path: Path) -> None:
     path = making.write_image(tmp_path / "image.dcm")
     whole = path.read_bytes()
-    path.write_bytes(whole[: -len(making.grey().tobytes())])
+    path.write_bytes(whole[: -len(making.gray().tobytes())])
     assert read_header(path).rows == 64

@@ -69,7 +69,7 @@ def test_a_damaged_value_is_no_plane(tmp_path: Path) -> None:
 
 
 def test_a_cine_has_no_plane_for_each_frame(tmp_path: Path) -> None:
-    frames = [making.grey(seed=seed) for seed in range(2)]
+    frames = [making.gray(seed=seed) for seed in range(2)]
     path = making.write_image(tmp_path / "cine.dcm", frames, changes=making.PLANE)
     with pytest.raises(InvalidHeader) as caught:
         image_plane(read_source(path))

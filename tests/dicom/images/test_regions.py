@@ -13,7 +13,7 @@ from dicom.images.reading import open_header
 from dicom.images.regions import BModeRegion, bmode_region, content_region
 from tests.dicom import making
 
-FRAME = making.grey(200, 300)
+FRAME = making.gray(200, 300)
 
 
 def region(box: tuple[int, int, int, int], **attributes: object) -> Dataset:
@@ -142,16 +142,16 @@ def tissue(rows: int, columns: int) -> Frame:
     """Speckle with grains of some pixels, as scan conversion leaves it."""
     noise = np.random.default_rng(0).normal(size=(rows, columns))
     grains = ndimage.gaussian_filter(noise, 1.5)
-    grey: Frame = np.clip(80 + 25 * grains / grains.std(), 20, 200).astype(np.uint8)
-    return grey
+    gray: Frame = np.clip(80 + 25 * grains / grains.std(), 20, 200).astype(np.uint8)
+    return gray
 
 
 def with_cyst(width: float, low: float) -> Frame:
     """Tissue with an anechoic ellipse, `width` times as wide, from 0.25 to `low` of its depth."""
     frame = tissue(400, 500)
     y, x = np.mgrid[:400, :500]
-    centre, radius = 200 * (low + 0.25), 200 * (low - 0.25)
-    inside = ((x - 250) / (250 * width)) ** 2 + ((y - centre) / radius) ** 2 < 1
+    center, radius = 200 * (low + 0.25), 200 * (low - 0.25)
+    inside = ((x - 250) / (250 * width)) ** 2 + ((y - center) / radius) ** 2 < 1
     frame[inside] = np.random.default_rng(0).integers(0, 4, int(inside.sum()))
     return frame
 

@@ -17,10 +17,10 @@ from tests.dicom import making
 from tests.dicom.conftest import Validate
 
 PICTURES = {
-    "grey": [making.grey(63, 81)],
-    "colour": [making.colour(63, 81)],
-    "grey cine": [making.grey(63, 81, seed) for seed in range(3)],
-    "colour cine": [making.colour(63, 81, seed) for seed in range(3)],
+    "gray": [making.gray(63, 81)],
+    "color": [making.color(63, 81)],
+    "gray cine": [making.gray(63, 81, seed) for seed in range(3)],
+    "color cine": [making.color(63, 81, seed) for seed in range(3)],
 }
 
 
@@ -54,24 +54,24 @@ def test_a_wrapped_image_passes_the_gate_and_keeps_its_study(tmp_path: Path) -> 
 
 def test_the_spacing_and_the_region_come_back(tmp_path: Path) -> None:
     box = (8, 4, 72, 60)
-    dataset = wrap_image(making.grey(), study=making.STUDY, spacing_mm=0.09, region=box)
+    dataset = wrap_image(making.gray(), study=making.STUDY, spacing_mm=0.09, region=box)
     path = write_dataset(dataset, tmp_path / "image.dcm").path
-    region = bmode_region(open_header(path), making.grey())
+    region = bmode_region(open_header(path), making.gray())
     assert (region.x0, region.y0, region.x1, region.y1) == box
     assert region.spacing_mm == pytest.approx((0.09, 0.09))
 
 
 def test_a_cine_keeps_its_frame_time(tmp_path: Path) -> None:
-    dataset = wrap_image(PICTURES["grey cine"], study=making.STUDY, frame_time_ms=33.3)
+    dataset = wrap_image(PICTURES["gray cine"], study=making.STUDY, frame_time_ms=33.3)
     header = read_header(write_dataset(dataset, tmp_path / "cine.dcm").path)
     assert header.frame_time_ms == pytest.approx(33.3)
     assert header.number_of_frames == 3
 
 
 def test_uids_follow_from_study_and_numbers() -> None:
-    first = wrap_image(making.grey(), study=making.STUDY)
-    again = wrap_image(making.grey(), study=making.STUDY)
-    other = wrap_image(making.grey(), study=making.STUDY, instance_number=2)
+    first = wrap_image(making.gray(), study=making.STUDY)
+    again = wrap_image(making.gray(), study=making.STUDY)
+    other = wrap_image(making.gray(), study=making.STUDY, instance_number=2)
     assert first.SOPInstanceUID == again.SOPInstanceUID
     assert first.SOPInstanceUID != other.SOPInstanceUID
     assert first.SeriesInstanceUID == other.SeriesInstanceUID
@@ -86,7 +86,7 @@ def test_unknown_laterality_is_valid(tmp_path: Path, dciodvfy: Validate) -> None
     "pixels",
     [
         [],
-        [making.grey(), making.grey(32, 32)],
+        [making.gray(), making.gray(32, 32)],
         np.zeros((4, 4, 4), np.uint8),
         np.zeros((0, 4), np.uint8),
         np.zeros((4, 4), np.uint16),
@@ -99,4 +99,4 @@ def test_it_refuses_what_is_no_picture(pixels: NDArray[np.uint8]) -> None:
 
 def test_it_refuses_a_transfer_syntax_that_it_cannot_write() -> None:
     with pytest.raises(ValueError, match="JPEG Baseline"):
-        wrap_image(making.grey(), study=making.STUDY, transfer_syntax_uid=JPEG2000)
+        wrap_image(making.gray(), study=making.STUDY, transfer_syntax_uid=JPEG2000)

@@ -69,8 +69,8 @@ def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def refused(folder: Path) -> StudyResult:
-    refusal = RefusalReason("colour-doppler", "The image shows colour Doppler.")
-    path = making.write_image(folder / "image.dcm", making.colour())
+    refusal = RefusalReason("color-doppler", "The image shows color Doppler.")
+    path = making.write_image(folder / "image.dcm", making.color())
     image = making.image_result(path, refusal=refusal, probabilities=(0, 0, 0))
     return making.study_result(image)
 

@@ -44,7 +44,7 @@ def study(folder: Path, name: str) -> Proof:
     facts = replace(making.STUDY, study_instance_uid=derived_uid("proof", name))
     path = making.write_image(
         folder / "cine.dcm",
-        [making.colour(seed=seed) for seed in range(6)],
+        [making.color(seed=seed) for seed in range(6)],
         spacing_mm=0.08,
         transfer_syntax_uid=JPEGBaseline8Bit,
         study=facts,

@@ -42,7 +42,7 @@ NOWHERE = ReportReference("1.2.3", "1.2.4", "1.2.840.10008.5.1.4.1.1.88.33", "1.
 def a_study(folder: Path) -> StudyResult:
     """A still in space with one lesion, and a cine with two, on frames 2 and 3."""
     still = making.write_image(folder / "still.dcm", changes=making.PLANE)
-    frames = [making.colour(seed=seed) for seed in range(4)]
+    frames = [making.color(seed=seed) for seed in range(4)]
     cine = making.write_image(folder / "cine.dcm", frames, instance_number=2)
     heat = making.heat(MASK)
     return making.study_result(
@@ -91,7 +91,7 @@ def test_every_spec_is_read_from_its_own_text() -> None:
         ),
         ("", "there are seg"),
         ("SEG", "there are seg"),
-        ("seg:greyscale", "there are binary, fractional, labelmap, every-frame"),
+        ("seg:grayscale", "there are binary, fractional, labelmap, every-frame"),
         ("sr:every-frame", "there are comprehensive, comprehensive-3d, enhanced"),
         ("sr:enhanced:comprehensive", "there are comprehensive"),
         ("seg:", "there are binary"),

@@ -21,9 +21,9 @@ Damage = Callable[[Dataset], None]
 
 @pytest.fixture
 def result(tmp_path: Path) -> StudyResult:
-    """A grey still, and a cine in colour with heat maps of frames 2 and 4."""
+    """A gray still, and a cine in color with heat maps of frames 2 and 4."""
     still = making.write_image(tmp_path / "1.dcm")
-    frames = [making.colour(seed=seed) for seed in range(5)]
+    frames = [making.color(seed=seed) for seed in range(5)]
     cine = making.write_image(tmp_path / "2.dcm", frames, instance_number=2)
     heat = making.heat(making.disc(SHAPE, 40, 30, 8))
     both = {2: heat, 4: np.roll(heat, 9, axis=1)}

@@ -33,11 +33,11 @@ def lesion(number: int, frame: int, contour: tuple[tuple[float, float], ...]) ->
 
 @pytest.fixture
 def result(tmp_path: Path) -> StudyResult:
-    """A normal still, a suspicious one in grey, and a cine with lesions on frames 2 and 4."""
+    """A normal still, a suspicious one in gray, and a cine with lesions on frames 2 and 4."""
     paths = [
         making.write_image(tmp_path / f"{number}.dcm", instance_number=number) for number in (1, 2)
     ]
-    frames = [making.colour(seed=seed) for seed in range(5)]
+    frames = [making.color(seed=seed) for seed in range(5)]
     cine = making.write_image(tmp_path / "3.dcm", frames, instance_number=3)
     lesions = [lesion(1, 4, ROUND), lesion(2, 2, ROUND[:40]), lesion(1, 2, ROUND[20:])]
     moving = making.image_result(cine, lesions, frame_number=3)

@@ -34,7 +34,7 @@ def write_one(result: StudyResult, form: Form, folder: Path) -> Path:
 
 def two_lesions(folder: Path, *, frames: int = 1) -> ImageResult:
     """They overlap; on a cine they are on frames 2 and 3, and the first one on frame 2 alone."""
-    pixels = [making.grey(seed=seed) for seed in range(frames)]
+    pixels = [making.gray(seed=seed) for seed in range(frames)]
     path = making.write_image(folder / "image.dcm", pixels if frames > 1 else pixels[0])
     large, small = making.disc(SHAPE, 30, 30, 14), making.disc(SHAPE, 40, 30, 9)
     lesions = [
@@ -165,7 +165,7 @@ def test_each_form_has_uids_of_its_own_and_always_the_same(tmp_path: Path) -> No
     assert [encode(one) for one in built] == [encode(one) for one in again]
 
 
-def test_every_segment_has_a_colour_and_an_algorithm(tmp_path: Path, form: Form) -> None:
+def test_every_segment_has_a_color_and_an_algorithm(tmp_path: Path, form: Form) -> None:
     (built,) = build_segmentations(making.study_result(two_lesions(tmp_path)), form)
     for segment in built.SegmentSequence:
         if segment.SegmentNumber:  # 0 is a label map's background

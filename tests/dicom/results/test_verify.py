@@ -18,7 +18,7 @@ from tests.dicom import making
 
 @pytest.fixture
 def result(tmp_path: Path) -> StudyResult:
-    frames = [making.grey(seed=seed) for seed in range(3)]
+    frames = [making.gray(seed=seed) for seed in range(3)]
     path = making.write_image(tmp_path / "image.dcm", frames)
     masks = [making.disc((64, 80), 20 * number, 30, 9) for number in (1, 2)]
     lesions = [making.lesion(m, number=n, frame=n + 1) for n, m in enumerate(masks, start=1)]

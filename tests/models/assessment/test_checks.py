@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.assessment.checks import CHANGES, callipers_painted, callipers_removed, likeness
+from models.assessment.checks import CHANGES, calipers_painted, calipers_removed, likeness
 from models.evaluation import Predict
 from models.training.dataset import Sample
 from models.types import FramePrediction
@@ -30,11 +30,11 @@ def test_each_changes_the_picture_and_keeps_picture_and_truth_together(name: str
     assert name == "thin bright marks painted over" or not np.array_equal(pixels, PIXELS)
 
 
-def test_painted_callipers_can_be_taken_away_again() -> None:
-    painted, _ = callipers_painted((PIXELS, LESION), np.random.default_rng(0))
+def test_painted_calipers_can_be_taken_away_again() -> None:
+    painted, _ = calipers_painted((PIXELS, LESION), np.random.default_rng(0))
     assert (painted > 200).sum() > 20
 
-    cleaned, _ = callipers_removed((painted, LESION), np.random.default_rng(0))
+    cleaned, _ = calipers_removed((painted, LESION), np.random.default_rng(0))
 
     assert (cleaned > 200).sum() < 0.1 * (painted > 200).sum()
     assert (cleaned != painted).mean() < 0.05

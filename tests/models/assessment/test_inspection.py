@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_callipers_and_letters_count_and_tissue_does_not() -> None:
+def test_calipers_and_letters_count_and_tissue_does_not() -> None:
     assert burned_in_marks(TISSUE) == 0
     assert burned_in_marks(marked()) >= 5
 

@@ -29,8 +29,8 @@ def test_a_report_holds_every_figure_and_needs_nothing_else(data: Path, tmp_path
 
     told = json.loads((tmp_path / "report.json").read_text())
     assert told["classification"]["images"] == 6
-    assert {"headline", "segmentation", "explanation", "randomisation", "robustness"} <= set(told)
-    head, block = (told["randomisation"][name] for name in ("class head", "and last block"))
+    assert {"headline", "segmentation", "explanation", "randomization", "robustness"} <= set(told)
+    head, block = (told["randomization"][name] for name in ("class head", "and last block"))
     assert max(head, block) < 0.95, "each spoils what the map is made of"
     assert head != block
     html = (tmp_path / "report.html").read_text()

@@ -182,7 +182,7 @@ def test_gray_is_brought_to_the_scale_of_an_encoder(
 
 
 def test_efficientnet_sees_what_its_published_weights_expect() -> None:
-    """Keras: a normalisation by the root of the deviation, then by that root again."""
+    """Keras: a normalization by the root of the deviation, then by that root again."""
     scaled = np.ravel(ToEncoder("efficientnet")(np.full((1, 1, 1, 1), 200, np.float32)))
 
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

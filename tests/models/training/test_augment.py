@@ -45,7 +45,7 @@ def test_the_original_is_left_alone() -> None:
     assert (pixels == scene()[0]).all()
 
 
-def test_callipers_fall_on_images_of_any_kind() -> None:
+def test_calipers_fall_on_images_of_any_kind() -> None:
     flat = np.full((96, 96), 10, np.uint8)
     painted = [
         bool((augment(flat, flat > 99, np.random.default_rng(seed))[0] > 200).any())

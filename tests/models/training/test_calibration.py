@@ -14,12 +14,12 @@ from models.training.calibration import (
 NOTHING = Overlap(0, 0, 0)
 
 
-def outcomes(sharpness: float, favour: tuple[float, float, float] = (0, 0, 0)) -> list[Outcome]:
+def outcomes(sharpness: float, favor: tuple[float, float, float] = (0, 0, 0)) -> list[Outcome]:
     """A network that is right as often as it says, its logits then multiplied and moved."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1.5, (4000, 3))
     honest = special.softmax(logits, axis=1)
-    told = special.softmax(sharpness * (logits + np.array(favour)), axis=1)
+    told = special.softmax(sharpness * (logits + np.array(favor)), axis=1)
     return [
         Outcome(int(rng.choice(3, p=p)), (float(q[0]), float(q[1]), float(q[2])), NOTHING)
         for p, q in zip(honest, told, strict=True)
@@ -36,8 +36,8 @@ def test_it_finds_by_how_much_a_network_exaggerates(sharpness: float) -> None:
     assert fit_calibration(outcomes(sharpness)).temperature == pytest.approx(sharpness, rel=0.07)
 
 
-def test_it_finds_which_class_a_network_favours() -> None:
-    found = fit_calibration(outcomes(1.5, favour=(0.8, 0.0, -0.8)), biased=True)
+def test_it_finds_which_class_a_network_favors() -> None:
+    found = fit_calibration(outcomes(1.5, favor=(0.8, 0.0, -0.8)), biased=True)
 
     assert found.temperature == pytest.approx(1.5, rel=0.07)
     assert found.class_bias == pytest.approx((-0.8, 0, 0.8), abs=0.1)
@@ -45,7 +45,7 @@ def test_it_finds_which_class_a_network_favours() -> None:
 
 
 def test_calibrating_makes_confidence_honest() -> None:
-    boastful = outcomes(2.5, favour=(0.8, 0.0, -0.8))
+    boastful = outcomes(2.5, favor=(0.8, 0.0, -0.8))
 
     honest = apply_calibration(boastful, fit_calibration(boastful, biased=True))
 

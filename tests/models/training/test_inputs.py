@@ -37,7 +37,7 @@ def test_squashing_fills_the_square(sample: Sample) -> None:
     assert square.lesions[0, 10:30, 26:34].all()
 
 
-def test_colours_stay_where_a_network_wants_them(sample: Sample) -> None:
+def test_colors_stay_where_a_network_wants_them(sample: Sample) -> None:
     data = load_inputs([sample], InputSpec(size_px=32, channels=3, fit="squash"))
 
     assert data.pixels.shape == (1, 32, 32, 3)

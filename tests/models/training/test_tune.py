@@ -82,12 +82,12 @@ def test_a_search_by_other_settings_takes_up_no_trial_of_this_one(
     recipe = small("segmenter").model_copy(update={"tune": {"training.seed": (0, 1)}})
     wider = recipe.model_copy(update={"tune": {"training.seed": (7, 8)}})
     longer = recipe.with_value("training.epochs", 2)
-    relabelled = [*samples[:-1], replace(samples[-1], label=0)]
+    relabeled = [*samples[:-1], replace(samples[-1], label=0)]
     searches = [
         (recipe, samples, {}),
         (wider, samples, {}),
         (longer, samples, {}),
-        (recipe, relabelled, {}),
+        (recipe, relabeled, {}),
         (recipe, samples, {"held_out": 1}),
         (recipe, samples, {"search": "bayesian"}),
     ]

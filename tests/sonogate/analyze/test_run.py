@@ -17,7 +17,7 @@ from dicom.errors import InvalidResult
 from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from models.phantom import make_phantom
-from sonogate.analyze.run import analyse_files, unique_stems
+from sonogate.analyze.run import analyze_files, unique_stems
 from sonogate.commands.analyze import line_of
 from tests.sonogate import pictures
 from tests.sonogate.conftest import Run, sonogate
@@ -28,8 +28,8 @@ SPOT_MASK[pictures.SPOT[1] : pictures.SPOT[3], pictures.SPOT[0] : pictures.SPOT[
 SPOT_PX = 40 * 30
 
 
-def analysed(out: Path, *sources: Path) -> list[dict[str, Any]]:
-    return [each.document for each in analyse_files(sources, out, BrightSpots())]
+def analyzed(out: Path, *sources: Path) -> list[dict[str, Any]]:
+    return [each.document for each in analyze_files(sources, out, BrightSpots())]
 
 
 def names(out: Path) -> set[str]:
@@ -43,7 +43,7 @@ def pixels(path: Path) -> NDArray[np.uint8]:
 
 def test_a_png_gets_json_mask_and_overlay(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    (document,) = analysed(out, pictures.png(tmp_path / "a.b.png"))
+    (document,) = analyzed(out, pictures.png(tmp_path / "a.b.png"))
     assert names(out) == {"a.b.json", "a.b.mask.png", "a.b.overlay.png"}
     assert json.loads((out / "a.b.json").read_text()) == document
     assert document["class"] == "malignant"
@@ -58,7 +58,7 @@ def test_a_png_gets_json_mask_and_overlay(tmp_path: Path) -> None:
 
 def test_a_dicom_file_gets_seg_and_sr_that_say_the_same(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    (document,) = analysed(out, pictures.still(tmp_path / "a.dcm"))
+    (document,) = analyzed(out, pictures.still(tmp_path / "a.dcm"))
     (finding,) = document["findings"]
     assert finding["area_mm2"] == pytest.approx(SPOT_PX * pictures.SPACING_MM**2)
     (segment,) = read_back_segmentation(out / "a.seg.dcm").segments
@@ -72,7 +72,7 @@ def test_a_dicom_file_gets_seg_and_sr_that_say_the_same(tmp_path: Path) -> None:
 def test_the_same_file_makes_objects_with_the_same_uids(tmp_path: Path) -> None:
     source = pictures.still(tmp_path / "a.dcm")
     for out in ("one", "two"):
-        analysed(tmp_path / out, source)
+        analyzed(tmp_path / out, source)
     for name in ("a.seg.dcm", "a.sr.dcm"):
         one, two = (dcmread(tmp_path / out / name) for out in ("one", "two"))
         assert one.SOPInstanceUID == two.SOPInstanceUID
@@ -80,7 +80,7 @@ def test_the_same_file_makes_objects_with_the_same_uids(tmp_path: Path) -> None:
 
 def test_an_image_without_a_lesion_gets_a_report_and_no_segmentation(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    (document,) = analysed(out, pictures.still(tmp_path / "a.dcm", spot=False))
+    (document,) = analyzed(out, pictures.still(tmp_path / "a.dcm", spot=False))
     assert (document["class"], document["findings"]) == ("normal", [])
     assert names(out) == {"a.json", "a.mask.png", "a.overlay.png", "a.sr.dcm"}
     assert not pixels(out / "a.mask.png").any()
@@ -88,7 +88,7 @@ def test_an_image_without_a_lesion_gets_a_report_and_no_segmentation(tmp_path: P
 
 def test_the_pictures_of_a_cine_are_of_the_frame_that_speaks_for_it(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    (document,) = analysed(out, pictures.cine(tmp_path / "a.dcm"))
+    (document,) = analyzed(out, pictures.cine(tmp_path / "a.dcm"))
     assert document["frame"] in (3, 4)
     assert {finding["frame"] for finding in document["findings"]} == {3, 4}
     assert len({finding["tracking_uid"] for finding in document["findings"]}) == 1
@@ -102,7 +102,7 @@ def test_inputs_with_one_stem_do_not_overwrite_each_other(tmp_path: Path) -> Non
         pictures.png(tmp_path / "right" / "A-2.png"),
     ]
     out = tmp_path / "out"
-    documents = analysed(out, *sources)
+    documents = analyzed(out, *sources)
     assert [each["input"] for each in documents] == [str(source) for source in sources]
     assert {path.stem for path in out.glob("*.json")} == {"a", "a-3", "A-2"}
     assert json.loads((out / "a-3.json").read_text())["class"] == "normal"
@@ -138,7 +138,7 @@ def bad_inputs(folder: Path) -> dict[str, Path]:
 def test_each_bad_input_is_refused_with_its_code_and_the_rest_goes_on(tmp_path: Path) -> None:
     bad = bad_inputs(tmp_path / "bad")
     out = tmp_path / "out"
-    documents = analysed(out, *bad.values(), pictures.png(tmp_path / "good.png"))
+    documents = analyzed(out, *bad.values(), pictures.png(tmp_path / "good.png"))
     assert [each.get("refused") for each in documents] == [*bad, None]
     assert all(each["class"] is None and each["reason"] for each in documents[:-1])
     assert names(out) == {f"{path.stem}.json" for path in bad.values()} | {
@@ -151,18 +151,18 @@ def test_each_bad_input_is_refused_with_its_code_and_the_rest_goes_on(tmp_path: 
 def test_a_damaged_png_is_refused(tmp_path: Path) -> None:
     source = pictures.png(tmp_path / "a.png")
     source.write_bytes(source.read_bytes()[:-2000])
-    (document,) = analysed(tmp_path / "out", source)
+    (document,) = analyzed(tmp_path / "out", source)
     assert document["refused"] == "undecodable-frame"
 
 
 def test_only_files_that_cannot_be_read_count_as_failed(tmp_path: Path) -> None:
     bad = bad_inputs(tmp_path / "bad")
-    found = analyse_files(list(bad.values()), tmp_path / "out", BrightSpots())
+    found = analyze_files(list(bad.values()), tmp_path / "out", BrightSpots())
     failed = {str(each.document["refused"]) for each in found if each.failed}
     assert failed == {"truncated-file", "not-dicom"}
 
 
-def test_nothing_to_analyse_is_an_error(run: Run, tmp_path: Path) -> None:
+def test_nothing_to_analyze_is_an_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     result = run("analyze", tmp_path, "--out", tmp_path / "out")
     assert result.exit_code == 1
@@ -210,7 +210,7 @@ def test_results_that_dicom_cannot_say_are_told_in_the_json_and_the_rest_is_writ
 
     monkeypatch.setattr("sonogate.analyze.run.build_report", refuse)
     out = tmp_path / "out"
-    (found,) = analyse_files([pictures.still(tmp_path / "a.dcm")], out, BrightSpots())
+    (found,) = analyze_files([pictures.still(tmp_path / "a.dcm")], out, BrightSpots())
     assert found.failed
     assert "a mask of another size" in found.document["dicom_problem"]
     assert names(out) == {"a.json", "a.mask.png", "a.overlay.png"}
@@ -226,10 +226,10 @@ def test_an_undecided_image_keeps_its_most_probable_class_and_probabilities(
     tmp_path: Path,
 ) -> None:
     out = tmp_path / "out"
-    (each,) = analyse_files([pictures.still(tmp_path / "a.dcm")], out, Cautious())
+    (each,) = analyze_files([pictures.still(tmp_path / "a.dcm")], out, Cautious())
     assert (each.document["class"], each.document["undecided"]) == ("malignant", True)
     assert each.document["probabilities"] == {"normal": 0.1, "benign": 0.2, "malignant": 0.7}
     assert line_of(each).startswith("a: undecided, most probably malignant 70%, lesions")
     assert read_back_report(out / "a.sr.dcm").undecided
-    (sure,) = analysed(out, pictures.png(tmp_path / "b.png"))
+    (sure,) = analyzed(out, pictures.png(tmp_path / "b.png"))
     assert sure["undecided"] is False

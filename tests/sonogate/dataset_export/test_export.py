@@ -22,7 +22,7 @@ from sqlalchemy import select
 from db import analyses, audit, outlines, reviews
 from db.engine import Database
 from db.outlines import ReaderOutline
-from db.reviews import Judgement
+from db.reviews import Judgment
 from db.route_book import RouteBook
 from db.schema import (
     Analysis,
@@ -60,13 +60,13 @@ REGION: Final = (20, 10, 190, 150)
 INSIDE: Final = np.s_[10:150, 20:190]
 SQUARE: Final = ((60.0, 40.0), (100.0, 40.0), (100.0, 80.0), (60.0, 80.0))
 NEW_UID: Final = "2.25.4711"
-ACCEPT: Final = Judgement(Decision.ACCEPT)
-REJECT: Final = Judgement(Decision.REJECT, reason="Image quality")
+ACCEPT: Final = Judgment(Decision.ACCEPT)
+REJECT: Final = Judgment(Decision.REJECT, reason="Image quality")
 Pixels = NDArray[np.uint8]
 
 
-def change(label: str, *changed: ReaderOutline) -> Judgement:
-    return Judgement(Decision.MODIFY, label, "4A", "Class is wrong", "", changed)
+def change(label: str, *changed: ReaderOutline) -> Judgment:
+    return Judgment(Decision.MODIFY, label, "4A", "Class is wrong", "", changed)
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Ward:
         return self.hospital.database
 
     def scan(self, *pictures: Pixels | Sequence[Pixels], **facts: str) -> UUID:
-        """A study, analysed; a sequence of pictures is a cine."""
+        """A study, analyzed; a sequence of pictures is a cine."""
         self.count += 1
         study = StudyFacts(
             study_instance_uid=derived_uid("export", str(self.count)),
@@ -94,19 +94,19 @@ class Ward:
             study_id = self.hospital.receive(
                 write(path, pixels, number=number, facts=study, region=REGION)
             )
-        self.analyse()
+        self.analyze()
         return study_id
 
-    def analyse(self) -> None:
+    def analyze(self) -> None:
         with self.database.read() as session:
             waiting = select(Job.id).where(
-                Job.kind == JobKind.ANALYSE, Job.status == JobStatus.QUEUED
+                Job.kind == JobKind.ANALYZE, Job.status == JobStatus.QUEUED
             )
             jobs = session.scalars(waiting).all()
         for job_id in jobs:
-            self.hospital.runner.run(job_id, JobKind.ANALYSE)
+            self.hospital.runner.run(job_id, JobKind.ANALYZE)
 
-    def draft(self, study_id: UUID, judgement: Judgement) -> Review:
+    def draft(self, study_id: UUID, judgment: Judgment) -> Review:
         with self.database.write() as session:
             reader = session.scalars(select(User).where(User.username == "roentgen")).one()
             analysis = find_current_analysis(session, study_id)
@@ -114,17 +114,15 @@ class Ward:
             signed = reviews.find_signed(session, analysis.id)
             if signed:
                 reviews.amend(session, signed.id, reader, self.hospital.clock())
-            return reviews.save_draft(
-                session, analysis.id, reader, judgement, self.hospital.clock()
-            )
+            return reviews.save_draft(session, analysis.id, reader, judgment, self.hospital.clock())
 
-    def sign(self, study_id: UUID, judgement: Judgement = ACCEPT) -> None:
+    def sign(self, study_id: UUID, judgment: Judgment = ACCEPT) -> None:
         """Signed, in the place of a review that was signed before."""
         self.hospital.clock.skip(minutes=1)
-        draft = self.draft(study_id, judgement)
+        draft = self.draft(study_id, judgment)
         with self.database.write() as session:
             reader = session.get_one(User, draft.reader_id)
-            shown = reviews.judgement_of(session.get_one(Review, draft.id)).digest
+            shown = reviews.judgment_of(session.get_one(Review, draft.id)).digest
             reviews.sign(session, draft.id, reader, shown, self.hospital.clock())
 
     def findings(self, study_id: UUID, kind: FindingKind) -> list[Finding]:
@@ -325,15 +323,15 @@ def chunks(png: bytes) -> set[bytes]:
 
 def test_what_is_burned_in_beside_the_region_does_not_leave(ward: Ward) -> None:
     shown = picture((100, 80, 20))
-    labelled = shown.copy()
-    labelled[2:8, 5:195:3] = 200
-    ward.sign(ward.scan(labelled))
+    labeled = shown.copy()
+    labeled[2:8, 5:195:3] = 200
+    ward.sign(ward.scan(labeled))
     ward.export()
     pixels, _ = only(ward)
     np.testing.assert_array_equal(pixels, shown[INSIDE])
 
 
-def test_the_region_of_an_image_without_a_header_for_it_is_the_one_that_was_analysed(
+def test_the_region_of_an_image_without_a_header_for_it_is_the_one_that_was_analyzed(
     ward: Ward,
 ) -> None:
     shown = np.zeros((300, 400), np.uint8)
@@ -341,7 +339,7 @@ def test_the_region_of_an_image_without_a_header_for_it_is_the_one_that_was_anal
     shown[5:15, 10:60:4] = 220
     path = write(ward.folder / "a.dcm", [np.zeros_like(shown), shown], spacing_mm=None)
     study_id = ward.hospital.receive(path)
-    ward.analyse()
+    ward.analyze()
     ward.sign(study_id)
     ward.export()
     pixels, mask = only(ward)
@@ -353,7 +351,7 @@ def test_a_picture_that_cannot_be_told_from_its_surroundings_stays(ward: Ward) -
     shown = np.zeros((400, 500), np.uint8)
     shown[100:260, 150:350] = picture((100, 80, 20))
     study_id = ward.hospital.receive(write(ward.folder / "a.dcm", shown, spacing_mm=None))
-    ward.analyse()
+    ward.analyze()
     ward.sign(study_id)
     with pytest.raises(NothingSigned, match="1 no-region"):
         ward.export()
@@ -492,7 +490,7 @@ def test_each_thing_left_out_is_counted(ward: Ward) -> None:
     facts = StudyFacts(uid, "PID-3", "Muster^Anna", datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
     late = write(ward.folder / "late.dcm", picture(), number=2, facts=facts, region=REGION)
     ward.hospital.receive(late)
-    ward.analyse()
+    ward.analyze()
     beside = ward.scan(picture())
     ward.sign(beside, change("benign", ward.drawn(beside, 0, ((2, 2), (9, 2), (9, 9), (2, 9)))))
     lost = ward.scan(picture((100, 80, 20)), picture((60, 60, 15)))
@@ -601,13 +599,13 @@ def test_the_chain_tells_what_left_and_names_no_patient(any_ward: Ward) -> None:
         assert audit.verify(session).intact
 
 
-def test_pictures_in_colour_are_grey_as_the_networks_see_them(ward: Ward) -> None:
-    coloured = np.repeat(picture((100, 80, 20))[..., None], 3, axis=2)
-    coloured[20:24, 30:60] = (200, 180, 40)
-    ward.sign(ward.scan(coloured))
+def test_pictures_in_color_are_gray_as_the_networks_see_them(ward: Ward) -> None:
+    colored = np.repeat(picture((100, 80, 20))[..., None], 3, axis=2)
+    colored[20:24, 30:60] = (200, 180, 40)
+    ward.sign(ward.scan(colored))
     ward.export()
     ((_, sample),) = samples(ward)
     with Image.open(sample.image) as image:
         assert image.mode == "L"
-        expected = np.asarray(Image.fromarray(coloured).convert("L"))[INSIDE]
+        expected = np.asarray(Image.fromarray(colored).convert("L"))[INSIDE]
         np.testing.assert_array_equal(np.asarray(image), expected)

@@ -90,7 +90,7 @@ def test_every_phantom_comes_back_with_its_results(phantoms: Demo) -> None:
     assert phantoms.document["caution"] == demo.CAUTION
 
 
-def test_lesions_have_their_size_in_millimetres(phantoms: Demo) -> None:
+def test_lesions_have_their_size_in_millimeters(phantoms: Demo) -> None:
     sizes = [lesion for each in phantoms.document["studies"] for lesion in each["lesions"]]
     assert sizes
     assert all(0 < size["short_axis_mm"] <= size["long_axis_mm"] for size in sizes)

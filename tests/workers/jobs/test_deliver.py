@@ -38,7 +38,7 @@ SR, SEG = CLASSES[:2]
 def published(hospital: Hospital, tmp_path: Path) -> Hospital:
     """One SEG and one SR, due at the PACS."""
     hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
-    for kind in (JobKind.ANALYSE, JobKind.PUBLISH):
+    for kind in (JobKind.ANALYZE, JobKind.PUBLISH):
         hospital.runner.run(hospital.job(kind).id, kind)
     return hospital
 
@@ -325,7 +325,7 @@ def test_a_delivery_that_brings_nothing_is_not_called_delivered(
     hospital: Hospital, tmp_path: Path, free_port: int
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", picture()))
-    for kind in (JobKind.ANALYSE, JobKind.PUBLISH):
+    for kind in (JobKind.ANALYZE, JobKind.PUBLISH):
         hospital.runner.run(hospital.job(kind).id, kind)
     wants(hospital, "seg")
     with pacs(port=free_port) as there:

@@ -60,7 +60,7 @@ def run(hospital: Hospital, *kinds: JobKind) -> None:
 
 
 def publish(hospital: Hospital) -> None:
-    run(hospital, JobKind.ANALYSE, JobKind.PUBLISH)
+    run(hospital, JobKind.ANALYZE, JobKind.PUBLISH)
 
 
 def objects(hospital: Hospital, kind: str) -> list[tuple[ResultObject, Path]]:
@@ -220,7 +220,7 @@ def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    run(hospital, JobKind.ANALYSE)
+    run(hospital, JobKind.ANALYZE)
     with hospital.database.read() as session:
         analysis = analyses.whole(session, session.scalars(select(Analysis.id)).one())
     [image] = load_result(analysis, hospital.services.store).images
@@ -306,7 +306,7 @@ def test_a_second_run_changes_nothing(hospital: Hospital, tmp_path: Path) -> Non
 def test_making_the_objects_again_makes_the_same_bytes(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     hospital.receive(write(tmp_path / "b.dcm", [LESION] * 3, number=2))
-    run(hospital, JobKind.ANALYSE)
+    run(hospital, JobKind.ANALYZE)
     with hospital.database.write() as session:
         claim = jobs.claim(session, hospital.job(JobKind.PUBLISH).id, hospital.clock())
     assert claim is not None
@@ -362,7 +362,7 @@ def two_analyses(hospital: Hospital, tmp_path: Path) -> Hospital:
     """Of one study, and neither is published."""
     for number in (1, 2):
         hospital.receive(write(tmp_path / f"{number}.dcm", LESION, number=number))
-        run(hospital, JobKind.ANALYSE)
+        run(hospital, JobKind.ANALYZE)
         hospital.clock.skip(minutes=1)
     return hospital
 
@@ -464,7 +464,7 @@ def test_a_source_that_is_gone_is_told_and_can_be_retried(
     hospital: Hospital, tmp_path: Path, revive: Callable[[Session, Hospital], None]
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    run(hospital, JobKind.ANALYSE)
+    run(hospital, JobKind.ANALYZE)
     [source] = (hospital.services.store.root / "instances").rglob("*.dcm")
     content = source.read_bytes()
     source.write_text("damaged")
@@ -480,7 +480,7 @@ def test_a_source_that_is_gone_is_told_and_can_be_retried(
     run(hospital, JobKind.PUBLISH)
     with hospital.database.read() as session:
         found = session.scalars(select(Study)).one()
-        assert (found.status, found.status_reason) == (StudyStatus.ANALYSED, "")
+        assert (found.status, found.status_reason) == (StudyStatus.ANALYZED, "")
     assert deliveries(hospital) == [("pacs", "breast")]
 
 

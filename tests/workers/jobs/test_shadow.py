@@ -186,7 +186,7 @@ def test_a_shadow_that_fails_is_given_up_and_the_results_are_delivered(
         letters = dead_letters.list_dead(session)
         told = select(AuditEvent.study_id).where(AuditEvent.tag == "worker:shadow:failed")
         assert session.scalars(told).all() == [study.id]
-    assert (study.status, study.status_reason) == (StudyStatus.ANALYSED, "")
+    assert (study.status, study.status_reason) == (StudyStatus.ANALYZED, "")
     assert [(letter.kind, letter.study_id) for letter in letters] == [(JobKind.SHADOW, study.id)]
 
 
@@ -220,7 +220,7 @@ def test_it_does_not_begin_while_a_result_is_waited_for(hospital: Hospital, tmp_
     candidate = Candidate()
     hospital = with_shadow(hospital, candidate)
     receive_two(hospital, tmp_path)
-    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)  # PUBLISH is due
+    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)  # PUBLISH is due
     hospital.runner.run(hospital.job(JobKind.SHADOW).id, JobKind.SHADOW)
     job = hospital.job(JobKind.SHADOW)
     assert (job.status, job.attempts, candidate.batches) == (JobStatus.QUEUED, 0, [])
@@ -240,7 +240,7 @@ def test_it_leaves_off_when_a_study_comes(hospital: Hospital, tmp_path: Path) ->
                 with hospital.database.write() as session:
                     jobs.enqueue(
                         session,
-                        JobKind.ANALYSE,
+                        JobKind.ANALYZE,
                         key="k",
                         subject_id=uuid4(),
                         now=hospital.clock() - timedelta(seconds=1),
@@ -250,7 +250,7 @@ def test_it_leaves_off_when_a_study_comes(hospital: Hospital, tmp_path: Path) ->
     candidate = Overtaken()
     hospital = with_shadow(hospital, candidate)
     receive_two(hospital, tmp_path)
-    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
     hospital.runner.run(hospital.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
     hospital.runner.run(hospital.job(JobKind.SHADOW).id, JobKind.SHADOW)
     assert candidate.batches == [1]

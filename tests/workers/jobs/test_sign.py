@@ -32,10 +32,10 @@ from workers.queue.runner import job_handlers
 
 
 @pytest.fixture
-def analysed(hospital: Hospital, tmp_path: Path) -> Hospital:
+def analyzed(hospital: Hospital, tmp_path: Path) -> Hospital:
     """An analysis that is not published yet, and a radiologist."""
     hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
-    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
     reader = User(
         username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",
         organization="Klinik", role=Role.RADIOLOGIST, password_hash="-",
@@ -108,27 +108,27 @@ def newest_report(hospital: Hospital) -> ReadReport:
     return read_back_report(hospital.services.store.path(made.file))
 
 
-def test_a_signed_review_becomes_a_verified_successor(analysed: Hospital) -> None:
-    unverified = publish(analysed)
-    review_id = sign(analysed, Decision.MODIFY, "benign")
-    signed = newest_report(analysed)
+def test_a_signed_review_becomes_a_verified_successor(analyzed: Hospital) -> None:
+    unverified = publish(analyzed)
+    review_id = sign(analyzed, Decision.MODIFY, "benign")
+    signed = newest_report(analyzed)
     assert signed.verified
     assert signed.predecessor_uid == unverified.sop_instance_uid
     assert (signed.label, signed.decision, signed.birads) == ("benign", "modify", "4A")
     assert signed.reader_name == "Röntgen^Wilhelm"
     assert "Biopsie empfohlen" in signed.comments
-    with analysed.database.read() as session:
+    with analyzed.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         assert [each.kind for each in made.objects] == ["sr"]
-    assert analysed.tags()[-1] == "worker:review:published"
+    assert analyzed.tags()[-1] == "worker:review:published"
 
 
-def test_it_goes_where_the_analysis_went(analysed: Hospital, free_port: int) -> None:
-    publish(analysed)
-    sign(analysed, Decision.ACCEPT, "malignant")
+def test_it_goes_where_the_analysis_went(analyzed: Hospital, free_port: int) -> None:
+    publish(analyzed)
+    sign(analyzed, Decision.ACCEPT, "malignant")
     with pacs(port=free_port) as there:
-        analysed.run_due()
-    with analysed.database.read() as session:
+        analyzed.run_due()
+    with analyzed.database.read() as session:
         found = session.scalars(select(Delivery)).all()
         assert {(d.destination.name, d.route, d.status) for d in found} == {
             ("pacs", "breast", DeliveryStatus.DELIVERED)
@@ -139,20 +139,20 @@ def test_it_goes_where_the_analysis_went(analysed: Hospital, free_port: int) -> 
 
 
 def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
-    analysed: Hospital, free_port: int
+    analyzed: Hospital, free_port: int
 ) -> None:
-    publish(analysed)
-    routes = analysed.services.settings.effective_routes_file
+    publish(analyzed)
+    routes = analyzed.services.settings.effective_routes_file
     before = routes.read_text()
     routes.write_text("")
-    analysed.run_due()
-    sign(analysed, Decision.ACCEPT, "malignant")
-    analysed.run_due()
+    analyzed.run_due()
+    sign(analyzed, Decision.ACCEPT, "malignant")
+    analyzed.run_due()
     routes.write_text(before)
-    analysed.clock.skip(hours=1)
+    analyzed.clock.skip(hours=1)
     with pacs(port=free_port) as there:
-        analysed.run_due()
-    with analysed.database.read() as session:
+        analyzed.run_due()
+    with analyzed.database.read() as session:
         statuses = [delivery.status for delivery in session.scalars(select(Delivery))]
     assert statuses == [DeliveryStatus.DELIVERED] * 2
     assert len(there.asked) == 3
@@ -167,22 +167,22 @@ def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
     ],
 )
 def test_a_signed_report_follows_the_report_that_its_destination_got(
-    analysed: Hospital, free_port: int, wished: list[str], today: list[str]
+    analyzed: Hospital, free_port: int, wished: list[str], today: list[str]
 ) -> None:
     """In the same class, naming the same segmentations, whatever it asks for since then."""
-    wants(analysed, wished)
-    publish(analysed)
+    wants(analyzed, wished)
+    publish(analyzed)
     with pacs(port=free_port) as there:
-        analysed.run_due()
-        wants(analysed, today)
-        sign(analysed, Decision.ACCEPT, "malignant")
-        analysed.run_due()
-    with analysed.database.read() as session:
+        analyzed.run_due()
+        wants(analyzed, today)
+        sign(analyzed, Decision.ACCEPT, "malignant")
+        analyzed.run_due()
+    with analyzed.database.read() as session:
         published, signed = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()
         (delivery,) = signed.deliveries
         got = {made.sop_instance_uid for made in published.objects if made.kind == "seg"}
         (report,) = (made for made in signed.objects if wished in made.selections)
-        path = analysed.services.store.path(report.file)
+        path = analyzed.services.store.path(report.file)
     assert (delivery.selection, delivery.status) == (wished, DeliveryStatus.DELIVERED)
     assert there.asked[-1] == (CLASSES[0], report.sop_instance_uid)
     named = {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
@@ -191,62 +191,62 @@ def test_a_signed_report_follows_the_report_that_its_destination_got(
 
 
 def test_a_destination_that_wants_no_reports_any_more_is_told_of_as_a_problem(
-    analysed: Hospital, free_port: int
+    analyzed: Hospital, free_port: int
 ) -> None:
-    wants(analysed, ["sr"])
-    publish(analysed)
+    wants(analyzed, ["sr"])
+    publish(analyzed)
     with pacs(port=free_port):
-        analysed.run_due()
-        wants(analysed, ["seg"])
-        sign(analysed, Decision.ACCEPT, "malignant")
-        analysed.run_due()
-        with analysed.database.write() as session:
+        analyzed.run_due()
+        wants(analyzed, ["seg"])
+        sign(analyzed, Decision.ACCEPT, "malignant")
+        analyzed.run_due()
+        with analyzed.database.write() as session:
             delivery = session.scalars(select(Delivery).order_by(Delivery.created_at)).all()[-1]
             assert delivery.status is DeliveryStatus.FAILED
             assert "name sr in its results again" in delivery.error
-            jobs.retry(session, analysed.job(JobKind.DELIVER).id, analysed.clock())
-        wants(analysed, ["sr"])
-        analysed.run_due()
-    with analysed.database.read() as session:
+            jobs.retry(session, analyzed.job(JobKind.DELIVER).id, analyzed.clock())
+        wants(analyzed, ["sr"])
+        analyzed.run_due()
+    with analyzed.database.read() as session:
         assert session.get_one(Delivery, delivery.id).status is DeliveryStatus.DELIVERED
 
 
-def test_a_rejected_analysis_is_reported_without_a_class(analysed: Hospital) -> None:
-    publish(analysed)
-    sign(analysed, Decision.REJECT, None)
-    signed = newest_report(analysed)
+def test_a_rejected_analysis_is_reported_without_a_class(analyzed: Hospital) -> None:
+    publish(analyzed)
+    sign(analyzed, Decision.REJECT, None)
+    signed = newest_report(analyzed)
     assert (signed.verified, signed.decision, signed.label) == (True, "reject", None)
 
 
-def test_an_amendment_takes_the_place_of_the_review_before_it(analysed: Hospital) -> None:
-    publish(analysed)
-    first_id = sign(analysed, Decision.ACCEPT, "malignant")
-    first = newest_report(analysed)
-    sign(analysed, Decision.MODIFY, "benign", predecessor_id=first_id)
-    second = newest_report(analysed)
+def test_an_amendment_takes_the_place_of_the_review_before_it(analyzed: Hospital) -> None:
+    publish(analyzed)
+    first_id = sign(analyzed, Decision.ACCEPT, "malignant")
+    first = newest_report(analyzed)
+    sign(analyzed, Decision.MODIFY, "benign", predecessor_id=first_id)
+    second = newest_report(analyzed)
     assert second.predecessor_uid == first.sop_instance_uid
     assert second.sop_instance_uid != first.sop_instance_uid
 
 
 def test_a_review_of_late_images_also_succeeds_the_report_that_was_signed_before(
-    analysed: Hospital, tmp_path: Path
+    analyzed: Hospital, tmp_path: Path
 ) -> None:
     """For each destination it is the one that it has, whatever it asked for then."""
-    wants(analysed, ["sr"])
-    publish(analysed)
-    first_id = sign(analysed, Decision.ACCEPT, "malignant")
-    wants(analysed, ["seg", "sr:enhanced"])
-    revise(analysed, tmp_path)
-    publish(analysed)
-    second_id = sign(analysed, Decision.ACCEPT, "malignant")
-    third_id = sign(analysed, Decision.MODIFY, "benign", predecessor_id=second_id)
-    first, second = reports(analysed, first_id), reports(analysed, second_id)
-    named = {key: uids for key, (_, *uids) in predecessors(analysed, second_id).items()}
+    wants(analyzed, ["sr"])
+    publish(analyzed)
+    first_id = sign(analyzed, Decision.ACCEPT, "malignant")
+    wants(analyzed, ["seg", "sr:enhanced"])
+    revise(analyzed, tmp_path)
+    publish(analyzed)
+    second_id = sign(analyzed, Decision.ACCEPT, "malignant")
+    third_id = sign(analyzed, Decision.MODIFY, "benign", predecessor_id=second_id)
+    first, second = reports(analyzed, first_id), reports(analyzed, second_id)
+    named = {key: uids for key, (_, *uids) in predecessors(analyzed, second_id).items()}
     assert named == {
         ("seg sr", "sr"): [first["seg sr", "sr"][0]],
         ("seg sr:enhanced", "sr:enhanced"): [first["sr", "sr"][0]],
     }
-    assert predecessors(analysed, third_id) == {key: [uid] for key, (uid, _) in second.items()}
+    assert predecessors(analyzed, third_id) == {key: [uid] for key, (uid, _) in second.items()}
 
 
 def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], list[str]]:
@@ -268,41 +268,41 @@ def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], l
 
 
 def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
-    analysed: Hospital, tmp_path: Path
+    analyzed: Hospital, tmp_path: Path
 ) -> None:
-    publish(analysed)
-    put_signature(analysed, Decision.ACCEPT, "malignant")
-    before = analysed.job(JobKind.SIGN).id
-    revise(analysed, tmp_path)
-    publish(analysed)
-    sign(analysed, Decision.ACCEPT, "malignant")
-    job = analysed.job(JobKind.SIGN)
+    publish(analyzed)
+    put_signature(analyzed, Decision.ACCEPT, "malignant")
+    before = analyzed.job(JobKind.SIGN).id
+    revise(analyzed, tmp_path)
+    publish(analyzed)
+    sign(analyzed, Decision.ACCEPT, "malignant")
+    job = analyzed.job(JobKind.SIGN)
     assert (job.status, job.error) == (
         JobStatus.QUEUED,
         "the review of the study before images came late is not published yet",
     )
-    analysed.runner.run(before, JobKind.SIGN)
-    analysed.clock.skip(minutes=1)
-    run(analysed)
-    assert analysed.job(JobKind.SIGN).status is JobStatus.DONE
+    analyzed.runner.run(before, JobKind.SIGN)
+    analyzed.clock.skip(minutes=1)
+    run(analyzed)
+    assert analyzed.job(JobKind.SIGN).status is JobStatus.DONE
 
 
 def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_after_it(
-    analysed: Hospital, tmp_path: Path
+    analyzed: Hospital, tmp_path: Path
 ) -> None:
-    publish(analysed)
-    first_id = put_signature(analysed, Decision.ACCEPT, "malignant")
-    given_up = analysed.job(JobKind.SIGN).id
-    with analysed.database.write() as session:
+    publish(analyzed)
+    first_id = put_signature(analyzed, Decision.ACCEPT, "malignant")
+    given_up = analyzed.job(JobKind.SIGN).id
+    with analyzed.database.write() as session:
         session.get_one(Job, given_up).status = JobStatus.DEAD_LETTER
-    revise(analysed, tmp_path)
-    publish(analysed)
-    second_id = sign(analysed, Decision.ACCEPT, "malignant")
-    assert {len(named) for named in predecessors(analysed, second_id).values()} == {1}
-    with analysed.database.write() as session:
-        jobs.retry(session, given_up, analysed.clock())
-    analysed.runner.run(given_up, JobKind.SIGN)
-    with analysed.database.read() as session:
+    revise(analyzed, tmp_path)
+    publish(analyzed)
+    second_id = sign(analyzed, Decision.ACCEPT, "malignant")
+    assert {len(named) for named in predecessors(analyzed, second_id).values()} == {1}
+    with analyzed.database.write() as session:
+        jobs.retry(session, given_up, analyzed.clock())
+    analyzed.runner.run(given_up, JobKind.SIGN)
+    with analyzed.database.read() as session:
         reported = {
             made.review_id: len(made.deliveries) for made in session.scalars(select(ResultSet))
         }
@@ -325,30 +325,30 @@ def wants(hospital: Hospital, results: list[str]) -> None:
 
 
 def revise(hospital: Hospital, folder: Path) -> None:
-    """An image comes late, and all is analysed again."""
+    """An image comes late, and all is analyzed again."""
     hospital.clock.skip(minutes=1)
     hospital.receive(write(folder / "late.dcm", picture((60, 80, 20)), number=2))
-    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
 
 
 def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
-    analysed: Hospital,
+    analyzed: Hospital,
 ) -> None:
     """A signed report takes the place of the one that its destination has, and so does the next."""
-    routes = analysed.services.settings.effective_routes_file
+    routes = analyzed.services.settings.effective_routes_file
     wide = routes.read_text().replace(
         'destinations = ["pacs"]', 'destinations = ["pacs", "reports-only"]'
     )
     routes.write_text(wide.replace('results = ["sr"]', 'results = ["sr", "sr:enhanced"]'))
-    publish(analysed)
-    first_id = sign(analysed, Decision.ACCEPT, "malignant")
-    second_id = sign(analysed, Decision.MODIFY, "benign", predecessor_id=first_id)
-    published, first, second = (reports(analysed, each) for each in (None, first_id, second_id))
+    publish(analyzed)
+    first_id = sign(analyzed, Decision.ACCEPT, "malignant")
+    second_id = sign(analyzed, Decision.MODIFY, "benign", predecessor_id=first_id)
+    published, first, second = (reports(analyzed, each) for each in (None, first_id, second_id))
     assert len(published) == 3
     assert [{key: uid for key, (uid, _) in each.items()} for each in (published, first)] == [
         {key: before for key, (_, before) in each.items()} for each in (first, second)
     ]
-    with analysed.database.read() as session:
+    with analyzed.database.read() as session:
         deliveries = session.scalars(select(Delivery)).all()
         assert sorted(d.destination.name for d in deliveries) == ["pacs"] * 3 + ["reports-only"] * 3
 
@@ -371,63 +371,63 @@ def reports(
         return found
 
 
-def test_a_review_waits_for_the_publication_of_what_it_reviews(analysed: Hospital) -> None:
-    sign(analysed, Decision.ACCEPT, "malignant")
-    job = analysed.job(JobKind.SIGN)
+def test_a_review_waits_for_the_publication_of_what_it_reviews(analyzed: Hospital) -> None:
+    sign(analyzed, Decision.ACCEPT, "malignant")
+    job = analyzed.job(JobKind.SIGN)
     assert (job.status, job.error) == (
         JobStatus.QUEUED,
         "the analysis that was reviewed is not published yet",
     )
-    publish(analysed)
-    analysed.clock.skip(minutes=1)
-    run(analysed)
-    assert newest_report(analysed).verified
+    publish(analyzed)
+    analyzed.clock.skip(minutes=1)
+    run(analyzed)
+    assert newest_report(analyzed).verified
 
 
-def test_a_second_run_changes_nothing(analysed: Hospital) -> None:
-    publish(analysed)
-    sign(analysed, Decision.ACCEPT, "malignant")
-    with analysed.database.write() as session:
+def test_a_second_run_changes_nothing(analyzed: Hospital) -> None:
+    publish(analyzed)
+    sign(analyzed, Decision.ACCEPT, "malignant")
+    with analyzed.database.write() as session:
         session.scalars(select(Job).where(Job.kind == JobKind.SIGN)).one().status = JobStatus.QUEUED
-    run(analysed)
-    assert analysed.job(JobKind.SIGN).status is JobStatus.DONE
-    with analysed.database.read() as session:
+    run(analyzed)
+    assert analyzed.job(JobKind.SIGN).status is JobStatus.DONE
+    with analyzed.database.read() as session:
         assert len(session.scalars(select(ResultSet)).all()) == 2
 
 
-def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analysed: Hospital) -> None:
-    publish(analysed)
-    put_signature(analysed, Decision.ACCEPT, "malignant")
-    with analysed.database.write() as session:
-        claim = jobs.claim(session, analysed.job(JobKind.SIGN).id, analysed.clock())
+def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: Hospital) -> None:
+    publish(analyzed)
+    put_signature(analyzed, Decision.ACCEPT, "malignant")
+    with analyzed.database.write() as session:
+        claim = jobs.claim(session, analyzed.job(JobKind.SIGN).id, analyzed.clock())
     assert claim is not None
-    put_in = job_handlers(analysed.services)[JobKind.SIGN].do(claim, analysed.clock())
-    with analysed.database.write() as session:
+    put_in = job_handlers(analyzed.services)[JobKind.SIGN].do(claim, analyzed.clock())
+    with analyzed.database.write() as session:
         delivery_id = session.scalars(select(Delivery.id)).one()
-        results.change_selection(session, delivery_id, ["seg"], [], analysed.clock())
-    with pytest.raises(NotYet, match="just changed"), analysed.database.write() as session:
-        put_in(session, analysed.clock())
+        results.change_selection(session, delivery_id, ["seg"], [], analyzed.clock())
+    with pytest.raises(NotYet, match="just changed"), analyzed.database.write() as session:
+        put_in(session, analyzed.clock())
 
 
-def test_a_review_that_was_never_published_is_told(analysed: Hospital) -> None:
-    sign(analysed, Decision.ACCEPT, "malignant")
+def test_a_review_that_was_never_published_is_told(analyzed: Hospital) -> None:
+    sign(analyzed, Decision.ACCEPT, "malignant")
     for _ in range(jobs.MAX_ATTEMPTS[JobKind.SIGN] - 1):
-        run(analysed)
-    assert analysed.job(JobKind.SIGN).status is JobStatus.DEAD_LETTER
-    assert analysed.tags()[-1] == "worker:review:failed"
+        run(analyzed)
+    assert analyzed.job(JobKind.SIGN).status is JobStatus.DEAD_LETTER
+    assert analyzed.tags()[-1] == "worker:review:failed"
 
 
-def test_a_review_that_is_not_signed_is_refused(analysed: Hospital) -> None:
-    publish(analysed)
-    with analysed.database.write() as session:
+def test_a_review_that_is_not_signed_is_refused(analyzed: Hospital) -> None:
+    publish(analyzed)
+    with analyzed.database.write() as session:
         draft = Review(
             analysis_id=session.scalars(select(Analysis.id)).one(),
             reader_id=session.scalars(select(User.id)).one(),
-            decision=Decision.ACCEPT, final_label="malignant", created_at=analysed.clock(),
+            decision=Decision.ACCEPT, final_label="malignant", created_at=analyzed.clock(),
         )  # fmt: skip
         session.add(draft)
         session.flush()
-        jobs.enqueue(session, JobKind.SIGN, key="draft", subject_id=draft.id, now=analysed.clock())
-    run(analysed)
-    job = analysed.job(JobKind.SIGN)
+        jobs.enqueue(session, JobKind.SIGN, key="draft", subject_id=draft.id, now=analyzed.clock())
+    run(analyzed)
+    job = analyzed.job(JobKind.SIGN)
     assert (job.status, job.error) == (JobStatus.DEAD_LETTER, "the review is not signed")

@@ -30,7 +30,7 @@ from tests.workers.painted import (
     study,
     write,
 )
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, study_result
 from workers.pipeline.types import ImageAnalysis
 
@@ -47,7 +47,7 @@ def code_of(image: ImageAnalysis) -> str:
 
 
 def test_a_still_with_a_lesion(tmp_path: Path, predictor: PaintedPredictor) -> None:
-    image = analyse_image(write(tmp_path / "a.dcm", picture((120, 70, 20))), predictor)
+    image = analyze_image(write(tmp_path / "a.dcm", picture((120, 70, 20))), predictor)
     assert image.label == "malignant"
     assert image.probabilities == pytest.approx(MALIGNANT_SAYS)
     assert (image.frame_number, image.shape) == (1, (ROWS, COLUMNS))
@@ -63,7 +63,7 @@ def test_masks_and_heat_maps_lie_in_the_whole_frame(
 ) -> None:
     pixels = picture((120, 70, 20))
     path = write(tmp_path / "a.dcm", pixels, region=(40, 30, 190, 150))
-    [frame] = analyse_image(path, predictor).frames
+    [frame] = analyze_image(path, predictor).frames
     assert np.array_equal(frame.mask, pixels == 255)
     assert np.array_equal(frame.heatmap, np.where(pixels == 255, 255, 0))
     assert frame.mask.dtype == np.bool_
@@ -72,7 +72,7 @@ def test_masks_and_heat_maps_lie_in_the_whole_frame(
 
 def test_the_probability_of_lesions_lies_in_the_whole_frame_too(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", picture((120, 70, 20)), region=(40, 30, 190, 150))
-    [frame] = analyse_image(path, SoftPredictor()).frames
+    [frame] = analyze_image(path, SoftPredictor()).frames
     probability = frame.lesion_probability
     assert probability is not None
     assert probability.shape == (ROWS, COLUMNS)
@@ -85,7 +85,7 @@ def test_the_probability_of_lesions_lies_in_the_whole_frame_too(tmp_path: Path) 
 
 def test_a_patch_too_small_for_a_lesion_has_no_probability(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", picture((120, 70, 20), (30, 70, 4)))
-    image = analyse_image(path, SoftPredictor())
+    image = analyze_image(path, SoftPredictor())
     [frame] = image.frames
     assert len(image.lesions) == 1
     assert frame.lesion_probability is not None
@@ -94,7 +94,7 @@ def test_a_patch_too_small_for_a_lesion_has_no_probability(tmp_path: Path) -> No
 
 def test_a_frame_without_lesions_has_no_probability_of_one(tmp_path: Path) -> None:
     frames = [picture()] * 5 + [picture((100, 70, 20))]
-    image = analyse_image(write(tmp_path / "a.dcm", frames), SoftPredictor())
+    image = analyze_image(write(tmp_path / "a.dcm", frames), SoftPredictor())
     assert [frame.lesion_probability for frame in image.frames] == [None] * 6
 
 
@@ -102,7 +102,7 @@ def test_what_lies_outside_the_region_is_not_seen(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((20, 70, 10)), region=(60, 0, COLUMNS, ROWS))
-    image = analyse_image(path, predictor)
+    image = analyze_image(path, predictor)
     assert (image.label, image.lesions) == ("normal", ())
 
 
@@ -110,7 +110,7 @@ def test_an_uncalibrated_image_is_measured_in_pixels_only(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((120, 70, 20)), spacing_mm=None)
-    [lesion] = analyse_image(path, predictor).lesions
+    [lesion] = analyze_image(path, predictor).lesions
     assert lesion.size is None
     assert lesion.outline.area_px > 1000
 
@@ -119,7 +119,7 @@ def test_a_cine_links_one_lesion_over_its_frames(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     frames = [picture(), *(picture((60 + 5 * n, 70, 18)) for n in range(4)), picture()]
-    image = analyse_image(write(tmp_path / "a.dcm", frames), predictor)
+    image = analyze_image(write(tmp_path / "a.dcm", frames), predictor)
     assert [frame.frame_number for frame in image.frames] == [1, 2, 3, 4, 5, 6]
     assert {lesion.frame_number for lesion in image.lesions} == {2, 3, 4, 5}
     assert {lesion.number for lesion in image.lesions} == {1}
@@ -132,7 +132,7 @@ def test_a_long_cine_is_sampled_from_end_to_end_in_whole_batches(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", [picture((100, 70, 20))] * 21)
-    image = analyse_image(path, predictor, cine_frames=6, batch_size=4)
+    image = analyze_image(path, predictor, cine_frames=6, batch_size=4)
     assert [frame.frame_number for frame in image.frames] == [1, 5, 9, 13, 17, 21]
     assert predictor.batches == [4, 2]
 
@@ -141,7 +141,7 @@ def test_an_odd_frame_of_a_normal_cine_leaves_no_outline(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     frames = [picture()] * 5 + [picture((100, 70, 20))]
-    image = analyse_image(write(tmp_path / "a.dcm", frames), predictor)
+    image = analyze_image(write(tmp_path / "a.dcm", frames), predictor)
     assert (image.label, image.lesions) == ("normal", ())
     assert image.frames[5].label == "malignant"
     assert not image.frames[5].mask.any()
@@ -156,7 +156,7 @@ class Contradictory(PaintedPredictor):
 
 
 def test_a_frame_called_normal_keeps_no_outline(tmp_path: Path) -> None:
-    image = analyse_image(write(tmp_path / "a.dcm", picture((100, 70, 20))), Contradictory())
+    image = analyze_image(write(tmp_path / "a.dcm", picture((100, 70, 20))), Contradictory())
     assert (image.label, image.lesions) == ("normal", ())
 
 
@@ -164,11 +164,11 @@ def test_a_tracking_uid_is_the_same_in_a_later_analysis(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((60, 70, 20), (150, 70, 12)))
-    one, other = (analyse_image(path, predictor) for _ in range(2))
+    one, other = (analyze_image(path, predictor) for _ in range(2))
     uids = [lesion.tracking_uid for lesion in one.lesions]
     assert uids == [lesion.tracking_uid for lesion in other.lesions]
     assert len({*uids, one.tracking_uid}) == 3
-    elsewhere = analyse_image(write(tmp_path / "b.dcm", picture((60, 70, 20)), number=2), predictor)
+    elsewhere = analyze_image(write(tmp_path / "b.dcm", picture((60, 70, 20)), number=2), predictor)
     assert elsewhere.lesions[0].tracking_uid not in uids
 
 
@@ -182,7 +182,7 @@ def test_a_damaged_frame_is_refused_and_the_rest_goes_on(
     dataset.PixelData = encapsulate([good[0], b"\xff\xd8garbage!", *good[2:]])
     dataset["PixelData"].is_undefined_length = True
     write_dataset(dataset, tmp_path / "a.dcm")
-    image = analyse_image(tmp_path / "a.dcm", predictor)
+    image = analyze_image(tmp_path / "a.dcm", predictor)
     assert [frame.frame_number for frame in image.frames] == [1, 3, 4]
     assert [(r.frame_number, r.refusal.code) for r in image.refused_frames] == [
         (2, "undecodable-frame")
@@ -194,7 +194,7 @@ def test_black_frames_are_refused_and_do_not_set_the_region(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     frames = [np.zeros((ROWS, COLUMNS), np.uint8), picture((100, 70, 20), paint=BENIGN)]
-    image = analyse_image(write(tmp_path / "a.dcm", frames, spacing_mm=None), predictor)
+    image = analyze_image(write(tmp_path / "a.dcm", frames, spacing_mm=None), predictor)
     assert image.label == "benign"
     assert image.probabilities == pytest.approx(BENIGN_SAYS)
     assert [r.refusal.code for r in image.refused_frames] == ["too-dark"]
@@ -202,20 +202,20 @@ def test_black_frames_are_refused_and_do_not_set_the_region(
 
 def test_a_black_image_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
     path = write(tmp_path / "a.dcm", np.zeros((ROWS, COLUMNS), np.uint8))
-    assert code_of(analyse_image(path, predictor)) == "too-dark"
+    assert code_of(analyze_image(path, predictor)) == "too-dark"
     assert predictor.batches == []
 
 
 def test_an_image_of_one_pixel_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
     path = write(tmp_path / "a.dcm", np.full((1, 1), 200, np.uint8), spacing_mm=None)
-    assert code_of(analyse_image(path, predictor)) == "too-small"
+    assert code_of(analyze_image(path, predictor)) == "too-small"
 
 
 def test_a_ct_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
     dataset = dcmread(write(tmp_path / "a.dcm", picture()))
     dataset.Modality, dataset.SOPClassUID = "CT", "1.2.840.10008.5.1.4.1.1.2"
     write_dataset(dataset, tmp_path / "ct.dcm")
-    image = analyse_image(tmp_path / "ct.dcm", predictor)
+    image = analyze_image(tmp_path / "ct.dcm", predictor)
     assert code_of(image) == "not-ultrasound"
     assert image.header is not None
 
@@ -227,24 +227,24 @@ def test_video_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
     dataset["PixelData"].is_undefined_length = True
     write_dataset(dataset, tmp_path / "video.dcm")
     assert (
-        code_of(analyse_image(tmp_path / "video.dcm", predictor)) == "unsupported-transfer-syntax"
+        code_of(analyze_image(tmp_path / "video.dcm", predictor)) == "unsupported-transfer-syntax"
     )
 
 
 def test_a_truncated_file_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
     path = write(tmp_path / "a.dcm", picture())
     path.write_bytes(path.read_bytes()[:-500])
-    assert code_of(analyse_image(path, predictor)) == "truncated-file"
+    assert code_of(analyze_image(path, predictor)) == "truncated-file"
 
 
 def test_a_text_file_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("no picture")
-    assert code_of(analyse_image(path, predictor)) == "not-dicom"
+    assert code_of(analyze_image(path, predictor)) == "not-dicom"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "I;16"])
-def test_a_picture_file_of_any_mode_is_analysed(
+def test_a_picture_file_of_any_mode_is_analyzed(
     mode: str, tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     pixels = Image.fromarray(picture((120, 70, 20)))
@@ -254,7 +254,7 @@ def test_a_picture_file_of_any_mode_is_analysed(
         Image.fromarray(np.asarray(pixels).astype(np.uint16) * 257).save(path)
     else:
         pixels.convert("RGB").convert(mode).save(path)
-    image = analyse_image(path, predictor)
+    image = analyze_image(path, predictor)
     assert (image.label, image.header, image.shape) == ("malignant", None, (ROWS, COLUMNS))
     assert image.lesions[0].size is None
     assert image.lesions[0].outline.area_px == pytest.approx(np.pi * 20**2, rel=0.05)
@@ -265,7 +265,7 @@ def test_the_same_picture_under_another_name_has_the_same_tracking_uids(
 ) -> None:
     for name in ("a.png", "b.png"):
         Image.fromarray(picture((120, 70, 20))).save(tmp_path / name)
-    one, other = (analyse_image(tmp_path / name, predictor) for name in ("a.png", "b.png"))
+    one, other = (analyze_image(tmp_path / name, predictor) for name in ("a.png", "b.png"))
     assert one.lesions[0].tracking_uid == other.lesions[0].tracking_uid
 
 
@@ -275,7 +275,7 @@ def test_damaged_picture_files_are_refused(tmp_path: Path, predictor: PaintedPre
     (tmp_path / "text.png").write_text("no picture")
     Image.new("L", (1, 1)).save(tmp_path / "tiny.png")
     codes = {
-        name: code_of(analyse_image(tmp_path / f"{name}.png", predictor))
+        name: code_of(analyze_image(tmp_path / f"{name}.png", predictor))
         for name in ("cut", "text", "tiny")
     }
     assert codes == {"cut": "undecodable-frame", "text": "not-a-picture", "tiny": "too-small"}
@@ -286,21 +286,21 @@ def test_a_picture_of_absurd_size_is_refused(
 ) -> None:
     Image.fromarray(picture()).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert code_of(analyse_image(tmp_path / "a.png", predictor)) == "undecodable-frame"
+    assert code_of(analyze_image(tmp_path / "a.png", predictor)) == "undecodable-frame"
 
 
 def test_a_file_that_is_not_there_is_an_error_not_a_refusal(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     with pytest.raises(FileNotFoundError):
-        analyse_image(tmp_path / "gone.dcm", predictor)
+        analyze_image(tmp_path / "gone.dcm", predictor)
 
 
 def test_the_shipped_networks_look_at_a_phantom(tmp_path: Path) -> None:
     phantom = make_phantom("spiculated", seed=3, height=240, width=320, spacing_mm=0.16)
     path = write(tmp_path / "a.dcm", phantom.image, spacing_mm=phantom.spacing_mm)
     predictor = Predictor.load()
-    image = analyse_image(path, predictor)
+    image = analyze_image(path, predictor)
     assert image.refusal is None
     assert sum(image.probabilities or ()) == pytest.approx(1, abs=1e-5)
     [frame] = image.frames
@@ -313,7 +313,7 @@ def test_the_shipped_networks_look_at_a_phantom(tmp_path: Path) -> None:
     assert len(np.unique(fractional.pixel_array)) > 100
 
 
-def test_a_picture_in_colours_is_refused_whatever_its_header_says(
+def test_a_picture_in_colors_is_refused_whatever_its_header_says(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     flow = np.repeat(picture()[..., None], 3, axis=2)
@@ -321,4 +321,4 @@ def test_a_picture_in_colours_is_refused_whatever_its_header_says(
     flow[rows // 4 : rows // 2, columns // 4 : columns // 2] = (230, 60, 20)
     flow[rows // 2 : 3 * rows // 4, columns // 4 : columns // 2] = (20, 60, 230)
     Image.fromarray(flow).save(tmp_path / "flow.png")
-    assert code_of(analyse_image(tmp_path / "flow.png", predictor)) == "colour-doppler"
+    assert code_of(analyze_image(tmp_path / "flow.png", predictor)) == "color-doppler"

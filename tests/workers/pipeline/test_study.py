@@ -13,7 +13,7 @@ from dicom.results.sr.build import build_report
 from dicom.results.sr.verify import verify_report
 from models.types import PresetInfo
 from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, Picture, picture, write
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, combine, pipeline_version, study_result
 from workers.pipeline.types import ImageAnalysis
 
@@ -32,7 +32,7 @@ def images(tmp_path: Path) -> list[ImageAnalysis]:
     ]
     paths = [write(tmp_path / f"{n}.dcm", each, number=n) for n, each in enumerate(pixels, 1)]
     Image.fromarray(picture((60, 70, 20))).save(tmp_path / "e.png")
-    return [analyse_image(path, PaintedPredictor()) for path in [*paths, tmp_path / "e.png"]]
+    return [analyze_image(path, PaintedPredictor()) for path in [*paths, tmp_path / "e.png"]]
 
 
 def test_a_study_takes_the_class_of_its_most_suspicious_image(images: list[ImageAnalysis]) -> None:

@@ -20,7 +20,7 @@ def database(sqlite_database: Database) -> Database:
 
 def test_analyses_leave_hands_for_the_rest() -> None:
     slots = ConcurrencySlots(threads=3, analyses=1)
-    with slots.taken(JobKind.ANALYSE) as first, slots.taken(JobKind.ANALYSE) as second:
+    with slots.taken(JobKind.ANALYZE) as first, slots.taken(JobKind.ANALYZE) as second:
         assert (first, second) == (True, False)
         assert slots.free() == {ANALYSES: 0, THE_REST: 2, SHADOWS: 0}
 
@@ -33,7 +33,7 @@ def test_the_rest_leaves_hands_for_analyses() -> None:
         slots.taken(JobKind.SIGN) as no,
     ):
         assert not no
-        with slots.taken(JobKind.ANALYSE) as yes:
+        with slots.taken(JobKind.ANALYZE) as yes:
             assert yes
 
 

@@ -77,9 +77,9 @@ def test_a_job_that_nobody_took_is_rung_again(
 def test_it_rings_for_as_many_jobs_as_there_are_hands_and_kinds_do_not_wait_for_each_other(
     hospital: Hospital, sweep: Sweep, ringer: Ringer, slots: ConcurrencySlots
 ) -> None:
-    analyses = queue(hospital, JobKind.ANALYSE, 5)
+    analyses = queue(hospital, JobKind.ANALYZE, 5)
     deliveries = queue(hospital, JobKind.DELIVER, 5)
-    with slots.taken(JobKind.ANALYSE):
+    with slots.taken(JobKind.ANALYZE):
         sweep()
     assert len(set(ringer.rung) & set(analyses)) == 1
     assert len(set(ringer.rung) & set(deliveries)) == 2
@@ -134,18 +134,18 @@ def test_a_job_whose_workers_died_every_time_is_told_to_people(
 
 def _study_with_dying_analysis(hospital: Hospital) -> UUID:
     study = Study(
-        id=uuid4(), study_instance_uid="1.2.3", source_ae="SCANNER", status=StudyStatus.ANALYSING,
+        id=uuid4(), study_instance_uid="1.2.3", source_ae="SCANNER", status=StudyStatus.ANALYZING,
         revision=1, received_at=NOON, last_instance_at=NOON,
     )  # fmt: skip
     with hospital.database.write() as session:
         session.add(study)
         session.flush()
         job = jobs.enqueue(
-            session, JobKind.ANALYSE, key=f"{study.id}:1", subject_id=study.id, now=NOON
+            session, JobKind.ANALYZE, key=f"{study.id}:1", subject_id=study.id, now=NOON
         )
         assert job is not None
         session.flush()
-        for _ in range(jobs.MAX_ATTEMPTS[JobKind.ANALYSE]):
+        for _ in range(jobs.MAX_ATTEMPTS[JobKind.ANALYZE]):
             jobs.take_due(session, hospital.clock())
             assert jobs.claim(session, job.id, hospital.clock())
             hospital.clock.skip(minutes=2)

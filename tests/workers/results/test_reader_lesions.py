@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from db import outlines, reviews
 from db.outlines import ReaderOutline
-from db.reviews import Judgement
+from db.reviews import Judgment
 from db.schema import (
     Analysis,
     Decision,
@@ -48,8 +48,8 @@ def published(hospital: Hospital, tmp_path: Path) -> Hospital:
 
 
 def publish(hospital: Hospital) -> None:
-    """Analyse what was received and make its objects; there is a radiologist to read them."""
-    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+    """Analyze what was received and make its objects; there is a radiologist to read them."""
+    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
     hospital.runner.run(hospital.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
     with hospital.database.write() as session:
         session.add(
@@ -89,16 +89,16 @@ def outline(
 def sign(hospital: Hospital, changed: Sequence[ReaderOutline], amends: UUID | None = None) -> UUID:
     hospital.clock.skip(minutes=1)
     now = hospital.clock()
-    said = Judgement(Decision.MODIFY, "malignant", None, "Outline is wrong", "", tuple(changed))
+    said = Judgment(Decision.MODIFY, "malignant", None, "Outline is wrong", "", tuple(changed))
     if not changed:
-        said = Judgement(Decision.ACCEPT)
+        said = Judgment(Decision.ACCEPT)
     with hospital.database.write() as session:
         reader = session.scalars(select(User)).one()
         if amends:
             reviews.amend(session, amends, reader, now)
         analysis_id = session.scalars(select(Analysis.id)).one()
         draft = reviews.save_draft(session, analysis_id, reader, said, now)
-        reviews.sign(session, draft.id, reader, reviews.judgement_of(draft).digest, now)
+        reviews.sign(session, draft.id, reader, reviews.judgment_of(draft).digest, now)
     hospital.runner.run(hospital.job(JobKind.SIGN).id, JobKind.SIGN)
     return draft.id
 

@@ -12,7 +12,7 @@ from db.schema import Analysis, FindingKind, JobKind, OutlineOrigin
 from dicom.results.model import LesionResult, StudyResult
 from tests.workers.hospital import Hospital
 from tests.workers.painted import Picture, SoftPredictor, picture, write
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, study_result
 from workers.results.reader_lesions import lesions_left
 from workers.results.saved import load_result
@@ -38,7 +38,7 @@ def analysis(hospital: Hospital, tmp_path: Path) -> Analysis:
     """Of a still and a cine, both with two lesions and a patch too small for one."""
     for number, pixels in enumerate(PIXELS, 1):
         hospital.receive(write(tmp_path / f"{number}.dcm", pixels, number=number))
-    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
     with hospital.database.read() as session:
         return analyses.whole(session, session.scalars(select(Analysis.id)).one())
 
@@ -54,7 +54,7 @@ def test_what_was_stored_is_what_the_pipeline_says_without_any_service(
     hospital: Hospital, analysis: Analysis, tmp_path: Path
 ) -> None:
     predictor = SoftPredictor()
-    images = [analyse_image(tmp_path / name, predictor) for name in ("1.dcm", "2.dcm")]
+    images = [analyze_image(tmp_path / name, predictor) for name in ("1.dcm", "2.dcm")]
     algorithm = algorithm_of(predictor.info)
     alone = study_result(images, analysis_id="a", algorithm=algorithm, produced_at=hospital.clock())
     stored = load_result(analysis, hospital.services.store)
@@ -94,7 +94,7 @@ def test_an_analysis_that_kept_no_probability_has_the_masks(
     assert all(lesion.probability is None for lesion in found)
 
 
-def test_an_outline_that_a_reader_changed_is_certain_and_its_neighbour_is_not(
+def test_an_outline_that_a_reader_changed_is_certain_and_its_neighbor_is_not(
     hospital: Hospital, analysis: Analysis
 ) -> None:
     result = load_result(analysis, hospital.services.store)

@@ -186,14 +186,14 @@ export class Viewer {
   #verdict() {
     const { image } = this;
     if (image.refused) {
-      return `Not analysed: ${image.refused}`;
+      return `Not analyzed: ${image.refused}`;
     }
     if (!image.label) {
       return "";
     }
     const sampled = this.#sampled;
     if (!sampled) {
-      return "This frame was not analysed";
+      return "This frame was not analyzed";
     }
     const values = CLASSES.map((name, at) => `${name} ${Math.round(100 * sampled.probabilities[at])} %`);
     const heat = this.#heat && !sampled.heatmap ? " · no heat map" : "";
@@ -216,7 +216,7 @@ export class Viewer {
     }
   }
 
-  // One bar for each analysed frame, as high as the network was sure, in the colour of its class.
+  // One bar for each analyzed frame, as high as the network was sure, in the color of its class.
   #drawTicks() {
     const { image } = this;
     const ticks = at("ticks");

@@ -23,7 +23,7 @@ SYNTAXES = (ExplicitVRLittleEndian, JPEGBaseline8Bit)
 
 
 def cine(folder: Path) -> StudyResult:
-    frames = [making.colour(seed=seed) for seed in range(5)]
+    frames = [making.color(seed=seed) for seed in range(5)]
     path = making.write_image(folder / "cine.dcm", frames)
     image = making.image_result(path, heatmaps={4: HEAT, 2: HEAT // 2}, label="malignant")
     return making.study_result(image)
@@ -62,7 +62,7 @@ def test_the_frames_are_those_with_heat_maps_in_their_order(tmp_path: Path) -> N
     ] == [True, True]
 
 
-def test_our_own_picture_is_never_analysed(tmp_path: Path) -> None:
+def test_our_own_picture_is_never_analyzed(tmp_path: Path) -> None:
     (built,) = build_heatmap_captures(cine(tmp_path))
     refusal = refusal_of(read_header(write_dataset(built, tmp_path / "picture.dcm").path))
     assert refusal is not None
@@ -70,7 +70,7 @@ def test_our_own_picture_is_never_analysed(tmp_path: Path) -> None:
 
 
 def test_each_loss_of_the_picture_and_its_source_is_told(tmp_path: Path) -> None:
-    pixels = making.colour()
+    pixels = making.color()
     for syntax, count in ((ExplicitVRLittleEndian, 0), (JPEGBaseline8Bit, 1)):
         path = making.write_image(tmp_path / "image.dcm", pixels, transfer_syntax_uid=syntax)
         result = making.study_result(making.image_result(path, heatmaps={1: HEAT}))

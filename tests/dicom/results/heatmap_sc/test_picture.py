@@ -5,7 +5,7 @@ from dicom.results.heatmap_sc.picture import heatmap_picture
 from tests.dicom import making
 
 
-@pytest.mark.parametrize("frame", [making.grey(300, 400), making.colour(300, 400)])
+@pytest.mark.parametrize("frame", [making.gray(300, 400), making.color(300, 400)])
 def test_where_there_is_no_heat_the_frame_shows_as_it_is(frame: np.ndarray) -> None:
     cold = np.zeros((300, 400), np.uint8)
     picture = heatmap_picture(frame, cold, "benign")
@@ -25,7 +25,7 @@ def test_the_hotter_the_nearer_to_yellow() -> None:
 @pytest.mark.parametrize("label", ["normal", "benign", "malignant"])
 def test_the_legend_stands_below_and_is_not_cut_off(rows: int, columns: int, label: str) -> None:
     picture = heatmap_picture(
-        making.grey(rows, columns), np.zeros((rows, columns), np.uint8), label
+        making.gray(rows, columns), np.zeros((rows, columns), np.uint8), label
     )
     legend = picture[rows:]
     assert legend.shape[0] > 30
@@ -36,6 +36,6 @@ def test_the_legend_stands_below_and_is_not_cut_off(rows: int, columns: int, lab
 
 
 def test_the_legend_names_the_class() -> None:
-    frame, cold = making.grey(), np.zeros((64, 80), np.uint8)
+    frame, cold = making.gray(), np.zeros((64, 80), np.uint8)
     benign, malignant = (heatmap_picture(frame, cold, label) for label in ("benign", "malignant"))
     assert not np.array_equal(benign, malignant)

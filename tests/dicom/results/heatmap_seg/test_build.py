@@ -37,7 +37,7 @@ def test_every_kind_of_image_gets_a_valid_heat_map(
 
 
 def test_highdicom_reads_the_weights_of_each_frame(tmp_path: Path) -> None:
-    frames = [making.grey(seed=seed) for seed in range(4)]
+    frames = [making.gray(seed=seed) for seed in range(4)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
     image = making.image_result(path, heatmaps={2: HEAT, 4: HEAT // 2})
     (built,) = build_heatmap_segmentations(making.study_result(image))

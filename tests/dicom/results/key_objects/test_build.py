@@ -21,7 +21,7 @@ def still(folder: Path, number: int = 1, **changes: object) -> ImageResult:
 
 def cine(folder: Path, number: int = 9) -> ImageResult:
     """Lesions on frames 2 and 4; frame 3 stands for the class."""
-    frames = [making.grey(seed=seed) for seed in range(5)]
+    frames = [making.gray(seed=seed) for seed in range(5)]
     path = making.write_image(folder / f"{number}.dcm", frames, instance_number=number)
     lesions = [making.lesion(MASK, frame=frame) for frame in (4, 2)]
     return making.image_result(path, lesions, frame_number=3)

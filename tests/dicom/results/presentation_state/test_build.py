@@ -12,7 +12,7 @@ from tests.dicom import making
 from tests.dicom.conftest import Validate
 
 MASK = making.disc((64, 80), 30, 30, 9)
-GREY, COLOUR = "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.11.2"
+GRAY, COLOR = "1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.11.2"
 PLAIN_NAME = replace(making.STUDY, patient_name="Mueller^Anne")  # DCMTK knows no UTF-8 in names
 
 
@@ -31,9 +31,7 @@ def test_every_kind_of_image_gets_a_valid_state(
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize(
-    ("pixels", "sop_class"), [(making.grey(), GREY), (making.colour(), COLOUR)]
-)
+@pytest.mark.parametrize(("pixels", "sop_class"), [(making.gray(), GRAY), (making.color(), COLOR)])
 def test_dcmtk_accepts_the_state(
     tmp_path: Path, pixels: np.ndarray, sop_class: str, dcmpschk: Validate
 ) -> None:
@@ -43,7 +41,7 @@ def test_dcmtk_accepts_the_state(
 
 
 def test_each_outline_is_on_its_own_frame_under_its_own_tracking_uid(tmp_path: Path) -> None:
-    frames = [making.colour(seed=seed) for seed in range(5)]
+    frames = [making.color(seed=seed) for seed in range(5)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
     lesions = [making.lesion(MASK, number=number, frame=number + 1) for number in (1, 2)]
     image = making.image_result(path, lesions)
@@ -61,16 +59,16 @@ def test_each_outline_is_on_its_own_frame_under_its_own_tracking_uid(tmp_path: P
         assert name.UnformattedTextValue == f"{lesion.tracking_id} (AI, not verified)"
 
 
-def test_grey_looks_under_the_state_as_it_did_without(tmp_path: Path) -> None:
-    image = one_lesion(tmp_path, making.grey(), WindowCenter=90, WindowWidth=120)
+def test_gray_looks_under_the_state_as_it_did_without(tmp_path: Path) -> None:
+    image = one_lesion(tmp_path, making.gray(), WindowCenter=90, WindowWidth=120)
     (built,) = build_presentation_states(making.study_result(image))
     (window,) = built.SoftcopyVOILUTSequence
     assert (window.WindowCenter, window.WindowWidth) == (90, 120)
     assert built.PresentationLUTShape == "IDENTITY"
 
 
-def test_inverted_grey_stays_inverted(tmp_path: Path, dciodvfy: Validate) -> None:
-    image = one_lesion(tmp_path, making.grey(), PhotometricInterpretation="MONOCHROME1")
+def test_inverted_gray_stays_inverted(tmp_path: Path, dciodvfy: Validate) -> None:
+    image = one_lesion(tmp_path, making.gray(), PhotometricInterpretation="MONOCHROME1")
     (built,) = build_presentation_states(making.study_result(image))
     assert built.PresentationLUTShape == "INVERSE"
     dciodvfy(write_dataset(built, tmp_path / "state.dcm").path)
@@ -78,12 +76,12 @@ def test_inverted_grey_stays_inverted(tmp_path: Path, dciodvfy: Validate) -> Non
 
 def profile_of(folder: Path, own: bytes | None) -> bytes:
     changes = {} if own is None else {"ICCProfile": own}
-    image = one_lesion(folder, making.colour(), **changes)
+    image = one_lesion(folder, making.color(), **changes)
     (built,) = build_presentation_states(making.study_result(image))
     return bytes(built.ICCProfile)
 
 
-def test_a_colour_state_has_the_images_own_profile_when_it_may_and_else_srgb(
+def test_a_color_state_has_the_images_own_profile_when_it_may_and_else_srgb(
     tmp_path: Path,
 ) -> None:
     srgb = profile_of(tmp_path, None)
@@ -96,13 +94,13 @@ def test_a_colour_state_has_the_images_own_profile_when_it_may_and_else_srgb(
 
 
 def test_lesions_without_an_outline_are_not_drawn(tmp_path: Path) -> None:
-    image = one_lesion(tmp_path, making.grey())
+    image = one_lesion(tmp_path, making.gray())
     bare = replace(image, lesions=(replace(image.lesions[0], contour=()),))
     assert build_presentation_states(making.study_result(bare)) == []
 
 
 def test_an_outline_that_leaves_the_image_is_drawn_along_its_border(tmp_path: Path) -> None:
-    image = one_lesion(tmp_path, making.grey())
+    image = one_lesion(tmp_path, making.gray())
     outside = replace(image.lesions[0], contour=((-3.0, 5.0), (90.0, 5.0), (40.0, 70.0)))
     (built,) = build_presentation_states(making.study_result(replace(image, lesions=(outside,))))
     points = np.reshape(
@@ -113,7 +111,7 @@ def test_an_outline_that_leaves_the_image_is_drawn_along_its_border(tmp_path: Pa
 
 
 def test_building_again_makes_the_same_bytes(tmp_path: Path) -> None:
-    result = making.study_result(one_lesion(tmp_path, making.colour()))
+    result = making.study_result(one_lesion(tmp_path, making.color()))
     (first,), (again,) = (build_presentation_states(result) for _ in range(2))
     assert encode(first) == encode(again)
 

@@ -220,7 +220,7 @@ def test_any_masks_on_any_frames_of_any_size_survive_in_any_form(
     every_frame: bool,
 ) -> None:
     count, shape, wanted = drawn
-    frames = [making.grey(*shape, seed=seed) for seed in range(count)]
+    frames = [making.gray(*shape, seed=seed) for seed in range(count)]
     path = making.write_image(tmp_path / "image.dcm", frames if count > 1 else frames[0])
     lesions = [
         making.lesion(random_mask(shape, seed), number=number, frame=frame)

@@ -25,7 +25,7 @@ from dicom.results.sr.verify import ReadReport, read_back_report, verify_report
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
-REFUSAL = RefusalReason("colour-doppler", "The image shows colour Doppler.")
+REFUSAL = RefusalReason("color-doppler", "The image shows color Doppler.")
 
 
 def report_of(result: StudyResult) -> Dataset:
@@ -132,7 +132,7 @@ def test_calibrated_lesions_are_in_millimetres_and_others_in_pixels(tmp_path: Pa
 
 
 def test_a_cine_report_names_the_segmentations_frame_for_each_lesion(tmp_path: Path) -> None:
-    frames = [making.grey(seed=seed) for seed in range(4)]
+    frames = [making.gray(seed=seed) for seed in range(4)]
     path = making.write_image(tmp_path / "image.dcm", frames)
     mask = making.disc((64, 80), 30, 30, 9)
     lesions = [making.lesion(mask, frame=frame) for frame in (4, 2)]
@@ -157,7 +157,7 @@ def test_a_cine_report_names_the_segmentations_frame_for_each_lesion(tmp_path: P
 def test_the_class_of_a_cine_names_every_frame_that_was_averaged_for_it(
     tmp_path: Path, dciodvfy: Validate, dsrdump: Validate
 ) -> None:
-    frames = [making.grey(seed=seed) for seed in range(6)]
+    frames = [making.gray(seed=seed) for seed in range(6)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
     image = making.image_result(path, frame_number=4, averaged_frames=(2, 4, 5))
     report = write(report_of(making.study_result(image)), tmp_path)
@@ -172,7 +172,7 @@ def test_the_class_of_a_cine_names_every_frame_that_was_averaged_for_it(
 
 
 def test_a_class_averaged_over_every_frame_is_the_whole_cines(tmp_path: Path) -> None:
-    path = making.write_image(tmp_path / "cine.dcm", [making.grey(seed=seed) for seed in (1, 2, 3)])
+    path = making.write_image(tmp_path / "cine.dcm", [making.gray(seed=seed) for seed in (1, 2, 3)])
     image = making.image_result(path, frame_number=2, averaged_frames=(1, 2, 3))
     report = write(report_of(making.study_result(image)), tmp_path)
     (found,) = verify_report(report, making.study_result(image)).images
@@ -188,7 +188,7 @@ def test_no_frame_is_named_of_a_class_that_has_none_though_its_file_has(tmp_path
 
 
 def test_a_class_of_a_whole_cine_names_no_frame(tmp_path: Path, dciodvfy: Validate) -> None:
-    frames = [making.grey(seed=seed) for seed in range(2)]
+    frames = [making.gray(seed=seed) for seed in range(2)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
     result = making.study_result(making.image_result(path, frame_number=None))
     report = write(report_of(result), tmp_path)
@@ -205,8 +205,8 @@ def test_refused_images_are_listed_with_their_reason(
     dciodvfy(path)
     dsrdump(path)
     found = verify_report(path, result)
-    assert found.refusals == ("colour-doppler",)
-    assert "Analysed 1 of 2 images." in found.comments
+    assert found.refusals == ("color-doppler",)
+    assert "Analyzed 1 of 2 images." in found.comments
 
 
 def test_a_study_of_refused_images_still_gets_a_report_that_says_so(
@@ -219,7 +219,7 @@ def test_a_study_of_refused_images_still_gets_a_report_that_says_so(
     found = verify_report(path, result)
     assert found.label is None
     assert found.images == ()
-    assert "No image of this study could be analysed." in found.comments
+    assert "No image of this study could be analyzed." in found.comments
 
 
 def test_an_unreadable_image_is_mentioned_beside_those_that_can_be_read(tmp_path: Path) -> None:
@@ -230,7 +230,7 @@ def test_an_unreadable_image_is_mentioned_beside_those_that_can_be_read(tmp_path
     verify_report(write(report_of(result), tmp_path), result)
 
 
-def test_an_analysed_image_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+def test_an_analyzed_image_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     image = one_lesion(tmp_path)
     image.source.write_bytes(b"nothing of the kind")
     with pytest.raises(DicomError):
@@ -271,7 +271,7 @@ def test_an_outline_of_very_many_points_still_fits(tmp_path: Path, dciodvfy: Val
 
 
 def test_every_referenced_object_is_in_the_evidence_with_its_own_class(tmp_path: Path) -> None:
-    frames = [making.grey(seed=seed) for seed in range(3)]
+    frames = [making.gray(seed=seed) for seed in range(3)]
     cine = making.write_image(tmp_path / "cine.dcm", frames, instance_number=2)
     mask = making.disc((64, 80), 30, 30, 9)
     images = one_lesion(tmp_path), making.image_result(cine, [making.lesion(mask, number=2)])

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 
-def encode_grey(pixels: NDArray[np.uint8]) -> bytes:
-    """An 8-bit grey PNG of ``(rows, columns)``."""
+def encode_gray(pixels: NDArray[np.uint8]) -> bytes:
+    """An 8-bit gray PNG of ``(rows, columns)``."""
     return _encode(Image.fromarray(pixels))
 
 
@@ -18,7 +18,7 @@ def encode_mask(mask: NDArray[np.bool_]) -> bytes:
     return _encode(Image.fromarray(mask))
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
+def read_gray(path: Path) -> NDArray[np.uint8]:
     with Image.open(path) as image:
         return np.asarray(image.convert("L"), np.uint8)
 

@@ -1,4 +1,4 @@
-"""ANALYSE: the present state of a study through the networks, and what they found into rows."""
+"""ANALYZE: the present state of a study through the networks, and what they found into rows."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,17 +26,17 @@ from dicom.results.model import Probabilities
 from models.types import PresetInfo
 from workers.jobs.handler import Failure, Write
 from workers.pipeline.identity import Name, name_lesions
-from workers.pipeline.image import analyse_image
+from workers.pipeline.image import analyze_image
 from workers.pipeline.image_file import lesion_uid
 from workers.pipeline.study import pipeline_version
 from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, ImageAnalysis
 from workers.pipeline.verdict import study_verdict
 from workers.results.earlier_lesions import Past, past_of
-from workers.results.grey_png import encode_grey, encode_mask
+from workers.results.gray_png import encode_gray, encode_mask
 from workers.services import Services
 
 
-class Analyse:
+class Analyze:
     """Subject: a study."""
 
     def __init__(self, services: Services) -> None:
@@ -52,9 +52,9 @@ class Analyse:
             past = _past(session, claim.subject_id)
         if analysis.status is not AnalysisStatus.RUNNING:
             return _settle(analysis.id)
-        return self._analyse(analysis, instances, past, predictor)
+        return self._analyze(analysis, instances, past, predictor)
 
-    def _analyse(
+    def _analyze(
         self,
         analysis: Analysis,
         instances: Sequence[Instance],
@@ -71,7 +71,7 @@ class Analyse:
         )
         for instance in instances:
             store.check_room()
-            image = analyse_image(
+            image = analyze_image(
                 store.path(instance.file),
                 predictor,
                 cine_frames=settings.cine_frames,
@@ -113,7 +113,7 @@ def _pipeline(info: PresetInfo) -> Pipeline:
 
 
 def _settle(analysis_id: UUID) -> Write:
-    """This very state was analysed before: nothing is computed again."""
+    """This very state was analyzed before: nothing is computed again."""
 
     def write(session: Session, now: datetime) -> None:
         analyses.settle(session, analysis_id, now)
@@ -179,10 +179,10 @@ class _Rows:
         said: dict[str, object] = {
             "frame": frame.frame_number,
             "probabilities": list(frame.probabilities),
-            "heatmap": self._keep(f"{name}-heatmap.png", encode_grey(frame.heatmap)),
+            "heatmap": self._keep(f"{name}-heatmap.png", encode_gray(frame.heatmap)),
         }
         if frame.lesion_probability is not None:
-            probability = encode_grey(frame.lesion_probability)
+            probability = encode_gray(frame.lesion_probability)
             said["lesion_probability"] = self._keep(f"{name}-lesion-probability.png", probability)
         return said
 

@@ -42,16 +42,16 @@ from tests.workers.painted import (
 )
 from workers.pipeline.types import FramePredictor
 from workers.queue.runner import job_handlers
-from workers.results.grey_png import read_grey, read_mask
+from workers.results.gray_png import read_gray, read_mask
 from workers.services import LazyPredictor
 
 LESION = picture((100, 80, 20))
 BLACK = np.zeros((64, 64), np.uint8)
 
 
-def analyse(hospital: Hospital) -> None:
-    """Run the newest ANALYSE job, and nothing that it makes due."""
-    hospital.runner.run(hospital.job(JobKind.ANALYSE).id, JobKind.ANALYSE)
+def analyze(hospital: Hospital) -> None:
+    """Run the newest ANALYZE job, and nothing that it makes due."""
+    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
 
 
 def look(hospital: Hospital) -> tuple[Study, Analysis]:
@@ -68,9 +68,9 @@ def with_predictor(hospital: Hospital, predictor: FramePredictor) -> Hospital:
 def test_what_was_found_stands_in_rows_and_files(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION, LESION], number=2))
-    analyse(hospital)
+    analyze(hospital)
     found, analysis = look(hospital)
-    assert (found.status, found.status_reason) == (StudyStatus.ANALYSED, "")
+    assert (found.status, found.status_reason) == (StudyStatus.ANALYZED, "")
     assert (analysis.status, analysis.label) == (AnalysisStatus.DONE, "malignant")
     assert analysis.probabilities == pytest.approx(MALIGNANT_SAYS)
     assert analysis.finished_at == hospital.clock()
@@ -88,7 +88,7 @@ def test_what_was_found_stands_in_rows_and_files(hospital: Hospital, tmp_path: P
 
 def test_a_lesion_row_holds_its_outline_and_size(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyse(hospital)
+    analyze(hospital)
     _, analysis = look(hospital)
     [lesion] = [f for f in analysis.findings if f.kind is FindingKind.LESION]
     assert lesion.bbox == [80, 60, 121, 101]
@@ -103,7 +103,7 @@ def test_a_lesion_row_holds_its_outline_and_size(hospital: Hospital, tmp_path: P
 
 def test_an_image_row_lists_every_classified_frame(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION, LESION]))
-    analyse(hospital)
+    analyze(hospital)
     _, analysis = look(hospital)
     [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
     assert image.frames is not None
@@ -117,7 +117,7 @@ def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION, LESION]))
-    analyse(with_predictor(hospital, SoftPredictor()))
+    analyze(with_predictor(hospital, SoftPredictor()))
     _, analysis = look(hospital)
     [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
     empty, shown, *_ = image.frames or []
@@ -126,18 +126,18 @@ def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
         hospital.services.store.path(shown[what]) for what in ("heatmap", "lesion_probability")
     )
     assert heatmap.parent == probability.parent
-    pixels = read_grey(probability)
+    pixels = read_gray(probability)
     assert pixels[80, 100] == 255
     assert len(np.unique(pixels)) > 10
 
 
-def test_a_study_with_nothing_to_analyse_is_refused_with_its_reasons(
+def test_a_study_with_nothing_to_analyze_is_refused_with_its_reasons(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", BLACK, spacing_mm=None))
     tiny = np.full((1, 1), 200, np.uint8)
     hospital.receive(write(tmp_path / "b.dcm", tiny, number=2, spacing_mm=None))
-    analyse(hospital)
+    analyze(hospital)
     found, analysis = look(hospital)
     assert found.status is StudyStatus.REFUSED
     assert found.status_reason == "refused: too-dark, too-small"
@@ -154,9 +154,9 @@ def test_a_study_with_nothing_to_analyse_is_refused_with_its_reasons(
 def test_one_refused_image_does_not_stop_the_others(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", BLACK, spacing_mm=None))
     hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    analyse(hospital)
+    analyze(hospital)
     found, analysis = look(hospital)
-    assert (found.status, analysis.label) == (StudyStatus.ANALYSED, "malignant")
+    assert (found.status, analysis.label) == (StudyStatus.ANALYZED, "malignant")
     assert "too-dark" in {refusal.code for refusal in analysis.refusals}
 
 
@@ -164,13 +164,13 @@ def test_late_images_make_a_new_analysis_that_names_the_old_one(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", picture()))
-    analyse(hospital)
+    analyze(hospital)
     _, first = look(hospital)
     hospital.clock.skip(minutes=1)
     hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    analyse(hospital)
+    analyze(hospital)
     found, second = look(hospital)
-    assert (found.revision, found.status) == (2, StudyStatus.ANALYSED)
+    assert (found.revision, found.status) == (2, StudyStatus.ANALYZED)
     assert second.predecessor_id == first.id
     assert (first.label, second.label) == ("normal", "malignant")
     assert (first.revision, second.revision) == (1, 2)
@@ -214,11 +214,11 @@ def test_a_late_image_that_sorts_earlier_leaves_the_lesions_their_names(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
-    analyse(hospital)
+    analyze(hospital)
     before = lesions(look(hospital)[1])
     hospital.clock.skip(minutes=1)
     hospital.receive(write(tmp_path / "a.dcm", LESION, number=1))
-    analyse(hospital)
+    analyze(hospital)
     after = lesions(look(hospital)[1])
     assert {number for _, number in before.values()} == {1, 2}
     assert {place: after[place] for place in before} == before
@@ -229,11 +229,11 @@ def test_other_weights_that_turn_the_sizes_round_leave_the_lesions_their_names(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", TWO))
-    analyse(hospital)
+    analyze(hospital)
     before = lesions(look(hospital)[1])
     again(hospital)
     hospital.clock.skip(minutes=1)
-    analyse(with_predictor(hospital, Retrained()))
+    analyze(with_predictor(hospital, Retrained()))
     after = lesions(look(hospital)[1])
     assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
 
@@ -242,13 +242,13 @@ def test_a_lesion_that_is_missed_once_keeps_its_name_and_nobody_else_gets_it(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", TWO))
-    analyse(hospital)
+    analyze(hospital)
     before = lesions(look(hospital)[1])
     for late, predictor in enumerate((Retrained(shrunk_px=30), Retrained()), 2):
         hospital.clock.skip(minutes=1)
         another = picture((150, 60, 17))
         hospital.receive(write(tmp_path / f"{late}.dcm", another, number=late))
-        analyse(with_predictor(hospital, predictor))
+        analyze(with_predictor(hospital, predictor))
     after = lesions(look(hospital)[1])
     assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
     assert [after[133, late][1] for late in (2, 3)] == [3, 4]
@@ -258,13 +258,13 @@ def test_a_new_lesion_takes_no_number_that_a_reader_gave(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyse(hospital)
+    analyze(hospital)
     _, first = look(hospital)
     with hospital.database.write() as session:
         draw(session, first, number=2, now=hospital.clock())
     hospital.clock.skip(minutes=1)
     hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    analyse(hospital)
+    analyze(hospital)
     assert lesions(look(hospital)[1])[80, 2][1] == 3
 
 
@@ -290,16 +290,16 @@ def test_the_same_analysis_done_twice_gives_the_same_names(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", TWO))
-    analyse(hospital)
+    analyze(hospital)
     hospital.clock.skip(minutes=1)
     hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
     now = hospital.clock()
     with hospital.database.write() as session:
-        claim = jobs.claim(session, hospital.job(JobKind.ANALYSE).id, now)
+        claim = jobs.claim(session, hospital.job(JobKind.ANALYZE).id, now)
     assert claim is not None
     names: list[Named] = []
     for _ in range(2):
-        record = job_handlers(hospital.services)[JobKind.ANALYSE].do(claim, now)
+        record = job_handlers(hospital.services)[JobKind.ANALYZE].do(claim, now)
         with Session(hospital.database.engine) as session:  # nothing of it is committed
             record(session, now)
             newest = session.scalars(select(Analysis).where(Analysis.revision == 2)).one()
@@ -327,7 +327,7 @@ def test_an_image_that_comes_during_the_analysis_leaves_the_study_open(
 ) -> None:
     late = write(tmp_path / "b.dcm", LESION, number=2)
     hospital.receive(write(tmp_path / "a.dcm", picture()))
-    analyse(with_predictor(hospital, Interrupted(lambda: hospital.receive(late))))
+    analyze(with_predictor(hospital, Interrupted(lambda: hospital.receive(late))))
     found, first = look(hospital)
     assert (found.status, found.revision) == (StudyStatus.RECEIVING, 2)
     assert (first.status, first.label) == (AnalysisStatus.DONE, "normal")
@@ -337,14 +337,14 @@ def test_a_retry_leaves_a_study_that_is_being_received_again_alone(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", picture()))
-    job = hospital.job(JobKind.ANALYSE)
+    job = hospital.job(JobKind.ANALYZE)
     with hospital.database.write() as session:
         claim = jobs.claim(session, job.id, hospital.clock())
         assert claim is not None
         jobs.fail(session, claim, "the disk was full", hospital.clock())
     hospital.clock.skip(minutes=1)
     hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    hospital.runner.run(job.id, JobKind.ANALYSE)
+    hospital.runner.run(job.id, JobKind.ANALYZE)
     with hospital.database.read() as session:
         assert session.scalars(select(Analysis)).all() == []
         assert session.get_one(Job, job.id).status is JobStatus.DONE
@@ -360,7 +360,7 @@ def test_a_second_run_after_a_crash_replaces_and_never_doubles(
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        analyse(with_predictor(hospital, Interrupted(die)))
+        analyze(with_predictor(hospital, Interrupted(die)))
     _, before = look(hospital)
     assert before.status is AnalysisStatus.RUNNING
     hospital.clock.skip(minutes=2)
@@ -374,37 +374,37 @@ def test_a_second_run_after_a_crash_replaces_and_never_doubles(
 def again(hospital: Hospital) -> None:
     """Queue the finished analysis once more."""
     with hospital.database.write() as session:
-        job = session.scalars(select(Job).where(Job.kind == JobKind.ANALYSE)).one()
+        job = session.scalars(select(Job).where(Job.kind == JobKind.ANALYZE)).one()
         job.status = JobStatus.QUEUED
         session.scalars(select(Study)).one().status = StudyStatus.RECEIVING
 
 
-def test_a_state_that_was_analysed_before_is_not_analysed_again(
+def test_a_state_that_was_analyzed_before_is_not_analyzed_again(
     hospital: Hospital, tmp_path: Path
 ) -> None:
     predictor = PaintedPredictor()
     hospital = with_predictor(hospital, predictor)
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyse(hospital)
+    analyze(hospital)
     again(hospital)
-    analyse(hospital)
+    analyze(hospital)
     found, _ = look(hospital)
-    assert found.status is StudyStatus.ANALYSED
+    assert found.status is StudyStatus.ANALYZED
     assert predictor.batches == [1]
     with hospital.database.read() as session:
         assert len(session.scalars(select(Analysis)).all()) == 1
         assert len(session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).all()) == 1
 
 
-def test_other_weights_analyse_the_same_state_again(hospital: Hospital, tmp_path: Path) -> None:
+def test_other_weights_analyze_the_same_state_again(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyse(hospital)
+    analyze(hospital)
     _, first = look(hospital)
     again(hospital)
     hospital.clock.skip(minutes=1)
     retrained = PaintedPredictor()
     retrained.info = replace(retrained.info, segmenter_digest="ef" * 32)
-    analyse(with_predictor(hospital, retrained))
+    analyze(with_predictor(hospital, retrained))
     _, second = look(hospital)
     assert second.id != first.id
     assert second.predecessor_id == first.id
@@ -424,35 +424,35 @@ def test_a_corrupt_preset_is_told_and_the_study_waits_for_a_person(
     lazy = LazyPredictor(None, load)
     hospital = Hospital(replace(hospital.services, predictor=lazy), hospital.clock)
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyse(hospital)
+    analyze(hospital)
     with hospital.database.read() as session:
         found = session.scalars(select(Study)).one()
     assert found.status is StudyStatus.FAILED
     assert "classifier.weights.h5" in found.status_reason
-    assert hospital.job(JobKind.ANALYSE).status is JobStatus.DEAD_LETTER
+    assert hospital.job(JobKind.ANALYZE).status is JobStatus.DEAD_LETTER
     assert hospital.tags() == ["worker:study:failed"]
 
     broken[0] = False
     with hospital.database.write() as session:
-        job_id = hospital.job(JobKind.ANALYSE).id
+        job_id = hospital.job(JobKind.ANALYZE).id
         assert dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
-    analyse(hospital)
+    analyze(hospital)
     found, _ = look(hospital)
-    assert found.status is StudyStatus.ANALYSED
+    assert found.status is StudyStatus.ANALYZED
 
 
 def test_a_full_disk_is_tried_again(hospital: Hospital, tmp_path: Path) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     hospital.services.store.min_free_bytes = 1 << 60
-    analyse(hospital)
-    job = hospital.job(JobKind.ANALYSE)
+    analyze(hospital)
+    job = hospital.job(JobKind.ANALYZE)
     assert job.status is JobStatus.QUEUED
     assert "free some space" in job.error
     hospital.services.store.min_free_bytes = 0
     hospital.clock.skip(minutes=1)
     hospital.run_due()
     found, _ = look(hospital)
-    assert found.status is StudyStatus.ANALYSED
+    assert found.status is StudyStatus.ANALYZED
 
 
 def test_two_studies_do_not_touch_each_other(hospital: Hospital, tmp_path: Path) -> None:
