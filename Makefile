@@ -1,11 +1,11 @@
 # One to three lines for each command; the environment is made by deploy/environment.sh.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test lint format types bench peers
+.PHONY: help setup demo up test test-long lint format types bench peers
 
 BIN := .venv/bin
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.complete ## make the environment in .venv from uv.lock
 
@@ -22,8 +22,11 @@ up: setup ## run Sonogate on this machine, under ./var
 peers: ## install the programs that tests talk to (Debian, as root)
 	@deploy/install-peers.sh
 
-test: setup peers ## every test
+test: setup peers ## every test but those marked long
 	@$(BIN)/pytest -q -n 2 --dist loadfile
+
+test-long: setup peers ## the tests marked long
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m long
 
 lint: setup ## format, lint, types, import rules, lock file
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check . && $(BIN)/mypy && $(BIN)/lint-imports
