@@ -102,10 +102,10 @@ def record_stored(
     instance_id: UUID,
     kept: StoredFile,
     *,
-    quiet: timedelta,
+    stable_after: timedelta,
     now: datetime,
 ) -> Instance:
-    """Rows for a new instance, and the job that closes its study after the quiet time.
+    """Rows for a new instance, and the job that closes its study after `stable_after`.
 
     Raises:
         IntegrityError: another association stored the same SOP Instance UID meanwhile; look again.
@@ -123,7 +123,7 @@ def record_stored(
     )
     session.add(instance)
     session.flush()
-    _schedule_analysis(session, study, now + quiet, now)
+    _schedule_analysis(session, study, now + stable_after, now)
     if study.patient_id != received.study.patient_id:
         _tell_of_other_patient(session, study, instance, received.sender, now)
     audit.append(
@@ -250,7 +250,7 @@ def study_digest(session: Session, study_id: UUID) -> str:
 
 
 def _schedule_analysis(session: Session, study: Study, due_at: datetime, now: datetime) -> None:
-    """Restart the quiet time; after the study was closed, open its next revision."""
+    """Postpone the analysis of a study still open; for a closed one, open its next revision."""
     if jobs.postpone(session, JobKind.ANALYZE, job_key(study), due_at):
         return
     job = session.scalar(select(Job).where(Job.kind == JobKind.ANALYZE, Job.key == job_key(study)))

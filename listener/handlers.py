@@ -148,7 +148,7 @@ class Handlers:
             kept = self._keeper.keep(
                 part,
                 facts.received_from(header, sender),
-                quiet=timedelta(seconds=source.stable_after_seconds),
+                stable_after=timedelta(seconds=source.stable_after_seconds),
                 now=now_utc(),
             )
             logger.info("%s: instance %s %s", _who(sender), kept.instance_id, kept.outcome)

@@ -46,7 +46,9 @@ class Keeper:
         self._database = database
         self._files = files
 
-    def keep(self, spooled: Path, received: Received, *, quiet: timedelta, now: datetime) -> Kept:
+    def keep(
+        self, spooled: Path, received: Received, *, stable_after: timedelta, now: datetime
+    ) -> Kept:
         """Store, or recognize, or set aside; when this returns, Success may be answered.
 
         Raises:
@@ -56,7 +58,7 @@ class Keeper:
         if self._held(received) is None:  # asked first: a database that is down costs no file
             instance_id = uuid4()
             kept = self._files.adopt(spooled, instance_file(instance_id))
-            return self.record(instance_id, kept, received, quiet=quiet, now=now)
+            return self.record(instance_id, kept, received, stable_after=stable_after, now=now)
         return self._keep_again(spooled, received, now)
 
     def record(
@@ -65,13 +67,15 @@ class Keeper:
         kept: StoredFile,
         received: Received,
         *,
-        quiet: timedelta,
+        stable_after: timedelta,
         now: datetime,
     ) -> Kept:
         """Rows for a file that lies in its place. Raises as `keep`."""
         try:
             with self._database.write() as session:
-                intake.record_stored(session, received, instance_id, kept, quiet=quiet, now=now)
+                intake.record_stored(
+                    session, received, instance_id, kept, stable_after=stable_after, now=now
+                )
         except IntegrityError:  # another association stored the same UID at the same time
             if self._held(received) is None:
                 raise

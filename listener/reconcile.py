@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 UNKNOWN: Final = Sender("", "")
 SET_ASIDE: Final = "set-aside"
-_QUIET: Final = timedelta(seconds=Source.model_fields["stable_after_seconds"].default)
+_STABLE_AFTER: Final = timedelta(seconds=Source.model_fields["stable_after_seconds"].default)
 _BATCH: Final = 500
 
 
@@ -88,7 +88,7 @@ class Reconciler:
             received = facts.received_from(read_whole(path), UNKNOWN)
         except DicomError as error:
             return self._set_aside(path, file, error)
-        kept = self._keeper.keep(path, received, quiet=_QUIET, now=now)
+        kept = self._keeper.keep(path, received, stable_after=_STABLE_AFTER, now=now)
         logger.warning("file %s had no row: %s as %s", file, kept.outcome, kept.instance_id)
         self._journal.note(
             "listener:orphan:settled",

@@ -29,7 +29,7 @@ def check(file: Path | None) -> None:
 def _lines(routes: Routes) -> list[str]:
     sources = [
         f"source       {'anyone' if entry.ae_title == '*' else entry.ae_title} from"
-        f" {', '.join(map(str, entry.addresses))}, quiet after {entry.stable_after_seconds:g} s"
+        f" {', '.join(map(str, entry.addresses))}, stable after {entry.stable_after_seconds:g} s"
         for entry in routes.source
     ]
     destinations = [

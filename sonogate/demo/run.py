@@ -24,7 +24,7 @@ from sonogate.settings import Installation
 from sonogate.wrapping import Ready, as_dicom
 from workers.peers.store_scu import Peer, send
 
-QUIET_SECONDS: Final = 3
+STABLE_AFTER_SECONDS: Final = 3
 CALLING_AE: Final = "DEMO"
 IDLE_AT_MOST_S: Final = 180.0
 """When no study moves on for so long, the demo reports what there is."""
@@ -33,7 +33,7 @@ _ROUTES: Final = """\
 # Written by `sonogate demo`, anew each time.
 [[source]]
 ae_title = "*"
-stable_after_seconds = {quiet}
+stable_after_seconds = {stable_after}
 
 [[destination]]
 name = "demo-pacs"
@@ -107,7 +107,9 @@ def running(home: Path, say: Say) -> Iterator[Demo]:
     with PacsStandIn(home / "demo-pacs") as pacs:
         routes = home / "demo-routes.toml"
         routes.write_text(
-            _ROUTES.format(quiet=QUIET_SECONDS, pacs=pacs.ae_title, host=LOOPBACK, port=pacs.port)
+            _ROUTES.format(
+                stable_after=STABLE_AFTER_SECONDS, pacs=pacs.ae_title, host=LOOPBACK, port=pacs.port
+            )
         )
         plan = Plan.make(**_overrides(home, routes, say))
         with started(plan, workers=1, say=say) as up:

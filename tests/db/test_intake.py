@@ -34,7 +34,7 @@ def record(database: Database, what: Received, digest: str = "a") -> Instance:
         instance_id = uuid4()
         kept = StoredFile(f"instances/{instance_id}.dcm", digest * 64, 100)
         return intake.record_stored(
-            session, what, instance_id, kept, quiet=timedelta(seconds=15), now=NOW
+            session, what, instance_id, kept, stable_after=timedelta(seconds=15), now=NOW
         )
 
 

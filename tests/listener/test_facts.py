@@ -60,7 +60,7 @@ def test_both_databases_take_what_a_hostile_header_says(database: Database) -> N
     received = facts.received_from(hostile_header(), facts.sender_of(NASTY, "fe80::1%eth0"))
     kept = StoredFile("instances/aa/x.dcm", "0" * 64, 1)
     with database.write() as session:
-        intake.record_stored(session, received, uuid4(), kept, quiet=timedelta(1), now=NOW)
+        intake.record_stored(session, received, uuid4(), kept, stable_after=timedelta(1), now=NOW)
     with database.read() as session:
         study = session.scalars(select(Study)).one()
         assert len(study.patient_name) == 1024
@@ -97,7 +97,7 @@ def test_names_in_every_character_set_reach_the_worklist_and_are_found_there(
     received = facts.received_from(header, SENDER)
     kept = StoredFile("instances/1.dcm", "a" * 64, 1)
     with database.write() as session:
-        intake.record_stored(session, received, uuid4(), kept, quiet=timedelta(1), now=NOW)
+        intake.record_stored(session, received, uuid4(), kept, stable_after=timedelta(1), now=NOW)
     with database.read() as session:
         page = load_page(session, Filter(text=name.partition("^")[0]), Order())
     assert [row.patient_name for row in page.rows] == [name]

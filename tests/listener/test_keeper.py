@@ -26,7 +26,7 @@ from listener.part10 import read_whole
 from tests.listener.making import image, save, sibling
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-QUIET = timedelta(seconds=15)
+STABLE_AFTER = timedelta(seconds=15)
 SENDER = Sender("MODALITY", "10.0.0.7")
 
 
@@ -44,7 +44,7 @@ class Room:
     def keep(self, dataset: Dataset, *, sender: Sender = SENDER, now: datetime = NOW) -> Kept:
         part = self.spool(dataset)
         received = facts.received_from(read_whole(part), sender)
-        kept = self.keeper.keep(part, received, quiet=QUIET, now=now)
+        kept = self.keeper.keep(part, received, stable_after=STABLE_AFTER, now=now)
         assert not part.exists()
         return kept
 
@@ -143,7 +143,7 @@ def test_a_database_that_is_down_leaves_the_part_where_it_is(tmp_path: Path) -> 
     part = room.spool(image())
     received = facts.received_from(read_whole(part), SENDER)
     with pytest.raises(OperationalError):
-        room.keeper.keep(part, received, quiet=QUIET, now=NOW)
+        room.keeper.keep(part, received, stable_after=STABLE_AFTER, now=NOW)
     assert part.exists()
     assert not room.stored()
     database.close()
@@ -158,7 +158,7 @@ def test_one_series_uid_in_two_studies_keeps_their_images_apart(room: Room) -> N
         assert [len(studies[p].series[0].instances) for p in "AB"] == [1, 1]
 
 
-# ------------------------------------------------------------------------------ the quiet time
+# ------------------------------------------------------------------------------ stable studies
 
 
 def jobs_of(room: Room) -> list[Job]:
@@ -166,20 +166,20 @@ def jobs_of(room: Room) -> list[Job]:
         return list(session.scalars(select(Job).order_by(Job.created_at)))
 
 
-def test_each_instance_restarts_the_quiet_time(room: Room) -> None:
+def test_each_instance_puts_off_the_analysis_again(room: Room) -> None:
     first = image()
     room.keep(first)
     room.keep(sibling(first), now=NOW + timedelta(seconds=10))
     (job,) = jobs_of(room)
     assert job.kind is JobKind.ANALYZE
-    assert job.due_at == NOW + timedelta(seconds=10) + QUIET
+    assert job.due_at == NOW + timedelta(seconds=10) + STABLE_AFTER
 
 
-def test_a_duplicate_does_not_restart_the_quiet_time(room: Room) -> None:
+def test_a_duplicate_does_not_put_off_the_analysis(room: Room) -> None:
     dataset = image()
     room.keep(dataset)
     room.keep(dataset, now=NOW + timedelta(seconds=10))
-    assert [job.due_at for job in jobs_of(room)] == [NOW + QUIET]
+    assert [job.due_at for job in jobs_of(room)] == [NOW + STABLE_AFTER]
 
 
 def test_an_instance_after_the_claim_opens_the_next_revision(room: Room) -> None:
@@ -192,7 +192,7 @@ def test_an_instance_after_the_claim_opens_the_next_revision(room: Room) -> None
     room.keep(sibling(first), now=later)
     earlier, new = jobs_of(room)
     assert earlier.status is JobStatus.RUNNING
-    assert (new.status, new.due_at) == (JobStatus.QUEUED, later + QUIET)
+    assert (new.status, new.due_at) == (JobStatus.QUEUED, later + STABLE_AFTER)
     with room.database.read() as session:
         study = session.scalars(select(Study)).one()
         assert (study.revision, study.status) == (2, StudyStatus.RECEIVING)

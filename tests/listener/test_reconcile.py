@@ -39,7 +39,7 @@ class House:
     def store(self, dataset: Dataset) -> None:
         part = save(dataset, self.files.spool / f"{uuid4()}.part")
         received = facts.received_from(read_whole(part), Sender("MODALITY", "10.0.0.7"))
-        self.keeper.keep(part, received, quiet=timedelta(seconds=15), now=NOW)
+        self.keeper.keep(part, received, stable_after=timedelta(seconds=15), now=NOW)
         for path in (self.files.root / "instances").rglob("*.dcm"):
             age(path)
 

@@ -135,7 +135,7 @@ def test_a_stored_file_is_a_dicom_file_with_its_row(open_door: Opener, database:
     assert event["sha256"] == row.sha256
 
 
-def test_the_quiet_time_is_the_senders_own(
+def test_stable_after_seconds_are_those_of_the_sender(
     open_door: Opener, sqlite_database: Database, tmp_path: Path
 ) -> None:
     source = '[[source]]\nae_title = "MODALITY"\nstable_after_seconds = 120\n'

@@ -82,7 +82,7 @@ def test_routes_check_says_what_a_file_means(run: Run, home: Path, tmp_path: Pat
     )
     result = run("routes", "check", file)
     assert result.exit_code == 0
-    assert "US1 from 10.0.0.0/8, quiet after 30 s" in result.output
+    assert "US1 from 10.0.0.0/8, stable after 30 s" in result.output
     assert "pacs: PACS at pacs.example:104, wants seg, sr" in result.output
     assert "breast: from anyone to pacs" in result.output
 

@@ -213,7 +213,7 @@ class Hospital:
                 _received(path, facts),
                 instance_id,
                 kept,
-                quiet=timedelta(seconds=15),
+                stable_after=timedelta(seconds=15),
                 now=self.now,
             )
 

@@ -55,13 +55,13 @@ class Hospital:
         )
 
     def receive(self, path: Path) -> UUID:
-        """What the listener does with a file; returns the study's id. Its quiet time is over."""
+        """What the listener does with a file; returns the study's id. It is stable at once."""
         instance_id = uuid4()
         kept = self.services.store.write(instance_file(instance_id), path.read_bytes())
         received = _received(read_header(path))
         with self.database.write() as session:
             instance = intake.record_stored(
-                session, received, instance_id, kept, quiet=timedelta(0), now=self.clock()
+                session, received, instance_id, kept, stable_after=timedelta(0), now=self.clock()
             )
             return instance.series.study_id
 
