@@ -313,7 +313,7 @@ def _check_change(judgment: Judgment, analysis: Analysis) -> None:
             "outlines",
             "you changed outlines: choose to change the AI result, or use the AI outlines again",
         )
-    same = judgment.final_label is not None and judgment.final_label == analysis.asserted
+    same = judgment.final_label is not None and judgment.final_label == analysis.asserted_class
     if changes and same and not judgment.outlines:
         raise ReviewInvalid("final_label", "that is the AI's class: accept it")
 
@@ -322,10 +322,10 @@ def _final_label(judgment: Judgment, analysis: Analysis) -> str | None:
     match judgment.decision:
         case Decision.REJECT:
             return None
-        case Decision.ACCEPT if analysis.asserted is None:
+        case Decision.ACCEPT if analysis.asserted_class is None:
             raise ReviewInvalid("decision", "there is no AI result to accept: give your own class")
         case Decision.ACCEPT:
-            return analysis.asserted
+            return analysis.asserted_class
         case Decision.MODIFY if judgment.final_label not in LABELS:
             raise ReviewInvalid("final_label", "choose the class that you see")
         case Decision.MODIFY:

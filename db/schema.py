@@ -270,12 +270,12 @@ class Analysis(Base):
         return self.p_normal, self.p_benign, self.p_malignant
 
     @property
-    def asserted(self) -> str | None:
+    def asserted_class(self) -> str | None:
         """The class that the analysis commits itself to."""
         return None if self.undecided else self.label
 
     @property
-    def said(self) -> str | None:
+    def displayed_class(self) -> str | None:
         """For people: a class or ``undecided``; None when nothing could be analyzed."""
         return UNDECIDED if self.undecided else self.label
 
@@ -330,13 +330,13 @@ class Finding(Base):
         return self.p_normal, self.p_benign, self.p_malignant
 
     @property
-    def asserted(self) -> str | None:
-        """As `Analysis.asserted`."""
+    def asserted_class(self) -> str | None:
+        """As `Analysis.asserted_class`."""
         return None if self.undecided else self.label
 
     @property
-    def said(self) -> str:
-        """As `Analysis.said`."""
+    def displayed_class(self) -> str:
+        """As `Analysis.displayed_class`."""
         return UNDECIDED if self.undecided else self.label
 
     @property
@@ -387,8 +387,8 @@ class ShadowAnalysis(Base):
     images: Mapped[list["ShadowImage"]] = relationship(back_populates="shadow")
 
     @property
-    def said(self) -> str:
-        """As `Analysis.said`."""
+    def displayed_class(self) -> str:
+        """As `Analysis.displayed_class`."""
         return UNDECIDED if self.undecided else self.label
 
     @property

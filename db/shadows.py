@@ -267,9 +267,9 @@ def _disagreements(session: Session, limit: int | None) -> Iterator[Disagreement
             shadow.pipeline_version,
             shadow.preset_name,
             shadow.preset_version,
-            analysis.said or "",
+            analysis.displayed_class or "",
             analysis.confidence or 0.0,
-            shadow.said,
+            shadow.displayed_class,
             shadow.confidence,
             shadow.finished_at,
         )

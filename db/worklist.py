@@ -142,8 +142,8 @@ class Row:
     delivery: DeliverySummary
 
     @property
-    def said(self) -> str | None:
-        """As `db.schema.Analysis.said`."""
+    def displayed_class(self) -> str | None:
+        """As `db.schema.Analysis.displayed_class`."""
         return UNDECIDED if self.undecided else self.label
 
 

@@ -177,7 +177,7 @@ def _problems(
         if kind not in kinds:
             yield f"no {kind.upper()} was made"
     for each in objects:
-        problem = _read_back(each, analysis.asserted, path_of(each.sop_instance_uid))
+        problem = _read_back(each, analysis.asserted_class, path_of(each.sop_instance_uid))
         if problem:
             yield f"{each.kind.upper()}: {problem}"
 

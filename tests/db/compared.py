@@ -35,7 +35,7 @@ def shadow_of(
     pipeline: str = "test 1+candidate",
 ) -> ShadowAnalysis:
     label = label_of(said)
-    agrees = (None if undecided else label) == analysis.asserted
+    agrees = (None if undecided else label) == analysis.asserted_class
     common = {
         "label": label, "undecided": undecided, "agrees": agrees,
         "p_normal": said[0], "p_benign": said[1], "p_malignant": said[2],

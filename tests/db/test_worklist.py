@@ -127,7 +127,7 @@ def test_an_undecided_study_is_found_as_such_and_under_no_class(database: Databa
         assert _names(session, Filter(label=UNDECIDED)) == ["B"]
         assert _names(session, Filter(label="benign")) == ["A"]
         row = worklist.load_page(session, Filter(label=UNDECIDED), LATEST).rows[0]
-    assert (row.said, row.label, row.confidence) == ("undecided", "benign", 0.4)
+    assert (row.displayed_class, row.label, row.confidence) == ("undecided", "benign", 0.4)
 
 
 def test_the_review_state_follows_the_readers(database: Database) -> None:

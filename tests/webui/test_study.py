@@ -473,7 +473,7 @@ def test_an_undecided_result_says_why_and_asks_the_reader_for_a_class(
     assert '<span class="label malignant">' not in page
     assert reviews.NO_CLASS in page
     [image] = _viewer(page)
-    assert (image["label"], image["said"]) == ("malignant", "undecided")
+    assert (image["label"], image["displayed_class"]) == ("malignant", "undecided")
     assert [outline["label"] for outline in _list(image["outlines"])] == ["undecided"]
     own = {"decision": "modify", "final_label": "malignant", "reason_modify": reviews.NO_CLASS}
     _signed(visitor, study_id, _saved(visitor, hospital, study_id, own))

@@ -26,14 +26,14 @@ class Drawing:
     """One lesion on one frame as it stands now, the network's outline or the reader's.
 
     ``mark`` says what the reader did: "", "edited", "drawn" or "removed". Sizes as in
-    `db.schema.Finding`; ``said`` and ``probability`` are the network's of the image.
+    `db.schema.Finding`; ``displayed_class`` and ``probability`` are the network's of the image.
     """
 
     instance_id: UUID
     tracking_uid: str
     number: int
     frame_number: int
-    said: str
+    displayed_class: str
     probability: float
     mark: str
     area_px: int
@@ -180,7 +180,7 @@ def _of_network(found: Finding) -> Drawing:
         found.tracking_uid,
         found.number,
         found.frame_number,
-        found.said,
+        found.displayed_class,
         max(found.probabilities),
         "",
         found.area_px or 0,
@@ -200,7 +200,7 @@ def _of_reader(outline: ReaderOutline, image: Finding) -> Drawing:
         outline.tracking_uid,
         outline.number,
         outline.frame_number,
-        image.said,
+        image.displayed_class,
         max(image.probabilities),
         edited if outline.contour else "removed",
         *sizes,

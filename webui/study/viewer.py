@@ -56,7 +56,7 @@ class ImageView:
     first: int
     """The frame to show first: the one that speaks for the image."""
     label: str | None
-    said: str | None
+    displayed_class: str | None
     """``label``, or undecided."""
     probabilities: tuple[float, float, float] | None
     laterality: str
@@ -170,7 +170,7 @@ def _image(
         frame_time_ms=instance.frame_time_ms,
         first=first,
         label=said.label if said else None,
-        said=said.said if said else None,
+        displayed_class=said.displayed_class if said else None,
         probabilities=said.probabilities if said else None,
         laterality=instance.laterality,
         spacing_mm=_spacing(findings),
@@ -209,7 +209,7 @@ def _sampled(said: Finding | None, addresses: Addresses) -> list[SampledFrame]:
 
 def _outlines(findings: Sequence[Finding]) -> list[Outline]:
     return [
-        Outline(row.number, row.tracking_uid, row.frame_number, row.said, row.contour)
+        Outline(row.number, row.tracking_uid, row.frame_number, row.displayed_class, row.contour)
         for row in findings
         if row.kind is FindingKind.LESION and row.contour
     ]

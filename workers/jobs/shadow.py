@@ -131,7 +131,7 @@ def _shadow(analysis: Analysis, info: PresetInfo, images: Sequence[ShadowImage])
         p_normal=normal,
         p_benign=benign,
         p_malignant=malignant,
-        agrees=verdict.asserted == analysis.asserted,
+        agrees=verdict.asserted_class == analysis.asserted_class,
     )
 
 
@@ -163,7 +163,7 @@ def _image(
         active_lesions=len({lesion.tracking_uid for lesion in lesions}),
         active_area_px=int(before.sum()),
         dice=_dice(before, here.mask) if here else None,
-        agrees=image.asserted == active.asserted,
+        agrees=image.asserted_class == active.asserted_class,
     )
 
 

@@ -98,7 +98,7 @@ class ImageAnalysis:
     undecided: bool = False
 
     @property
-    def asserted(self) -> str | None:
+    def asserted_class(self) -> str | None:
         """The class that the preset commits itself to."""
         return None if self.undecided else self.label
 

@@ -31,7 +31,7 @@ class Verdict:
     undecided: bool = False
 
     @property
-    def asserted(self) -> str | None:
+    def asserted_class(self) -> str | None:
         return None if self.undecided else self.label
 
 

@@ -505,6 +505,6 @@ def test_an_undecided_study_is_published_as_indeterminate(
     assert len(objects(hospital, "seg")) == 1
     with hospital.database.read() as session:
         analysis = session.scalars(select(Analysis)).one()
-        assert (analysis.label, analysis.said) == ("malignant", "undecided")
+        assert (analysis.label, analysis.displayed_class) == ("malignant", "undecided")
         assert analysis.confidence_threshold == 0.95
         assert [finding.undecided for finding in analysis.findings] == [True, True]

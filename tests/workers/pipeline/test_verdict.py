@@ -95,14 +95,14 @@ UNSURE = (0.2, 0.35, 0.45)
 
 def test_below_the_threshold_the_class_is_undecided_and_still_the_most_probable() -> None:
     verdict = image_verdict([UNSURE], confidence_threshold=0.46)
-    assert (verdict.label, verdict.undecided, verdict.asserted) == ("malignant", True, None)
+    assert (verdict.label, verdict.undecided, verdict.asserted_class) == ("malignant", True, None)
     assert verdict.probabilities == pytest.approx(UNSURE)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.45])
 def test_at_the_threshold_it_is_asserted(threshold: float) -> None:
     verdict = image_verdict([UNSURE], confidence_threshold=threshold)
-    assert (verdict.undecided, verdict.asserted) == (False, "malignant")
+    assert (verdict.undecided, verdict.asserted_class) == (False, "malignant")
 
 
 def test_a_cine_is_judged_by_the_mean_that_is_its_result() -> None:
