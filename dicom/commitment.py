@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from dicom.errors import InvalidHeader
-from dicom.images.reading import quiet_libraries
+from dicom.files import suppress_value_logging
 
 EVENT_TYPES: Final = frozenset({1, 2})
 """Event Type IDs: all were committed; there are failures (PS3.4 J.3.3.1)."""
@@ -52,7 +52,7 @@ def read_commitment_report(information: Dataset) -> CommitmentReport:
     Some peers send the type of event for failures with an empty list of them, so the lists alone
     count. Raises InvalidHeader when the Transaction UID or a reference's UID is missing or none.
     """
-    quiet_libraries()
+    suppress_value_logging()
     transaction_uid = _valid(information, "TransactionUID")
     failed = {
         _uid(item): int(item.get("FailureReason") or 0x0110)

@@ -1,72 +1,138 @@
-"""DICOM files on disk: written whole or not at all."""
+"""DICOM files (PS3.10): read without surprises, written completely or not at all."""
 
 import hashlib
+import logging
 import os
+import threading
+import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from threading import get_ident
+from typing import BinaryIO, Final
 
-from pydicom import dcmwrite
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom import config, dcmread, dcmwrite
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
+from dicom.pixel_data import UNDEFINED_LENGTH, check_pixel_data
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+# catch_warnings replaces the filters of the process: two threads would restore the wrong ones
+_read_lock: Final = threading.Lock()
 
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """What is on disk: SHA-256 of the file in hex, and its size."""
+    """A file on disk with its SHA-256 in hex and its size."""
 
     path: Path
     sha256: str
     size_bytes: int
 
 
-def write_dataset(dataset: Dataset, path: Path) -> WrittenFile:
-    """Write `dataset` to `path` as a DICOM file: aside, fsynced, then renamed over `path`.
+def suppress_value_logging() -> None:
+    """Keep patient data and UIDs out of the log.
 
-    The transfer syntax is that of `dataset.file_meta`, Explicit VR Little Endian without one.
-    Raises OSError when the disk does not take it; `path` is then as it was.
+    pydicom's validation warnings quote values; highdicom logs the UID of the source instance at
+    level INFO.
+    """
+    config.settings.reading_validation_mode = config.IGNORE
+    logging.getLogger("highdicom").setLevel(logging.WARNING)
+
+
+def read_dataset(path: Path) -> FileDataset:
+    """Read the data set of `path` including its pixels. Meant for result objects, not for cines.
+
+    Raises NotDicom, TruncatedFile, InvalidHeader; OSError when the file itself cannot be read.
+    """
+    with path.open("rb") as stream:
+        return _read(stream, stop_before_pixels=False)
+
+
+def read_without_pixels(path: Path, *, check_pixels: bool = False) -> FileDataset:
+    """Read the data set of `path` up to its pixels.
+
+    With `check_pixels`, also verify that the pixels are complete, without reading them.
+
+    Raises as `read_dataset`, and NoPixelData with `check_pixels`.
+    """
+    with path.open("rb") as stream:
+        dataset = _read(stream, stop_before_pixels=True)
+        if check_pixels:
+            syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+            implicit_vr, _ = dataset.original_encoding
+            check_pixel_data(stream, syntax, implicit_vr=bool(implicit_vr))
+    return dataset
+
+
+def write_dataset(dataset: Dataset, path: Path) -> WrittenFile:
+    """Write `dataset` to a temporary file, flush it to disk and rename it to `path`.
+
+    The transfer syntax is that of `dataset.file_meta`, by default Explicit VR Little Endian.
+    Raises OSError when the file cannot be written; `path` is then unchanged.
     """
     content = encode(dataset)
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{get_ident()}.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
-        with aside.open("wb") as stream:
+        with temporary.open("wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        aside.replace(path)
+        temporary.replace(path)
     except OSError:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
     return WrittenFile(path, hashlib.sha256(content).hexdigest(), len(content))
 
 
 def encode(dataset: Dataset) -> bytes:
     """Return `dataset` as the bytes of a DICOM file (PS3.10 7.1), the same bytes every time."""
+    own_meta = getattr(dataset, "file_meta", None) or {}
     file_meta = FileMetaDataset()
-    file_meta.TransferSyntaxUID = _transfer_syntax(dataset)
+    file_meta.TransferSyntaxUID = UID(own_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian))
     file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     file_meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    whole = Dataset(dataset)
-    whole.file_meta = file_meta
+    copy = Dataset(dataset)
+    copy.file_meta = file_meta
     buffer = BytesIO()
-    dcmwrite(buffer, whole, enforce_file_format=True)
+    dcmwrite(buffer, copy, enforce_file_format=True)
     return buffer.getvalue()
 
 
-def _transfer_syntax(dataset: Dataset) -> UID:
-    file_meta = getattr(dataset, "file_meta", None) or {}
-    return UID(file_meta.get("TransferSyntaxUID", ExplicitVRLittleEndian))
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
+def _read(stream: BinaryIO, *, stop_before_pixels: bool) -> FileDataset:
+    suppress_value_logging()
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with _read_lock, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            dataset = dcmread(stream, stop_before_pixels=stop_before_pixels)
+    except InvalidDicomError as error:
+        raise NotDicom from error
+    except EOFError as error:
+        raise TruncatedFile from error
+    except OSError as error:
+        if error.errno is not None:  # pydicom raises OSError without a number at an early end
+            raise
+        raise TruncatedFile from error
+    except Exception as error:  # damaged bytes can raise any type
+        raise InvalidHeader("structure", "damaged beyond reading") from error
+    if any("end of file" in str(warning.message) for warning in caught) or _is_cut_off(dataset):
+        raise TruncatedFile
+    return dataset
+
+
+def _is_cut_off(dataset: FileDataset) -> bool:
+    """Whether the last value is shorter than its length: pydicom does not check this."""
+    last = next(reversed(list(dataset.values())), None)
+    if not isinstance(last, RawDataElement) or last.length == UNDEFINED_LENGTH:
+        return False
+    return len(last.value or b"") < last.length

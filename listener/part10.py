@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from dicom.errors import NoPixelData
-from dicom.images.header import InstanceHeader, header_of, read_header
-from dicom.images.reading import open_image
+from dicom.files import read_without_pixels
+from dicom.images.header import InstanceHeader, parse_header, read_header
 
 _PREAMBLE: Final = 128
 _PREFIX: Final = b"DICM"
@@ -21,7 +21,7 @@ def read_whole(path: Path) -> InstanceHeader:
     Raises NotDicom, TruncatedFile, InvalidHeader.
     """
     with suppress(NoPixelData):
-        return header_of(open_image(path))
+        return parse_header(read_without_pixels(path, check_pixels=True))
     return read_header(path)
 
 

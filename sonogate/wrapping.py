@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dicom.errors import DicomError
 from dicom.files import write_dataset
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
 from sonogate.inputs import is_plain
@@ -51,8 +51,8 @@ def as_dicom(
     return ready
 
 
-def _study(source: Path, key: str, patient_id: str, patient_name: str) -> StudyFacts:
-    return StudyFacts(
+def _study(source: Path, key: str, patient_id: str, patient_name: str) -> StudyContext:
+    return StudyContext(
         study_instance_uid=derived_uid("wrapped", "study", patient_id or "-", key),
         patient_id=patient_id or f"FILE-{key[:ID_CHARACTERS].upper()}",
         patient_name=patient_name,
@@ -61,14 +61,14 @@ def _study(source: Path, key: str, patient_id: str, patient_name: str) -> StudyF
     )
 
 
-def _wrapped(source: Path, study: StudyFacts, number: int, target: Path) -> Ready:
+def _wrapped(source: Path, study: StudyContext, number: int, target: Path) -> Ready:
     try:
         _, frame = next(open_picture(source).frames([0]))
     except (DicomError, OSError) as error:
         return Ready(source, None, str(error))
     if isinstance(frame, RefusalReason):
         return Ready(source, None, frame.text)
-    write_dataset(wrap_image(frame, study=study, instance_number=number), target)
+    write_dataset(build_ultrasound_image(frame, study=study, instance_number=number), target)
     return Ready(source, target)
 
 

@@ -32,7 +32,7 @@ from pydicom.uid import JPEGBaseline8Bit
 from db import migrate
 from db.engine import Database
 from dicom.files import write_dataset
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.uids import derived_uid
 from tests import peers
 
@@ -101,9 +101,9 @@ def make_files(folder: Path, *, count: int, frames: int) -> Iterator[Path]:
     noise = np.random.default_rng(0).normal(128, 25, (600, 800, 3)).clip(0, 255).astype(np.uint8)
     moment = datetime(2026, 1, 1, tzinfo=UTC)
     uid = derived_uid("benchmark", folder.name)
-    study = StudyFacts(uid, "BENCHMARK", "Bench^Mark", moment)
+    study = StudyContext(uid, "BENCHMARK", "Bench^Mark", moment)
     for number in range(1, count + 1):
-        dataset = wrap_image(
+        dataset = build_ultrasound_image(
             noise if frames == 1 else [noise] * frames,
             study=study,
             transfer_syntax_uid=JPEGBaseline8Bit,

@@ -30,8 +30,8 @@ from pydicom.uid import (
 )
 
 from dicom.errors import UndecodableFrame, UnsupportedTransferSyntax
-from dicom.images.header import InstanceHeader, header_of
-from dicom.images.reading import open_dataset, open_image
+from dicom.files import read_dataset, read_without_pixels
+from dicom.images.header import InstanceHeader, parse_header
 
 Frame = NDArray[np.uint8]
 """(rows, columns) gray or (rows, columns, 3) RGB."""
@@ -86,8 +86,8 @@ def decode_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[
     first frame, and UndecodableFrame at the frame that it names; a caller may go on after it by
     asking for the rest.
     """
-    dataset = open_image(path)
-    header = header_of(dataset)
+    dataset = read_without_pixels(path, check_pixels=True)
+    header = parse_header(dataset)
     _check_syntax(header)
     wanted = range(header.number_of_frames) if indices is None else indices
     _check_indices(wanted, header.number_of_frames)
@@ -131,7 +131,7 @@ def _stored_frames(
 ) -> Iterator[NDArray[np.generic]]:
     # pydicom cannot seek in a deflated file: that one syntax costs the memory of the whole object
     deflated = header.transfer_syntax_uid == DeflatedExplicitVRLittleEndian
-    source = open_dataset(path) if deflated else path
+    source = read_dataset(path) if deflated else path
     return iter_pixels(
         source, indices=indices, decoding_plugin=_PLUGINS[header.transfer_syntax_uid]
     )

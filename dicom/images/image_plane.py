@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 from pydicom.valuerep import format_number_as_ds
 
+from dicom.attributes import get_text
 from dicom.errors import InvalidHeader
-from dicom.images.header import text
 from dicom.results.source_image import SourceImage
 
 _UNIT_TOLERANCE: Final = 1e-3
@@ -41,7 +41,7 @@ class ImagePlane:
     """Empty when the image does not say."""
 
 
-def image_plane(source: SourceImage) -> ImagePlane:
+def parse_image_plane(source: SourceImage) -> ImagePlane:
     """Return the plane of `source`. Raises InvalidHeader, which names what is missing or wrong.
 
     A cine has none: what stands beside its frames holds for all of them at most, and a probe moves.
@@ -49,12 +49,12 @@ def image_plane(source: SourceImage) -> ImagePlane:
     dataset = source.dataset
     if source.header.number_of_frames > 1:
         raise InvalidHeader("NumberOfFrames", "more than 1, and no plane is known for each frame")
-    uid = text(dataset, "FrameOfReferenceUID")
+    uid = get_text(dataset, "FrameOfReferenceUID")
     if not UID(uid).is_valid:
         raise _problem("FrameOfReferenceUID", uid, "not a UID (PS3.5 9.1)")
     return ImagePlane(
         frame_of_reference_uid=uid,
-        position_reference=text(dataset, "PositionReferenceIndicator"),
+        position_reference=get_text(dataset, "PositionReferenceIndicator"),
         position_mm=_numbers(dataset, "ImagePositionPatient", 3),
         orientation=_orientation(dataset),
         spacing_mm=_spacing(dataset),
@@ -64,7 +64,7 @@ def image_plane(source: SourceImage) -> ImagePlane:
 
 def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[str, ...]:
     """Return `count` values that are finite numbers."""
-    value = text(dataset, keyword)
+    value = get_text(dataset, keyword)
     parts = tuple(value.split("\\"))
     if len(parts) != count or not all(map(_is_finite, parts)):
         raise _problem(keyword, value, f"not {count} numbers")
@@ -99,7 +99,7 @@ def _spacing(dataset: Dataset) -> tuple[str, ...]:
 
 
 def _thickness(dataset: Dataset) -> str:
-    value = text(dataset, "SliceThickness")
+    value = get_text(dataset, "SliceThickness")
     return _shortened(value) if _is_finite(value) and float(value) > 0 else ""
 
 

@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from scipy import ndimage
 
+from dicom.attributes import get_number
 from dicom.images.frames import Frame
-from dicom.images.header import TISSUE, is_2d, number, region_box, ultrasound_regions
+from dicom.images.header import TISSUE, get_region_box, get_ultrasound_regions, is_2d
 
 _Box = tuple[slice, ...]
 """Rows and columns."""
@@ -68,7 +69,7 @@ class BModeRegion:
         return (self.x1 - self.x0) * (self.y1 - self.y0)
 
 
-def bmode_region(dataset: Dataset, frame: Frame) -> BModeRegion:
+def find_bmode_region(dataset: Dataset, frame: Frame) -> BModeRegion:
     """Return the largest 2D tissue region of the header, else what the content shows.
 
     `dataset` needs no pixels; `frame` is (rows, columns) or (rows, columns, 3). The spacing comes
@@ -79,15 +80,15 @@ def bmode_region(dataset: Dataset, frame: Frame) -> BModeRegion:
     regions = [region for region in _header_regions(dataset, frame) if _is_usable(region)]
     found = max(regions, key=lambda region: region.area_px, default=None)
     if found is None:
-        found = content_region(frame)
+        found = find_content_region(frame)
     return found if found.calibrated else _with_pixel_spacing(found, dataset)
 
 
 def _header_regions(dataset: Dataset, frame: Frame) -> list[BModeRegion]:
     rows, columns = frame.shape[:2]
     found = []
-    for region in ultrasound_regions(dataset):
-        box = region_box(region)
+    for region in get_ultrasound_regions(dataset):
+        box = get_region_box(region)
         if box and is_2d(region, TISSUE) and _fits(box, rows, columns):
             x0, y0, x1, y1 = box
             row_mm, column_mm = _spacing(region)
@@ -106,11 +107,11 @@ def _is_usable(region: BModeRegion) -> bool:
 
 
 def _spacing(region: Dataset) -> tuple[float | None, float | None]:
-    units = {number(region, f"PhysicalUnits{axis}Direction") for axis in "XY"}
+    units = {get_number(region, f"PhysicalUnits{axis}Direction") for axis in "XY"}
     if units != {_CENTIMETERS}:
         return None, None
     spacing = _plausible(
-        number(region, "PhysicalDeltaY"), number(region, "PhysicalDeltaX"), _MM_PER_CM
+        get_number(region, "PhysicalDeltaY"), get_number(region, "PhysicalDeltaX"), _MM_PER_CM
     )
     return spacing or (None, None)
 
@@ -134,7 +135,7 @@ def _with_pixel_spacing(region: BModeRegion, dataset: Dataset) -> BModeRegion:
     return replace(region, row_spacing_mm=spacing[0], column_spacing_mm=spacing[1])
 
 
-def content_region(frame: Frame) -> BModeRegion:
+def find_content_region(frame: Frame) -> BModeRegion:
     """Return the box of the largest bright body of `frame`: borders and text beside it fall away.
 
     A cyst or a shadow from side to side divides a picture: what is speckled like tissue above or

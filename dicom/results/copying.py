@@ -11,12 +11,12 @@ from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.valuerep import STR_VR
 
-from dicom.images.header import converted, date, items, text, time
+from dicom.attributes import get_date, get_items, get_text, get_time, get_value
 
 _READERS: Final[dict[str, Callable[[Dataset, str], object]]] = {
-    **dict.fromkeys(STR_VR, text),
-    "DA": date,
-    "TM": time,
+    **dict.fromkeys(STR_VR, get_text),
+    "DA": get_date,
+    "TM": get_time,
 }
 _CHARACTER_SET: Final = "SpecificCharacterSet"
 
@@ -60,9 +60,9 @@ def copied_item(item: Dataset) -> Dataset:
 def _copied(source: Dataset, keyword: str) -> object:
     vr = dictionary_VR(keyword)
     if vr == "SQ":
-        return [copied for item in items(source, keyword) if (copied := copied_item(item))]
+        return [copied for item in get_items(source, keyword) if (copied := copied_item(item))]
     reader = _READERS.get(vr)
-    return reader(source, keyword) if reader else converted(source, keyword)
+    return reader(source, keyword) if reader else get_value(source, keyword)
 
 
 def _put(target: Dataset, keyword: str, copied: object) -> None:

@@ -14,8 +14,8 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from dicom import codes as concepts
 from dicom.errors import DicomError, ReadBackMismatch
+from dicom.files import read_dataset, read_without_pixels
 from dicom.images.frames import Frame, decode_frames
-from dicom.images.reading import open_dataset, open_header
 from dicom.results.model import ImageResult, StudyResult
 from dicom.results.seg.verify import ReadSegmentation, read_back_segmentation
 from dicom.results.verify import is_cine, named_image, referenced_frames, taken_apart
@@ -81,8 +81,8 @@ def verify_heatmap_map(path: Path, image: ImageResult) -> ReadMap:
     """Read a Parametric Map back; raise ReadBackMismatch unless it is `image`'s heat map, in the
     very plane that `image`'s header states.
     """
-    found = taken_apart(open_dataset(path), _map, "the heat map")
-    source = open_header(image.source)
+    found = taken_apart(read_dataset(path), _map, "the heat map")
+    source = read_without_pixels(image.source)
     if found.source_sop_instance_uid != image.sop_instance_uid:
         raise ReadBackMismatch("the heat map names another image")
     if found.frame_of_reference_uid != source.get("FrameOfReferenceUID") or not np.allclose(
@@ -100,7 +100,7 @@ def verify_heatmap_map(path: Path, image: ImageResult) -> ReadMap:
 
 def read_back_capture(path: Path) -> ReadCapture:
     """Read the header of a heat map picture. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return taken_apart(open_header(path), _capture, "the picture")
+    return taken_apart(read_without_pixels(path), _capture, "the picture")
 
 
 def verify_capture(path: Path, result: StudyResult) -> ReadCapture:

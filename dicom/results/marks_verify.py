@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from dicom.errors import ReadBackMismatch
-from dicom.images.reading import open_dataset, open_header
+from dicom.files import read_dataset, read_without_pixels
 from dicom.results.model import ImageResult, LesionResult, StudyResult
 from dicom.results.verify import (
     is_cine,
@@ -60,12 +60,12 @@ class ReadState:
 
 def read_back_key_objects(path: Path) -> ReadSelection:
     """Read a Key Object Selection. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return taken_apart(open_dataset(path), _selection, "the selection")
+    return taken_apart(read_dataset(path), _selection, "the selection")
 
 
 def read_back_presentation_state(path: Path) -> ReadState:
     """Read a presentation state. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return taken_apart(open_dataset(path), _state, "the presentation state")
+    return taken_apart(read_dataset(path), _state, "the presentation state")
 
 
 def verify_key_objects(path: Path, result: StudyResult) -> ReadSelection:
@@ -103,7 +103,7 @@ def verify_presentation_state(path: Path, result: StudyResult) -> ReadState:
         raise ReadBackMismatch("the state draws other lesions or frames")
     if {outline.layer for outline in found.outlines} != set(found.layers):
         raise ReadBackMismatch("the state draws in layers that it does not have")
-    header = open_header(image.source)
+    header = read_without_pixels(image.source)
     for key, outline in drawn.items():
         _verify_drawn(outline, meant[key], (int(header.Columns), int(header.Rows)))
     return found

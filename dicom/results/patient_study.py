@@ -9,7 +9,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 
-from dicom.images.header import items, text
+from dicom.attributes import get_items, get_text
 from dicom.results.copying import copy_as_it_is, copy_type_2, copy_values
 from dicom.results.source_image import TYPE_2, SourceImage
 
@@ -150,7 +150,7 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
     copy_as_it_is(source, target, _OPTIONAL)
     copy_type_2(source, target, [keyword for keyword in _OF_ANIMALS if keyword in source])
     copy_values(source, target, _NEVER_EMPTY)
-    if all(text(source, keyword) for keyword in _TRIAL):
+    if all(get_text(source, keyword) for keyword in _TRIAL):
         copy_values(source, target, _TRIAL)
         copy_type_2(source, target, _TRIAL_TYPE_2)
         copy_as_it_is(source, target, _TRIAL_OPTIONAL)
@@ -163,9 +163,9 @@ def add_requests(target: Dataset, sources: Iterable[SourceImage]) -> None:
     """
     requests: dict[tuple[str, str, str], Dataset] = {}
     for source in sources:
-        for attributes in items(source.dataset, "RequestAttributesSequence"):
+        for attributes in get_items(source.dataset, "RequestAttributesSequence"):
             request = _request(attributes, source)
-            if text(request, "AccessionNumber") or text(request, "RequestedProcedureID"):
+            if get_text(request, "AccessionNumber") or get_text(request, "RequestedProcedureID"):
                 requests.setdefault(_key(request), request)
     if requests:
         target.ReferencedRequestSequence = list(requests.values())
@@ -178,14 +178,14 @@ def _request(attributes: Dataset, source: SourceImage) -> Dataset:
     if not request.AccessionNumber:  # one order alone needs it nowhere but in the study
         accession = ("AccessionNumber", "IssuerOfAccessionNumberSequence")
         copy_values(source.dataset, request, accession)
-    study = text(attributes, "StudyInstanceUID") or source.header.study_instance_uid
+    study = get_text(attributes, "StudyInstanceUID") or source.header.study_instance_uid
     request.StudyInstanceUID = study
     return request
 
 
 def _key(request: Dataset) -> tuple[str, str, str]:
     study, accession, procedure = (
-        text(request, keyword)
+        get_text(request, keyword)
         for keyword in ("StudyInstanceUID", "AccessionNumber", "RequestedProcedureID")
     )
     return study, accession, procedure

@@ -12,9 +12,9 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from dicom.attributes import get_text
 from dicom.codes import code_item
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
-from dicom.images.header import text
 from dicom.results.copying import copy_values
 from dicom.results.model import Algorithm, StudyResult
 from dicom.results.patient_study import copy_patient_and_study
@@ -82,7 +82,7 @@ def in_its_zone(dataset: Dataset, moment: datetime) -> datetime:
 
 
 def _stated_zone(dataset: Dataset) -> str:
-    zone = text(dataset, "TimezoneOffsetFromUTC")
+    zone = get_text(dataset, "TimezoneOffsetFromUTC")
     return zone if _ZONE.fullmatch(zone) else ""
 
 

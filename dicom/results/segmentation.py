@@ -22,9 +22,9 @@ from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 
+from dicom.attributes import get_text
 from dicom.codes import AI, BREAST, SIDE, code_item
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
-from dicom.images.header import text
 from dicom.results.copying import copy_values
 from dicom.results.model import Algorithm, StudyResult
 from dicom.results.provenance import add_provenance, add_times, serial_number
@@ -297,5 +297,5 @@ def _add_laterality(segmentation: Dataset, source: SourceImage) -> None:
 
 def _add_compression(segmentation: Dataset, source: SourceImage) -> None:
     """Say that what was outlined had been compressed with loss (PS3.3 C.7.6.1.1.5)."""
-    if text(source.dataset, "LossyImageCompression") == "01":
+    if get_text(source.dataset, "LossyImageCompression") == "01":
         copy_values(source.dataset, segmentation, COMPRESSION)

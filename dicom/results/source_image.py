@@ -8,8 +8,8 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.uid import UltrasoundImageStorage
 
-from dicom.images.header import InstanceHeader, header_of
-from dicom.images.reading import open_header
+from dicom.files import read_without_pixels
+from dicom.images.header import InstanceHeader, parse_header
 from dicom.storage_classes import MULTI_FRAME
 
 TYPE_2: Final = (  # PS3.3 C.7.1.1, C.7.2.1: written even when empty
@@ -54,8 +54,8 @@ class SourceImage:
 
 def read_source(path: Path) -> SourceImage:
     """Read the header of `path`. Raises as `dicom.images.header.read_header`."""
-    dataset = open_header(path)
-    return SourceImage(dataset, header_of(dataset))
+    dataset = read_without_pixels(path)
+    return SourceImage(dataset, parse_header(dataset))
 
 
 def one_frame_stand_in(source: SourceImage) -> Dataset:

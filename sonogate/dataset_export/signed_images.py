@@ -29,7 +29,7 @@ from db.outlines import ReaderOutline, outlines_of
 from db.schema import Analysis, Finding, FindingKind, Study
 from db.worklist import find_current_analysis
 from dicom.errors import DicomError
-from dicom.images.frame_gate import frame_refusal_of
+from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
 from models.outline import outlined
@@ -228,7 +228,7 @@ def _cut(
         return LeftOut.UNREADABLE
     if region.source == "whole":
         return LeftOut.NO_REGION
-    if frame_refusal_of(frame, region):
+    if find_pixel_refusal(frame, region):
         return LeftOut.REFUSED
     rows, columns = frame.shape[:2]
     inside = np.s_[region.y0 : region.y1, region.x0 : region.x1]

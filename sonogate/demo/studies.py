@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from dicom.files import write_dataset
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.uids import derived_uid
 from models.phantom import make_cine, make_phantom
 
@@ -54,7 +54,7 @@ def make_samples(folder: Path, *, run: str, now: datetime) -> list[Sample]:
 
 
 def _make(kind: str, folder: Path, run: str, now: datetime) -> Sample:
-    study = StudyFacts(
+    study = StudyContext(
         study_instance_uid=derived_uid("demo", run, kind),
         patient_id=f"PHANTOM-{kind.upper()}",
         patient_name=f"Phantom^{kind.capitalize()}",
@@ -64,7 +64,7 @@ def _make(kind: str, folder: Path, run: str, now: datetime) -> Sample:
     )
     files = []
     for number, image in enumerate(STUDIES[kind], start=1):
-        dataset = wrap_image(
+        dataset = build_ultrasound_image(
             _pixels(kind, image),
             study=study,
             spacing_mm=SPACING_MM,

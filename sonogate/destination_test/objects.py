@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from dicom.files import write_dataset
-from dicom.images.reading import open_header
+from dicom.files import read_without_pixels, write_dataset
 from dicom.results.catalogue import Built, Signing, build_set, build_signed_set, verify
 from dicom.results.model import ReportReference, SignedReview, StudyResult
 from workers.peers.query_scu import Instance
@@ -75,7 +74,7 @@ def _written(
 
 
 def _instance(path: Path) -> Instance:
-    header = open_header(path)
+    header = read_without_pixels(path)
     return Instance(
         str(header.SOPClassUID),
         str(header.file_meta.TransferSyntaxUID),

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from dicom.files import write_dataset
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.results.model import ImageResult, LesionResult, Probabilities, SignedReview, StudyResult
 from dicom.uids import derived_uid
 from models.measure import find_lesions, measure
@@ -50,7 +50,7 @@ def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:
 
     Another `run` gives the same pictures new UIDs.
     """
-    facts = StudyFacts(
+    facts = StudyContext(
         study_instance_uid=derived_uid("destination-test", run),
         patient_id=PATIENT_ID,
         patient_name="Sonogate^Test",
@@ -117,9 +117,9 @@ def _outlined(image: ImageResult, lesion: LesionResult, mask: NDArray[np.bool_])
     return replace(lesion, **geometry(outline, size), probability=None)
 
 
-def _write(phantoms: Sequence[Phantom], path: Path, study: StudyFacts, number: int) -> Path:
+def _write(phantoms: Sequence[Phantom], path: Path, study: StudyContext, number: int) -> Path:
     pictures = [phantom.image for phantom in phantoms]
-    dataset = wrap_image(
+    dataset = build_ultrasound_image(
         pictures if len(pictures) > 1 else pictures[0],
         study=study,
         spacing_mm=_SPACING_MM,
@@ -130,7 +130,7 @@ def _write(phantoms: Sequence[Phantom], path: Path, study: StudyFacts, number: i
     return write_dataset(dataset, path).path
 
 
-def _place(dataset: Dataset, study: StudyFacts) -> None:
+def _place(dataset: Dataset, study: StudyContext) -> None:
     """Lay the picture into a space of the phantom's own, as a tracked probe would."""
     dataset.FrameOfReferenceUID = derived_uid("destination-test-space", study.study_instance_uid)
     dataset.PositionReferenceIndicator = None

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from dicom.commitment import FAILURE_REASONS, CommitmentReport
 from dicom.differences import differences
 from dicom.errors import DicomError
-from dicom.images.reading import open_dataset
+from dicom.files import read_dataset
 from sonogate.destination_test.objects import Piece
 from workers.errors import NothingAccepted, PeerProblem
 from workers.peers.query_scu import (
@@ -221,7 +221,7 @@ def _changes(sent: Path, content: bytes) -> list[str]:
     came = sent.with_suffix(".came")
     came.write_bytes(content)
     try:
-        return differences(open_dataset(sent), open_dataset(came)) or [OTHERWISE]
+        return differences(read_dataset(sent), read_dataset(came)) or [OTHERWISE]
     except DicomError as error:
         return [str(error)]
 

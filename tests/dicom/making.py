@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from dicom.files import write_dataset
 from dicom.images.header import read_header
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.results.model import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
 from dicom.uids import derived_uid
 
@@ -25,7 +25,7 @@ PLANE: Mapping[str, object] = {
 }
 """What a tracked probe adds to a header: a plane in space, slanting."""
 MOMENT = datetime(2026, 5, 6, 7, 8, 9, tzinfo=timezone(timedelta(hours=2)))
-STUDY = StudyFacts(
+STUDY = StudyContext(
     study_instance_uid="1.2.826.0.1.3680043.8.498.1",
     patient_id="BUS-1",
     patient_name="Müller^Änne",
@@ -81,11 +81,11 @@ def write_image(
     spacing_mm: float | None = None,
     transfer_syntax_uid: str = ExplicitVRLittleEndian,
     instance_number: int = 1,
-    study: StudyFacts = STUDY,
+    study: StudyContext = STUDY,
     changes: Mapping[str, object] | None = None,
 ) -> Path:
     """Write a US object; `changes` are attributes to set on it, or to remove when None."""
-    dataset = wrap_image(
+    dataset = build_ultrasound_image(
         gray() if pixels is None else pixels,
         study=study,
         spacing_mm=spacing_mm,

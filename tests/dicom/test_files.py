@@ -5,11 +5,11 @@ import pydicom
 import pytest
 
 from dicom.files import encode, write_dataset
-from dicom.images.wrap import wrap_image
+from dicom.images.ultrasound_image import build_ultrasound_image
 from dicom.uids import IMPLEMENTATION_CLASS_UID
 from tests.dicom import making
 
-DATASET = wrap_image(making.gray(), study=making.STUDY)
+DATASET = build_ultrasound_image(making.gray(), study=making.STUDY)
 
 
 def test_it_reports_what_lies_on_disk(tmp_path: Path) -> None:
@@ -43,6 +43,6 @@ def test_when_the_disk_refuses_the_old_file_stays(tmp_path: Path) -> None:
 
 
 def test_writing_does_not_change_the_data_set(tmp_path: Path) -> None:
-    dataset = wrap_image(making.gray(), study=making.STUDY)
+    dataset = build_ultrasound_image(making.gray(), study=making.STUDY)
     write_dataset(dataset, tmp_path / "a.dcm")
-    assert dataset == wrap_image(making.gray(), study=making.STUDY)
+    assert dataset == build_ultrasound_image(making.gray(), study=making.STUDY)

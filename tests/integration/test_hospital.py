@@ -29,7 +29,7 @@ from db.schema import (
     StudyStatus,
 )
 from dicom.files import write_dataset
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from tests import peers
 from tests.integration.conftest import Gateway, gateway
 
@@ -83,14 +83,14 @@ def _own_database(server: str) -> str:
 
 
 def _wrapped(png: Path, target: Path) -> Path:
-    study = StudyFacts(
+    study = StudyContext(
         study_instance_uid=pydicom.uid.generate_uid(),
         patient_id=target.stem,
         patient_name="Test^Anna",
         study_datetime=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
     )
     pixels = np.asarray(Image.open(png).convert("L"))
-    write_dataset(wrap_image(pixels, study=study, spacing_mm=0.1), target)
+    write_dataset(build_ultrasound_image(pixels, study=study, spacing_mm=0.1), target)
     return target
 
 

@@ -15,7 +15,7 @@ from db.files import StoredFile
 from db.intake import Sender
 from db.schema import Series, Study
 from db.worklist import Filter, Order, load_page
-from dicom.images.header import InstanceHeader, PatientFacts, read_header
+from dicom.images.header import InstanceHeader, PatientAttributes, read_header
 from listener import facts
 from listener.part10 import read_whole
 from tests.dicom.images.test_header import NAMES, write_name
@@ -33,7 +33,7 @@ def hostile_header() -> InstanceHeader:
         sop_instance_uid="1.2.3.4.5",
         sop_class_uid="1.2.840.10008.5.1.4.1.1.6.1",
         transfer_syntax_uid="1.2.840.10008.1.2.1",
-        patient=PatientFacts(NASTY, NASTY, NASTY, NASTY),
+        patient=PatientAttributes(NASTY, NASTY, NASTY, NASTY),
         accession_number=NASTY,
         study_date=NASTY,
         study_time=NASTY,

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.uid import CTImageStorage
 
 from dicom.files import write_dataset
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 
 HEIGHT, WIDTH = 120, 160
 SPOT = (40, 30, 80, 60)
@@ -55,11 +55,11 @@ def ct(path: Path) -> Path:
 def _wrapped(
     path: Path, pixels: NDArray[np.uint8] | list[NDArray[np.uint8]], spacing_mm: float | None
 ) -> Path:
-    study = StudyFacts(
+    study = StudyContext(
         study_instance_uid="1.2.3.4",
         patient_id="PHANTOM-TEST",
         patient_name="Phantom^Test",
         study_datetime=datetime(2026, 1, 2, tzinfo=UTC),
     )
-    dataset = wrap_image(pixels, study=study, spacing_mm=spacing_mm)
+    dataset = build_ultrasound_image(pixels, study=study, spacing_mm=spacing_mm)
     return write_dataset(dataset, path).path

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from dicom.equipment import WRAP_MODEL
+from dicom.equipment import IMAGE_MODEL
 from sonogate.demo.pacs import PacsStandIn
 from tests.sonogate import pictures
 from tests.sonogate.conftest import Run
@@ -38,7 +38,7 @@ def test_pictures_become_ultrasound_images_the_same_ones_each_time(
     for _ in range(2):
         assert run("send", tmp_path / "in", "--to", f"127.0.0.1:{pacs.port}").exit_code == 0
     one, other = map(dcmread, arrived(pacs))
-    assert (one.Modality, one.ManufacturerModelName) == ("US", WRAP_MODEL)
+    assert (one.Modality, one.ManufacturerModelName) == ("US", IMAGE_MODEL)
     assert one.StudyInstanceUID != other.StudyInstanceUID
     assert one.PatientID != other.PatientID
 

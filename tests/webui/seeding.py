@@ -34,7 +34,7 @@ from db.schema import (
 )
 from dicom.files import write_dataset
 from dicom.images.header import read_header
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.uids import derived_uid
 from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
@@ -120,7 +120,7 @@ class Hospital:
         """A study whose images came in, as the listener leaves it: its files, rows and job."""
         self.count += 1
         day = study_day or self.now - timedelta(minutes=self.count)
-        facts = StudyFacts(
+        facts = StudyContext(
             study_instance_uid=derived_uid("test", str(self.count)),
             patient_id=patient_id or f"PID{self.count:05}",
             patient_name=name,
@@ -193,9 +193,9 @@ class Hospital:
                 results.delivered(session, delivery.id, self.now)
             return delivery.id
 
-    def _store(self, facts: StudyFacts, picture: Picture, number: int) -> None:
+    def _store(self, facts: StudyContext, picture: Picture, number: int) -> None:
         images = [frame.image for frame in picture.frames]
-        dataset = wrap_image(
+        dataset = build_ultrasound_image(
             images[0] if len(images) == 1 else images,
             study=facts,
             spacing_mm=picture.frames[0].spacing_mm if picture.calibrated else None,
@@ -279,7 +279,7 @@ def _study_of(session: Session, uid: str) -> Study:
     return found
 
 
-def _received(path: Path, facts: StudyFacts) -> intake.Received:
+def _received(path: Path, facts: StudyContext) -> intake.Received:
     header = read_header(path)
     return intake.Received(
         intake.StudyFacts(

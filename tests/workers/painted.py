@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from dicom.files import write_dataset
-from dicom.images.wrap import StudyFacts, wrap_image
+from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from models.phantom import make_phantom
 from models.types import FramePrediction, PresetInfo
 
@@ -71,8 +71,8 @@ def picture(*lesions: tuple[int, int, int], paint: int = MALIGNANT) -> Picture:
     return canvas
 
 
-def study(uid: str = "1.2.3.4") -> StudyFacts:
-    return StudyFacts(
+def study(uid: str = "1.2.3.4") -> StudyContext:
+    return StudyContext(
         study_instance_uid=uid,
         patient_id="P-1",
         patient_name="Muster^Anna",
@@ -86,12 +86,12 @@ def write(
     pixels: Picture | Sequence[Picture],
     *,
     number: int = 1,
-    facts: StudyFacts | None = None,
+    facts: StudyContext | None = None,
     spacing_mm: float | None = 0.1,
     region: tuple[int, int, int, int] | None = None,
 ) -> Path:
     """A DICOM file of a still, or of a cine when given several frames."""
-    dataset = wrap_image(
+    dataset = build_ultrasound_image(
         pixels,
         study=facts or study(),
         instance_number=number,

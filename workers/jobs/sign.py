@@ -12,7 +12,7 @@ from db.files import FileStore
 from db.jobs import Claim
 from db.outlines import ReaderOutline, outlines_of
 from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
-from dicom.images.reading import open_header
+from dicom.files import read_without_pixels
 from dicom.results.catalogue import Built, ResultSpec, Signing, make_signed_set
 from dicom.results.model import ReportReference, SignedReview, StudyResult
 from workers.errors import NotYet, WorkError
@@ -124,7 +124,7 @@ def _segmentations(published: ResultSet, selection: ResultSelection, store: File
     """Those that reports of `selection` may go on naming."""
     return {
         spec: [
-            open_header(store.path(made.file))
+            read_without_pixels(store.path(made.file))
             for made in published.objects
             if made.spec == str(spec)
         ]

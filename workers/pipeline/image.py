@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom.errors import DicomError
-from dicom.images.frame_gate import frame_refusal_of
 from dicom.images.frames import sample_frames
+from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import Probabilities, RefusalReason
 from models.measure import Lesion, find_lesions, measure
@@ -150,7 +150,7 @@ class _Look:
     def _crop(self, frame: Frame) -> Frame | RefusalReason:
         region = self.region or self._picture.region(frame)
         crop = frame[region.y0 : region.y1, region.x0 : region.x1]
-        if refusal := frame_refusal_of(frame, region):
+        if refusal := find_pixel_refusal(frame, region):
             return refusal
         self.region = region  # one for all frames, and not one guessed from a black frame
         return crop

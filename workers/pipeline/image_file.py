@@ -12,11 +12,11 @@ from PIL import Image, UnidentifiedImageError
 from pydicom.dataset import Dataset
 
 from dicom.errors import UndecodableFrame
+from dicom.files import read_without_pixels
 from dicom.images.frames import decode_frames
-from dicom.images.gate import MINIMUM_SIDE_PX, refusal_of
-from dicom.images.header import InstanceHeader, header_of
-from dicom.images.reading import open_header
-from dicom.images.regions import BModeRegion, bmode_region, content_region
+from dicom.images.header import InstanceHeader, parse_header
+from dicom.images.header_gate import MINIMUM_SIDE_PX, find_header_refusal
+from dicom.images.regions import BModeRegion, find_bmode_region, find_content_region
 from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
 from workers.errors import NotAPicture
@@ -62,8 +62,8 @@ def open_picture(path: Path) -> Picture:
     """
     if path.suffix.lower() in PLAIN_SUFFIXES:
         return PlainPicture(path)
-    dataset = open_header(path)
-    return DicomPicture(path, dataset, header_of(dataset))
+    dataset = read_without_pixels(path)
+    return DicomPicture(path, dataset, parse_header(dataset))
 
 
 def tracking_uid(study_instance_uid: str, sop_instance_uid: str, *what: str) -> str:
@@ -93,7 +93,7 @@ class DicomPicture:
         return self.header.rows, self.header.columns
 
     def refusal(self) -> RefusalReason | None:
-        return refusal_of(self.header)
+        return find_header_refusal(self.header)
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         left = list(indices)
@@ -105,7 +105,7 @@ class DicomPicture:
                 yield left.pop(0), RefusalReason(error.code, str(error))
 
     def region(self, frame: Frame) -> BModeRegion:
-        return bmode_region(self.dataset, frame)
+        return find_bmode_region(self.dataset, frame)
 
     def tracking_uid(self, *what: str) -> str:
         return tracking_uid(self.header.study_instance_uid, self.header.sop_instance_uid, *what)
@@ -141,7 +141,7 @@ class PlainPicture:
                 yield index, RefusalReason(error.code, str(error))
 
     def region(self, frame: Frame) -> BModeRegion:
-        return content_region(frame)
+        return find_content_region(frame)
 
     def tracking_uid(self, *what: str) -> str:
         return derived_uid(self._digest, *what)

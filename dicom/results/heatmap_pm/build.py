@@ -17,7 +17,7 @@ from pydicom.sr.coding import Code
 from dicom.codes import BREAST, GRAD_CAM, NO_UNITS, SIDE, code_item
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.errors import InvalidHeader
-from dicom.images.image_plane import ImagePlane, image_plane
+from dicom.images.image_plane import ImagePlane, parse_image_plane
 from dicom.results.copying import copy_values
 from dicom.results.heatmap_seg.build import check_heatmaps, with_heatmaps
 from dicom.results.model import Algorithm, ImageResult, StudyResult
@@ -67,7 +67,7 @@ def left_out(result: StudyResult) -> tuple[str, ...]:
 
 def _why_not(source: SourceImage) -> InvalidHeader | None:
     try:
-        image_plane(source)
+        parse_image_plane(source)
     except InvalidHeader as error:
         return error
     return None
@@ -75,7 +75,7 @@ def _why_not(source: SourceImage) -> InvalidHeader | None:
 
 def _build(result: StudyResult, image: ImageResult, source: SourceImage, index: int) -> Dataset:
     check_heatmaps(image, source)
-    plane = image_plane(source)
+    plane = parse_image_plane(source)
     built = _by_highdicom(result, image, source, plane, index)
     _name_dimensions(built)
     _state_plane(built, plane)

@@ -17,8 +17,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from dicom.attributes import get_text
 from dicom.images.frames import Frame, decode_frames
-from dicom.images.header import text
 from dicom.images.image_pixel import add_pixels
 from dicom.results.heatmap_sc.picture import heatmap_picture
 from dicom.results.heatmap_seg.build import check_heatmaps, with_heatmaps
@@ -92,7 +92,7 @@ def _add_capture(capture: Dataset, source: SourceImage) -> None:
     capture.ConversionType = "WSD"
     capture.ImageType = ["DERIVED", "SECONDARY"]
     # what is burned into the source is here too, and most sources do not say
-    burned = text(source.dataset, "BurnedInAnnotation")
+    burned = get_text(source.dataset, "BurnedInAnnotation")
     capture.BurnedInAnnotation = "NO" if burned == "NO" else "YES"
 
 
@@ -114,11 +114,11 @@ def _add_pages(capture: Dataset, numbers: list[int]) -> None:
 
 def _add_earlier_loss(capture: Dataset, source: SourceImage) -> None:
     """Put the source's own lossy compression before ours (PS3.3 C.7.6.1.1.5)."""
-    if text(source.dataset, "LossyImageCompression") != "01":
+    if get_text(source.dataset, "LossyImageCompression") != "01":
         return
     capture.LossyImageCompression = "01"
     for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
-        before = text(source.dataset, keyword)
+        before = get_text(source.dataset, keyword)
         steps = [*before.split("\\")] if before else []
         if keyword in capture:
             steps.append(str(capture[keyword].value))

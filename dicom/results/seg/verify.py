@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import unpack_bits
 
 from dicom.errors import ReadBackMismatch
-from dicom.images.reading import open_dataset
+from dicom.files import read_dataset
 from dicom.results.model import ImageResult, LesionResult
 from dicom.results.verify import taken_apart
 
@@ -54,7 +54,7 @@ class ReadSegmentation:
 
 def read_back_segmentation(path: Path) -> ReadSegmentation:
     """Read a segmentation of any type. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return taken_apart(open_dataset(path), _segmentation, "the segmentation")
+    return taken_apart(read_dataset(path), _segmentation, "the segmentation")
 
 
 def verify_segmentation(path: Path, image: ImageResult) -> ReadSegmentation:

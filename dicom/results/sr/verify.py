@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 
 from dicom import codes as concepts
 from dicom.errors import ReadBackMismatch
+from dicom.files import read_dataset
 from dicom.images.header import read_header
-from dicom.images.reading import open_dataset
 from dicom.results.model import (
     CLASSES,
     ImageResult,
@@ -86,7 +86,7 @@ class ReadReport:
 
 def read_back_report(path: Path) -> ReadReport:
     """Read a report of ours. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return taken_apart(open_dataset(path), _report, "the report")
+    return taken_apart(read_dataset(path), _report, "the report")
 
 
 def verify_report(

@@ -30,14 +30,14 @@ from dicom.errors import (
     UnsupportedTransferSyntax,
 )
 from dicom.images.frames import can_decode, decode_frames, sample_frames
-from dicom.images.wrap import wrap_image
+from dicom.images.ultrasound_image import build_ultrasound_image
 from tests.dicom import making
 
 COLOR = [making.color(seed=seed) for seed in range(4)]
 
 
 def write_compressed(path: Path, syntax: str, frames: list[NDArray[np.uint8]]) -> Path:
-    dataset = wrap_image(frames, study=making.STUDY)
+    dataset = build_ultrasound_image(frames, study=making.STUDY)
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
     dataset = pydicom.dcmread(path)
     dataset.compress(UID(syntax), generate_instance_uid=False)
@@ -121,7 +121,7 @@ def test_jpeg_lossless_gives_back_every_pixel(tmp_path: Path) -> None:
 
 
 def test_a_deflated_file_is_inflated(tmp_path: Path) -> None:
-    dataset = wrap_image(COLOR, study=making.STUDY)
+    dataset = build_ultrasound_image(COLOR, study=making.STUDY)
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     path = tmp_path / "deflated.dcm"
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
@@ -131,7 +131,9 @@ def test_a_deflated_file_is_inflated(tmp_path: Path) -> None:
 
 
 def test_video_is_kept_but_not_decoded(tmp_path: Path) -> None:
-    dataset = wrap_image(COLOR, study=making.STUDY, transfer_syntax_uid=JPEGBaseline8Bit)
+    dataset = build_ultrasound_image(
+        COLOR, study=making.STUDY, transfer_syntax_uid=JPEGBaseline8Bit
+    )
     dataset.file_meta.TransferSyntaxUID = MPEG4HP41
     path = tmp_path / "video.dcm"
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
@@ -145,7 +147,7 @@ def test_video_is_kept_but_not_decoded(tmp_path: Path) -> None:
 
 
 def write_gray(path: Path, values: NDArray[np.uint16], **attributes: object) -> Path:
-    dataset = wrap_image(np.zeros(values.shape, np.uint8), study=making.STUDY)
+    dataset = build_ultrasound_image(np.zeros(values.shape, np.uint8), study=making.STUDY)
     dataset.BitsAllocated = 16
     dataset.BitsStored, dataset.HighBit = 12, 11
     dataset.add_new("PixelData", "OW", values.astype("<u2").tobytes())
@@ -220,7 +222,7 @@ def test_the_rescale_comes_before_the_window(tmp_path: Path) -> None:
 def test_a_palette_becomes_rgb(tmp_path: Path, entry_bits: int) -> None:
     table = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 7)], axis=-1)
     entries = table * 257 if entry_bits == 16 else table  # some machines fill only the low byte
-    dataset = wrap_image(making.gray(), study=making.STUDY)
+    dataset = build_ultrasound_image(making.gray(), study=making.STUDY)
     dataset.PhotometricInterpretation = "PALETTE COLOR"
     for channel, name in enumerate(("Red", "Green", "Blue")):
         setattr(dataset, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 16])
@@ -235,7 +237,7 @@ def test_a_palette_becomes_rgb(tmp_path: Path, entry_bits: int) -> None:
 @pytest.mark.parametrize("dtype", ["<u2", "<u4"])
 def test_deep_color_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
     bits = 8 * np.dtype(dtype).itemsize
-    dataset = wrap_image(COLOR[0], study=making.STUDY)
+    dataset = build_ultrasound_image(COLOR[0], study=making.STUDY)
     dataset.BitsAllocated = dataset.BitsStored = bits
     dataset.HighBit = bits - 1
     deep = COLOR[0].astype(dtype) << (bits - 8)
@@ -246,7 +248,7 @@ def test_deep_color_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
 
 
 def test_planar_color_is_put_together(tmp_path: Path) -> None:
-    dataset = wrap_image(COLOR[0], study=making.STUDY)
+    dataset = build_ultrasound_image(COLOR[0], study=making.STUDY)
     dataset.PlanarConfiguration = 1
     dataset.PixelData = np.moveaxis(COLOR[0], 2, 0).tobytes()
     pydicom.dcmwrite(tmp_path / "planar.dcm", dataset, enforce_file_format=True)

@@ -5,8 +5,8 @@ from pydicom.dataset import Dataset
 
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
 from dicom.files import write_dataset
-from dicom.images.header import header_of, read_header
-from dicom.images.wrap import wrap_image
+from dicom.images.header import parse_header, read_header
+from dicom.images.ultrasound_image import build_ultrasound_image
 from tests.dicom import making
 
 # Names from PS3.5 annexes H to K, and the sets that clinics in China and Turkey write
@@ -52,18 +52,18 @@ def test_every_real_file_has_a_header(shared_data: Path) -> None:
 
 def test_the_frame_time_comes_from_whichever_attribute_is_there() -> None:
     frames = [making.gray(seed=seed) for seed in range(2)]
-    dataset = wrap_image(frames, study=making.STUDY, frame_time_ms=20)
-    assert header_of(dataset).frame_time_ms == 20
+    dataset = build_ultrasound_image(frames, study=making.STUDY, frame_time_ms=20)
+    assert parse_header(dataset).frame_time_ms == 20
     del dataset.FrameTime
-    assert header_of(dataset).frame_time_ms is None
+    assert parse_header(dataset).frame_time_ms is None
     dataset.CineRate = "25"
-    assert header_of(dataset).frame_time_ms == 40
+    assert parse_header(dataset).frame_time_ms == 40
 
 
 def test_missing_and_empty_attributes_are_empty_facts() -> None:
     dataset = bare()
     dataset.PatientSex = None
-    header = header_of(dataset)
+    header = parse_header(dataset)
     assert (header.patient.patient_name, header.patient.sex, header.study_date) == ("", "", "")
     assert (header.series_number, header.instance_number, header.rows) == (None, None, 0)
     assert header.number_of_frames == 1
@@ -89,7 +89,7 @@ def test_a_uid_that_is_missing_or_malformed_is_an_error_that_does_not_quote_it(
     dataset = bare()
     dataset.add_new(keyword, "UI", uid)
     with pytest.raises(InvalidHeader) as caught:
-        header_of(dataset)
+        parse_header(dataset)
     assert caught.value.keyword == keyword
     assert not uid or uid not in str(caught.value)
 
@@ -109,7 +109,7 @@ def test_nonsense_in_numbers_is_as_good_as_none(tmp_path: Path) -> None:
 def test_a_date_is_eight_digits_or_nothing(stored: str, read: str) -> None:
     dataset = bare()
     dataset.add_new("StudyDate", "LO", stored)
-    assert header_of(dataset).study_date == read
+    assert parse_header(dataset).study_date == read
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_date_is_eight_digits_or_nothing(stored: str, read: str) -> None:
 def test_a_time_is_written_without_colons_or_not_at_all(stored: str, read: str) -> None:
     dataset = bare()
     dataset.add_new("StudyTime", "LO", stored)
-    assert header_of(dataset).study_time == read
+    assert parse_header(dataset).study_time == read
 
 
 @pytest.mark.parametrize("keyword", ["Laterality", "ImageLaterality", "FrameLaterality"])
@@ -127,7 +127,7 @@ def test_a_time_is_written_without_colons_or_not_at_all(stored: str, read: str) 
 def test_the_side_is_left_right_or_nothing(keyword: str, stored: str, read: str) -> None:
     dataset = bare()
     setattr(dataset, keyword, stored)
-    assert header_of(dataset).laterality == read
+    assert parse_header(dataset).laterality == read
 
 
 def test_the_side_may_be_a_modifier_of_the_anatomic_region() -> None:
@@ -136,7 +136,7 @@ def test_the_side_may_be_a_modifier_of_the_anatomic_region() -> None:
     region.CodeValue, region.CodeMeaning = "76752008", "Breast"
     region.AnatomicRegionModifierSequence = [modifier]
     dataset.AnatomicRegionSequence = [region]
-    header = header_of(dataset)
+    header = parse_header(dataset)
     assert header.laterality == "R"
     assert header.body_part == "Breast"
 
@@ -158,7 +158,7 @@ def test_a_file_cut_off_in_its_header_is_truncated(tmp_path: Path) -> None:
 
 
 def test_no_cut_makes_anything_but_a_dicom_error(tmp_path: Path) -> None:
-    dataset = wrap_image(making.gray(32, 32), study=making.STUDY, spacing_mm=0.1)
+    dataset = build_ultrasound_image(making.gray(32, 32), study=making.STUDY, spacing_mm=0.1)
     path = write_dataset(dataset, tmp_path / "image.dcm").path
     whole = path.read_bytes()
     header_end = len(whole) - 32 * 32

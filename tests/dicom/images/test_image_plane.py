@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dicom.errors import InvalidHeader
-from dicom.images.image_plane import image_plane
+from dicom.images.image_plane import parse_image_plane
 from dicom.results.source_image import read_source
 from tests.dicom import making
 
@@ -14,7 +14,7 @@ def source_with(folder: Path, changes: Mapping[str, object]) -> Path:
 
 
 def test_the_plane_is_the_headers_digit_by_digit(tmp_path: Path) -> None:
-    plane = image_plane(read_source(source_with(tmp_path, {"SliceThickness": "1.50"})))
+    plane = parse_image_plane(read_source(source_with(tmp_path, {"SliceThickness": "1.50"})))
     assert plane.frame_of_reference_uid == making.PLANE["FrameOfReferenceUID"]
     assert plane.position_reference == ""
     assert list(plane.position_mm) == making.PLANE["ImagePositionPatient"]
@@ -25,7 +25,7 @@ def test_the_plane_is_the_headers_digit_by_digit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("thickness", ["", "0", "-1"])
 def test_no_thickness_is_none_at_all(tmp_path: Path, thickness: str) -> None:
-    plane = image_plane(read_source(source_with(tmp_path, {"SliceThickness": thickness})))
+    plane = parse_image_plane(read_source(source_with(tmp_path, {"SliceThickness": thickness})))
     assert plane.thickness_mm == ""
 
 
@@ -48,7 +48,7 @@ def test_half_a_plane_is_none_and_says_what_is_missing(
     tmp_path: Path, keyword: str, value: object, problem: str
 ) -> None:
     with pytest.raises(InvalidHeader, match=problem) as caught:
-        image_plane(read_source(source_with(tmp_path, {keyword: value})))
+        parse_image_plane(read_source(source_with(tmp_path, {keyword: value})))
     assert caught.value.keyword == keyword
 
 
@@ -64,7 +64,7 @@ def test_a_damaged_value_is_no_plane(tmp_path: Path) -> None:
         assert content.count(good) == 1
         damaged.write_bytes(content.replace(good, bad))
         with pytest.raises(InvalidHeader) as caught:
-            image_plane(read_source(damaged))
+            parse_image_plane(read_source(damaged))
         assert caught.value.keyword == keyword
 
 
@@ -72,5 +72,5 @@ def test_a_cine_has_no_plane_for_each_frame(tmp_path: Path) -> None:
     frames = [making.gray(seed=seed) for seed in range(2)]
     path = making.write_image(tmp_path / "cine.dcm", frames, changes=making.PLANE)
     with pytest.raises(InvalidHeader) as caught:
-        image_plane(read_source(path))
+        parse_image_plane(read_source(path))
     assert caught.value.keyword == "NumberOfFrames"

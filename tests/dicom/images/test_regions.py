@@ -8,9 +8,9 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from scipy import ndimage
 
+from dicom.files import read_without_pixels
 from dicom.images.frames import Frame, decode_frames
-from dicom.images.reading import open_header
-from dicom.images.regions import BModeRegion, bmode_region, content_region
+from dicom.images.regions import BModeRegion, find_bmode_region, find_content_region
 from tests.dicom import making
 
 FRAME = making.gray(200, 300)
@@ -34,7 +34,7 @@ def found(*regions: Dataset, **attributes: object) -> BModeRegion:
         dataset.SequenceOfUltrasoundRegions = list(regions)
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
-    return bmode_region(dataset, FRAME)
+    return find_bmode_region(dataset, FRAME)
 
 
 def box(region: BModeRegion) -> tuple[int, int, int, int]:
@@ -125,7 +125,7 @@ def screen(picture: tuple[int, int, int, int]) -> NDArray[np.uint8]:
 
 def test_text_and_borders_fall_away() -> None:
     picture = (150, 60, 560, 400)
-    best = content_region(screen(picture))
+    best = find_content_region(screen(picture))
     assert best.source == "content"
     assert np.abs(np.subtract(box(best), picture)).max() <= 12
 
@@ -169,15 +169,15 @@ def test_a_cyst_from_side_to_side_does_not_end_the_picture(
     width: float, low: float, rows: slice
 ) -> None:
     frame = with_cyst(width, low)[rows]
-    assert box(content_region(frame)) == (0, 0, 500, 400)
-    assert box(content_region(np.dstack([frame] * 3))) == (0, 0, 500, 400)
+    assert box(find_content_region(frame)) == (0, 0, 500, 400)
+    assert box(find_content_region(np.dstack([frame] * 3))) == (0, 0, 500, 400)
 
 
 def test_dim_tissue_below_a_step_of_the_gain_is_kept() -> None:
     frame = tissue(400, 500)
     frame[250:290] = 2
     frame[290:] //= 5
-    assert box(content_region(frame)) == (0, 0, 500, 400)
+    assert box(find_content_region(frame)) == (0, 0, 500, 400)
 
 
 @pytest.mark.parametrize("quality", [None, 90, 75, 50])
@@ -191,25 +191,25 @@ def test_a_picture_that_a_cyst_divides_is_cut_out_of_its_screen(quality: int | N
     write(frame, (690, 120, 790, 500))
     if quality:
         frame = jpeg(frame, quality)
-    assert np.abs(np.subtract(box(content_region(frame)), picture)).max() <= 16
+    assert np.abs(np.subtract(box(find_content_region(frame)), picture)).max() <= 16
 
 
 def test_a_small_picture_beside_the_picture_falls_away() -> None:
     frame = np.zeros((440, 800), np.uint8)
     frame[20:420, 20:520] = tissue(400, 500)
     frame[20:220, 560:780] = tissue(200, 220)
-    assert np.abs(np.subtract(box(content_region(frame)), (20, 20, 520, 420))).max() <= 12
+    assert np.abs(np.subtract(box(find_content_region(frame)), (20, 20, 520, 420))).max() <= 12
 
 
 def test_a_black_frame_is_taken_whole() -> None:
-    best = content_region(np.zeros((100, 120), np.uint8))
+    best = find_content_region(np.zeros((100, 120), np.uint8))
     assert (box(best), best.source) == ((0, 0, 120, 100), "whole")
 
 
 def test_a_speck_is_not_taken_for_the_picture() -> None:
     frame = np.zeros((400, 400), np.uint8)
     frame[100:150, 100:150] = 200
-    assert content_region(frame).source == "whole"
+    assert find_content_region(frame).source == "whole"
 
 
 def test_no_lesion_of_the_real_images_is_cut(shared_data: Path) -> None:
@@ -227,13 +227,13 @@ def _share_outside(mask_path: Path) -> float:
     if not mask.any():
         return 0.0
     image = np.array(Image.open(mask_path.with_name(mask_path.name.split("_mask")[0] + ".png")))
-    x0, y0, x1, y1 = box(content_region(image))
+    x0, y0, x1, y1 = box(find_content_region(image))
     return 1 - float(mask[y0:y1, x0:x1].sum() / mask.sum())
 
 
 def test_a_real_cyst_from_side_to_side_does_not_end_the_picture(shared_data: Path) -> None:
     image = np.array(Image.open(shared_data / "busi" / "benign" / "benign (188).png"))
-    assert box(content_region(image)) == (0, 0, 655, 600)
+    assert box(find_content_region(image)) == (0, 0, 655, 600)
 
 
 @pytest.mark.parametrize(
@@ -244,12 +244,12 @@ def test_a_real_banner_or_tool_bar_below_the_picture_falls_away(
     name: str, picture: tuple[int, int, int, int], shared_data: Path
 ) -> None:
     frame = next(decode_frames(shared_data / "dicom" / f"{name}.dcm"))
-    assert box(content_region(frame)) == picture
+    assert box(find_content_region(frame)) == picture
 
 
 def test_a_real_header_gives_a_real_region(shared_data: Path) -> None:
     path = shared_data / "dicom" / "JPGLosslessP14SV1_1s_1f_8b.dcm"
     (frame,) = decode_frames(path)
-    best = bmode_region(open_header(path), frame)
+    best = find_bmode_region(read_without_pixels(path), frame)
     assert best.source == "header"
     assert best.spacing_mm == pytest.approx((0.25477, 0.25477), abs=1e-5)

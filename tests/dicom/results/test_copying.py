@@ -4,7 +4,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom.images.reading import open_header
+from dicom.files import read_without_pixels
 from dicom.results.copying import copied_item, copy_as_it_is, copy_type_2, copy_values
 from tests.dicom import making
 from tests.dicom.images.test_header import NAMES
@@ -32,7 +32,7 @@ def test_names_in_sequences_come_through_from_every_character_set(
         "PatientName": name,
         "OtherPatientIDsSequence": [outer],
     }
-    source = open_header(making.write_image(tmp_path / "image.dcm", changes=changes))
+    source = read_without_pixels(making.write_image(tmp_path / "image.dcm", changes=changes))
     target = pydicom.dcmread(making.write_image(tmp_path / "copy.dcm"))
     copy_as_it_is(source, target, ["OtherPatientIDsSequence"])
     target.save_as(tmp_path / "copy.dcm")
@@ -44,7 +44,7 @@ def test_names_in_sequences_come_through_from_every_character_set(
 def test_an_items_own_character_set_is_read_by_and_not_copied(tmp_path: Path) -> None:
     mine = item(SpecificCharacterSet="ISO_IR 144", PatientID="7", IssuerOfPatientID="Люкceмбypг")
     path = making.write_image(tmp_path / "i.dcm", changes={"OtherPatientIDsSequence": [mine]})
-    (found,) = open_header(path).OtherPatientIDsSequence
+    (found,) = read_without_pixels(path).OtherPatientIDsSequence
     copied = copied_item(found)
     assert copied == item(PatientID="7", IssuerOfPatientID="Люкceмбypг")
 

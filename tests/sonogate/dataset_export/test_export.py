@@ -42,7 +42,7 @@ from db.schema import (
     User,
 )
 from db.worklist import find_current_analysis
-from dicom.images.wrap import StudyFacts
+from dicom.images.ultrasound_image import StudyContext
 from dicom.uids import derived_uid
 from models.training.dataset import Sample, read_samples
 from models.types import CLASSES
@@ -84,7 +84,7 @@ class Ward:
     def scan(self, *pictures: Pixels | Sequence[Pixels], **facts: str) -> UUID:
         """A study, analyzed; a sequence of pictures is a cine."""
         self.count += 1
-        study = StudyFacts(
+        study = StudyContext(
             study_instance_uid=derived_uid("export", str(self.count)),
             study_datetime=datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC),
             **{"patient_id": f"PID-{self.count}", "patient_name": "Muster^Anna", **facts},
@@ -487,7 +487,7 @@ def test_each_thing_left_out_is_counted(ward: Ward) -> None:
     ward.sign(outdated)
     with ward.database.read() as session:
         uid = session.get_one(Study, outdated).study_instance_uid
-    facts = StudyFacts(uid, "PID-3", "Muster^Anna", datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
+    facts = StudyContext(uid, "PID-3", "Muster^Anna", datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
     late = write(ward.folder / "late.dcm", picture(), number=2, facts=facts, region=REGION)
     ward.hospital.receive(late)
     ward.analyze()

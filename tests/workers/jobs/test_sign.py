@@ -21,7 +21,7 @@ from db.schema import (
     Role,
     User,
 )
-from dicom.images.reading import open_dataset
+from dicom.files import read_dataset
 from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.workers.hospital import Hospital
 from tests.workers.pacs import CLASSES, pacs
@@ -256,7 +256,7 @@ def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], l
         return {
             (" ".join(selection), each.spec): [
                 str(reference.ReferencedSOPInstanceUID)
-                for study in open_dataset(
+                for study in read_dataset(
                     hospital.services.store.path(each.file)
                 ).PredecessorDocumentsSequence
                 for series in study.ReferencedSeriesSequence

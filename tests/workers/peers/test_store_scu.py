@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.uid import JPEGBaseline8Bit
 
 from dicom.files import write_dataset
-from dicom.images.wrap import wrap_image
+from dicom.images.ultrasound_image import build_ultrasound_image
 from tests import peers
 from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, study, write
@@ -42,7 +42,7 @@ def test_what_arrives_is_what_is_in_the_file_byte_for_byte(stills: list[Path]) -
 
 
 def test_each_transfer_syntax_has_a_context_of_its_own(tmp_path: Path, stills: list[Path]) -> None:
-    jpeg = wrap_image(
+    jpeg = build_ultrasound_image(
         picture(), study=study(), transfer_syntax_uid=JPEGBaseline8Bit, instance_number=9
     )
     write_dataset(jpeg, tmp_path / "jpeg.dcm")

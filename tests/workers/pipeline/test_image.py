@@ -10,7 +10,7 @@ from pydicom.uid import MPEG2MPML, JPEGBaseline8Bit
 
 from db.types import now_utc
 from dicom.files import write_dataset
-from dicom.images.wrap import wrap_image
+from dicom.images.ultrasound_image import build_ultrasound_image
 from dicom.results.seg.build import Form, build_segmentations
 from dicom.results.segmentation import Encoding
 from models.phantom import make_phantom
@@ -175,7 +175,7 @@ def test_a_tracking_uid_is_the_same_in_a_later_analysis(
 def test_a_damaged_frame_is_refused_and_the_rest_goes_on(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
-    dataset = wrap_image(
+    dataset = build_ultrasound_image(
         [picture((100, 70, 20))] * 4, study=study(), transfer_syntax_uid=JPEGBaseline8Bit
     )
     good = list(generate_frames(dataset.PixelData, number_of_frames=4))

@@ -9,8 +9,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit
 from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
 from dicom.images.frames import decode_frames
-from dicom.images.gate import refusal_of
 from dicom.images.header import read_header
+from dicom.images.header_gate import find_header_refusal
 from dicom.results.heatmap_sc.build import build_heatmap_captures
 from dicom.results.heatmap_sc.picture import heatmap_picture
 from dicom.results.model import StudyResult
@@ -64,7 +64,7 @@ def test_the_frames_are_those_with_heat_maps_in_their_order(tmp_path: Path) -> N
 
 def test_our_own_picture_is_never_analyzed(tmp_path: Path) -> None:
     (built,) = build_heatmap_captures(cine(tmp_path))
-    refusal = refusal_of(read_header(write_dataset(built, tmp_path / "picture.dcm").path))
+    refusal = find_header_refusal(read_header(write_dataset(built, tmp_path / "picture.dcm").path))
     assert refusal is not None
     assert refusal.code == "derived"
 

@@ -12,20 +12,20 @@ from pydicom.uid import (
 )
 
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
-from dicom.images.gate import refusal_of
+from dicom.files import read_without_pixels
 from dicom.images.header import read_header
-from dicom.images.reading import open_header
-from dicom.images.wrap import wrap_image
+from dicom.images.header_gate import find_header_refusal
+from dicom.images.ultrasound_image import build_ultrasound_image
 from tests.dicom import making
 
 
 def refusal_code(dataset: Dataset) -> str | None:
-    refusal = refusal_of(dataset)
+    refusal = find_header_refusal(dataset)
     return refusal.code if refusal else None
 
 
 def changed(**attributes: object) -> Dataset:
-    dataset = wrap_image(making.gray(), study=making.STUDY, spacing_mm=0.1)
+    dataset = build_ultrasound_image(making.gray(), study=making.STUDY, spacing_mm=0.1)
     for keyword, value in attributes.items():
         setattr(dataset, keyword, value)
     return dataset
@@ -115,11 +115,13 @@ def test_a_small_inset_beside_the_picture_is_no_split_screen() -> None:
 
 
 def test_a_refusal_speaks_in_a_sentence() -> None:
-    refusal = refusal_of(changed(Rows=0))
+    refusal = find_header_refusal(changed(Rows=0))
     assert refusal is not None
     assert refusal.text.endswith(".")
 
 
 def test_header_and_data_set_are_judged_alike(shared_data: Path) -> None:
     for path in sorted((shared_data / "dicom").glob("*.dcm")):
-        assert refusal_of(read_header(path)) == refusal_of(open_header(path))
+        assert find_header_refusal(read_header(path)) == find_header_refusal(
+            read_without_pixels(path)
+        )

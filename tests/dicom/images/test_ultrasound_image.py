@@ -6,13 +6,12 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.uid import JPEG2000, ExplicitVRLittleEndian, JPEGBaseline8Bit
 
-from dicom.files import write_dataset
+from dicom.files import read_without_pixels, write_dataset
 from dicom.images.frames import decode_frames
-from dicom.images.gate import refusal_of
 from dicom.images.header import read_header
-from dicom.images.reading import open_header
-from dicom.images.regions import bmode_region
-from dicom.images.wrap import wrap_image
+from dicom.images.header_gate import find_header_refusal
+from dicom.images.regions import find_bmode_region
+from dicom.images.ultrasound_image import build_ultrasound_image
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
@@ -46,7 +45,7 @@ def test_what_is_wrapped_is_valid_and_decodes_to_the_same_picture(
 
 def test_a_wrapped_image_passes_the_gate_and_keeps_its_study(tmp_path: Path) -> None:
     header = read_header(making.write_image(tmp_path / "image.dcm"))
-    assert refusal_of(header) is None
+    assert find_header_refusal(header) is None
     assert header.patient.patient_name == making.STUDY.patient_name
     assert header.laterality == "L"
     assert header.study_date == "20260506"
@@ -54,24 +53,24 @@ def test_a_wrapped_image_passes_the_gate_and_keeps_its_study(tmp_path: Path) -> 
 
 def test_the_spacing_and_the_region_come_back(tmp_path: Path) -> None:
     box = (8, 4, 72, 60)
-    dataset = wrap_image(making.gray(), study=making.STUDY, spacing_mm=0.09, region=box)
+    dataset = build_ultrasound_image(making.gray(), study=making.STUDY, spacing_mm=0.09, region=box)
     path = write_dataset(dataset, tmp_path / "image.dcm").path
-    region = bmode_region(open_header(path), making.gray())
+    region = find_bmode_region(read_without_pixels(path), making.gray())
     assert (region.x0, region.y0, region.x1, region.y1) == box
     assert region.spacing_mm == pytest.approx((0.09, 0.09))
 
 
 def test_a_cine_keeps_its_frame_time(tmp_path: Path) -> None:
-    dataset = wrap_image(PICTURES["gray cine"], study=making.STUDY, frame_time_ms=33.3)
+    dataset = build_ultrasound_image(PICTURES["gray cine"], study=making.STUDY, frame_time_ms=33.3)
     header = read_header(write_dataset(dataset, tmp_path / "cine.dcm").path)
     assert header.frame_time_ms == pytest.approx(33.3)
     assert header.number_of_frames == 3
 
 
 def test_uids_follow_from_study_and_numbers() -> None:
-    first = wrap_image(making.gray(), study=making.STUDY)
-    again = wrap_image(making.gray(), study=making.STUDY)
-    other = wrap_image(making.gray(), study=making.STUDY, instance_number=2)
+    first = build_ultrasound_image(making.gray(), study=making.STUDY)
+    again = build_ultrasound_image(making.gray(), study=making.STUDY)
+    other = build_ultrasound_image(making.gray(), study=making.STUDY, instance_number=2)
     assert first.SOPInstanceUID == again.SOPInstanceUID
     assert first.SOPInstanceUID != other.SOPInstanceUID
     assert first.SeriesInstanceUID == other.SeriesInstanceUID
@@ -94,9 +93,9 @@ def test_unknown_laterality_is_valid(tmp_path: Path, dciodvfy: Validate) -> None
 )
 def test_it_refuses_what_is_no_picture(pixels: NDArray[np.uint8]) -> None:
     with pytest.raises(ValueError, match="frame"):
-        wrap_image(pixels, study=making.STUDY)
+        build_ultrasound_image(pixels, study=making.STUDY)
 
 
 def test_it_refuses_a_transfer_syntax_that_it_cannot_write() -> None:
     with pytest.raises(ValueError, match="JPEG Baseline"):
-        wrap_image(making.gray(), study=making.STUDY, transfer_syntax_uid=JPEG2000)
+        build_ultrasound_image(making.gray(), study=making.STUDY, transfer_syntax_uid=JPEG2000)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom.images.frames import Frame
-from dicom.images.gate import COLOR_DOPPLER, SPLIT_SCREEN
+from dicom.images.header_gate import COLOR_DOPPLER, SPLIT_SCREEN
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
 
@@ -46,7 +46,7 @@ _EDGE_PX: Final = 3
 _EDGE_SHARE: Final = 0.7
 
 
-def frame_refusal_of(frame: Frame, region: BModeRegion) -> RefusalReason | None:
+def find_pixel_refusal(frame: Frame, region: BModeRegion) -> RefusalReason | None:
     """Return the first reason not to analyze `frame`, whose B-mode picture lies in `region`.
 
     Codes: too-dark, flat, color-doppler, and split-screen. The last one is looked for only where

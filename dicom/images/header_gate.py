@@ -1,5 +1,5 @@
 """What the networks were not made for is refused with a coded reason: here by the header alone,
-before anything is decoded, in `dicom.images.frame_gate` by what the pixels show.
+before anything is decoded, in `dicom.images.pixel_gate` by what the pixels show.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.images.frames import can_decode
-from dicom.images.header import InstanceHeader, header_of
+from dicom.images.header import InstanceHeader, parse_header
 from dicom.results.model import RefusalReason
 from dicom.storage_classes import CAPTURE, MULTI_FRAME, ULTRASOUND
 
@@ -41,7 +41,7 @@ SPLIT_SCREEN: Final = RefusalReason(
 )
 
 
-def refusal_of(source: InstanceHeader | Dataset) -> RefusalReason | None:
+def find_header_refusal(source: InstanceHeader | Dataset) -> RefusalReason | None:
     """Return the first reason not to analyze the instance, None when there is none.
 
     Looks at the header only. Codes: derived, not-ultrasound, no-pixels, too-small,
@@ -49,7 +49,7 @@ def refusal_of(source: InstanceHeader | Dataset) -> RefusalReason | None:
     split-screen.
     Raises InvalidHeader when a Dataset lacks the UIDs that identify it.
     """
-    header = source if isinstance(source, InstanceHeader) else header_of(source)
+    header = source if isinstance(source, InstanceHeader) else parse_header(source)
     return next(_refusals(header), None)
 
 

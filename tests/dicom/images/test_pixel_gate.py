@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dicom.images.frame_gate import frame_refusal_of
+from dicom.files import read_without_pixels
 from dicom.images.frames import Frame, decode_frames
-from dicom.images.gate import refusal_of
 from dicom.images.header import read_header
-from dicom.images.reading import open_header
-from dicom.images.regions import BModeRegion, bmode_region, content_region
+from dicom.images.header_gate import find_header_refusal
+from dicom.images.pixel_gate import find_pixel_refusal
+from dicom.images.regions import BModeRegion, find_bmode_region, find_content_region
 from tests.dicom import making
 
 
@@ -19,7 +19,7 @@ def whole(frame: Frame) -> BModeRegion:
 
 
 def code_of(frame: Frame, region: BModeRegion | None = None) -> str | None:
-    refusal = frame_refusal_of(frame, region or content_region(frame))
+    refusal = find_pixel_refusal(frame, region or find_content_region(frame))
     return refusal.code if refusal else None
 
 
@@ -30,35 +30,35 @@ def black(rows: int, columns: int) -> Frame:
 def test_doppler_that_the_header_keeps_silent_about_is_seen(shared_data: Path) -> None:
     path = shared_data / "dicom" / "US1_UNCI.dcm"
     (frame,) = decode_frames(path)
-    assert refusal_of(read_header(path)) is None
-    refusal = frame_refusal_of(frame, bmode_region(open_header(path), frame))
+    assert find_header_refusal(read_header(path)) is None
+    refusal = find_pixel_refusal(frame, find_bmode_region(read_without_pixels(path), frame))
     assert refusal is not None
     assert refusal.code == "color-doppler"
 
 
 def test_gray_is_let_in() -> None:
     gray = making.gray(200, 200)
-    assert frame_refusal_of(gray, whole(gray)) is None
-    assert frame_refusal_of(np.dstack([gray] * 3), whole(gray)) is None
+    assert find_pixel_refusal(gray, whole(gray)) is None
+    assert find_pixel_refusal(np.dstack([gray] * 3), whole(gray)) is None
 
 
 def test_a_tinted_picture_is_let_in() -> None:
     gray = making.gray(200, 200)
     sepia = np.dstack([gray, gray * 0.7, gray * 0.4]).astype(np.uint8)
-    assert frame_refusal_of(sepia, whole(sepia)) is None
+    assert find_pixel_refusal(sepia, whole(sepia)) is None
 
 
 def test_colored_calipers_are_let_in() -> None:
     frame = np.dstack([making.gray(200, 200)] * 3)
     frame[50:52, 40:140] = frame[20:120, 90:92] = (255, 220, 0)
-    assert frame_refusal_of(frame, whole(frame)) is None
+    assert find_pixel_refusal(frame, whole(frame)) is None
 
 
 def test_a_small_doppler_box_is_refused() -> None:
     frame = np.dstack([making.gray(200, 200)] * 3)
     frame[50:80, 40:70] = (220, 30, 0)
     frame[80:90, 40:70] = (0, 40, 220)
-    refusal = frame_refusal_of(frame, whole(frame))
+    refusal = find_pixel_refusal(frame, whole(frame))
     assert refusal is not None
     assert refusal.code == "color-doppler"
 
@@ -67,7 +67,7 @@ def test_color_beside_the_picture_does_not_count() -> None:
     frame = np.dstack([making.gray(200, 200)] * 3)
     frame[:40] = (30, 60, 220)
     frame[:20] = (220, 60, 30)
-    assert frame_refusal_of(frame, BModeRegion(0, 40, 200, 200)) is None
+    assert find_pixel_refusal(frame, BModeRegion(0, 40, 200, 200)) is None
 
 
 # --------------------------------------------------------------------------- nothing imaged

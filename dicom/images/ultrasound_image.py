@@ -16,7 +16,7 @@ from pydicom.uid import (
 )
 
 from dicom.codes import BREAST, code_item
-from dicom.equipment import MANUFACTURER, WRAP_MODEL
+from dicom.equipment import IMAGE_MODEL, MANUFACTURER
 from dicom.images.frames import Frame
 from dicom.images.image_pixel import TRANSFER_SYNTAXES, add_pixels
 from dicom.uids import derived_uid
@@ -26,7 +26,7 @@ _DEFAULT_FRAME_TIME_MS: Final = 40.0
 
 
 @dataclass(frozen=True)
-class StudyFacts:
+class StudyContext:
     """The study that the picture becomes part of."""
 
     study_instance_uid: str
@@ -46,10 +46,10 @@ class StudyFacts:
     """`L`, `R`, or empty when not known."""
 
 
-def wrap_image(
+def build_ultrasound_image(
     pixels: Frame | Sequence[Frame],
     *,
-    study: StudyFacts,
+    study: StudyContext,
     spacing_mm: float | None = None,
     region: tuple[int, int, int, int] | None = None,
     transfer_syntax_uid: str = ExplicitVRLittleEndian,
@@ -72,14 +72,16 @@ def wrap_image(
     still = isinstance(pixels, np.ndarray)
     frames = _checked([pixels] if isinstance(pixels, np.ndarray) else list(pixels))
     if transfer_syntax_uid not in TRANSFER_SYNTAXES:
-        raise ValueError("wrap_image writes Explicit VR Little Endian or JPEG Baseline only")
+        raise ValueError(
+            "build_ultrasound_image writes Explicit VR Little Endian or JPEG Baseline only"
+        )
     sop_class = UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage
     dataset = Dataset()
     _add_identity(dataset, study, sop_class, series_number, instance_number)
     _add_study(dataset, study)
     _add_series(dataset, study, series_number, series_description)
     dataset.Manufacturer = MANUFACTURER
-    dataset.ManufacturerModelName = WRAP_MODEL
+    dataset.ManufacturerModelName = IMAGE_MODEL
     dataset.SoftwareVersions = software_version
     dataset.InstanceNumber = str(instance_number)
     dataset.PatientOrientation = None
@@ -96,7 +98,7 @@ def wrap_image(
 def _checked(frames: list[Frame]) -> list[Frame]:
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1:
-        raise ValueError("wrap_image needs at least one frame, and all of one shape")
+        raise ValueError("build_ultrasound_image needs at least one frame, and all of one shape")
     shape = shapes.pop()
     if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)) or 0 in shape:
         raise ValueError("a frame is (rows, columns) or (rows, columns, 3)")
@@ -106,7 +108,7 @@ def _checked(frames: list[Frame]) -> list[Frame]:
 
 
 def _add_identity(
-    dataset: Dataset, study: StudyFacts, sop_class: UID, series_number: int, instance_number: int
+    dataset: Dataset, study: StudyContext, sop_class: UID, series_number: int, instance_number: int
 ) -> None:
     series = (study.study_instance_uid, str(series_number))
     dataset.SpecificCharacterSet = "ISO_IR 192"
@@ -116,7 +118,7 @@ def _add_identity(
     dataset.SeriesInstanceUID = derived_uid("wrap", "series", *series)
 
 
-def _add_study(dataset: Dataset, study: StudyFacts) -> None:
+def _add_study(dataset: Dataset, study: StudyContext) -> None:
     dataset.PatientName = study.patient_name
     dataset.PatientID = study.patient_id
     dataset.PatientBirthDate = study.birth_date
@@ -133,7 +135,7 @@ def _add_study(dataset: Dataset, study: StudyFacts) -> None:
         dataset.TimezoneOffsetFromUTC = zone
 
 
-def _add_series(dataset: Dataset, study: StudyFacts, number: int, description: str) -> None:
+def _add_series(dataset: Dataset, study: StudyContext, number: int, description: str) -> None:
     dataset.Modality = "US"
     dataset.SeriesNumber = str(number)
     dataset.SeriesDescription = description
