@@ -47,7 +47,7 @@ class StoreSettings(BaseSettings):
     """Receiving pauses (C-STORE answers A700) while the disk has fewer bytes free."""
 
     @classmethod
-    def settings_customize_sources(
+    def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
