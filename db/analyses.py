@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import audit, intake, jobs
+from db.audit_tags import AuditTag
 from db.schema import (
     Analysis,
     AnalysisStatus,
@@ -173,7 +174,7 @@ def _tell(
 ) -> None:
     audit.append(
         session,
-        "worker:study:analysed" if analysis.label else "worker:study:refused",
+        AuditTag.STUDY_ANALYZED if analysis.label else AuditTag.STUDY_REFUSED,
         actor=ACTOR,
         now=now,
         study_id=analysis.study_id,
@@ -224,7 +225,7 @@ def fail(session: Session, study_id: UUID, reason: str, now: datetime) -> None:
     study = _locked(session, study_id)
     study.status, study.status_reason = StudyStatus.FAILED, reason[:_REASON_CHARACTERS]
     audit.append(
-        session, "worker:study:failed", actor=ACTOR, now=now, study_id=study_id, reason=reason
+        session, AuditTag.STUDY_FAILED, actor=ACTOR, now=now, study_id=study_id, reason=reason
     )
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.audit_tags import AuditTag
 from db.schema import AuditEvent, AuditHead
 
 GENESIS = "0" * 64
@@ -38,14 +39,14 @@ class Verdict:
 
 def append(
     session: Session,
-    tag: str,
+    tag: AuditTag,
     *,
     actor: str,
     now: datetime,
     study_id: UUID | None = None,
     **details: Any,
 ) -> AuditEvent:
-    """Add an event in the caller's transaction; ``tag`` is ``source:subject:action``.
+    """Add an event in the caller's transaction.
 
     Locks the head row, so that two appends never take the same place in the chain.
     """
@@ -53,7 +54,7 @@ def append(
     event = AuditEvent(
         seq=head.seq + 1,
         at=now,
-        tag=tag,
+        tag=tag.value,
         actor=actor,
         study_id=study_id,
         details=canonical(details),

@@ -1,4 +1,4 @@
-"""Storage commitment in rows: what a PACS was asked to keep, and what it said."""
+"""Storage commitment requests and the reports on them (DICOM PS3.4 Annex J)."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
@@ -7,20 +7,20 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import audit, intake
+from db.audit_tags import AuditTag
 from db.intake import Sender
 from db.schema import Commitment
 
 
-def ask(
+def record_request(
     session: Session,
     transaction_uid: str,
     destination: str,
     sop_instance_uids: Collection[str],
     *,
-    actor: str,
     now: datetime,
 ) -> Commitment:
-    """Note a request right before it is sent: the answer may be faster than a commit after it."""
+    """Add a request. Commit it before sending: the report may arrive at once."""
     commitment = Commitment(
         transaction_uid=transaction_uid,
         destination=destination,
@@ -30,8 +30,8 @@ def ask(
     session.add(commitment)
     audit.append(
         session,
-        f"{actor}:commitment:asked",
-        actor=actor,
+        AuditTag.COMMITMENT_ASKED,
+        actor=AuditTag.COMMITMENT_ASKED.source,
         now=now,
         transaction_uid=transaction_uid,
         destination=destination,
@@ -40,21 +40,19 @@ def ask(
     return commitment
 
 
-def ended(
-    session: Session, transaction_uid: str, reason: str, *, actor: str, now: datetime
-) -> None:
-    """Note that a request was turned down or not answered, so that no report is awaited.
+def close_request(session: Session, transaction_uid: str, reason: str, *, now: datetime) -> None:
+    """Record that the request was refused or not answered, so that no report is expected.
 
-    One that comes all the same is still taken. Nothing happens where one has come already.
+    A report that arrives later is still recorded. A request that has its report stays unchanged.
     """
-    row = find(session, transaction_uid, lock=True)
+    row = find_request(session, transaction_uid, lock=True)
     if row is None or row.answered_at is not None:
         return
     row.committed, row.failure_reasons, row.answered_at = [], {}, now
     audit.append(
         session,
-        f"{actor}:commitment:ended",
-        actor=actor,
+        AuditTag.COMMITMENT_ENDED,
+        actor=AuditTag.COMMITMENT_ENDED.source,
         now=now,
         transaction_uid=transaction_uid,
         destination=row.destination,
@@ -62,43 +60,41 @@ def ended(
     )
 
 
-def answer(
+def record_report(
     session: Session,
     transaction_uid: str,
     committed: frozenset[str],
     failed: Mapping[str, int],
     *,
-    actor: str,
+    tag: AuditTag,
     sender: Sender,
     now: datetime,
 ) -> bool:
-    """Note what a PACS answers, of the objects that it was asked about alone.
+    """Record the report on a request; return False if the Transaction UID is unknown.
 
-    The same answer again changes nothing; another one replaces the first, and both are told of in
-    the audit chain. False: nobody asked under this Transaction UID.
+    UIDs that were not in the request are ignored. A repeated report changes nothing. A different
+    one replaces the first, and both are in the audit log.
+
+    Args:
+        failed: Failure Reason (0008,1197) by SOP Instance UID.
+        tag: `LISTENER_COMMITMENT_ANSWERED` for a report on an association of its own,
+            `SONOGATE_COMMITMENT_ANSWERED` for one on the association of the request.
     """
-    row = find(session, transaction_uid, lock=True)
+    row = find_request(session, transaction_uid, lock=True)
     if row is None:
         return False
-    kept = sorted(committed & set(row.requested))
-    lost = {uid: failed[uid] for uid in row.requested if uid in failed}
-    if row.answered_at is not None and (row.committed, row.failure_reasons) == (kept, lost):
+    of_request = sorted(committed & set(row.requested))
+    reasons = {uid: failed[uid] for uid in row.requested if uid in failed}
+    if row.answered_at is not None and (row.committed, row.failure_reasons) == (
+        of_request,
+        reasons,
+    ):
         return True
-    row.committed, row.failure_reasons, row.answered_at = kept, lost, now
-    _tell(session, row, actor, sender, now)
-    return True
-
-
-def find(session: Session, transaction_uid: str, *, lock: bool = False) -> Commitment | None:
-    query = select(Commitment).where(Commitment.transaction_uid == transaction_uid)
-    return session.scalar(query.with_for_update() if lock else query)
-
-
-def _tell(session: Session, row: Commitment, actor: str, sender: Sender, now: datetime) -> None:
+    row.committed, row.failure_reasons, row.answered_at = of_request, reasons, now
     audit.append(
         session,
-        f"{actor}:commitment:answered",
-        actor=actor,
+        tag,
+        actor=tag.source,
         now=now,
         calling_ae=sender.calling_ae,
         address=sender.address,
@@ -109,3 +105,11 @@ def _tell(session: Session, row: Commitment, actor: str, sender: Sender, now: da
         failed=row.failure_reasons,
     )
     intake.count(session, sender, "commitment-answered", now)
+    return True
+
+
+def find_request(
+    session: Session, transaction_uid: str, *, lock: bool = False
+) -> Commitment | None:
+    query = select(Commitment).where(Commitment.transaction_uid == transaction_uid)
+    return session.scalar(query.with_for_update() if lock else query)

@@ -9,6 +9,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db import audit, jobs
+from db.audit_tags import AuditTag
 from db.schema import (
     Analysis,
     Delivery,
@@ -78,7 +79,7 @@ def retry(session: Session, job_id: UUID, *, actor: str, now: datetime) -> bool:
     study_id = _wake_subject(session, job)
     audit.append(
         session,
-        "web:job:retried",
+        AuditTag.JOB_RETRIED,
         actor=actor,
         now=now,
         study_id=study_id,

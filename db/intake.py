@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from db import audit, jobs
+from db.audit_tags import AuditTag
 from db.files import StoredFile
 from db.schema import (
     Analysis,
@@ -128,7 +129,7 @@ def record_stored(
         _tell_of_other_patient(session, study, instance, received.sender, now)
     audit.append(
         session,
-        "listener:instance:stored",
+        AuditTag.INSTANCE_STORED,
         actor=ACTOR,
         now=now,
         study_id=study.id,
@@ -151,7 +152,7 @@ def record_duplicate(session: Session, held: Instance, sender: Sender, now: date
             study.status, study.status_reason = StudyStatus.RECEIVING, ""
     audit.append(
         session,
-        "listener:instance:duplicate",
+        AuditTag.INSTANCE_DUPLICATE,
         actor=ACTOR,
         now=now,
         study_id=study.id,
@@ -204,7 +205,7 @@ def _audit_conflict(
 ) -> None:
     audit.append(
         session,
-        "listener:instance:conflict",
+        AuditTag.INSTANCE_CONFLICT,
         actor=ACTOR,
         now=now,
         study_id=held.series.study_id,
@@ -269,7 +270,7 @@ def _tell_of_other_patient(
     """The image names another Patient ID than its study: corrected since, or mixed up."""
     audit.append(
         session,
-        "listener:instance:other-patient",
+        AuditTag.INSTANCE_OTHER_PATIENT,
         actor=ACTOR,
         now=now,
         study_id=study.id,

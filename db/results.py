@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from db import analyses, audit, jobs
+from db.audit_tags import AuditTag
 from db.schema import (
     Analysis,
     DeliveredObject,
@@ -155,7 +156,7 @@ def tell_published(
     }
     audit.append(
         session,
-        "worker:review:published" if result_set.review_id else "worker:analysis:published",
+        AuditTag.REVIEW_PUBLISHED if result_set.review_id else AuditTag.ANALYSIS_PUBLISHED,
         actor=ACTOR,
         now=now,
         study_id=result_set.analysis.study_id,
@@ -171,7 +172,7 @@ def tell_no_route(session: Session, result_set: ResultSet, now: datetime) -> Non
     """Tell that no route takes the study: its results stay here."""
     audit.append(
         session,
-        "worker:study:no-route",
+        AuditTag.STUDY_NO_ROUTE,
         actor=ACTOR,
         now=now,
         study_id=result_set.analysis.study_id,
@@ -265,7 +266,7 @@ def delivered(
     delivery.status, delivery.error = DeliveryStatus.DELIVERED, ""
     delivery.delivered_at = now
     besides = {"withdrawn": list(withdrawn)} if withdrawn else {}
-    _tell(session, delivery, "worker:delivery:delivered", now, **besides)
+    _tell(session, delivery, AuditTag.DELIVERY_DELIVERED, now, **besides)
 
 
 def not_delivered(
@@ -277,9 +278,9 @@ def not_delivered(
     first = not delivery.error
     delivery.error = error[:_ERROR_CHARACTERS]
     if given_up:
-        _tell(session, delivery, "worker:delivery:failed", now, error=error)
+        _tell(session, delivery, AuditTag.DELIVERY_FAILED, now, error=error)
     elif first:  # one line for an absent PACS, not one for each of twenty attempts
-        _tell(session, delivery, "worker:delivery:retrying", now, error=error)
+        _tell(session, delivery, AuditTag.DELIVERY_RETRYING, now, error=error)
 
 
 def _attempted(session: Session, delivery_id: UUID) -> Delivery:
@@ -288,7 +289,9 @@ def _attempted(session: Session, delivery_id: UUID) -> Delivery:
     return delivery
 
 
-def _tell(session: Session, delivery: Delivery, tag: str, now: datetime, **details: object) -> None:
+def _tell(
+    session: Session, delivery: Delivery, tag: AuditTag, now: datetime, **details: object
+) -> None:
     audit.append(
         session,
         tag,

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import analyses, audit, jobs, outlines
+from db.audit_tags import AuditTag
 from db.errors import RowsError, SignedReviewIsFinal
 from db.outlines import ReaderOutline
 from db.schema import (
@@ -142,7 +143,7 @@ def save_draft(
         draft = Review(analysis_id=analysis_id, reader_id=reader.id, created_at=now)
         session.add(draft)
     _write(session, draft, judgment)
-    _record(session, "web:review:draft-saved", analysis, draft, reader, now)
+    _record(session, AuditTag.REVIEW_DRAFT_SAVED, analysis, draft, reader, now)
     return draft
 
 
@@ -165,7 +166,7 @@ def amend(session: Session, review_id: UUID, reader: User, now: datetime) -> Rev
         _write(session, draft, judgment)
     draft.predecessor_id = signed.id
     session.flush()
-    _record(session, "web:review:amendment-begun", analysis, draft, reader, now)
+    _record(session, AuditTag.REVIEW_AMENDMENT_BEGUN, analysis, draft, reader, now)
     return draft
 
 
@@ -197,7 +198,7 @@ def sign(session: Session, review_id: UUID, reader: User, shown: str, now: datet
     review.signed_at = now
     session.flush()
     jobs.enqueue(session, JobKind.SIGN, key=str(review.id), subject_id=review.id, now=now)
-    _record(session, "web:review:signed", analysis, review, reader, now)
+    _record(session, AuditTag.REVIEW_SIGNED, analysis, review, reader, now)
     return review
 
 
@@ -342,7 +343,7 @@ def _write(session: Session, review: Review, judgment: Judgment) -> None:
 
 
 def _record(
-    session: Session, tag: str, analysis: Analysis, review: Review, reader: User, now: datetime
+    session: Session, tag: AuditTag, analysis: Analysis, review: Review, reader: User, now: datetime
 ) -> None:
     audit.append(
         session,

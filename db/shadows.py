@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Integer, case, delete, func, literal_colum
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db import audit, jobs
+from db.audit_tags import AuditTag
 from db.schema import (
     UNDECIDED,
     Analysis,
@@ -111,7 +112,7 @@ def record(session: Session, shadow: ShadowAnalysis, now: datetime) -> None:
     session.flush()
     _tell(
         session,
-        "worker:shadow:compared",
+        AuditTag.SHADOW_COMPARED,
         shadow.analysis_id,
         now,
         pipeline_version=shadow.pipeline_version,
@@ -123,10 +124,12 @@ def record(session: Session, shadow: ShadowAnalysis, now: datetime) -> None:
 
 def tell_failed(session: Session, analysis_id: UUID, reason: str, now: datetime) -> None:
     """The shadow was given up; what it was to be compared with is untouched."""
-    _tell(session, "worker:shadow:failed", analysis_id, now, reason=reason)
+    _tell(session, AuditTag.SHADOW_FAILED, analysis_id, now, reason=reason)
 
 
-def _tell(session: Session, tag: str, analysis_id: UUID, now: datetime, **details: object) -> None:
+def _tell(
+    session: Session, tag: AuditTag, analysis_id: UUID, now: datetime, **details: object
+) -> None:
     study_id = session.get_one(Analysis, analysis_id).study_id
     audit.append(
         session, tag, actor=ACTOR, now=now, study_id=study_id, analysis_id=analysis_id, **details

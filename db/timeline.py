@@ -10,10 +10,18 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.audit_tags import AuditTag
 from db.schema import AuditEvent
 
 # Of these, many come in a row, and it is enough to know how many.
-_COUNTED = ("listener:instance:", "web:study:viewed", "web:review:draft-saved")
+_COUNTED = (
+    AuditTag.INSTANCE_STORED,
+    AuditTag.INSTANCE_DUPLICATE,
+    AuditTag.INSTANCE_CONFLICT,
+    AuditTag.INSTANCE_OTHER_PATIENT,
+    AuditTag.STUDY_VIEWED,
+    AuditTag.REVIEW_DRAFT_SAVED,
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ def _merged(events: Iterable[AuditEvent]) -> Iterator[Moment]:
     for event in events:
         details = json.loads(event.details)
         same = run and (run.tag, run.actor) == (event.tag, event.actor)
-        if run and same and event.tag.startswith(_COUNTED):
+        if run and same and event.tag in _COUNTED:
             run = replace(run, last_at=event.at, count=run.count + 1, details=details)
             continue
         if run:

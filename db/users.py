@@ -20,6 +20,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db import audit
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.errors import RowsError
 from db.schema import Role, User
@@ -95,7 +96,7 @@ def create_user(session: Session, new: NewUser, *, actor: str, now: datetime) ->
     )
     session.add(user)
     session.flush()
-    _record(session, user, "accounts:user:created", actor=actor, now=now, role=user.role)
+    _record(session, user, AuditTag.USER_CREATED, actor=actor, now=now, role=user.role)
     return password
 
 
@@ -123,14 +124,14 @@ def set_password(session: Session, user: User, password: str, *, actor: str, now
     if user.username in password.lower():
         raise AccountInvalid("password", "a password must not contain the username")
     _store_password(user, password, one_time=False)
-    _record(session, user, "accounts:user:password-changed", actor=actor, now=now)
+    _record(session, user, AuditTag.USER_PASSWORD_CHANGED, actor=actor, now=now)
 
 
 def reset_password(session: Session, user: User, *, actor: str, now: datetime) -> str:
     """Replace a lost password by a one-time one, which is returned; ends every session and wait."""
     password = one_time_password()
     _store_password(user, password, one_time=True)
-    _record(session, user, "accounts:user:password-reset", actor=actor, now=now)
+    _record(session, user, AuditTag.USER_PASSWORD_RESET, actor=actor, now=now)
     return password
 
 
@@ -150,7 +151,7 @@ def change_account(
     user.display_name = new.display_name.strip() or user.username
     user.dicom_name = new.dicom_name.strip() or user.display_name
     user.organization = new.organization.strip()
-    _record(session, user, "accounts:user:changed", actor=actor, now=now, role=user.role)
+    _record(session, user, AuditTag.USER_CHANGED, actor=actor, now=now, role=user.role)
 
 
 def set_active(session: Session, user: User, active: bool, *, actor: str, now: datetime) -> None:
@@ -162,7 +163,7 @@ def set_active(session: Session, user: User, active: bool, *, actor: str, now: d
     if not active:
         _keep_an_administrator(session, user)
     user.active = active
-    tag = "accounts:user:activated" if active else "accounts:user:deactivated"
+    tag = AuditTag.USER_ACTIVATED if active else AuditTag.USER_DEACTIVATED
     _record(session, user, tag, actor=actor, now=now)
 
 
@@ -260,7 +261,7 @@ def _count_failure(session: Session, user: User, now: datetime) -> None:
     beyond = user.failed_logins - FREE_FAILURES
     if beyond > 0:
         user.locked_until = now + min(FIRST_WAIT * 2 ** min(beyond - 1, 10), LONGEST_WAIT)
-    _record(session, user, "accounts:user:login-failed", actor=actor(user.username), now=now)
+    _record(session, user, AuditTag.USER_LOGIN_FAILED, actor=actor(user.username), now=now)
 
 
 @cache
@@ -304,7 +305,7 @@ def _keep_an_administrator(session: Session, user: User) -> None:
 
 
 def _record(
-    session: Session, user: User, tag: str, *, actor: str, now: datetime, **details: Any
+    session: Session, user: User, tag: AuditTag, *, actor: str, now: datetime, **details: Any
 ) -> None:
     audit.append(
         session,

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from db import commitments
+from db.audit_tags import AuditTag
 from db.engine import Database
-from db.intake import ACTOR, Sender
+from db.intake import Sender
 from db.types import now_utc
 from dicom.commitment import CommitmentReport
 from listener.errors import UnknownTransaction
@@ -24,12 +25,12 @@ class Commitments:
             SQLAlchemyError: the database is down.
         """
         with self.database.write() as session:
-            known = commitments.answer(
+            known = commitments.record_report(
                 session,
                 report.transaction_uid,
                 report.committed,
                 report.failed,
-                actor=ACTOR,
+                tag=AuditTag.LISTENER_COMMITMENT_ANSWERED,
                 sender=sender,
                 now=now_utc(),
             )

@@ -18,6 +18,7 @@ from pynetdicom.association import Association
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
 
+from db.audit_tags import AuditTag
 from db.intake import Sender
 from db.route_book import RouteBook
 from db.routes import Source
@@ -188,7 +189,7 @@ class Handlers:
             code = reply.answer.code
             logger.error("%s: object refused: %s (%s)", _who(sender), code, _place(error))
             self._journal.note(
-                "listener:instance:refused",
+                AuditTag.INSTANCE_REFUSED,
                 sender,
                 f"refused:{code}",
                 status=f"{reply.answer.status:04X}",
@@ -200,7 +201,7 @@ class Handlers:
         more = f" and {len(rejected) - _NAMED_IN_LOG} more" if len(rejected) > _NAMED_IN_LOG else ""
         logger.warning("%s: contexts rejected: %s%s", _who(sender), first, more)
         self._journal.note(
-            "listener:context:rejected",
+            AuditTag.CONTEXT_REJECTED,
             sender,
             "context-rejected",
             contexts=[asdict(one) for one in rejected],
@@ -230,7 +231,7 @@ class Handlers:
     def _note_refusal(self, sender: Sender, code: str) -> None:
         logger.warning("%s: association refused: %s", _who(sender), code)
         self._journal.note(
-            "listener:association:refused", sender, f"association-refused:{code}", code=code
+            AuditTag.ASSOCIATION_REFUSED, sender, f"association-refused:{code}", code=code
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import audit
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.intake import ACTOR, Sender, count
 from db.types import now_utc
@@ -24,7 +25,7 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def note(self, tag: str, sender: Sender, counted: str, **details: Any) -> None:
+    def note(self, tag: AuditTag, sender: Sender, counted: str, **details: Any) -> None:
         """An event of the audit chain, and one more of ``counted`` for this sender."""
         with _losing(tag), self._database.write() as session:
             now = now_utc()

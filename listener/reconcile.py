@@ -14,6 +14,7 @@ from typing import Final
 
 from sqlalchemy import select, union_all
 
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.files import FileStore
 from db.intake import Sender
@@ -91,7 +92,7 @@ class Reconciler:
         kept = self._keeper.keep(path, received, stable_after=_STABLE_AFTER, now=now)
         logger.warning("file %s had no row: %s as %s", file, kept.outcome, kept.instance_id)
         self._journal.note(
-            "listener:orphan:settled",
+            AuditTag.ORPHAN_SETTLED,
             UNKNOWN,
             f"orphan:{kept.outcome}",
             file=file,
@@ -106,6 +107,6 @@ class Reconciler:
         path.rename(target)
         logger.error("file %s had no row and was moved to lost+found: %s", file, error.code)
         self._journal.note(
-            "listener:orphan:set-aside", UNKNOWN, f"orphan:{SET_ASIDE}", file=file, code=error.code
+            AuditTag.ORPHAN_SET_ASIDE, UNKNOWN, f"orphan:{SET_ASIDE}", file=file, code=error.code
         )
         return SET_ASIDE

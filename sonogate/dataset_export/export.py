@@ -16,6 +16,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from db import audit
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.files import FileStore, flush_and_digest, flush_directory
 from models.training.dataset import MANIFEST
@@ -131,12 +132,12 @@ def _tell(database: Database, exported: Exported, now: datetime) -> None:
         with database.write() as session:
             for study_id, images in studies[start : start + _EVENTS_AT_ONCE]:
                 audit.append(
-                    session, "sonogate:study:exported", actor=ACTOR, now=now, study_id=study_id,
+                    session, AuditTag.STUDY_EXPORTED, actor=ACTOR, now=now, study_id=study_id,
                     export_id=exported.id, images=images,
                 )  # fmt: skip
     with database.write() as session:
         audit.append(
-            session, "sonogate:dataset:exported", actor=ACTOR, now=now, account=_account(),
+            session, AuditTag.DATASET_EXPORTED, actor=ACTOR, now=now, account=_account(),
             export_id=exported.id, studies=len(studies), images=exported.images,
             patients=len(exported.patients), manifest_sha256=exported.manifest_sha256,
         )  # fmt: skip

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import audit
 from db.audit import GENESIS, Verdict
+from db.audit_tags import AuditTag
 from db.engine import Database, is_sqlite
 from db.migrations.guards import GUARDS
 from db.schema import AuditEvent, AuditHead
@@ -24,7 +25,7 @@ def append(database: Database, count: int = 1) -> None:
         for number in range(count):
             audit.append(
                 session,
-                "web:study:viewed",
+                AuditTag.STUDY_VIEWED,
                 actor="reader",
                 now=NOW,
                 study_id=STUDY,
@@ -225,7 +226,7 @@ def test_a_chain_that_grows_while_it_is_walked_is_intact(database: Database) -> 
 def test_an_event_of_a_transaction_that_failed_leaves_no_gap(database: Database) -> None:
     append(database)
     with suppress(RuntimeError), database.write() as session:
-        audit.append(session, "a:b:c", actor="x", now=NOW)
+        audit.append(session, AuditTag.STUDY_VIEWED, actor="x", now=NOW)
         raise RuntimeError
     append(database)
     assert verify(database).events == 2

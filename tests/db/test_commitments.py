@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 
 from db import audit, commitments
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.intake import Sender
 from db.schema import AuditEvent, SenderCount
@@ -19,21 +20,19 @@ LATER = NOW + timedelta(minutes=3)
 
 def asked(database: Database) -> None:
     with database.write() as session:
-        commitments.ask(
-            session, TRANSACTION, "archive", {"1.2.5", "1.2.4"}, actor="sonogate", now=NOW
-        )
+        commitments.record_request(session, TRANSACTION, "archive", {"1.2.5", "1.2.4"}, now=NOW)
 
 
 def answered(
     database: Database, committed: set[str], failed: dict[str, int], transaction: str = TRANSACTION
 ) -> bool:
     with database.write() as session:
-        return commitments.answer(
+        return commitments.record_report(
             session,
             transaction,
             frozenset(committed),
             failed,
-            actor="listener",
+            tag=AuditTag.LISTENER_COMMITMENT_ANSWERED,
             sender=PACS,
             now=LATER,
         )
@@ -48,7 +47,7 @@ def events(database: Database) -> list[tuple[str, dict[str, Any]]]:
 def test_a_request_waits_for_its_answer(database: Database) -> None:
     asked(database)
     with database.read() as session:
-        row = commitments.find(session, TRANSACTION)
+        row = commitments.find_request(session, TRANSACTION)
         assert row is not None
         assert (row.requested, row.answered_at) == (["1.2.4", "1.2.5"], None)
     (told,) = events(database)
@@ -60,7 +59,7 @@ def test_an_answer_is_kept_and_told_in_the_chain(database: Database) -> None:
     asked(database)
     assert answered(database, {"1.2.4"}, {"1.2.5": 0x0112})
     with database.read() as session:
-        row = commitments.find(session, TRANSACTION)
+        row = commitments.find_request(session, TRANSACTION)
         assert row is not None
         assert (row.committed, row.failure_reasons) == (["1.2.4"], {"1.2.5": 0x0112})
         assert row.answered_at == LATER
@@ -89,7 +88,7 @@ def test_objects_that_nobody_asked_about_are_left_out(database: Database) -> Non
     asked(database)
     assert answered(database, {"1.2.4", "9.9"}, {"9.8": 0x0112})
     with database.read() as session:
-        row = commitments.find(session, TRANSACTION)
+        row = commitments.find_request(session, TRANSACTION)
         assert row is not None
         assert (row.committed, row.failure_reasons) == (["1.2.4"], {})
 
@@ -102,14 +101,14 @@ def test_an_unknown_transaction_leaves_no_trace(database: Database) -> None:
 
 def ended(database: Database) -> None:
     with database.write() as session:
-        commitments.ended(session, TRANSACTION, "no answer", actor="sonogate", now=LATER)
+        commitments.close_request(session, TRANSACTION, "no answer", now=LATER)
 
 
 def test_a_request_that_got_no_further_is_closed_and_told(database: Database) -> None:
     asked(database)
     ended(database)
     with database.read() as session:
-        row = commitments.find(session, TRANSACTION)
+        row = commitments.find_request(session, TRANSACTION)
         assert row is not None
         assert (row.committed, row.failure_reasons, row.answered_at) == ([], {}, LATER)
     tag, details = events(database)[-1]
@@ -123,7 +122,7 @@ def test_a_report_that_comes_all_the_same_is_taken(database: Database) -> None:
     assert answered(database, {"1.2.4"}, {"1.2.5": 0x0112})
     ended(database)  # too late to matter
     with database.read() as session:
-        row = commitments.find(session, TRANSACTION)
+        row = commitments.find_request(session, TRANSACTION)
         assert row is not None
         assert (row.committed, row.failure_reasons) == (["1.2.4"], {"1.2.5": 0x0112})
     assert events(database)[-1][0] == "listener:commitment:answered"

@@ -25,14 +25,12 @@ KEPT, LOST = "1.2.4", "1.2.5"
 
 def ask(door: Door) -> None:
     with door.database.write() as session:
-        commitments.ask(
-            session, TRANSACTION, "archive", {KEPT, LOST}, actor="sonogate", now=now_utc()
-        )
+        commitments.record_request(session, TRANSACTION, "archive", {KEPT, LOST}, now=now_utc())
 
 
 def row(door: Door) -> Commitment:
     with door.database.read() as session:
-        found = commitments.find(session, TRANSACTION)
+        found = commitments.find_request(session, TRANSACTION)
         assert found is not None
         return found
 

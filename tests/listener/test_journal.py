@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from db import audit
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.intake import Sender
 from db.schema import AuditEvent, SenderCount
@@ -17,20 +18,20 @@ SENDER = Sender("MODALITY", "10.0.0.7")
 def test_a_note_is_an_event_and_a_count(database: Database) -> None:
     journal = Journal(database)
     for _ in range(2):
-        journal.note("listener:instance:refused", SENDER, "refused:not-dicom", code="not-dicom")
+        journal.note(AuditTag.INSTANCE_REFUSED, SENDER, "refused:not-dicom", code="not-dicom")
     journal.count(SENDER, "not-dicom")
     with database.read() as session:
         assert audit.verify(session).events == 2
         counts = {row.event: row.count for row in session.scalars(select(SenderCount))}
         assert counts == {"refused:not-dicom": 2, "not-dicom": 1}
         first = session.get_one(AuditEvent, 1)
-        assert (first.actor, first.tag) == ("listener", "listener:instance:refused")
+        assert (first.actor, first.tag) == ("listener", AuditTag.INSTANCE_REFUSED)
 
 
 def test_a_database_that_is_down_costs_a_log_line_only(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(f"sqlite:///{tmp_path / 'never-migrated.db'}")
-    Journal(database).note("listener:instance:refused", SENDER, "refused:not-dicom")
+    Journal(database).note(AuditTag.INSTANCE_REFUSED, SENDER, "refused:not-dicom")
     assert "listener:instance:refused could not be recorded: OperationalError" in caplog.text
     database.close()

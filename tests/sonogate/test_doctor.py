@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from db import audit
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.schema import Job, JobKind, JobStatus
 from db.settings import StoreSettings
@@ -105,7 +106,9 @@ def test_jobs_that_were_given_up_are_a_warning(run: Run, installed: Path) -> Non
 def test_a_clock_that_went_back_fails(run: Run, installed: Path) -> None:
     database = Database(StoreSettings.load().effective_database_url)
     with database.write() as session:
-        audit.append(session, "test:clock:ahead", actor="test", now=now_utc() + timedelta(hours=1))
+        audit.append(
+            session, AuditTag.STUDY_VIEWED, actor="test", now=now_utc() + timedelta(hours=1)
+        )
     database.close()
     assert only(run, "clock")["status"] == "fail"
 

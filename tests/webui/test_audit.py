@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, text
 
 from db import audit, shadows
+from db.audit_tags import AuditTag
 from db.migrations import guards
 from db.schema import Analysis, AuditEvent, Instance
 from tests.db.compared import BENIGN, MALIGNANT, add_read_image, shadow_of
@@ -43,10 +44,10 @@ def test_a_filter_that_no_page_sends_is_refused(visitor: Visitor) -> None:
 def test_the_log_is_cut_into_pages_newest_first(visitor: Visitor, hospital: Hospital) -> None:
     with hospital.database.write() as session:
         for number in range(45):
-            audit.append(session, "test:line:added", actor="test", now=hospital.now, n=number)
+            audit.append(session, AuditTag.STUDY_VIEWED, actor="test", now=hospital.now, n=number)
     visitor.sign_in("auditor")
-    first = visitor.get("/audit?tag=test:line:added").text
-    last = visitor.get("/audit?tag=test:line:added&page=3").text
+    first = visitor.get("/audit?tag=web:study:viewed").text
+    last = visitor.get("/audit?tag=web:study:viewed&page=3").text
     assert "Page 1 of 3, 45 events" in first
     assert "{&#34;n&#34;:44}" in first
     assert "{&#34;n&#34;:0}" in last
@@ -101,9 +102,9 @@ def test_an_export_holds_what_is_shown_and_its_hashes_can_be_checked(
 
 def test_a_spreadsheet_never_meets_a_formula(visitor: Visitor, hospital: Hospital) -> None:
     with hospital.database.write() as session:
-        audit.append(session, "test:line:added", actor="=HYPERLINK(1)", now=hospital.now)
+        audit.append(session, AuditTag.STUDY_VIEWED, actor="=HYPERLINK(1)", now=hospital.now)
     visitor.sign_in("auditor")
-    answer = visitor.post("/audit/export?tag=test:line:added", format="csv")
+    answer = visitor.post("/audit/export?tag=web:study:viewed", format="csv")
     head, line = csv.reader(io.StringIO(answer.text))
     assert head[:4] == ["seq", "at", "tag", "actor"]
     assert line[3] == "'=HYPERLINK(1)"

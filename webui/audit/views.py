@@ -6,6 +6,7 @@ from flask import Blueprint, Response, abort, render_template, request
 from flask.typing import ResponseReturnValue
 
 from db import audit, shadows
+from db.audit_tags import AuditTag
 from db.engine import Database
 from db.events import EventFilter, iter_events, known_actors, known_tags, load_events
 from db.schema import Role
@@ -34,7 +35,7 @@ def verify() -> ResponseReturnValue:
     with writer() as rows:
         audit.append(
             rows,
-            "web:audit:verified",
+            AuditTag.AUDIT_VERIFIED,
             actor=person().actor,
             now=now(),
             intact=verdict.intact,
@@ -52,7 +53,7 @@ def download() -> ResponseReturnValue:
     query = parse(request.args)
     with writer() as rows:
         audit.append(
-            rows, "web:audit:exported", actor=person().actor, now=now(), filter=query.arguments
+            rows, AuditTag.AUDIT_EXPORTED, actor=person().actor, now=now(), filter=query.arguments
         )
     response = Response(
         _stream(services().database, query.wanted, kind), mimetype=_FORMATS[kind][1]

@@ -5,6 +5,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 
 from db import audit, users
+from db.audit_tags import AuditTag
 from db.schema import User
 from webui import identity
 from webui.access import ANY_ROLE, allow, before_password_change, public
@@ -37,7 +38,7 @@ def enter() -> ResponseReturnValue:
     if user is None:
         return render_template("auth/login.html", username=username, problem=_REFUSED), 401
     with writer() as session:
-        _record(session, "web:session:started", user)
+        _record(session, AuditTag.SESSION_STARTED, user)
     identity.sign_in(user)
     return redirect(_next_page(), 303)
 
@@ -47,7 +48,7 @@ def enter() -> ResponseReturnValue:
 @before_password_change
 def leave() -> ResponseReturnValue:
     with writer() as session:
-        audit.append(session, "web:session:ended", actor=identity.person().actor, now=now())
+        audit.append(session, AuditTag.SESSION_ENDED, actor=identity.person().actor, now=now())
     identity.sign_out()
     return redirect(url_for("auth.login"), 303)
 
@@ -91,7 +92,7 @@ def _password_problem(problem: str) -> ResponseReturnValue:
     return render_template("auth/password.html", problem=problem), 422
 
 
-def _record(session: Session, tag: str, user: User) -> None:
+def _record(session: Session, tag: AuditTag, user: User) -> None:
     audit.append(
         session, tag, actor=users.actor(user.username), now=now(), address=request.remote_addr
     )

@@ -10,6 +10,7 @@ from flask import url_for as url
 from flask.typing import ResponseReturnValue
 
 from db import audit, reviews, users
+from db.audit_tags import AuditTag
 from db.outlines import lesion_numbers
 from db.reviews import BIRADS, LABELS, NO_CLASS, REASONS
 from db.schema import Role, User
@@ -185,7 +186,9 @@ def _record_look(study_id: UUID) -> None:
     """Each look at a patient's data is an event; of the pictures, the first in a session."""
     with writer() as rows:
         loading.load_study(rows, study_id)
-        audit.append(rows, "web:study:viewed", actor=person().actor, now=now(), study_id=study_id)
+        audit.append(
+            rows, AuditTag.STUDY_VIEWED, actor=person().actor, now=now(), study_id=study_id
+        )
     session[_LOOKED] = [*session.get(_LOOKED, []), study_id.hex][-_REMEMBERED:]
 
 

@@ -6,6 +6,7 @@ from flask import Blueprint, redirect, render_template, request, session, url_fo
 from flask.typing import ResponseReturnValue
 
 from db import audit
+from db.audit_tags import AuditTag
 from db.schema import StudyStatus
 from db.worklist import DeliveryState, Page, ReviewState, load_page
 from webui.access import ANY_ROLE, allow, background
@@ -65,7 +66,7 @@ def search() -> ResponseReturnValue:
     session[_SEARCH] = text
     if text:
         with writer() as rows:
-            audit.append(rows, "web:worklist:searched", actor=person().actor, now=now())
+            audit.append(rows, AuditTag.WORKLIST_SEARCHED, actor=person().actor, now=now())
     return redirect(url_for("worklist.index", **_query().at_page(1)), 303)
 
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from db import analyses, audit, jobs, results, reviews
+from db.audit_tags import AuditTag
 from db.files import FileStore
 from db.jobs import Claim
 from db.outlines import ReaderOutline, outlines_of
@@ -59,7 +60,7 @@ class Sign:
         review = session.get_one(Review, job.subject_id)
         audit.append(
             session,
-            "worker:review:failed",
+            AuditTag.REVIEW_FAILED,
             actor=results.ACTOR,
             now=now,
             study_id=review.analysis.study_id,

@@ -154,13 +154,13 @@ def test_a_report_on_an_earlier_rehearsal_is_kept_in_its_own_row(
     pieces: list[Piece], sqlite_database: Database
 ) -> None:
     with sqlite_database.write() as session:
-        commitments.ask(session, "2.25.4", "there", {"1.2.4"}, actor="sonogate", now=NOW)
+        commitments.record_request(session, "2.25.4", "there", {"1.2.4"}, now=NOW)
     older = commitment_request("2.25.4", [("1.2.3", "1.2.4")])
     archive = Archive(reports_at_once=True, tells=((1, older),))
     done = rehearsed(archive, pieces[:1], sqlite_database, *SERVICES, commit_seconds=10)
     assert [fate.committed for fate in done.fates] == [True]
     assert archive.statuses_of_reports == [0x0000, 0x0000]
     with sqlite_database.read() as session:
-        row = commitments.find(session, "2.25.4")
+        row = commitments.find_request(session, "2.25.4")
         assert row is not None
         assert row.committed == ["1.2.4"]
