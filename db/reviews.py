@@ -31,10 +31,9 @@ from db.schema import (
 )
 from db.users import actor
 from db.worklist import find_current_analysis, stands
+from domain.birads import BIRADS_CATEGORIES
+from domain.classification import CLASSES
 
-LABELS: Final = ("normal", "benign", "malignant")
-BIRADS: Final = ("0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6")
-"""ACR BI-RADS assessment categories (DICOM CID 6027, 6028): a reader's word."""
 NO_CLASS: Final = "The AI gave no class"
 REASONS: Final[Mapping[Decision, tuple[str, ...]]] = {
     Decision.ACCEPT: (),
@@ -283,7 +282,7 @@ def _completed(judgment: Judgment, analysis: Analysis) -> Judgment:
     """Checked, and with the label that follows from the decision."""
     if len(judgment.comment) > MAX_COMMENT_LENGTH:
         raise ReviewInvalid("comment", f"a comment has at most {MAX_COMMENT_LENGTH} characters")
-    if judgment.birads is not None and judgment.birads not in BIRADS:
+    if judgment.birads is not None and judgment.birads not in BIRADS_CATEGORIES:
         raise ReviewInvalid("birads", "choose one of the BI-RADS categories, or none")
     _check_reason(judgment)
     _check_change(judgment, analysis)
@@ -327,7 +326,7 @@ def _final_label(judgment: Judgment, analysis: Analysis) -> str | None:
             raise ReviewInvalid("decision", "there is no AI result to accept: give your own class")
         case Decision.ACCEPT:
             return analysis.asserted_class
-        case Decision.MODIFY if judgment.final_label not in LABELS:
+        case Decision.MODIFY if judgment.final_label not in CLASSES:
             raise ReviewInvalid("final_label", "choose the class that you see")
         case Decision.MODIFY:
             return judgment.final_label

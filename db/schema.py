@@ -2,7 +2,6 @@
 
 import enum
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Enum, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
@@ -23,9 +22,7 @@ from db.types import (
     Uid,
     UtcDateTime,
 )
-
-UNDECIDED: Final = "undecided"
-"""What is said where no class is probable enough to be asserted."""
+from domain.classification import UNDECIDED
 
 
 class StudyStatus(enum.StrEnum):

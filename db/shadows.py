@@ -12,7 +12,6 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from db import audit, jobs
 from db.audit_tags import AuditTag
 from db.schema import (
-    UNDECIDED,
     Analysis,
     Finding,
     FindingKind,
@@ -24,6 +23,7 @@ from db.schema import (
     ShadowAnalysis,
     ShadowImage,
 )
+from domain.classification import UNDECIDED
 
 ACTOR: Final = "worker"
 AHEAD: Final = (JobKind.ANALYZE, JobKind.PUBLISH, JobKind.SIGN)

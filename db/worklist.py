@@ -26,7 +26,6 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from db.schema import (
-    UNDECIDED,
     Analysis,
     AnalysisStatus,
     Decision,
@@ -39,6 +38,7 @@ from db.schema import (
     StudyStatus,
     User,
 )
+from domain.classification import UNDECIDED
 
 
 class ReviewState(enum.StrEnum):

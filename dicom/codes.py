@@ -7,6 +7,8 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom.uids import CODING_SCHEME_UID
+from domain.birads import BIRADS_CATEGORIES
+from domain.classification import BENIGN, MALIGNANT, NORMAL
 
 PRIVATE_SCHEME: Final = "99SONOGATE"
 PRIVATE_SCHEME_UID: Final = CODING_SCHEME_UID
@@ -33,9 +35,9 @@ FOR_REPORT_ATTACHMENT: Final = codes.DCM.ForReportAttachment
 
 # what the classes are
 CLASS: Final = {
-    "normal": codes.SCT.Normal,  # CID 222
-    "benign": codes.SCT.Benign,  # CID 6063
-    "malignant": codes.SCT.Malignant,  # CID 6063
+    NORMAL: codes.SCT.Normal,  # CID 222
+    BENIGN: codes.SCT.Benign,  # CID 6063
+    MALIGNANT: codes.SCT.Malignant,  # CID 6063
 }
 UNDECIDED: Final[Code] = codes.SCT.IndeterminateResult  # CID 6063
 IMPRESSION: Final = codes.DCM.Impression
@@ -82,18 +84,19 @@ AI: Final = codes.DCM.ArtificialIntelligence  # CID 7162
 # BI-RADS assessment, CID 6027 in CID 6026: a reader's word, never the network's. pydicom's copy of
 # CID 6027 is empty, so value and meaning stand here.
 OVERALL_ASSESSMENT: Final = codes.DCM.OverallAssessment
-BIRADS: Final = {
-    "0": Code("397138000", "SCT", "0 - Incomplete - Need additional imaging evaluation"),
-    "1": Code("397140005", "SCT", "1 - Negative"),
-    "2": Code("397141009", "SCT", "2 - Benign"),
-    "3": Code("397143007", "SCT", "3 - Probably Benign"),
-    "4": Code("397144001", "SCT", "4 - Suspicious"),
-    "4A": Code("MA.II.A.5.4A", "BI", "4A - Low suspicion", "4.0"),
-    "4B": Code("MA.II.A.5.4B", "BI", "4B - Intermediate suspicion", "4.0"),
-    "4C": Code("MA.II.A.5.4C", "BI", "4C - Moderate suspicion", "4.0"),
-    "5": Code("397145000", "SCT", "5 - Highly suggestive of malignancy"),
-    "6": Code("MA.II.A.5.6", "BI", "6 - Known biopsy proven malignancy", "4.0"),
-}
+_BIRADS: Final = (
+    Code("397138000", "SCT", "0 - Incomplete - Need additional imaging evaluation"),
+    Code("397140005", "SCT", "1 - Negative"),
+    Code("397141009", "SCT", "2 - Benign"),
+    Code("397143007", "SCT", "3 - Probably Benign"),
+    Code("397144001", "SCT", "4 - Suspicious"),
+    Code("MA.II.A.5.4A", "BI", "4A - Low suspicion", "4.0"),
+    Code("MA.II.A.5.4B", "BI", "4B - Intermediate suspicion", "4.0"),
+    Code("MA.II.A.5.4C", "BI", "4C - Moderate suspicion", "4.0"),
+    Code("397145000", "SCT", "5 - Highly suggestive of malignancy"),
+    Code("MA.II.A.5.6", "BI", "6 - Known biopsy proven malignancy", "4.0"),
+)
+BIRADS: Final = dict(zip(BIRADS_CATEGORIES, _BIRADS, strict=True))
 
 
 def code_item(code: Code) -> Dataset:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.classification import CLASSES
 from models.predictor import Predictor
-from models.types import CLASSES, FramePrediction
+from models.types import FramePrediction
 
 Predict = Callable[[Sequence[NDArray[np.uint8]]], Sequence[FramePrediction]]
 Case = tuple[NDArray[np.uint8], int, NDArray[np.bool_] | None]

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.types import CLASSES, ModelError
+from domain.classification import CLASSES
+from models.types import ModelError
 
 RECIPES = Path(__file__).parent / "recipes"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES: tuple[str, str, str] = ("normal", "benign", "malignant")
+from domain.classification import CLASSES, Probabilities
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class FramePrediction:
     patches that ``mask`` leaves out; None from a network that says no more than the mask.
     """
 
-    probabilities: tuple[float, float, float]
+    probabilities: Probabilities
     mask: NDArray[np.bool_]
     heatmap: NDArray[np.float32]
     lesion_probability: NDArray[np.uint8] | None = None

@@ -35,7 +35,7 @@ COMMANDS = {
     "dataset": "Look at labeled images before training, or export what readers signed.",
     "evaluate": "Score a preset on a folder of images and masks.",
 }
-OUR_PACKAGES = {"sonogate", "listener", "workers", "webui", "dicom", "models", "db"}
+OUR_PACKAGES = {"sonogate", "listener", "workers", "webui", "dicom", "models", "db", "domain"}
 
 
 class Failed(click.ClickException):

@@ -23,6 +23,7 @@ from dicom.results.verify import (
     taken_apart,
     verify_outline,
 )
+from domain.classification import NORMAL
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _frames_with_findings(image: ImageResult) -> tuple[int, ...]:
 
 
 def _is_suspicious(image: ImageResult) -> bool:
-    return image.undecided or image.label != "normal"
+    return image.undecided or image.label != NORMAL
 
 
 # --------------------------------------------------------------------------- presentation states

@@ -5,16 +5,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES: Final = ("normal", "benign", "malignant")
-"""The classifier's classes, in the order of every probability triple."""
-
-Probabilities = tuple[float, float, float]
-"""Of normal, benign and malignant; each in [0, 1]."""
+from domain.classification import Probabilities
 
 
 @dataclass(frozen=True)
@@ -162,7 +158,7 @@ class SignedReview:
     """One of CLASSES: the reader's word, which may repeat the network's; None when the reader
     gives none, as with a rejected analysis."""
     birads: str | None
-    """A key of `dicom.codes.BIRADS`, the reader's assessment; None when not given."""
+    """One of `domain.birads.BIRADS_CATEGORIES`, the reader's assessment; None when not given."""
     reason: str
     comment: str
     signed_at: datetime

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
+from domain.classification import CLASSES, MALIGNANT
 from models.assessment.judged import Judged, labels_of, probabilities_of
 from models.bootstrap import intervals
 from models.evaluation import Outcome as EvaluationOutcome
 from models.evaluation import expected_calibration_error, gmean, kappa, mcc, report, score_heat
 from models.training.calibration import Judged as Answered
-from models.types import CLASSES
 
 Figures = dict[str, float]
 
@@ -36,8 +36,8 @@ def headline(rows: Sequence[Judged]) -> Figures:
         "mcc": classes.mcc,
         "macro_roc_auc": classes.macro_roc_auc,
         "macro_pr_auc": classes.macro_pr_auc,
-        "malignant_recall": classes.by_class["malignant"].recall,
-        "malignant_recall_at_specificity_0.90": classes.by_class["malignant"].recall_at_specificity,
+        "malignant_recall": classes.by_class[MALIGNANT].recall,
+        "malignant_recall_at_specificity_0.90": classes.by_class[MALIGNANT].recall_at_specificity,
         "ece": classes.ece,
         "dice": masks.dice,
         "iou": masks.iou,

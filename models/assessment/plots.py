@@ -14,11 +14,11 @@ from PIL import Image
 from scipy import ndimage
 from sklearn import metrics
 
+from domain.classification import BENIGN, CLASSES, MALIGNANT, NORMAL
 from models.assessment.judged import labels_of, probabilities_of
 from models.training.calibration import Judged as Answered
-from models.types import CLASSES
 
-COLORS: Mapping[str, str] = {"normal": "#3b7a57", "benign": "#2f6db3", "malignant": "#b3392f"}
+COLORS: Mapping[str, str] = {NORMAL: "#3b7a57", BENIGN: "#2f6db3", MALIGNANT: "#b3392f"}
 _STYLE: Any = {  # matplotlib types its 300 keys one by one
     "font.family": "sans-serif",
     "font.size": 10,

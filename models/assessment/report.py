@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from domain.classification import CLASSES
 from models.assessment import plots
 from models.assessment.checks import randomization, robustness
 from models.assessment.figures import classification, explanation, segmentation, with_intervals
@@ -21,7 +22,6 @@ from models.training.dataset import Sample
 from models.training.loss_history import read_losses
 from models.training.outcomes import image_name
 from models.training.pictures import read_rgb
-from models.types import CLASSES
 
 _RANDOMIZED = 40
 """Images with a lesion on which weights are spoilt: a mean over more says the same."""

@@ -8,6 +8,7 @@ shadow are: the mask teaches the class where to look.
 
 import keras
 
+from domain.classification import CLASSES
 from models.networks.layers import (
     AttentionGate,
     GrayToImageNet,
@@ -17,7 +18,6 @@ from models.networks.layers import (
     WeightedPool,
 )
 from models.recipe import RecipeInvalid
-from models.types import CLASSES
 
 # Backbone layer, and the decoder's width at its resolution: strides 16, 8, 4. A step to stride 2
 # would nearly double the decoder's cost.

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from domain.classification import CLASSES
 from models.bootstrap import Interval, intervals
 from models.preset import MANIFEST, NetworkFile, Preset, read_preset, write_preset
 from models.recipe import Recipe
@@ -47,7 +48,7 @@ from models.training.splits import set_aside
 from models.training.start import Start
 from models.training.summary import spread_over
 from models.training.train import Epoch, Step, Trained, train
-from models.types import CLASSES, DatasetError
+from models.types import DatasetError
 
 logger = logging.getLogger(__name__)
 

@@ -28,20 +28,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.classification import BENIGN, CLASSES, MALIGNANT, NORMAL
 from models.evaluation import Case
 from models.training.duplicates import contradicting, find_groups
 from models.training.pictures import is_picture, read_gray, read_mask
-from models.types import CLASSES, DatasetError
+from models.types import DatasetError
 
 MANIFEST = "manifest.csv"
-NORMAL = CLASSES[0]
 """The class without a lesion, in which no mask is missing."""
 _MASK = re.compile(r"_mask(_\d+)?$")
 _BREAKHIS = re.compile(
     # The subtype is no part of the slide: one slide is there as DC-14-13412 and as LC-14-13412.
     r"SOB_(?P<class>[BM])_[A-Z]+-(?P<slide>\d+-[^-]+)-(?P<magnification>\d+)-\d+$"
 )
-_BREAKHIS_CLASSES = {"B": "benign", "M": "malignant"}
+_BREAKHIS_CLASSES = {"B": BENIGN, "M": MALIGNANT}
 
 logger = logging.getLogger(__name__)
 

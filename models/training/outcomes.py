@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from domain.classification import CLASSES
 from models.evaluation import Heat, Overlap, score_classes, score_heat, score_masks
 from models.training.dataset import Sample
-from models.types import CLASSES, DatasetError
+from models.types import DatasetError
 from models.whole_file import write_text
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
+from domain.classification import CLASSES
 from models.evaluation import evaluate
 from models.predictor import Predictor
 from models.preset import DEFAULT_PRESET, read_preset
 from models.training.dataset import Sample, cases, read_data_set
 from models.training.identity import seen_groups
-from models.types import CLASSES, DatasetError
+from models.types import DatasetError
 from sonogate.tensorflow_log import without_chatter
 from sonogate.training_options import require_extra
 

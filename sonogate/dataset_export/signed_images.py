@@ -32,15 +32,14 @@ from dicom.errors import DicomError
 from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
+from domain.classification import MALIGNANT, NORMAL
 from models.outline import outlined
 from models.preprocess import to_gray
 from models.types import ModelError
 from workers.pipeline.image_file import open_picture
 from workers.pipeline.types import Frame
-from workers.pipeline.verdict import NORMAL
 from workers.results.gray_png import read_mask
 
-MALIGNANT: Final = "malignant"
 _DAMAGED: Final = (OSError, SyntaxError, DicomError, ModelError)  # SyntaxError: Pillow's, of a PNG
 
 Gray = NDArray[np.uint8]

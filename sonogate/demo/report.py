@@ -20,9 +20,9 @@ from db.schema import (
     StudyStatus,
 )
 from dicom.errors import DicomError
-from dicom.results.model import CLASSES
 from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
+from domain.classification import CLASSES
 
 NO_LESION: Final = "no lesion outlined"
 PathOf = Callable[[str], Path]

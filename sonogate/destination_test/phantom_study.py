@@ -13,8 +13,9 @@ from scipy import ndimage
 
 from dicom.files import write_dataset
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
-from dicom.results.model import ImageResult, LesionResult, Probabilities, SignedReview, StudyResult
+from dicom.results.model import ImageResult, LesionResult, SignedReview, StudyResult
 from dicom.uids import derived_uid
+from domain.classification import MALIGNANT, Probabilities
 from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo
@@ -95,7 +96,7 @@ def make_review(result: StudyResult) -> SignedReview:
         reader_organization="Sonogate test",
         reader_id="SONOGATE-TEST",
         decision="modify",
-        final_label="malignant",
+        final_label=MALIGNANT,
         birads="5",
         reason="made up, to try out a destination",
         comment=PHANTOM_NOTE,

@@ -12,9 +12,9 @@ from db.schema import (
     ShadowAnalysis,
     ShadowImage,
 )
+from domain.classification import CLASSES
 from tests.db.readings import NOW, add_analysis, add_instance, add_study
 
-CLASSES = ("normal", "benign", "malignant")
 Said = tuple[float, float, float]
 BENIGN: Said = (0.1, 0.8, 0.1)
 MALIGNANT: Said = (0.1, 0.2, 0.7)

@@ -11,7 +11,6 @@ from db import results, reviews, worklist
 from db.engine import Database
 from db.reviews import Judgment
 from db.schema import (
-    UNDECIDED,
     Analysis,
     AnalysisStatus,
     Decision,
@@ -23,6 +22,7 @@ from db.schema import (
     StudyStatus,
 )
 from db.worklist import DeliveryState, Filter, Order, ReviewState, SortKey
+from domain.classification import UNDECIDED
 from tests.db.readings import NOW, add_analysis, add_study, add_user
 
 ANY = Filter()

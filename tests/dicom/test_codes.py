@@ -6,7 +6,8 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom import codes as concepts
-from dicom.results.model import CLASSES
+from domain.birads import BIRADS_CATEGORIES
+from domain.classification import CLASSES
 
 NOT_IN_PYDICOM = {"99SONOGATE", "BI", "RFC5646", "UMLS"}
 
@@ -62,4 +63,4 @@ def test_every_class_has_a_code() -> None:
 
 
 def test_bi_rads_has_its_ten_categories() -> None:
-    assert list(concepts.BIRADS) == ["0", "1", "2", "3", "4", "4A", "4B", "4C", "5", "6"]
+    assert list(concepts.BIRADS) == list(BIRADS_CATEGORIES)

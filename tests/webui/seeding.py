@@ -36,6 +36,7 @@ from dicom.files import write_dataset
 from dicom.images.header import read_header
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.uids import derived_uid
+from domain.classification import CLASSES
 from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from workers.pipeline.verdict import study_verdict
@@ -44,7 +45,6 @@ NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 PIPELINE = Pipeline("sonogate 0.1.0, default 1.0", "ab" * 32, "cd" * 32)
 PASSWORD = "a sentence for signing in"
 Probabilities = tuple[float, float, float]
-LABELS = ("normal", "benign", "malignant")
 
 
 @cache
@@ -78,7 +78,7 @@ class Picture:
 
     @property
     def label(self) -> str:
-        return LABELS[self.says.index(max(self.says))]
+        return CLASSES[self.says.index(max(self.says))]
 
 
 @dataclass

@@ -12,8 +12,10 @@ from flask.typing import ResponseReturnValue
 from db import audit, reviews, users
 from db.audit_tags import AuditTag
 from db.outlines import lesion_numbers
-from db.reviews import BIRADS, LABELS, NO_CLASS, REASONS
+from db.reviews import NO_CLASS, REASONS
 from db.schema import Role, User
+from domain.birads import BIRADS_CATEGORIES
+from domain.classification import CLASSES
 from webui.access import allow, background
 from webui.context import now, reader, services, writer
 from webui.identity import person
@@ -53,8 +55,8 @@ def index(study_id: UUID) -> ResponseReturnValue:
         story=history.lines(page.story),
         reasons=REASONS,
         no_class=NO_CLASS,
-        labels=LABELS,
-        birads=BIRADS,
+        classes=CLASSES,
+        birads_categories=BIRADS_CATEGORIES,
     )
 
 

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 from werkzeug.exceptions import BadRequest
 
-from db.reviews import LABELS
-from db.schema import UNDECIDED, StudyStatus
+from db.schema import StudyStatus
 from db.worklist import DeliveryState, Filter, Order, ReviewState, SortKey
+from domain.classification import CLASSES, UNDECIDED
 
 MAX_TEXT_LENGTH = 64
-CHOICES = (*LABELS, UNDECIDED)
+CHOICES = (*CLASSES, UNDECIDED)
 """AI results that the list can be narrowed to."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _DESCENDING_FIRST = (

@@ -22,7 +22,7 @@ from db.schema import (
     Refusal,
     Study,
 )
-from dicom.results.model import Probabilities
+from domain.classification import Probabilities
 from models.types import PresetInfo
 from workers.jobs.handler import Failure, Write
 from workers.pipeline.identity import Name, name_lesions

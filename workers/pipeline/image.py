@@ -13,7 +13,8 @@ from dicom.errors import DicomError
 from dicom.images.frames import sample_frames
 from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
-from dicom.results.model import Probabilities, RefusalReason
+from dicom.results.model import RefusalReason
+from domain.classification import NORMAL, Probabilities
 from models.measure import Lesion, find_lesions, measure
 from models.types import FramePrediction
 from workers.pipeline.image_file import Picture, open_picture
@@ -27,7 +28,7 @@ from workers.pipeline.types import (
     FrameRefusal,
     ImageAnalysis,
 )
-from workers.pipeline.verdict import NORMAL, Verdict, image_verdict, is_undecided
+from workers.pipeline.verdict import Verdict, image_verdict, is_undecided
 
 CINE_FRAMES: Final = 32
 BATCH_SIZE: Final = 8

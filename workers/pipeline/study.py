@@ -8,15 +8,9 @@ from typing import Final, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from dicom.results.model import (
-    Algorithm,
-    ImageResult,
-    LesionResult,
-    Probabilities,
-    ReportReference,
-    StudyResult,
-)
+from dicom.results.model import Algorithm, ImageResult, LesionResult, ReportReference, StudyResult
 from dicom.uids import derived_uid
+from domain.classification import Probabilities
 from models.measure import Lesion, LesionSize
 from models.types import PresetInfo
 from workers.pipeline.lesion_probability import with_probability

@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from dicom.results.model import CLASSES, Probabilities
+from domain.classification import CLASSES, Probabilities
 
-NORMAL: Final = CLASSES[0]
 _SHARE: Final = 1 / 4
 _AT_LEAST: Final = 3
 """One odd frame among three is outvoted."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from db.files import FileStore
 from db.schema import Analysis, Finding, FindingKind
 from db.schema import Refusal as RefusalRow
-from dicom.results.model import CLASSES, ImageResult, LesionResult, RefusalReason, StudyResult
+from dicom.results.model import ImageResult, LesionResult, RefusalReason, StudyResult
+from domain.classification import CLASSES
 from workers.pipeline.image_file import tracking_uid
 from workers.pipeline.lesion_probability import with_probability
 from workers.pipeline.study import NOT_ANALYZED, algorithm_with, tracking_id

@@ -19,6 +19,7 @@ from dicom.results.source_image import (
 )
 from dicom.results.sr.content import device_observer
 from dicom.uids import derived_uid
+from domain.classification import NORMAL
 
 SERIES_NUMBER: Final = 9800
 SERIES_DESCRIPTION: Final = "AI key images (UNVERIFIED)"
@@ -74,7 +75,7 @@ def _is_key(image: ImageResult) -> bool:
 
 
 def _is_normal(image: ImageResult) -> bool:
-    return image.label == "normal" and not image.undecided
+    return image.label == NORMAL and not image.undecided
 
 
 def _by_highdicom(

@@ -35,17 +35,10 @@ from pydicom.sr.coding import Code
 from dicom import codes as concepts
 from dicom.equipment import DISCLAIMER, MANUFACTURER, RESULT_MODEL
 from dicom.results.graphic_data import closed_outline
-from dicom.results.model import (
-    CLASSES,
-    Algorithm,
-    ImageResult,
-    LesionResult,
-    Probabilities,
-    SignedReview,
-    StudyResult,
-)
+from dicom.results.model import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
 from dicom.results.provenance import algorithm_parameters, serial_number
 from dicom.results.source_image import SourceImage
+from domain.classification import CLASSES, MALIGNANT, NORMAL, Probabilities
 
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
 _CONTEXT: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT
@@ -197,7 +190,7 @@ def _finding(image: ImageResult) -> tuple[Code | None, Code | None]:
     """Return category and type of what an image shows: neither, where that is undecided."""
     if image.undecided:
         return None, None
-    if image.label == "normal":
+    if image.label == NORMAL:
         return concepts.TISSUE, concepts.NORMAL_TISSUE
     return concepts.ABNORMAL_STRUCTURE, concepts.LESION
 
@@ -283,7 +276,7 @@ def _sizes(lesion: LesionResult) -> list[Measurement]:
 
 
 def _probability_of_cancer(probabilities: Probabilities) -> Measurement:
-    malignant = probabilities[CLASSES.index("malignant")]
+    malignant = probabilities[CLASSES.index(MALIGNANT)]
     return Measurement(
         name=concepts.PROBABILITY_OF_CANCER, value=_percent(malignant), unit=concepts.PERCENT
     )

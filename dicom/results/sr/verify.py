@@ -15,16 +15,10 @@ from dicom import codes as concepts
 from dicom.errors import ReadBackMismatch
 from dicom.files import read_dataset
 from dicom.images.header import read_header
-from dicom.results.model import (
-    CLASSES,
-    ImageResult,
-    Probabilities,
-    SignedReview,
-    StudyResult,
-    as_reviewed,
-)
+from dicom.results.model import ImageResult, SignedReview, StudyResult, as_reviewed
 from dicom.results.verify import outline_of, referenced_frames, taken_apart, verify_outline
 from dicom.storage_classes import MULTI_FRAME
+from domain.classification import CLASSES, Probabilities
 
 _LABELS: Final = {code.value: label for label, code in concepts.CLASS.items()}
 _DECISIONS: Final = {code.value: decision for decision, code in concepts.DECISION.items()}

@@ -5,7 +5,7 @@ import { Viewer } from "./viewer.js";
 
 const data = JSON.parse(document.getElementById("viewer-data").textContent);
 const outlines = new Outlines(data.images, data.edits);
-const viewer = new Viewer(data.images, outlines);
+const viewer = new Viewer(data.images, outlines, data.classes);
 const review = document.getElementById("review");
 const editor = document.getElementById("edit") ? new Editor(viewer, outlines, edited) : null;
 const signing = document.getElementById("sign-dialog");

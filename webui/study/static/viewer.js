@@ -3,12 +3,12 @@
 import { Frames } from "./frames.js";
 import { Stage, element } from "./stage.js";
 
-const CLASSES = ["normal", "benign", "malignant"];
 const USUAL_FRAME_TIME_MS = 66;
 const AHEAD = 12;
 
 export class Viewer {
   #images;
+  #classes;
   #outlines;
   #frames = new Frames();
   stage = new Stage();
@@ -20,8 +20,9 @@ export class Viewer {
   #opacity = 0.45;
   #playing = false;
 
-  constructor(images, outlines) {
+  constructor(images, outlines, classes) {
     this.#images = images;
+    this.#classes = classes;
     this.#outlines = outlines;
     document.getElementById("stage").addEventListener("zoomed", () => this.#describe());
     at("seek").addEventListener("input", (event) => this.frame(Number(event.target.value)));
@@ -195,7 +196,7 @@ export class Viewer {
     if (!sampled) {
       return "This frame was not analyzed";
     }
-    const values = CLASSES.map((name, at) => `${name} ${Math.round(100 * sampled.probabilities[at])} %`);
+    const values = this.#classes.map((name, at) => `${name} ${Math.round(100 * sampled.probabilities[at])} %`);
     const heat = this.#heat && !sampled.heatmap ? " · no heat map" : "";
     return `AI on this frame: ${values.join(", ")}${heat}`;
   }
@@ -226,7 +227,7 @@ export class Viewer {
     ticks.replaceChildren(
       ...image.sampled.map(({ number, probabilities }) => {
         const height = 100 * Math.max(...probabilities);
-        const label = CLASSES[probabilities.indexOf(Math.max(...probabilities))];
+        const label = this.#classes[probabilities.indexOf(Math.max(...probabilities))];
         return element("rect", { x: number - 1 - width / 2, y: 100 - height, width, height, class: label });
       }),
     );

@@ -1,0 +1,1 @@
+"""Terms of breast ultrasound that every other package shares. Standard library only."""

@@ -1,0 +1,44 @@
+"""The classes that the networks tell apart, and the classification of a frame, image or study."""
+
+from dataclasses import dataclass
+from typing import Final
+
+NORMAL: Final = "normal"
+BENIGN: Final = "benign"
+MALIGNANT: Final = "malignant"
+CLASSES: Final = (NORMAL, BENIGN, MALIGNANT)
+"""In the order of `Probabilities`, and of rising suspicion."""
+
+UNDECIDED: Final = "undecided"
+"""Displayed in place of a class when no class reaches the confidence threshold."""
+
+Probabilities = tuple[float, float, float]
+"""Of normal, benign and malignant; each in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The networks' result for a frame, an image or a study.
+
+    ``label`` is the most probable class. If ``undecided``, its probability is below the preset's
+    confidence threshold, and no report asserts it.
+    """
+
+    label: str
+    probabilities: Probabilities
+    undecided: bool = False
+
+    @property
+    def asserted_class(self) -> str | None:
+        """The class that a report may state; None if undecided."""
+        return None if self.undecided else self.label
+
+    @property
+    def displayed_class(self) -> str:
+        """The class, or ``undecided``."""
+        return UNDECIDED if self.undecided else self.label
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the most probable class."""
+        return max(self.probabilities)
