@@ -1,4 +1,4 @@
-"""Work that was given up: what a person must look at, why, and how it starts again."""
+"""The dead-letter queue: jobs that were given up, and their retry by an administrator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,26 +27,26 @@ from db.schema import (
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A dead job with the study that it belongs to, and the destination if it was a delivery."""
+    """A job that was given up, with its study, and its destination if it is a delivery."""
 
     job_id: UUID
     kind: JobKind
     attempts: int
     error: str
     created_at: datetime
-    died_at: datetime | None
+    given_up_at: datetime | None
     study_id: UUID | None
     destination: str | None
 
 
-def list_dead(session: Session, limit: int = 200) -> Sequence[DeadLetter]:
-    """Newest first."""
+def list_dead_letters(session: Session, limit: int = 200) -> Sequence[DeadLetter]:
+    """Return the jobs that were given up, newest first."""
     of_set, of_review = aliased(Analysis), aliased(Analysis)
     study_id = case(
         (Job.kind == JobKind.ANALYZE, Job.subject_id),
         else_=func.coalesce(Analysis.study_id, of_set.study_id, of_review.study_id),
     )
-    found = session.execute(
+    rows = session.execute(
         select(
             Job.id,
             Job.kind,
@@ -68,15 +68,15 @@ def list_dead(session: Session, limit: int = 200) -> Sequence[DeadLetter]:
         .order_by(Job.finished_at.desc())
         .limit(limit)
     )
-    return [DeadLetter(*row) for row in found]
+    return [DeadLetter(*row) for row in rows]
 
 
 def retry(session: Session, job_id: UUID, *, actor: str, now: datetime) -> bool:
-    """Bring a dead job back with all its attempts; False if it is not dead (any more)."""
+    """Queue a dead-lettered job with all its attempts. Return whether it was one."""
     if not jobs.retry(session, job_id, now):
         return False
     job = session.get_one(Job, job_id, populate_existing=True)
-    study_id = _wake_subject(session, job)
+    study_id = _reopen_subject(session, job)
     audit.append(
         session,
         AuditTag.JOB_RETRIED,
@@ -89,7 +89,8 @@ def retry(session: Session, job_id: UUID, *, actor: str, now: datetime) -> bool:
     return True
 
 
-def _wake_subject(session: Session, job: Job) -> UUID | None:
+def _reopen_subject(session: Session, job: Job) -> UUID:
+    """Set the status of what the job is about back, and return the study's id."""
     match job.kind:
         case JobKind.ANALYZE:
             study = session.get_one(Study, job.subject_id)

@@ -251,8 +251,8 @@ def study_digest(session: Session, study_id: UUID) -> str:
 
 
 def _schedule_analysis(session: Session, study: Study, due_at: datetime, now: datetime) -> None:
-    """Postpone the analysis of a study still open; for a closed one, open its next revision."""
-    if jobs.postpone(session, JobKind.ANALYZE, job_key(study), due_at):
+    """Reschedule the analysis of a study still open; for a closed one, open its next revision."""
+    if jobs.reschedule(session, JobKind.ANALYZE, job_key(study), due_at):
         return
     job = session.scalar(select(Job).where(Job.kind == JobKind.ANALYZE, Job.key == job_key(study)))
     if job is not None:

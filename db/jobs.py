@@ -1,4 +1,4 @@
-"""Queue operations on the job table. No Celery here: the table is the queue."""
+"""The job queue: table `job`. Celery only carries messages that a job is due."""
 
 import random
 from collections.abc import Collection, Sequence
@@ -14,34 +14,36 @@ from db.errors import LostClaim
 from db.schema import Job, JobKind, JobStatus
 
 REDISPATCH_AFTER = timedelta(seconds=30)
-"""A rung job that nobody took by then is rung again: its message may be lost."""
+"""A dispatched job that no worker claimed in this time is dispatched again: its message may be
+lost."""
 LEASE = timedelta(seconds=60)
-"""A running job whose worker gave no sign for so long goes to another one."""
-PUT_OFF = timedelta(seconds=30)
-"""How long a job waits for what is nobody's fault before it looks again: room on the disk, say."""
-GIVE_WAY = timedelta(seconds=5)
-"""How long a shadow waits for the results of others before it looks again."""
+"""A running job without a heartbeat for this long goes to another worker."""
+POSTPONE_WHILE_FULL = timedelta(seconds=30)
+"""How long a job is postponed while the disk is full."""
+POSTPONE_WHILE_BUSY = timedelta(seconds=5)
+"""How long a job is postponed while other jobs must run first."""
 FIRST_BACKOFF = timedelta(seconds=5)
 LONGEST_BACKOFF = timedelta(hours=1)
 MAX_ATTEMPTS = {
     JobKind.ANALYZE: 3,
     JobKind.PUBLISH: 5,
-    JobKind.DELIVER: 20,  # about half a day of an absent PACS
+    JobKind.DELIVER: 20,  # about half a day while a destination is down
     JobKind.SIGN: 5,
-    JobKind.SHADOW: 2,  # nobody waits for it
+    JobKind.SHADOW: 2,
 }
-_UNFINISHED = (JobStatus.QUEUED, JobStatus.RUNNING)
+_ERROR_CHARACTERS = 1024
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A worker's hold on a job. ``fencing_token`` is higher in every later claim of the same job."""
+    """The right of one worker to run a job, until its lease expires."""
 
     job_id: UUID
     kind: JobKind
     subject_id: UUID
     attempt: int
     fencing_token: int
+    """Higher in every later claim of the same job."""
 
 
 def enqueue(
@@ -53,7 +55,7 @@ def enqueue(
     now: datetime,
     due_at: datetime | None = None,
 ) -> Job | None:
-    """Add a job in the caller's transaction; None if the same job exists already."""
+    """Add a job in the caller's transaction. Return None if this kind and key exist already."""
     job = Job(
         kind=kind,
         key=key,
@@ -71,9 +73,9 @@ def enqueue(
     return job
 
 
-def postpone(session: Session, kind: JobKind, key: str, due_at: datetime) -> bool:
-    """Move a job that nobody claimed yet; True if there was one."""
-    return _changed(
+def reschedule(session: Session, kind: JobKind, key: str, due_at: datetime) -> bool:
+    """Move the due time of a job that was never claimed. Return whether there was one."""
+    return _updates_one_row(
         session,
         update(Job)
         .where(Job.kind == kind, Job.key == key, Job.status == JobStatus.QUEUED, Job.attempts == 0)
@@ -89,15 +91,16 @@ def take_due(
     kinds: Collection[JobKind] = tuple(JobKind),
     redispatch_after: timedelta = REDISPATCH_AFTER,
 ) -> Sequence[tuple[UUID, JobKind]]:
-    """Jobs to ring for, each pushed into the future so that the next sweep skips it.
+    """Return the jobs to dispatch. They are due again after `redispatch_after`, so that the next
+    sweep skips them.
 
-    A running job found here lost its worker: it is queued again, unless its attempts are used up:
-    `dead_letter_lost` is for those, and whoever calls it tells what they were about.
+    A running job whose lease has expired is queued again. If that was its last attempt, it is left
+    to `dead_letter_expired`.
     """
     due = session.scalars(
         select(Job)
-        .where(Job.status.in_(_UNFINISHED), Job.kind.in_(kinds), Job.due_at <= now)
-        .where(not_(_lost_for_good()))
+        .where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
+        .where(Job.kind.in_(kinds), Job.due_at <= now, not_(_is_on_last_attempt()))
         .order_by(Job.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -107,23 +110,23 @@ def take_due(
     return [(job.id, job.kind) for job in due]
 
 
-def dead_letter_lost(session: Session, now: datetime, limit: int = 100) -> Sequence[Job]:
-    """Give up the running jobs whose workers died on every attempt; returns them."""
-    lost = session.scalars(
+def dead_letter_expired(session: Session, now: datetime, limit: int = 100) -> Sequence[Job]:
+    """Give up and return the jobs whose lease expired on their last attempt."""
+    expired = session.scalars(
         select(Job)
-        .where(Job.due_at <= now, _lost_for_good())
+        .where(Job.due_at <= now, _is_on_last_attempt())
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
-    for job in lost:
-        _bury(job, "gave up: the worker died every time", now)
+    for job in expired:
+        _dead_letter(job, "the worker stopped during every attempt", now)
     session.flush()
-    return lost
+    return expired
 
 
 def release(session: Session, job_id: UUID, due_at: datetime) -> bool:
-    """Give back a rung job that was not claimed: it is due again at ``due_at``."""
-    return _changed(
+    """Return a dispatched job that was not claimed to the queue, due at `due_at`."""
+    return _updates_one_row(
         session,
         update(Job).where(Job.id == job_id, Job.status == JobStatus.QUEUED).values(due_at=due_at),
     )
@@ -132,8 +135,8 @@ def release(session: Session, job_id: UUID, due_at: datetime) -> bool:
 def claim(
     session: Session, job_id: UUID, now: datetime, *, lease: timedelta = LEASE
 ) -> Claim | None:
-    """Take the job if nobody else holds it: one UPDATE, one winner."""
-    won = _changed(
+    """Claim a queued job. Return None if another worker has it or it does not exist."""
+    claimed = _updates_one_row(
         session,
         update(Job)
         .where(Job.id == job_id, Job.status == JobStatus.QUEUED)
@@ -145,61 +148,64 @@ def claim(
             error="",
         ),
     )
-    if not won:
+    if not claimed:
         return None
     job = session.get_one(Job, job_id, populate_existing=True)
     return Claim(job.id, job.kind, job.subject_id, job.attempts, job.fencing_token)
 
 
 def extend(session: Session, claim: Claim, now: datetime, *, lease: timedelta = LEASE) -> bool:
-    """A sign of life from the worker; False if the claim was lost."""
-    return _changed(session, _held(claim).values(due_at=now + lease))
+    """Renew the lease of a claim. Return False if the claim was lost."""
+    return _updates_one_row(session, _update_claimed(claim).values(due_at=now + lease))
 
 
 def finish(session: Session, claim: Claim, now: datetime) -> None:
-    """Done, in the same transaction as the result.
+    """Mark the job as done, in the transaction that writes its result.
 
     Raises:
-        LostClaim: another worker took over; the caller's transaction must roll back.
+        LostClaim: another worker has claimed the job; the transaction must be rolled back.
     """
-    if not _changed(session, _held(claim).values(status=JobStatus.DONE, finished_at=now)):
-        raise LostClaim(f"job {claim.job_id} was taken over by another worker")
+    done = _update_claimed(claim).values(status=JobStatus.DONE, finished_at=now)
+    if not _updates_one_row(session, done):
+        raise LostClaim(f"job {claim.job_id} was claimed by another worker")
 
 
 def fail(
     session: Session, claim: Claim, error: str, now: datetime, *, permanent: bool = False
 ) -> JobStatus | None:
-    """Back off and try again, or give up; returns the new status, None if the claim was lost."""
+    """Queue the job for a retry after a backoff, or give it up if the error is permanent or no
+    attempt is left. Return the new status, None if the claim was lost.
+    """
     job = session.get_one(Job, claim.job_id, with_for_update=True, populate_existing=True)
     if job.status is not JobStatus.RUNNING or job.fencing_token != claim.fencing_token:
         return None
     if permanent or job.attempts >= MAX_ATTEMPTS[job.kind]:
-        _bury(job, error, now)
+        _dead_letter(job, error, now)
     else:
-        job.status, job.error = JobStatus.QUEUED, error[:1024]
+        job.status, job.error = JobStatus.QUEUED, error[:_ERROR_CHARACTERS]
         job.due_at = now + backoff(job.attempts)
     session.flush()
     return job.status
 
 
-def put_off(
-    session: Session, claim: Claim, reason: str, now: datetime, *, wait: timedelta = PUT_OFF
-) -> bool:
-    """Wait for what is nobody's fault: the attempt does not count. False: lost."""
-    return _changed(
+def postpone(session: Session, claim: Claim, reason: str, now: datetime, *, by: timedelta) -> bool:
+    """Return a claimed job to the queue without counting the attempt. Return False if the claim
+    was lost.
+    """
+    return _updates_one_row(
         session,
-        _held(claim).values(
+        _update_claimed(claim).values(
             status=JobStatus.QUEUED,
             attempts=Job.attempts - 1,
-            due_at=now + wait,
-            error=reason[:1024],
+            due_at=now + by,
+            error=reason[:_ERROR_CHARACTERS],
         ),
     )
 
 
 def retry(session: Session, job_id: UUID, now: datetime) -> bool:
-    """Bring a dead job back, with all its attempts; False if it is not dead."""
-    return _changed(
+    """Queue a dead-lettered job with all its attempts. Return whether it was one."""
+    return _updates_one_row(
         session,
         update(Job)
         .where(Job.id == job_id, Job.status == JobStatus.DEAD_LETTER)
@@ -208,37 +214,37 @@ def retry(session: Session, job_id: UUID, now: datetime) -> bool:
 
 
 def backoff(attempts: int) -> timedelta:
-    """Doubling, with jitter so that a PACS that comes back is not met by everyone at once."""
+    """Return the delay before the next attempt: exponential, with jitter."""
     longest: timedelta = min(FIRST_BACKOFF * 2 ** (attempts - 1), LONGEST_BACKOFF)
     return longest * random.uniform(0.5, 1)  # noqa: S311  not a secret
 
 
-def is_coming(session: Session, kind: JobKind, subject_id: UUID) -> bool:
-    """Whether a job is still to be done, or being done. One that was given up is not."""
-    waiting = select(Job.id).where(
+def is_pending(session: Session, kind: JobKind, subject_id: UUID) -> bool:
+    """Return whether a job of this kind is queued or running for the subject."""
+    pending = select(Job.id).where(
         Job.kind == kind,
         Job.subject_id == subject_id,
         Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)),
     )
-    return bool(session.scalar(select(waiting.exists())))
+    return bool(session.scalar(select(pending.exists())))
 
 
-def under_way(session: Session, kinds: Collection[JobKind], now: datetime) -> bool:
-    """Whether a job of these kinds runs anywhere, or is due."""
-    waits = and_(Job.status == JobStatus.QUEUED, Job.due_at <= now)
-    some = select(Job.id).where(Job.kind.in_(kinds), or_(Job.status == JobStatus.RUNNING, waits))
-    return bool(session.scalar(select(some.exists())))
+def any_active(session: Session, kinds: Collection[JobKind], now: datetime) -> bool:
+    """Return whether a job of these kinds is running, or queued and due."""
+    is_due = and_(Job.status == JobStatus.QUEUED, Job.due_at <= now)
+    active = select(Job.id).where(Job.kind.in_(kinds), or_(Job.status == JobStatus.RUNNING, is_due))
+    return bool(session.scalar(select(active.exists())))
 
 
-def _lost_for_good() -> ColumnElement[bool]:
-    """Of running jobs whose lease is over: no further attempt is left."""
+def _is_on_last_attempt() -> ColumnElement[bool]:
     used_up = [
         and_(Job.kind == kind, Job.attempts >= attempts) for kind, attempts in MAX_ATTEMPTS.items()
     ]
     return and_(Job.status == JobStatus.RUNNING, or_(*used_up))
 
 
-def _held(claim: Claim) -> Update:
+def _update_claimed(claim: Claim) -> Update:
+    """Update the job only if the claim is still valid."""
     return update(Job).where(
         Job.id == claim.job_id,
         Job.status == JobStatus.RUNNING,
@@ -246,11 +252,11 @@ def _held(claim: Claim) -> Update:
     )
 
 
-def _bury(job: Job, error: str, now: datetime) -> None:
-    job.status, job.error, job.finished_at = JobStatus.DEAD_LETTER, error[:1024], now
+def _dead_letter(job: Job, error: str, now: datetime) -> None:
+    job.status, job.error, job.finished_at = JobStatus.DEAD_LETTER, error[:_ERROR_CHARACTERS], now
 
 
-def _changed(session: Session, statement: Update) -> bool:
+def _updates_one_row(session: Session, statement: Update) -> bool:
     result = session.execute(statement)
     assert isinstance(result, CursorResult)
     return result.rowcount == 1

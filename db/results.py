@@ -84,7 +84,7 @@ def waits_for_another(session: Session, analysis: Analysis) -> bool:
     for before in analyses.line_before(session, analysis):
         if set_of_analysis(session, before):
             return False
-        if jobs.is_coming(session, JobKind.PUBLISH, before):
+        if jobs.is_pending(session, JobKind.PUBLISH, before):
             return True
     return False
 

@@ -94,7 +94,7 @@ def enqueue(session: Session, analysis_id: UUID, now: datetime) -> None:
 
 def results_are_made(session: Session, now: datetime) -> bool:
     """Whether nobody waits for a result just now."""
-    return not jobs.under_way(session, AHEAD, now)
+    return not jobs.any_active(session, AHEAD, now)
 
 
 def record(session: Session, shadow: ShadowAnalysis, now: datetime) -> None:

@@ -20,8 +20,8 @@ from pynetdicom.presentation import PresentationContext
 
 from db.audit_tags import AuditTag
 from db.intake import Sender
-from db.route_book import RouteBook
 from db.routes import Source
+from db.routes_file import RoutesFile
 from db.types import now_utc
 from dicom.commitment import EVENT_TYPES, read_commitment_report
 from dicom.images.header import InstanceHeader
@@ -80,7 +80,7 @@ class Handlers:
 
     def __init__(
         self,
-        routes: RouteBook,
+        routes: RoutesFile,
         spool: Spool,
         keeper: Keeper,
         commitments: Commitments,

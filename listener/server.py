@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db.engine import Database
 from db.errors import StoreFull
 from db.intake import Sender
-from db.route_book import RouteBook
+from db.routes_file import RoutesFile
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.commitments import Commitments
 from listener.contexts import (
@@ -63,7 +63,7 @@ class Listener:
         self.keeper = Keeper(self.database, self.files)
         self._spool = Spool(self.files)
         self._handlers = Handlers(
-            RouteBook(settings.effective_routes_file),
+            RoutesFile(settings.effective_routes_file),
             self._spool,
             self.keeper,
             Commitments(self.database),

@@ -27,7 +27,7 @@ from sonogate.errors import NoRedisServer
 from sonogate.services import bundled_redis, run_file
 from sonogate.services.ports import LOOPBACK, listens, reachable
 from sonogate.settings import Installation
-from workers.errors import PeerProblem
+from workers.errors import PeerError
 from workers.peers.store_scu import Peer, echo
 
 PATIENCE_S = 5.0
@@ -227,7 +227,7 @@ def _listener(installation: Installation) -> Iterator[Outcome]:
         return
     try:
         _echo(peer, caller)
-    except PeerProblem:
+    except PeerError:
         remedy = "stop it, or set SONOGATE_DICOM_PORT to a free port"
         yield fail(f"port {peer.port} is taken by a program that is no Sonogate listener", remedy)
     else:
@@ -292,7 +292,7 @@ def _destinations(installation: Installation) -> Iterator[Outcome]:
 def _destination(entry: DestinationTable, calling_ae: str) -> Outcome:
     try:
         _echo(Peer(entry.ae_title, entry.host, entry.port), calling_ae)
-    except PeerProblem as error:
+    except PeerError as error:
         return fail(f"{entry.name}: {error}", "results wait and are sent once it answers")
     return ok(f"{entry.name}: {entry.ae_title} answers C-ECHO")
 

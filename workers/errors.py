@@ -1,4 +1,4 @@
-"""What can go wrong while working; texts carry no patient data and no UID from the network."""
+"""Errors of the workers. Their texts hold no patient data and no UID from the network."""
 
 import errno
 from collections.abc import Iterable, Mapping
@@ -9,106 +9,120 @@ from db.errors import RowsError, StoreFull
 from dicom.errors import DicomError
 from models.types import ModelError
 
-_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 class WorkError(Exception):
-    """Base of every error of this package; ``permanent`` says that a retry cannot help."""
+    """Base of the errors of this package."""
 
-    permanent = True
+    permanent: bool = True
+    """A retry cannot help."""
 
 
-class NotAPicture(DicomError):
-    """Refused in the same way as a DICOM file that is none."""
+ClassifiedError = WorkError | RowsError | DicomError | ModelError
+"""The errors that state whether they are permanent, and whose texts are safe to log.
 
-    code = "not-a-picture"
+A union, because `db`, `dicom` and `models` import nothing of one another that could be a base.
+"""
+
+
+class NotAnImage(DicomError):
+    """Raised when a PNG or JPEG file cannot be read as one."""
+
+    code = "not-an-image"
 
     def __init__(self) -> None:
-        super().__init__("The file is neither PNG nor JPEG, whatever its name says.")
+        super().__init__("The file is neither a PNG nor a JPEG image.")
 
 
-class NotYet(WorkError):
-    """What this job builds on is still being made; it comes back by itself."""
-
-    permanent = False
-
-
-class GivesWay(WorkError):
-    """Other work goes before. However long that takes, no attempt is lost by it."""
+class PrerequisitePending(WorkError):
+    """Raised when another job has to finish first. The attempt counts."""
 
     permanent = False
 
-    def __init__(self, reason: str = "it waits until there is nothing else to do") -> None:
+
+class Postponed(WorkError):
+    """Raised when other jobs must run first. The attempt does not count."""
+
+    permanent = False
+
+    def __init__(self, reason: str = "waiting until no result is being produced") -> None:
         super().__init__(reason)
 
 
-class ComesAfter(GivesWay):
-    """The results of a study go out in the order of its analyses: later ones name earlier ones."""
+class EarlierAnalysisPending(Postponed):
+    """Raised when the results of an earlier analysis of the study are not published yet. Later
+    results name the earlier ones as their predecessors.
+    """
 
     def __init__(self) -> None:
-        super().__init__("it waits for the results of an earlier analysis of the study")
+        super().__init__("waiting for the results of an earlier analysis of the study")
 
 
-class PeerProblem(WorkError):
-    """The association did not come about or broke off."""
+class PeerError(WorkError):
+    """Raised when an association cannot be established or is aborted."""
 
     def __init__(self, problem: str, *, permanent: bool) -> None:
         super().__init__(problem)
         self.permanent = permanent
 
 
-class NothingAccepted(PeerProblem):
-    """The peer accepted none of the presentation contexts: it does not offer the service, or is
-    not configured yet to offer it to us.
+class ServiceNotOffered(PeerError):
+    """Raised when the peer accepts none of the presentation contexts: it does not offer the
+    service, or is not configured yet to offer it to us.
     """
 
     def __init__(self) -> None:
-        super().__init__("the peer takes none of these kinds of objects", permanent=False)
+        super().__init__("the peer accepts none of the presentation contexts", permanent=False)
 
 
-class NoDestination(WorkError):
-    """Nothing is sent to a peer that was struck off; it may come back: files go missing."""
+class DestinationRemoved(WorkError):
+    """Raised when the destination is no longer in the routes file. It may be restored there."""
 
     permanent = False
 
     def __init__(self) -> None:
-        super().__init__("the destination is no longer in the routes file; put it back to go on")
-
-
-class NothingWanted(WorkError):
-    """The destination has changed its mind, and this has nothing of what it wants now."""
-
-    def __init__(self, made: Iterable[str], wanted: Iterable[str]) -> None:
         super().__init__(
-            f"the destination wants {', '.join(wanted)} now, and there is none of it here; to have"
-            f" what was made for it sent, name {' or '.join(made)} in its results again"
+            "the destination is no longer in the routes file; restore it to resume delivery"
+        )
+
+
+class SelectionNotAvailable(WorkError):
+    """Raised when none of the results that the destination now selects can be sent."""
+
+    def __init__(self, created: Iterable[str], selected: Iterable[str]) -> None:
+        super().__init__(
+            f"the destination now selects {', '.join(selected)}, and this result set has none of"
+            f" these; to send what it has, add {' or '.join(created)} to the destination's results"
         )
 
 
 class DeliveryIncomplete(WorkError):
-    """The PACS did not take every object; ``statuses`` holds its answers, by object."""
+    """Raised when the destination did not accept every object."""
 
     def __init__(self, problem: str, *, permanent: bool, statuses: Mapping[UUID, int]) -> None:
         super().__init__(problem)
         self.permanent = permanent
         self.statuses = statuses
+        """The status of each object that was answered, by the object's id."""
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether a retry cannot help. What is not known to be so is tried again."""
-    return bool(getattr(error, "permanent", False))
+    """Return whether a retry cannot help. Unknown errors are retried."""
+    return isinstance(error, ClassifiedError) and error.permanent
 
 
-def is_nobodys_fault(error: BaseException) -> bool:
-    """Whether the job is not to blame: the disk is full, or other work goes before."""
-    no_room = isinstance(error, OSError) and error.errno in _NO_ROOM
-    return no_room or isinstance(error, (StoreFull, GivesWay))
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether the job could not run for lack of disk space."""
+    return isinstance(error, StoreFull) or (
+        isinstance(error, OSError) and error.errno in _DISK_FULL
+    )
 
 
 def describe_error(error: BaseException) -> str:
-    """Why, for people. Foreign errors may quote patient data, so only their kind is told."""
-    if isinstance(error, (WorkError, RowsError, DicomError, ModelError)):
+    """Return a text for people. Other errors may quote patient data, so only their type is named."""
+    if isinstance(error, ClassifiedError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"the system says: {error.strerror}"
+        return f"operating system error: {error.strerror}"
     return f"unexpected {type(error).__name__}"

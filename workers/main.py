@@ -1,8 +1,7 @@
-"""A worker process."""
+"""The worker process."""
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -12,55 +11,55 @@ from sqlalchemy.exc import IntegrityError
 
 from db import migrate
 from db.engine import Database
-from db.route_book import RouteBook
+from db.routes_file import RoutesFile
 from db.schema import JobKind
 from dicom.results.catalogue import parse_spec
 from workers.errors import WorkError
-from workers.peers.destinations import keep_in_step
+from workers.peers.destinations import sync_destinations
 from workers.queue.app import make_app
-from workers.queue.broker import TASK, CeleryBroker
-from workers.queue.runner import Runner, job_handlers
+from workers.queue.broker import RUN_JOB_TASK, CeleryBroker
+from workers.queue.runner import JobRunner, job_handlers
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
-from workers.queue.sweep import Heartbeat, Loop, Sweep
-from workers.services import LazyPredictor, Loader, Services, load_predictor
+from workers.queue.sweep import Heartbeat, PeriodicThread, Sweep
+from workers.services import LazyPredictor, PredictorLoader, WorkerServices, load_predictor
 from workers.settings import WorkerSettings
 
 logger = logging.getLogger(__name__)
 
-_BEATS_PER_LEASE: Final = 4
-"""Three may be late before another worker takes the job."""
+_HEARTBEATS_PER_LEASE: Final = 4
 _SPARE_THREADS: Final = 1
-"""Gives jobs back that arrive while every hand is busy. Without it they would wait here, even
-with another worker idle.
+"""Returns jobs to the queue that arrive while every slot is occupied. Without it they would wait
+here, even if another worker is idle.
 """
-_TALKATIVE: Final = (
+_VERBOSE_LOGGERS: Final = (
     "alembic",
-    "highdicom",  # tells the UIDs of what it copies from
-    "pynetdicom",  # tells every step of every association
-    "celery.worker.strategy",  # a line for each message, where we have one for each job
+    "highdicom",  # logs UIDs of the objects that it reads
+    "pynetdicom",  # logs every step of every association
+    "celery.worker.strategy",  # logs each message; we log each job
     "celery.app.trace",
 )
 
 
-def run(settings: WorkerSettings, load: Loader = load_predictor) -> None:
-    """JobHandler until SIGTERM or SIGINT, then finish what is running and return.
+def run(settings: WorkerSettings, load: PredictorLoader = load_predictor) -> None:
+    """Run jobs until SIGTERM or SIGINT, then finish the running ones and return.
 
     Raises:
-        SettingsError: the routes file is wrong.
-        WorkError: the database is not at this version's schema.
+        SettingsError: the routes file is invalid.
+        WorkError: the database schema is not the one of this version.
     """
-    for name in _TALKATIVE:
+    for name in _VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)
     services = open_services(settings, load)
     app = make_app(settings)
-    Worker(services, app).connect()
+    connect_worker(services, app)
+    threads = settings.worker_concurrency + _shadow_threads(settings) + _SPARE_THREADS
     app.worker_main(
         [
             "--quiet",  # no banner between the log lines
             "worker",
             "--pool=threads",  # TensorFlow must not be forked; deliveries wait for networks
-            f"--concurrency={settings.worker_concurrency + _shadows(settings) + _SPARE_THREADS}",
-            "--without-gossip",  # workers meet in rows, not in Redis
+            f"--concurrency={threads}",
+            "--without-gossip",  # workers share the database, not Redis
             "--without-mingle",
             "--without-heartbeat",
         ]
@@ -68,74 +67,73 @@ def run(settings: WorkerSettings, load: Loader = load_predictor) -> None:
     services.database.close()
 
 
-def open_services(settings: WorkerSettings, load: Loader = load_predictor) -> Services:
-    """Everything a job may use, with the destinations' rows in step with the routes file.
+def open_services(
+    settings: WorkerSettings, load: PredictorLoader = load_predictor
+) -> WorkerServices:
+    """Open what jobs use, and write the destinations of the routes file to the database.
 
-    Raises as `run`.
+    Raises the errors of `run`.
     """
-    routes = RouteBook(settings.effective_routes_file, parse_spec)
+    routes = RoutesFile(settings.effective_routes_file, parse_spec)
     database = Database(settings.effective_database_url)
     if not migrate.current(database.engine):
-        raise WorkError("the database is not at this version: run `sonogate db upgrade`")
+        raise WorkError(
+            "the database schema is not the one of this version: run `sonogate db upgrade`"
+        )
     try:
         with database.write() as session:
-            keep_in_step(session, routes.current().destination)
+            sync_destinations(session, routes.current().destination)
     except IntegrityError:
-        logger.info("another worker that starts just now has written the same destinations")
+        logger.info("another worker has just written the same destinations")
     store = settings.file_store()
     store.prepare()
-    predictor = LazyPredictor(settings.preset_dir, load)
-    beside = settings.shadow_preset_dir
-    shadow = LazyPredictor(beside, load) if beside else None
-    return Services(settings, database, store, predictor, routes, shadow)
+    shadow_dir = settings.shadow_preset_dir
+    return WorkerServices(
+        settings,
+        database,
+        store,
+        LazyPredictor(settings.preset_dir, load),
+        routes,
+        LazyPredictor(shadow_dir, load) if shadow_dir else None,
+    )
 
 
-@dataclass
-class Worker:
-    """The parts of a worker process, and how they hang on Celery's signals."""
+def connect_worker(services: WorkerServices, app: Celery) -> None:
+    """Register the task that runs a job, and connect sweep and heartbeat to Celery's signals."""
+    settings = services.settings
+    slots = ConcurrencySlots(
+        settings.worker_concurrency, settings.worker_analyses, _shadow_threads(settings)
+    )
+    leases = ActiveLeases(settings.lease, timedelta(seconds=settings.job_timeout_seconds))
+    handlers = job_handlers(services)
+    runner = JobRunner(services, handlers, slots, leases)
+    sweep = PeriodicThread(
+        "sweep", settings.sweep_seconds, Sweep(services, CeleryBroker(app), slots, handlers)
+    )
+    heartbeat = PeriodicThread(
+        "heartbeat", settings.lease_seconds / _HEARTBEATS_PER_LEASE, Heartbeat(services, leases)
+    )
 
-    services: Services
-    app: Celery
+    @app.task(name=RUN_JOB_TASK)  # type: ignore[untyped-decorator]  # Celery publishes no types
+    def run_job(job_id: str, kind: str) -> None:
+        runner.run(UUID(job_id), JobKind(kind))
+        sweep.wake()  # dispatch at once what this job made due
 
-    def connect(self) -> None:
-        settings = self.services.settings
-        slots = ConcurrencySlots(
-            settings.worker_concurrency, settings.worker_analyses, _shadows(settings)
-        )
-        held = ActiveLeases(settings.lease, timedelta(seconds=settings.job_timeout_seconds))
-        kinds = job_handlers(self.services)
-        sweep = Loop(
-            "sweep",
-            settings.sweep_seconds,
-            Sweep(self.services, CeleryBroker(self.app), slots, kinds),
-        )
-        heartbeat = Loop(
-            "heartbeat", settings.lease_seconds / _BEATS_PER_LEASE, Heartbeat(self.services, held)
-        )
-        self._add_task(Runner(self.services, kinds, slots, held), sweep.wake)
-        _on(signals.setup_logging)  # somebody listens: so Celery leaves logging to the front door
-        _on(signals.worker_ready, sweep.start, heartbeat.start, self._tell)
-        _on(signals.worker_shutting_down, sweep.stop)  # nothing new; what runs is finished
-        _on(signals.worker_shutdown, heartbeat.stop)
-
-    def _tell(self) -> None:
-        settings = self.services.settings
+    def log_ready() -> None:
         logger.info(
-            "the worker is ready: %d jobs at a time, %d analyses among them",
+            "worker ready: %d jobs at a time, of these up to %d analyses",
             settings.worker_concurrency,
             settings.worker_analyses,
         )
 
-    def _add_task(self, runner: Runner, afterwards: Callable[[], None]) -> None:
-        @self.app.task(name=TASK)  # type: ignore[untyped-decorator]  # Celery publishes no types
-        def run_job(job_id: str, kind: str) -> None:
-            runner.run(UUID(job_id), JobKind(kind))
-            afterwards()  # what this job made due is rung for at once
+    _on(signals.setup_logging)  # with a receiver, Celery leaves logging as the command set it up
+    _on(signals.worker_ready, sweep.start, heartbeat.start, log_ready)
+    _on(signals.worker_shutting_down, sweep.stop)  # running jobs are finished
+    _on(signals.worker_shutdown, heartbeat.stop)
 
 
-def _shadows(settings: WorkerSettings) -> int:
-    """Threads for the shadow preset: one, where there is one."""
-    return int(settings.shadow_preset_dir is not None)
+def _shadow_threads(settings: WorkerSettings) -> int:
+    return 1 if settings.shadow_preset_dir else 0
 
 
 def _on(signal: signals.Signal, *actions: Callable[[], None]) -> None:

@@ -29,7 +29,7 @@ from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, I
 SIDE_BY_SIDE = 2
 """While one image is in the networks another is read and written; the networks take turns."""
 DAMAGED = frozenset(
-    {"not-dicom", "not-a-picture", "truncated-file", "invalid-header"}
+    {"not-dicom", "not-an-image", "truncated-file", "invalid-header"}
     | {"undecodable-frame", "unreadable"}
 )
 """Refusals of files that could not be read, as against images that should not be analyzed."""

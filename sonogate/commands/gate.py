@@ -14,14 +14,14 @@ from dicom.errors import InvalidHeader, NotDicom, TruncatedFile, UndecodableFram
 from dicom.results.model import RefusalReason
 from models.types import FramePrediction, PresetInfo
 from sonogate.inputs import find_inputs
-from workers.errors import NotAPicture
+from workers.errors import NotAnImage
 from workers.pipeline.image import analyze_image
 from workers.pipeline.types import Frame
 
 MASK = re.compile(r"_mask(_\d+)?$")
 """Lesion masks of a training folder, which lie beside their images."""
 UNREADABLE = "unreadable"
-_BROKEN = (InvalidHeader, NotAPicture, NotDicom, TruncatedFile, UndecodableFrame)
+_BROKEN = (InvalidHeader, NotAnImage, NotDicom, TruncatedFile, UndecodableFrame)
 DAMAGED = frozenset({UNREADABLE, *(each.code for each in _BROKEN)})
 """What the gate never saw: no network could have read it either."""
 

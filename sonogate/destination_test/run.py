@@ -12,7 +12,7 @@ from dicom.differences import differences
 from dicom.errors import DicomError
 from dicom.files import read_dataset
 from sonogate.destination_test.objects import Piece
-from workers.errors import NothingAccepted, PeerProblem
+from workers.errors import PeerError, ServiceNotOffered
 from workers.peers.query_scu import (
     Brought,
     CommitmentBook,
@@ -130,7 +130,7 @@ def rehearse(
 ) -> Rehearsal:
     """Store, then ask back what was taken, as far as the peer offers it.
 
-    Raises PeerProblem when the peer cannot be reached or takes none of the objects.
+    Raises PeerError when the peer cannot be reached or takes none of the objects.
     """
     call = Call(peer, calling_ae, patience.connect_seconds, patience.answer_seconds)
     limits = {"connect_seconds": call.connect_seconds, "answer_seconds": call.answer_seconds}
@@ -157,9 +157,9 @@ def rehearse(
 def _offered(ask: Callable[[], T]) -> tuple[T | None, str]:
     try:
         return ask(), "offered"
-    except NothingAccepted:
+    except ServiceNotOffered:
         return None, "not offered"
-    except PeerProblem as error:
+    except PeerError as error:
         return None, str(error)
 
 

@@ -50,7 +50,7 @@ def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
         }
         dead = {kind: _bury(session, kind, subject) for kind, subject in subjects.items()}
     with database.read() as session:
-        letters = {letter.kind: letter for letter in dead_letters.list_dead(session)}
+        letters = {letter.kind: letter for letter in dead_letters.list_dead_letters(session)}
     assert {kind: letter.study_id for kind, letter in letters.items()} == dict.fromkeys(
         JobKind, study.id
     )
@@ -60,7 +60,7 @@ def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
         for job_id in dead.values():
             assert dead_letters.retry(session, job_id, actor="user:admin", now=NOW)
     with database.read() as session:
-        assert not dead_letters.list_dead(session)
+        assert not dead_letters.list_dead_letters(session)
         assert session.get_one(type(study), study.id).status is StudyStatus.RECEIVING
 
 

@@ -30,7 +30,7 @@ def test_it_counts_by_code_and_passes_masks_over(run: Run, tmp_path: Path) -> No
     assert [Path(each["input"]).name for each in figures["which"]] == ["black.png"]
     assert {Path(each["input"]).name: each["problem"] for each in figures["damaged"]} == {
         "cut.png": "undecodable-frame",
-        "text.jpg": "not-a-picture",
+        "text.jpg": "not-an-image",
     }
 
 

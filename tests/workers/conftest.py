@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from db.engine import Database
-from db.route_book import RouteBook
+from db.routes_file import RoutesFile
 from tests.workers.hospital import Hospital
 from tests.workers.painted import PaintedPredictor
-from workers.services import LazyPredictor, Services
+from workers.services import LazyPredictor, WorkerServices
 from workers.settings import WorkerSettings
 
 ROUTES = """
@@ -48,6 +48,6 @@ def hospital(database: Database, settings: WorkerSettings) -> Hospital:
     """On SQLite and on PostgreSQL; nothing was received yet."""
     store = settings.file_store()
     store.prepare()
-    routes = RouteBook(settings.effective_routes_file)
+    routes = RoutesFile(settings.effective_routes_file)
     predictor = LazyPredictor(None, lambda _: PaintedPredictor())
-    return Hospital(Services(settings, database, store, predictor, routes))
+    return Hospital(WorkerServices(settings, database, store, predictor, routes))

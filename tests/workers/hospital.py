@@ -14,9 +14,9 @@ from db.files import instance_file
 from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
 from db.schema import AuditEvent, Job, JobKind
 from dicom.images.header import InstanceHeader, read_header
-from workers.queue.runner import Runner, job_handlers
+from workers.queue.runner import JobRunner, job_handlers
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
-from workers.services import Services
+from workers.services import WorkerServices
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SENDER = Sender("SCANNER", "127.0.0.1")
@@ -39,7 +39,7 @@ class Clock:
 class Hospital:
     """One gateway and its clock."""
 
-    services: Services
+    services: WorkerServices
     clock: Clock = field(default_factory=Clock)
 
     @property
@@ -47,11 +47,15 @@ class Hospital:
         return self.services.database
 
     @property
-    def runner(self) -> Runner:
+    def runner(self) -> JobRunner:
         settings = self.services.settings
-        held = ActiveLeases(settings.lease, timedelta(hours=1))
-        return Runner(
-            self.services, job_handlers(self.services), ConcurrencySlots(4, 2, 1), held, self.clock
+        leases = ActiveLeases(settings.lease, timedelta(hours=1))
+        return JobRunner(
+            self.services,
+            job_handlers(self.services),
+            ConcurrencySlots(4, 2, 1),
+            leases,
+            self.clock,
         )
 
     def receive(self, path: Path) -> UUID:

@@ -1,4 +1,4 @@
-"""The real thing: a worker process, Redis, and a PACS."""
+"""A real worker process with Redis and a PACS."""
 
 from pathlib import Path
 
@@ -29,12 +29,12 @@ from workers.settings import WorkerSettings
 
 @pytest.fixture
 def database(sqlite_database: Database) -> Database:
-    """The chaos tests take PostgreSQL."""
+    """The chaos tests use PostgreSQL."""
     return sqlite_database
 
 
 @pytest.mark.peer
-def test_a_worker_takes_a_study_from_rows_to_the_pacs(
+def test_a_worker_analyzes_a_study_and_delivers_its_results(
     hospital: Hospital, redis_url: str, tmp_path: Path, free_port: int
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
@@ -54,7 +54,7 @@ def test_a_worker_takes_a_study_from_rows_to_the_pacs(
     assert len(made) == 3
     assert sorted(uid for _, uid in there.asked) == sorted(made)
     log = (tmp_path / "worker.log").read_text()
-    assert "the worker is ready" in log
+    assert "worker ready" in log
     assert "Muster" not in log
     assert "1.2.3.4" not in log
 
@@ -81,7 +81,7 @@ def test_a_shadow_preset_has_a_thread_of_its_own_beside_the_active_one(
 
 
 @pytest.mark.peer
-def test_a_worker_that_is_told_to_stop_finishes_what_it_does(
+def test_a_worker_finishes_its_job_before_it_stops(
     hospital: Hospital, redis_url: str, tmp_path: Path
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
@@ -96,7 +96,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_does(
     assert hospital.job(JobKind.ANALYZE).status is JobStatus.DONE
 
 
-def test_destinations_stand_in_rows_before_the_first_job(
+def test_destinations_are_in_the_database_before_the_first_job(
     sqlite_database: Database, settings: WorkerSettings
 ) -> None:
     open_services(settings.model_copy(update={"database_url": sqlite_database.url}))
@@ -104,13 +104,13 @@ def test_destinations_stand_in_rows_before_the_first_job(
         assert set(session.scalars(select(Destination.name))) == {"pacs", "reports-only"}
 
 
-def test_a_wrong_routes_file_stops_the_start_and_is_named(settings: WorkerSettings) -> None:
+def test_an_invalid_routes_file_stops_the_start_and_is_named(settings: WorkerSettings) -> None:
     settings.effective_routes_file.write_text("[[route]]\nname = 1\n")
     with pytest.raises(SettingsError, match=r"routes\.toml.*route\.0\.name"):
         open_services(settings)
 
 
-def test_a_result_that_cannot_be_made_stops_the_start(settings: WorkerSettings) -> None:
+def test_an_unknown_result_stops_the_start(settings: WorkerSettings) -> None:
     path = settings.effective_routes_file
     path.write_text(path.read_text().replace('results = ["sr"]', 'results = ["sr", "pdf"]'))
     complaint = r"routes\.toml: destination 'reports-only': 'pdf' is no result; there are seg, sr"

@@ -13,7 +13,7 @@ from tests.workers.painted import PaintedPredictor
 from workers.services import LazyPredictor, load_predictor
 
 
-def test_the_networks_are_loaded_once_whoever_asks_first() -> None:
+def test_the_networks_are_loaded_once() -> None:
     loads: list[Path | None] = []
 
     def load(directory: Path | None) -> PaintedPredictor:
@@ -31,7 +31,7 @@ def test_the_networks_are_loaded_once_whoever_asks_first() -> None:
     assert lazy() is lazy()
 
 
-def test_a_load_that_failed_is_tried_again() -> None:
+def test_loading_is_retried_after_a_failure() -> None:
     failures = [PresetCorrupt("network.weights.h5", "is gone")]
 
     def load(_: Path | None) -> PaintedPredictor:

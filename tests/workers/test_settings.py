@@ -7,14 +7,14 @@ from workers.queue.app import make_app
 from workers.settings import WorkerSettings
 
 
-def test_the_defaults_run_on_one_machine() -> None:
+def test_the_defaults_suit_one_machine() -> None:
     settings = WorkerSettings.load()
     assert settings.redis_url == "redis://127.0.0.1:6379/0"
     assert settings.lease == timedelta(seconds=60)
     assert settings.redispatch_after == timedelta(seconds=30)
 
 
-def test_at_least_one_hand_stays_free_of_analyses() -> None:
+def test_at_least_one_slot_stays_free_of_analyses() -> None:
     with pytest.raises(SettingsError, match="SONOGATE_WORKER_ANALYSES must be less"):
         WorkerSettings.load(worker_concurrency=2, worker_analyses=2)
 
@@ -30,7 +30,7 @@ def test_at_least_one_hand_stays_free_of_analyses() -> None:
         ("SONOGATE_REDIS_URL", "nonsense"),
     ],
 )
-def test_a_wrong_value_names_its_variable(
+def test_an_invalid_value_names_its_variable(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -39,7 +39,7 @@ def test_a_wrong_value_names_its_variable(
     assert f"={value}" not in str(raised.value)
 
 
-def test_every_setting_says_what_it_means() -> None:
+def test_every_setting_is_described() -> None:
     for name, field in WorkerSettings.model_fields.items():
         assert field.description, name
 

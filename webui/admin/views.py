@@ -18,7 +18,7 @@ blueprint = Blueprint("admin", __name__, template_folder="templates")
 @blueprint.get("/admin/problems")
 @allow(Role.ADMINISTRATOR)
 def problems() -> ResponseReturnValue:
-    return render_template("admin/problems.html", letters=dead_letters.list_dead(reader()))
+    return render_template("admin/problems.html", letters=dead_letters.list_dead_letters(reader()))
 
 
 @blueprint.post("/admin/problems/<uuid:job_id>/retry")
@@ -35,7 +35,7 @@ def retry(job_id: UUID) -> ResponseReturnValue:
 def retry_all() -> ResponseReturnValue:
     """Of all that is listed: one cause, a PACS or a preset, gives up many."""
     with writer() as rows:
-        letters = dead_letters.list_dead(rows)
+        letters = dead_letters.list_dead_letters(rows)
         revived = sum(
             dead_letters.retry(rows, letter.job_id, actor=person().actor, now=now())
             for letter in letters

@@ -24,7 +24,7 @@ from db.schema import (
 )
 from domain.classification import Probabilities
 from models.types import PresetInfo
-from workers.jobs.handler import Failure, Write
+from workers.jobs.handler import JobFailure, SaveResult
 from workers.pipeline.identity import Name, name_lesions
 from workers.pipeline.image import analyze_image
 from workers.pipeline.image_file import lesion_uid
@@ -33,16 +33,16 @@ from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, I
 from workers.pipeline.verdict import study_verdict
 from workers.results.earlier_lesions import Past, past_of
 from workers.results.gray_png import encode_gray, encode_mask
-from workers.services import Services
+from workers.services import WorkerServices
 
 
 class Analyze:
     """Subject: a study."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: WorkerServices) -> None:
         self._services = services
 
-    def do(self, claim: Claim, now: datetime) -> Write:
+    def handle(self, claim: Claim, now: datetime) -> SaveResult:
         predictor = self._services.predictor()
         with self._services.database.write() as session:
             analysis = _begin(session, claim, _pipeline(predictor.info), now)
@@ -60,7 +60,7 @@ class Analyze:
         instances: Sequence[Instance],
         past: Past,
         predictor: FramePredictor,
-    ) -> Write:
+    ) -> SaveResult:
         store, settings = self._services.store, self._services.settings
         rows = _Rows(
             analysis.id,
@@ -80,7 +80,7 @@ class Analyze:
             rows.add(instance, image)
         return rows.write
 
-    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+    def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         study = session.get_one(Study, job.subject_id)
         if failure.given_up and job.key == intake.job_key(study):
             analyses.fail(session, study.id, failure.reason, now)
@@ -112,7 +112,7 @@ def _pipeline(info: PresetInfo) -> Pipeline:
     )
 
 
-def _settle(analysis_id: UUID) -> Write:
+def _settle(analysis_id: UUID) -> SaveResult:
     """This very state was analyzed before: nothing is computed again."""
 
     def write(session: Session, now: datetime) -> None:

@@ -11,14 +11,14 @@ from db import analyses, results
 from db.jobs import Claim
 from db.schema import Delivery, Destination, Job, ResultObject
 from dicom.results.catalogue import make_set
-from workers.errors import DeliveryIncomplete, NoDestination, NothingWanted
-from workers.jobs.handler import Failure, Write
-from workers.peers.destinations import keep_in_step
+from workers.errors import DeliveryIncomplete, DestinationRemoved, SelectionNotAvailable
+from workers.jobs.handler import JobFailure, SaveResult
+from workers.peers.destinations import sync_destinations
 from workers.peers.store_scu import Peer, SendOutcome, is_accepted, send
 from workers.results.saved import load_result
 from workers.results.selection import parse_selection, reports_among, selection_as_text
 from workers.results.writer import ResultWriter, WrittenObject
-from workers.services import Services
+from workers.services import WorkerServices
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,15 @@ class _Order:
 class Deliver:
     """Subject: a delivery. An attempt sends what the destination has not accepted so far."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: WorkerServices) -> None:
         self._services = services
 
-    def do(self, claim: Claim, now: datetime) -> Write:
+    def handle(self, claim: Claim, now: datetime) -> SaveResult:
         order = self._up_to_date(claim.subject_id, now)
         if order.left and not any(made.spec in order.wanted for made in order.objects):
-            raise NothingWanted(order.delivery.selection, order.delivery.destination.results)
+            raise SelectionNotAvailable(
+                order.delivery.selection, order.delivery.destination.results
+            )
         outcomes = self._send(order.delivery.destination, order.due)
         statuses = {
             made.id: outcome.status
@@ -92,10 +94,10 @@ class Deliver:
     def _up_to_date(self, delivery_id: UUID, now: datetime) -> _Order:
         """What a person corrected or struck off since it was queued holds for this attempt."""
         with self._services.database.write() as session:
-            keep_in_step(session, self._services.routes.current().destination)
+            sync_destinations(session, self._services.routes.current().destination)
             order = _order(session, delivery_id)
         if not order.delivery.destination.active:
-            raise NoDestination
+            raise DestinationRemoved
         if not order.outdated:
             return order
         self._make_anew(order, now)
@@ -117,7 +119,7 @@ class Deliver:
         )
         specs = {each.spec for each in there} | {str(each.spec) for each in made}
         if specs.isdisjoint(selection):
-            raise NothingWanted(delivery.selection, selection)
+            raise SelectionNotAvailable(delivery.selection, selection)
         rows = [each.row(now) for each in made]
         with self._services.database.write() as session:
             results.change_selection(session, delivery.id, selection, rows, now)
@@ -154,7 +156,7 @@ class Deliver:
             answer_seconds=settings.delivery_answer_seconds,
         )
 
-    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+    def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if isinstance(failure.error, DeliveryIncomplete):
             results.record_answers(session, job.subject_id, failure.error.statuses, now)
         results.not_delivered(

@@ -12,9 +12,9 @@ from db.jobs import Claim
 from db.routes import Route, Routes
 from db.schema import Analysis, Delivery, Job, ResultSet, Study, StudyStatus
 from dicom.results.catalogue import make_set, why_left_out
-from workers.errors import ComesAfter
-from workers.jobs.handler import Failure, Write
-from workers.peers.destinations import keep_in_step
+from workers.errors import EarlierAnalysisPending
+from workers.jobs.handler import JobFailure, SaveResult
+from workers.peers.destinations import sync_destinations
 from workers.results.saved import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
@@ -23,7 +23,7 @@ from workers.results.selection import (
     reports_before,
 )
 from workers.results.writer import ResultWriter, WrittenObject
-from workers.services import Services
+from workers.services import WorkerServices
 
 
 @dataclass(frozen=True)
@@ -40,17 +40,17 @@ class _Published:
 class Publish:
     """Subject: an analysis."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: WorkerServices) -> None:
         self._services = services
 
-    def do(self, claim: Claim, now: datetime) -> Write:
+    def handle(self, claim: Claim, now: datetime) -> SaveResult:
         store = self._services.store
         with self._services.database.read() as session:
             if results.set_of_analysis(session, claim.subject_id):
                 return _nothing
             analysis = analyses.whole(session, claim.subject_id)
             if results.waits_for_another(session, analysis):
-                raise ComesAfter
+                raise EarlierAnalysisPending
             before = results.published_before(session, analysis)
         routes, study = self._services.routes.current(), analysis.study
         route = routes.route_for(study.source_ae, study.description)
@@ -65,7 +65,7 @@ class Publish:
         published = _Published(analysis.id, before, result_writer.made, left_out)
         return lambda session, now: _write(session, published, routes, route, now)
 
-    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+    def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         analysis = session.get_one(Analysis, job.subject_id)
         if failure.given_up and analysis.study.revision == analysis.revision:
             reason = f"the results could not be published: {failure.reason}"
@@ -90,7 +90,7 @@ def _write(
     session.get_one(Study, analysis.study_id, with_for_update=True, populate_existing=True)
     before = results.published_before(session, analysis)
     if before and (published.before is None or published.before.id != before.id):
-        raise ComesAfter
+        raise EarlierAnalysisPending
     if analysis.study.status is StudyStatus.FAILED:  # publishing had been given up before
         analyses.settle(session, analysis.id, now)
     rows = [one.row(now) for one in published.made]
@@ -112,7 +112,7 @@ def _write(
 def _send(
     session: Session, result_set: ResultSet, routes: Routes, route: Route, now: datetime
 ) -> list[Delivery]:
-    active = keep_in_step(session, routes.destination)
+    active = sync_destinations(session, routes.destination)
     destinations = [active[name] for name in route.destinations]
     deliveries = [
         results.add_delivery(session, result_set, to, to.results, route.name, now)

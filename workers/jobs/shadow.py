@@ -19,14 +19,14 @@ from db.files import FileStore
 from db.jobs import Claim
 from db.schema import Analysis, Finding, FindingKind, Job, ShadowAnalysis, ShadowImage
 from models.types import FramePrediction, PresetInfo
-from workers.errors import GivesWay, WorkError
-from workers.jobs.handler import Failure, Write
+from workers.errors import Postponed, WorkError
+from workers.jobs.handler import JobFailure, SaveResult
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import pipeline_version
 from workers.pipeline.types import Frame, FramePredictor, ImageAnalysis
 from workers.pipeline.verdict import study_verdict
 from workers.results.gray_png import read_mask
-from workers.services import Services
+from workers.services import WorkerServices
 
 Mask = NDArray[np.bool_]
 _NAME_CHARACTERS: Final = 64
@@ -35,10 +35,10 @@ _NAME_CHARACTERS: Final = 64
 class Shadow:
     """Subject: an analysis."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: WorkerServices) -> None:
         self._services = services
 
-    def do(self, claim: Claim, now: datetime) -> Write:
+    def handle(self, claim: Claim, now: datetime) -> SaveResult:
         if self._services.shadow is None:
             raise WorkError("there is no shadow preset: set SONOGATE_SHADOW_PRESET_DIR")
         look_out = _LookOut(self._services.database, now)
@@ -54,7 +54,7 @@ class Shadow:
         shadow = _shadow(analysis, predictor.info, images)
         return lambda session, now: _write(session, shadow, images, now)
 
-    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+    def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if failure.given_up:
             shadows.tell_failed(session, job.subject_id, failure.reason, now)
 
@@ -82,11 +82,11 @@ class _LookOut:
         self._began = time.monotonic()
 
     def check(self) -> None:
-        """Raises GivesWay: somebody waits for a result."""
+        """Raises Postponed: somebody waits for a result."""
         now = self._now + timedelta(seconds=time.monotonic() - self._began)
         with self._database.read() as session:
             if not shadows.results_are_made(session, now):
-                raise GivesWay
+                raise Postponed
 
 
 class _Yielding:

@@ -16,8 +16,8 @@ from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
 from dicom.files import read_without_pixels
 from dicom.results.catalogue import Built, ResultSpec, Signing, make_signed_set
 from dicom.results.model import ReportReference, SignedReview, StudyResult
-from workers.errors import NotYet, WorkError
-from workers.jobs.handler import Failure, Write
+from workers.errors import PrerequisitePending, WorkError
+from workers.jobs.handler import JobFailure, SaveResult
 from workers.results.reader_lesions import lesions_left
 from workers.results.saved import load_result
 from workers.results.selection import (
@@ -28,16 +28,16 @@ from workers.results.selection import (
     signed_before,
 )
 from workers.results.writer import ResultWriter, WrittenObject
-from workers.services import Services
+from workers.services import WorkerServices
 
 
 class Sign:
     """Subject: a signed review."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: WorkerServices) -> None:
         self._services = services
 
-    def do(self, claim: Claim, now: datetime) -> Write:
+    def handle(self, claim: Claim, now: datetime) -> SaveResult:
         store = self._services.store
         with self._services.database.read() as session:
             if results.set_of_review(session, claim.subject_id):
@@ -54,7 +54,7 @@ class Sign:
             )
         return lambda session, now: _write(session, signing, result_writer.made, now)
 
-    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+    def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if not failure.given_up:
             return
         review = session.get_one(Review, job.subject_id)
@@ -138,7 +138,7 @@ def _look(session: Session, review_id: UUID) -> _Signing:
     review = session.get_one(Review, review_id)
     published = results.set_of_analysis(session, review.analysis_id)
     if published is None:
-        raise NotYet("the analysis that was reviewed is not published yet")
+        raise PrerequisitePending("the analysis that was reviewed is not published yet")
     return _Signing(
         _signed(review),
         outlines_of(review),
@@ -154,7 +154,7 @@ def _amended(session: Session, review: Review) -> ResultSet | None:
         return None
     amended = results.set_of_review(session, review.predecessor_id)
     if amended is None:
-        raise NotYet("the review that this one amends is not published yet")
+        raise PrerequisitePending("the review that this one amends is not published yet")
     return amended
 
 
@@ -166,8 +166,10 @@ def _signed_earlier(session: Session, review: Review) -> ResultSet | None:
         signed = results.set_of_review(session, earlier.id)
         if signed is not None:
             return signed
-        if jobs.is_coming(session, JobKind.SIGN, earlier.id):
-            raise NotYet("the review of the study before images came late is not published yet")
+        if jobs.is_pending(session, JobKind.SIGN, earlier.id):
+            raise PrerequisitePending(
+                "the review of the study before images came late is not published yet"
+            )
     return None
 
 
@@ -192,7 +194,7 @@ def _write(session: Session, signing: _Signing, made: list[WrittenObject], now: 
     # Also where a destination is out of the routes file just now: delivering waits for it.
     went = [session.get_one(Delivery, each.id) for each in signing.published.deliveries]
     if any(parse_selection(each.selection) not in signing.selections() for each in went):
-        raise NotYet("what a destination gets of the analysis has just changed")
+        raise PrerequisitePending("what a destination gets of the analysis has just changed")
     result_set = results.add_set(
         session,
         signing.analysis.id,

@@ -11,7 +11,9 @@ from db.schema import Destination
 from workers.results.selection import parse_selection, selection_as_text
 
 
-def keep_in_step(session: Session, tables: Sequence[DestinationTable]) -> dict[str, Destination]:
+def sync_destinations(
+    session: Session, tables: Sequence[DestinationTable]
+) -> dict[str, Destination]:
     """Make the rows say what the file says, by name; returns the active ones.
 
     A destination that left the file becomes inactive: deliveries to it are history. Raises

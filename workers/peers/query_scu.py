@@ -28,7 +28,7 @@ from dicom.commitment import (
     read_commitment_report,
 )
 from dicom.errors import DicomError
-from workers.errors import NothingAccepted, PeerProblem
+from workers.errors import PeerError, ServiceNotOffered
 from workers.peers.store_scu import Call
 
 logger = logging.getLogger(__name__)
@@ -108,14 +108,14 @@ def find(call: Call, instances: Sequence[Instance], *, seconds: float) -> dict[s
     A peer may index what it took only after it answered: for ``seconds`` it is asked again for
     what it does not find.
 
-    Raises NothingAccepted when the peer has no Query/Retrieve. An association that does not come
+    Raises ServiceNotOffered when the peer has no Query/Retrieve. An association that does not come
     about is a problem of every object.
     """
     try:
         return _find_all(call, instances, seconds)
-    except NothingAccepted:
+    except ServiceNotOffered:
         raise
-    except PeerProblem as error:
+    except PeerError as error:
         problem = Found(there=False, problem=f"C-FIND: {error}")
         return {each.sop_instance_uid: problem for each in instances}
 
@@ -150,16 +150,16 @@ def get(call: Call, instances: Sequence[Instance]) -> dict[str, Brought]:
     peer may choose another one than the object has, and what came back would be its work. One
     that does not come about is a problem of the objects that it was for.
 
-    Raises NothingAccepted when the peer has no Query/Retrieve.
+    Raises ServiceNotOffered when the peer has no Query/Retrieve.
     """
     brought: dict[str, Brought] = {}
     for (sop_class, syntax), each in groupby(sorted(instances), _context):
         group = list(each)
         try:
             brought |= _get(call, sop_class, syntax, group)
-        except NothingAccepted:
+        except ServiceNotOffered:
             raise
-        except PeerProblem as error:
+        except PeerError as error:
             brought |= {one.sop_instance_uid: Brought(None, f"C-GET: {error}") for one in group}
     return brought
 
@@ -185,7 +185,7 @@ def _get(
     with call.associated(contexts, roles, handlers) as association:
         accepted = association.accepted_contexts
         if all(context.abstract_syntax != model for context in accepted):
-            raise NothingAccepted
+            raise ServiceNotOffered
         if not any(context.as_scp for context in accepted):
             return {}
         problems = {each.sop_instance_uid: _get_one(association, each) for each in instances}
@@ -232,7 +232,7 @@ def request_commitment(
     meanwhile. Nothing is noted as asked before the peer has accepted the service.
 
     Returns the peer's status for the request, None when none came, and the report, None when it
-    did not come in time. Raises PeerProblem, and NothingAccepted when the peer has no such service.
+    did not come in time. Raises PeerError, and ServiceNotOffered when the peer has no such service.
     """
     contexts = [build_context(StorageCommitmentPushModel)]
     handlers = [(evt.EVT_N_EVENT_REPORT, lambda event: (int(_answer(event, book)), None))]

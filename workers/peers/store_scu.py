@@ -20,7 +20,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # m
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from workers.errors import NothingAccepted, PeerProblem
+from workers.errors import PeerError, ServiceNotOffered
 
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
@@ -94,12 +94,12 @@ def echo(
     connect_seconds: float = CONNECT_SECONDS,
     answer_seconds: float = ANSWER_SECONDS,
 ) -> None:
-    """C-ECHO. Raises PeerProblem, which says what is wrong and what to do."""
+    """C-ECHO. Raises PeerError, which says what is wrong and what to do."""
     call = Call(peer, calling_ae, connect_seconds, answer_seconds)
     with call.associated([build_context(Verification)]) as association:
         status = association.send_c_echo().get("Status")
         if status != 0:
-            raise PeerProblem("the peer did not answer C-ECHO with success", permanent=False)
+            raise PeerError("the peer did not answer C-ECHO with success", permanent=False)
 
 
 def send(
@@ -117,7 +117,7 @@ def send(
     What got no answer has the status None.
 
     Raises:
-        PeerProblem: no association came about.
+        PeerError: no association came about.
     """
     looked = [_look(path) for path in paths]
     pieces = [one for one in looked if isinstance(one, _Piece)]
@@ -178,7 +178,7 @@ class Call:
         roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
         handlers: Sequence[evt.EventHandlerType] = (),
     ) -> Iterator[Association]:
-        """Raises PeerProblem when the peer cannot be reached or does not want us."""
+        """Raises PeerError when the peer cannot be reached or does not want us."""
         self.connected, self.rejection = False, None
         caller = self._caller()
         association = self._request(caller, contexts, roles, handlers)
@@ -234,20 +234,20 @@ class Call:
         if isinstance(event.pdu, A_ASSOCIATE_RJ):
             self.rejection = event.pdu
 
-    def _problem(self, association: Association) -> PeerProblem:
+    def _problem(self, association: Association) -> PeerError:
         if self.rejection is not None:
             return self._rejected(self.rejection)
         if not self.connected:
             return self._absent()
         if association.rejected_contexts:
-            return NothingAccepted()
-        return PeerProblem("the peer broke off before the association began", permanent=False)
+            return ServiceNotOffered()
+        return PeerError("the peer broke off before the association began", permanent=False)
 
-    def _absent(self) -> PeerProblem:
+    def _absent(self) -> PeerError:
         where = f"{self.peer.host}:{self.peer.port}"
-        return PeerProblem(f"nothing answers at {where}; is the PACS running?", permanent=False)
+        return PeerError(f"nothing answers at {where}; is the PACS running?", permanent=False)
 
-    def _rejected(self, said: A_ASSOCIATE_RJ) -> PeerProblem:
+    def _rejected(self, said: A_ASSOCIATE_RJ) -> PeerError:
         """Never for good, whatever the peer says: an AE title is registered there in the end, and
         what waits then must not have to be sent by hand, study by study. So it is with contexts
         that it does not accept, and with status 0124.
@@ -256,7 +256,7 @@ class Call:
         text = (text or "it gave no reason").format(
             calling=self.calling_ae, called=self.peer.ae_title
         )
-        return PeerProblem(f"the peer rejected the association: {text}", permanent=False)
+        return PeerError(f"the peer rejected the association: {text}", permanent=False)
 
 
 @dataclass(frozen=True)
@@ -278,7 +278,7 @@ def _send_all(call: Call, pieces: Sequence[_Piece]) -> list[SendOutcome]:
             return outcomes + _unsent(left, "the peer took too long over the others")
         try:
             outcomes += _send_over_one(call, left)
-        except PeerProblem as problem:
+        except PeerError as problem:
             if not outcomes:
                 raise
             return outcomes + _unsent(left, str(problem))

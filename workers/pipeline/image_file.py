@@ -19,7 +19,7 @@ from dicom.images.header_gate import MINIMUM_SIDE_PX, find_header_refusal
 from dicom.images.regions import BModeRegion, find_bmode_region, find_content_region
 from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
-from workers.errors import NotAPicture
+from workers.errors import NotAnImage
 from workers.pipeline.types import Frame
 
 PLAIN_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
@@ -123,7 +123,7 @@ class PlainPicture:
             with Image.open(source) as image:
                 self.shape = image.height, image.width
         except UnidentifiedImageError as error:
-            raise NotAPicture from error
+            raise NotAnImage from error
         except Image.DecompressionBombError as error:
             raise UndecodableFrame(0, "it has more pixels than any ultrasound image") from error
 

@@ -1,4 +1,4 @@
-"""The Celery application. Each setting that is not a default says why."""
+"""The Celery application."""
 
 from celery import Celery
 
@@ -6,27 +6,27 @@ from workers.settings import WorkerSettings
 
 
 def make_app(settings: WorkerSettings) -> Celery:
-    """An application without tasks; the worker adds its one (docs/decisions/0002).
+    """Create the application without tasks; the worker registers its only one.
 
-    Left at their defaults on purpose: messages are acknowledged before the job runs
-    (``task_acks_late``), because the row, not the message, remembers the job.
+    ``task_acks_late`` stays off: the job row, not the message, remembers the job (see
+    docs/decisions/0002).
     """
     app = Celery("sonogate", broker=settings.redis_url, set_as_current=False)
     app.conf.update(
-        task_default_queue="sonogate",  # Redis may be shared with others
-        task_ignore_result=True,  # results are rows
-        worker_prefetch_multiplier=1,  # a message that waits here could be taken by a free worker
-        worker_enable_remote_control=False,  # jobs are steered by their rows; it polls Redis
-        worker_send_task_events=False,  # nobody listens
-        worker_redirect_stdouts=False,  # what prints is not a log line
-        # Celery 6's default, set to quiet a long warning: it concerns late acknowledgement only.
+        task_default_queue="sonogate",  # Redis may be shared with other applications
+        task_ignore_result=True,  # results are database rows
+        worker_prefetch_multiplier=1,  # leave other messages to workers with a free slot
+        worker_enable_remote_control=False,  # polls Redis, and jobs are controlled by their rows
+        worker_send_task_events=False,
+        worker_redirect_stdouts=False,  # output of libraries is not a log line
+        # The default of Celery 6. Set here to silence a warning about late acknowledgment.
         worker_cancel_long_running_tasks_on_connection_loss=True,
-        broker_connection_retry_on_startup=True,  # a Redis that comes up later is waited for
-        broker_connection_max_retries=None,  # for as long as it takes: nothing is lost meanwhile
-        # One more try at once, over a new connection: the pooled one is stale after a restart.
+        broker_connection_retry_on_startup=True,  # Redis may start after the worker
+        broker_connection_max_retries=None,  # retry forever: no job is lost meanwhile
+        # One retry over a new connection: the pooled one is stale after a restart of Redis.
         task_publish_retry_policy={"max_retries": 1, "interval_start": 0},
         broker_transport_options={
-            # The sweep must notice soon that Redis is gone; Redis answers in milliseconds.
+            # Redis answers in milliseconds; the sweep must detect an outage soon.
             "socket_connect_timeout": 2,
             "socket_timeout": 10,
             "socket_keepalive": True,

@@ -1,4 +1,4 @@
-"""Celery as the doorbell: a message says that a job is due, and nothing else."""
+"""Dispatch of jobs through Celery. A task carries only the id and kind of a job that is due."""
 
 from typing import Final
 from uuid import UUID
@@ -8,32 +8,36 @@ from kombu.exceptions import OperationalError
 
 from db.schema import JobKind
 
-TASK: Final = "workers.queue.runner"
-_PING_SECONDS: Final = 2
+RUN_JOB_TASK: Final = "workers.run_job"
+_CONNECT_TIMEOUT_SECONDS: Final = 2
 
 
 class BrokerUnavailable(Exception):
-    """Redis does not answer."""
+    """Raised when Redis does not answer."""
 
 
 class CeleryBroker:
-    """Broker whichever worker has a hand free."""
+    """Sends the task of a job to any worker."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def ring(self, job_id: UUID, kind: JobKind) -> None:
-        """Raises BrokerUnavailable."""
+    def dispatch(self, job_id: UUID, kind: JobKind) -> None:
+        """Send the task of a job.
+
+        Raises:
+            BrokerUnavailable: Redis does not answer.
+        """
         try:
-            self._app.send_task(TASK, args=[str(job_id), kind.value])
+            self._app.send_task(RUN_JOB_TASK, args=[str(job_id), kind.value])
         except OperationalError as error:
             raise BrokerUnavailable from error
 
-    def answers(self) -> bool:
-        """Whether Redis is there."""
+    def is_available(self) -> bool:
+        """Return whether Redis answers."""
         try:
             with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=_PING_SECONDS)
+                connection.ensure_connection(max_retries=1, timeout=_CONNECT_TIMEOUT_SECONDS)
         except (OperationalError, OSError):
             return False
         return True

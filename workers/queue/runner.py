@@ -1,4 +1,4 @@
-"""One job from claim to finish."""
+"""Running one job, from its claim to its end."""
 
 import logging
 import traceback
@@ -12,23 +12,24 @@ from db.errors import LostClaim
 from db.jobs import Claim
 from db.schema import Job, JobKind, JobStatus
 from db.types import now_utc
-from workers.errors import GivesWay, describe_error, is_nobodys_fault, is_permanent
+from workers.errors import ClassifiedError, Postponed, describe_error, is_disk_full, is_permanent
 from workers.jobs.analyze import Analyze
 from workers.jobs.deliver import Deliver
-from workers.jobs.handler import Failure, JobHandler
+from workers.jobs.handler import JobFailure, JobHandler
 from workers.jobs.publish import Publish
 from workers.jobs.shadow import Shadow
 from workers.jobs.sign import Sign
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
-from workers.services import Services
+from workers.services import WorkerServices
 
 logger = logging.getLogger(__name__)
 
-_OFFER_AGAIN: Final = timedelta(seconds=1)
+_REDISPATCH_WHEN_FULL: Final = timedelta(seconds=1)
+"""When a job is due again that found no free slot here."""
 
 
-def job_handlers(services: Services) -> Mapping[JobKind, JobHandler]:
-    """What is done for each kind of job."""
+def job_handlers(services: WorkerServices) -> Mapping[JobKind, JobHandler]:
+    """Return the handler of each job kind."""
     return {
         JobKind.ANALYZE: Analyze(services),
         JobKind.PUBLISH: Publish(services),
@@ -38,88 +39,85 @@ def job_handlers(services: Services) -> Mapping[JobKind, JobHandler]:
     }
 
 
-class Runner:
+class JobRunner:
     """Runs jobs by id, from any thread."""
 
     def __init__(
         self,
-        services: Services,
-        job_handlers: Mapping[JobKind, JobHandler],
+        services: WorkerServices,
+        handlers: Mapping[JobKind, JobHandler],
         slots: ConcurrencySlots,
-        held: ActiveLeases,
+        leases: ActiveLeases,
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self._services = services
-        self._job_handlers = job_handlers
+        self._handlers = handlers
         self._slots = slots
-        self._leases = held
+        self._leases = leases
         self._clock = clock
 
     def run(self, job_id: UUID, kind: JobKind) -> None:
-        """Do the job unless somebody else has it or no hand is free for its kind. Never raises."""
+        """Run the job unless another worker has it or no slot is free. Never raises."""
         try:
-            with self._slots.taken(kind) as taken:
-                if taken:
-                    self._take(job_id)
-                else:
-                    self._give_back(job_id)
-        except Exception as error:  # noqa: BLE001  the database is gone: the lease heals it
-            logger.error("job %s: %s%s", job_id, describe_error(error), _trace(error))
+            with self._slots.acquire(kind) as acquired:
+                if acquired:
+                    self._claim_and_run(job_id)
+                    return
+            with self._services.database.write() as session:
+                jobs.release(session, job_id, self._clock() + _REDISPATCH_WHEN_FULL)
+        except Exception as error:  # noqa: BLE001  the lease expires and another worker runs it
+            logger.error("job %s: %s%s", job_id, describe_error(error), _traceback(error))
 
-    def _give_back(self, job_id: UUID) -> None:
-        with self._services.database.write() as session:
-            jobs.release(session, job_id, self._clock() + _OFFER_AGAIN)
-
-    def _take(self, job_id: UUID) -> None:
+    def _claim_and_run(self, job_id: UUID) -> None:
         now = self._clock()
         with self._services.database.write() as session:
             claim = jobs.claim(session, job_id, now, lease=self._services.settings.lease)
-        if claim is None:  # a message that came twice or too late
+        if claim is None:  # a duplicate or late message
             return
-        with self._leases.holding(claim, now):
-            self._work(claim, now)
+        with self._leases.track(claim, now):
+            self._run(claim, now)
 
-    def _work(self, claim: Claim, now: datetime) -> None:
-        logger.info("job %s (%s) begins, attempt %d", claim.job_id, claim.kind, claim.attempt)
+    def _run(self, claim: Claim, now: datetime) -> None:
+        logger.info("job %s (%s) started, attempt %d", claim.job_id, claim.kind, claim.attempt)
         try:
-            write = self._job_handlers[claim.kind].do(claim, now)
+            save_result = self._handlers[claim.kind].handle(claim, now)
             now = self._clock()
             with self._services.database.write() as session:
                 jobs.finish(session, claim, now)
-                write(session, now)
+                save_result(session, now)
         except LostClaim:
-            logger.warning("job %s was taken over: its result is dropped here", claim.job_id)
-        except Exception as error:  # noqa: BLE001  whatever it is, its row tells of it
-            self._fail(claim, error)
+            logger.warning("job %s was claimed by another worker: result dropped", claim.job_id)
+        except Postponed as reason:
+            self._postpone(claim, reason, jobs.POSTPONE_WHILE_BUSY, logging.DEBUG)
+        except Exception as error:  # noqa: BLE001  it is reported in the job's row
+            if is_disk_full(error):
+                self._postpone(claim, error, jobs.POSTPONE_WHILE_FULL, logging.WARNING)
+            else:
+                self._fail(claim, error)
         else:
-            logger.info("job %s (%s) is done", claim.job_id, claim.kind)
+            logger.info("job %s (%s) done", claim.job_id, claim.kind)
+
+    def _postpone(self, claim: Claim, error: Exception, by: timedelta, level: int) -> None:
+        reason = describe_error(error)
+        with self._services.database.write() as session:
+            jobs.postpone(session, claim, reason, self._clock(), by=by)
+        logger.log(level, "job %s postponed: %s", claim.job_id, reason)
 
     def _fail(self, claim: Claim, error: Exception) -> None:
-        reason, permanent, now = describe_error(error), is_permanent(error), self._clock()
-        if is_nobodys_fault(error):
-            self._put_off(claim, error, now)
-            return
+        reason, now = describe_error(error), self._clock()
         with self._services.database.write() as session:
-            status = jobs.fail(session, claim, reason, now, permanent=permanent)
+            status = jobs.fail(session, claim, reason, now, permanent=is_permanent(error))
             if status is None:
                 return
-            failure = Failure(reason, given_up=status is JobStatus.DEAD_LETTER, error=error)
+            failure = JobFailure(reason, given_up=status is JobStatus.DEAD_LETTER, error=error)
             job = session.get_one(Job, claim.job_id)
-            self._job_handlers[claim.kind].failed(session, job, failure, now)
-        outcome = "is given up" if failure.given_up else "will be tried again"
-        logger.warning("job %s %s: %s%s", claim.job_id, outcome, reason, _trace(error))
-
-    def _put_off(self, claim: Claim, error: Exception, now: datetime) -> None:
-        reason, gives_way = describe_error(error), isinstance(error, GivesWay)
-        wait = jobs.GIVE_WAY if gives_way else jobs.PUT_OFF
-        with self._services.database.write() as session:
-            jobs.put_off(session, claim, reason, now, wait=wait)
-        level = logging.DEBUG if gives_way else logging.WARNING
-        logger.log(level, "job %s is put off: %s", claim.job_id, reason)
+            self._handlers[claim.kind].on_failure(session, job, failure, now)
+        outcome = "given up" if failure.given_up else "failed, will be retried"
+        logger.warning("job %s %s: %s%s", claim.job_id, outcome, reason, _traceback(error))
 
 
-def _trace(error: BaseException) -> str:
-    """Where a surprise happened. Without its text, which may quote patient data."""
-    if hasattr(error, "permanent"):
+def _traceback(error: BaseException) -> str:
+    """Return where an unexpected error was raised, without its text: it may quote patient data."""
+    if isinstance(error, ClassifiedError):
         return ""
     return "\n" + "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__

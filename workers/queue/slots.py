@@ -1,4 +1,4 @@
-"""How many jobs of which kind this process may do at a time, and which ones it holds."""
+"""Concurrency slots and active leases of one worker process."""
 
 import logging
 import threading
@@ -17,80 +17,87 @@ from db.schema import JobKind
 
 logger = logging.getLogger(__name__)
 
-ANALYSES: Final = (JobKind.ANALYZE,)
-SHADOWS: Final = (JobKind.SHADOW,)
-THE_REST: Final = tuple(kind for kind in JobKind if kind not in ANALYSES + SHADOWS)
+ANALYSIS_KINDS: Final = (JobKind.ANALYZE,)
+SHADOW_KINDS: Final = (JobKind.SHADOW,)
+OTHER_KINDS: Final = tuple(kind for kind in JobKind if kind not in ANALYSIS_KINDS + SHADOW_KINDS)
 
 
 class ConcurrencySlots:
-    """Two lanes share the threads of a process: analyses, which take minutes of processor time,
-    and the rest, which mostly waits for a network. Neither ever waits for the other. Shadows have
-    ``shadows`` further threads of their own.
+    """The threads of a process, divided by job kind so that kinds never wait for each other.
+
+    Of ``threads``, ``analyses`` run analyses, which use the processor for minutes. The others run
+    the remaining kinds, which mostly wait for a network. Shadow analyses have ``shadows`` threads
+    of their own.
     """
 
     def __init__(self, threads: int, analyses: int, shadows: int = 0) -> None:
-        self._free = {ANALYSES: analyses, THE_REST: threads - analyses, SHADOWS: shadows}
+        self._free = {
+            ANALYSIS_KINDS: analyses,
+            OTHER_KINDS: threads - analyses,
+            SHADOW_KINDS: shadows,
+        }
         self._lock = threading.Lock()
 
     def free(self) -> dict[tuple[JobKind, ...], int]:
-        """Free slots by the kinds of jobs they are for."""
+        """Return the number of free slots by the job kinds that they are for."""
         with self._lock:
             return dict(self._free)
 
     @contextmanager
-    def taken(self, kind: JobKind) -> Iterator[bool]:
-        """A hand for a job of this kind; False when none is free."""
-        lane = next(lane for lane in self._free if kind in lane)
+    def acquire(self, kind: JobKind) -> Iterator[bool]:
+        """Occupy a slot for a job of this kind. Yields False if none is free."""
+        kinds = next(kinds for kinds in self._free if kind in kinds)
         with self._lock:
-            got = self._free[lane] > 0
-            self._free[lane] -= got
+            acquired = self._free[kinds] > 0
+            self._free[kinds] -= acquired
         try:
-            yield got
+            yield acquired
         finally:
             with self._lock:
-                self._free[lane] += got
+                self._free[kinds] += acquired
 
 
 @dataclass(frozen=True)
-class _Hold:
+class _Lease:
     claim: Claim
     since: datetime
 
 
 class ActiveLeases:
-    """The claims of this process, kept alive for as long as their jobs may reasonably run."""
+    """The leases of the jobs that run in this process."""
 
-    def __init__(self, lease: timedelta, at_most: timedelta) -> None:
+    def __init__(self, lease: timedelta, job_timeout: timedelta) -> None:
         self._lease = lease
-        self._at_most = at_most
-        self._holds: dict[UUID, _Hold] = {}
+        self._job_timeout = job_timeout
+        self._leases: dict[UUID, _Lease] = {}
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return len(self._leases)
+
     @contextmanager
-    def holding(self, claim: Claim, since: datetime) -> Iterator[None]:
+    def track(self, claim: Claim, since: datetime) -> Iterator[None]:
+        """Include the claim in heartbeats while its job runs."""
         with self._lock:
-            self._holds[claim.job_id] = _Hold(claim, since)
+            self._leases[claim.job_id] = _Lease(claim, since)
         try:
             yield
         finally:
             with self._lock:
-                self._holds.pop(claim.job_id, None)
+                self._leases.pop(claim.job_id, None)
 
-    def beat(self, session: Session, now: datetime) -> None:
-        """Extend every claim but those of jobs that hang: their leases run out."""
+    def extend(self, session: Session, now: datetime) -> None:
+        """Extend every lease except those of jobs that run longer than the job timeout."""
         with self._lock:
-            holds = list(self._holds.values())
-        for hold in holds:
-            if now - hold.since > self._at_most:
-                logger.error("job %s hangs: another worker may take it", hold.claim.job_id)
-                self._let_go(hold)
-            elif not jobs.extend(session, hold.claim, now, lease=self._lease):
-                self._let_go(hold)  # finished a moment ago, or taken over
+            leases = list(self._leases.values())
+        for lease in leases:
+            if now - lease.since > self._job_timeout:
+                logger.error("job %s timed out: another worker may claim it", lease.claim.job_id)
+                self._drop(lease)
+            elif not jobs.extend(session, lease.claim, now, lease=self._lease):
+                self._drop(lease)  # just finished, or claimed by another worker
 
-    def any(self) -> bool:
-        return bool(self._holds)
-
-    def _let_go(self, hold: _Hold) -> None:
+    def _drop(self, lease: _Lease) -> None:
         with self._lock:
-            if self._holds.get(hold.claim.job_id) is hold:
-                del self._holds[hold.claim.job_id]
+            if self._leases.get(lease.claim.job_id) is lease:
+                del self._leases[lease.claim.job_id]

@@ -1,128 +1,126 @@
-"""Looks for jobs that are due and rings for them; keeps the claims of this process alive."""
+"""The sweep, which dispatches jobs that are due, and the heartbeat of running jobs."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
-
-from sqlalchemy.orm import Session
 
 from db import jobs
 from db.schema import JobKind
 from db.types import now_utc
 from workers.errors import describe_error
-from workers.jobs.handler import Failure, JobHandler
+from workers.jobs.handler import JobFailure, JobHandler
 from workers.queue.broker import BrokerUnavailable
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
-from workers.services import Services
+from workers.services import WorkerServices
 
 logger = logging.getLogger(__name__)
 
 
 class Broker(Protocol):
-    """What the sweep needs of `workers.queue.broker.CeleryBroker`."""
+    """What the sweep uses of `workers.queue.broker.CeleryBroker`."""
 
-    def ring(self, job_id: UUID, kind: JobKind) -> None: ...
+    def dispatch(self, job_id: UUID, kind: JobKind) -> None: ...
 
-    def answers(self) -> bool: ...
+    def is_available(self) -> bool: ...
 
 
 class Sweep:
-    """One look at the queue. Every worker sweeps; `SKIP LOCKED` keeps them apart.
+    """Dispatches the jobs that are due. Every worker sweeps; `SKIP LOCKED` keeps them apart.
 
-    A worker rings only for as many jobs as it has slots free, whoever then answers: so messages
-    never pile up in Redis, however long the queue is.
+    A worker dispatches only as many jobs as it has free slots, although any worker may run them:
+    so messages do not pile up in Redis, however long the queue is.
     """
 
     def __init__(
         self,
-        services: Services,
+        services: WorkerServices,
         broker: Broker,
         slots: ConcurrencySlots,
-        job_handlers: Mapping[JobKind, JobHandler],
+        handlers: Mapping[JobKind, JobHandler],
         clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self._services = services
         self._broker = broker
         self._slots = slots
-        self._job_handlers = job_handlers
+        self._handlers = handlers
         self._clock = clock
-        self._silent = False
+        self._broker_down = False
 
     def __call__(self) -> None:
         now = self._clock()
-        while self._bury_one(now):
+        while self._dead_letter_one(now):
             pass
-        if self._silent and not self._broker.answers():
+        if self._broker_down and not self._broker.is_available():
             return
-        due = self._take(now)
+        due = self._take_due(now)
         try:
             while due:
-                self._broker.ring(*due[0])
+                self._broker.dispatch(*due[0])
                 del due[0]
-                self._hear()
+                self._note_broker(down=False)
         except BrokerUnavailable:
-            self._give_back([job_id for job_id, _ in due], now)
+            self._note_broker(down=True)
+            with self._services.database.write() as session:
+                for job_id, _ in due:
+                    jobs.release(session, job_id, now)
 
-    def _bury_one(self, now: datetime) -> bool:
-        """One in a transaction: it locks its study and then the audit chain, in this order."""
+    def _dead_letter_one(self, now: datetime) -> bool:
+        """Give up one job per transaction, which locks its study and then the audit chain."""
         with self._services.database.write() as session:
-            for job in jobs.dead_letter_lost(session, now, limit=1):
-                failure = Failure(job.error, given_up=True)
-                self._job_handlers[job.kind].failed(session, job, failure, now)
+            for job in jobs.dead_letter_expired(session, now, limit=1):
+                failure = JobFailure(job.error, given_up=True)
+                self._handlers[job.kind].on_failure(session, job, failure, now)
                 return True
         return False
 
-    def _take(self, now: datetime) -> list[tuple[UUID, JobKind]]:
-        """Committed before anything rings: a worker may answer before this function returns."""
-        with self._services.database.write() as session:
-            return list(self._due(session, now))
-
-    def _due(self, session: Session, now: datetime) -> Iterator[tuple[UUID, JobKind]]:
+    def _take_due(self, now: datetime) -> list[tuple[UUID, JobKind]]:
+        """Commit before the first dispatch: a worker may claim a job before this sweep ends."""
+        due: list[tuple[UUID, JobKind]] = []
         redispatch_after = self._services.settings.redispatch_after
-        for kinds, free in self._slots.free().items():
-            if free > 0:
-                yield from jobs.take_due(
-                    session, now, free, kinds=kinds, redispatch_after=redispatch_after
-                )
-
-    def _hear(self) -> None:
-        if self._silent:
-            logger.info("Redis answers again")
-        self._silent = False
-
-    def _give_back(self, job_ids: Sequence[UUID], now: datetime) -> None:
-        if not self._silent:
-            logger.error("Redis does not answer: jobs wait in the database until it does")
-        self._silent = True
         with self._services.database.write() as session:
-            for job_id in job_ids:
-                jobs.release(session, job_id, now)
+            for kinds, free in self._slots.free().items():
+                if free > 0:
+                    due += jobs.take_due(
+                        session, now, free, kinds=kinds, redispatch_after=redispatch_after
+                    )
+        return due
+
+    def _note_broker(self, *, down: bool) -> None:
+        """Log when Redis stops answering, and when it answers again."""
+        if down and not self._broker_down:
+            logger.error("Redis does not answer: jobs wait in the database until it does")
+        elif self._broker_down and not down:
+            logger.info("Redis answers again")
+        self._broker_down = down
 
 
 class Heartbeat:
-    """Signs of life for the jobs that run here."""
+    """Extends the leases of the jobs that run in this process."""
 
     def __init__(
-        self, services: Services, held: ActiveLeases, clock: Callable[[], datetime] = now_utc
+        self,
+        services: WorkerServices,
+        leases: ActiveLeases,
+        clock: Callable[[], datetime] = now_utc,
     ) -> None:
         self._services = services
-        self._leases = held
+        self._leases = leases
         self._clock = clock
 
     def __call__(self) -> None:
-        if self._leases.any():
+        if len(self._leases) > 0:
             with self._services.database.write() as session:
-                self._leases.beat(session, self._clock())
+                self._leases.extend(session, self._clock())
 
 
-class Loop:
-    """A thread that does something again and again until it is stopped; errors do not end it."""
+class PeriodicThread:
+    """A thread that repeats an action until it is stopped. Errors do not end it."""
 
-    def __init__(self, name: str, seconds: float, action: Callable[[], None]) -> None:
-        self._seconds = seconds
+    def __init__(self, name: str, interval_seconds: float, action: Callable[[], None]) -> None:
+        self._interval_seconds = interval_seconds
         self._action = action
         self._wake = threading.Event()
         self._stopped = threading.Event()
@@ -132,33 +130,33 @@ class Loop:
         self._thread.start()
 
     def wake(self) -> None:
-        """Do it now."""
+        """Run the action now, or again if it is running."""
         self._wake.set()
 
     def stop(self) -> None:
-        """No further round. Does not wait for the present one: signal handlers call this."""
+        """Start no further run. Returns at once, so that signal handlers can call it."""
         self._stopped.set()
         self._wake.set()
 
     def join(self) -> None:
-        """Wait for the last round."""
+        """Wait for the last run to end."""
         self._thread.join()
 
     def _run(self) -> None:
         failing = False
         while not self._stopped.is_set():
-            failing = self._round(failing)
-            self._wake.wait(self._seconds)
+            failing = self._run_once(failing)
+            self._wake.wait(self._interval_seconds)
             self._wake.clear()
 
-    def _round(self, failing: bool) -> bool:
-        """Do it once; tell when that begins to fail, and when it job_handlers again."""
+    def _run_once(self, failing: bool) -> bool:
+        """Return whether the action failed. Log only the first failure and the recovery."""
         try:
             self._action()
-        except Exception as error:  # noqa: BLE001  the database may be gone for a while
+        except Exception as error:  # noqa: BLE001  the database may be down for a while
             if not failing:
-                logger.error("the %s fails for now: %s", self._thread.name, describe_error(error))
+                logger.error("%s is failing: %s", self._thread.name, describe_error(error))
             return True
         if failing:
-            logger.info("the %s job_handlers again", self._thread.name)
+            logger.info("%s has recovered", self._thread.name)
         return False

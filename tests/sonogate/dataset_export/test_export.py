@@ -23,7 +23,7 @@ from db import analyses, audit, outlines, reviews
 from db.engine import Database
 from db.outlines import ReaderOutline
 from db.reviews import Judgment
-from db.route_book import RouteBook
+from db.routes_file import RoutesFile
 from db.schema import (
     Analysis,
     AuditEvent,
@@ -52,7 +52,7 @@ from sonogate.errors import FolderInUse, NothingSigned
 from tests.sonogate.conftest import Run
 from tests.workers.hospital import NOON, Hospital
 from tests.workers.painted import BENIGN, MALIGNANT, PaintedPredictor, picture, write
-from workers.services import LazyPredictor, Services
+from workers.services import LazyPredictor, WorkerServices
 from workers.settings import WorkerSettings
 
 REGION: Final = (20, 10, 190, 150)
@@ -174,9 +174,9 @@ def open_ward(
     store.prepare()
     networks = PaintedPredictor()
     networks.info = replace(networks.info, confidence_threshold=confidence_threshold)
-    services = Services(
+    services = WorkerServices(
         settings, database, store, LazyPredictor(None, lambda _: networks),
-        RouteBook(settings.effective_routes_file),
+        RoutesFile(settings.effective_routes_file),
     )  # fmt: skip
     reader = User(
         username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",

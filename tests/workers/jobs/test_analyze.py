@@ -299,7 +299,7 @@ def test_the_same_analysis_done_twice_gives_the_same_names(
     assert claim is not None
     names: list[Named] = []
     for _ in range(2):
-        record = job_handlers(hospital.services)[JobKind.ANALYZE].do(claim, now)
+        record = job_handlers(hospital.services)[JobKind.ANALYZE].handle(claim, now)
         with Session(hospital.database.engine) as session:  # nothing of it is committed
             record(session, now)
             newest = session.scalars(select(Analysis).where(Analysis.revision == 2)).one()

@@ -333,8 +333,8 @@ def test_a_delivery_that_brings_nothing_is_not_called_delivered(
         assert there.asked == []
         assert delivery.status is DeliveryStatus.FAILED
         assert delivery.error == (
-            "the destination wants seg now, and there is none of it here; to have what was made"
-            " for it sent, name seg or sr in its results again"
+            "the destination now selects seg, and this result set has none of these; to send what it"
+            " has, add seg or sr to the destination's results"
         )
         wants(hospital, "sr")
         assert retry(hospital).status is DeliveryStatus.DELIVERED
@@ -385,7 +385,7 @@ def test_what_was_signed_and_is_wanted_no_more_is_told_to_a_person(
         delivery = deliver(published)
         assert there.asked == []
     assert delivery.status is DeliveryStatus.FAILED
-    assert delivery.error.startswith("the destination wants key-objects now")
+    assert delivery.error.startswith("the destination now selects key-objects")
 
 
 def test_contexts_that_a_pacs_does_not_accept_yet_are_offered_again(

@@ -39,7 +39,7 @@ from tests.workers.painted import (
     study,
     write,
 )
-from workers.errors import ComesAfter
+from workers.errors import EarlierAnalysisPending
 from workers.queue.runner import job_handlers
 from workers.results.saved import load_result
 from workers.results.selection import parse_selection
@@ -310,7 +310,7 @@ def test_making_the_objects_again_makes_the_same_bytes(hospital: Hospital, tmp_p
     with hospital.database.write() as session:
         claim = jobs.claim(session, hospital.job(JobKind.PUBLISH).id, hospital.clock())
     assert claim is not None
-    job_handlers(hospital.services)[JobKind.PUBLISH].do(
+    job_handlers(hospital.services)[JobKind.PUBLISH].handle(
         claim, hospital.clock()
     )  # and then it crashes
     made = hospital.services.store.root / "results"
@@ -373,7 +373,7 @@ def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses:
         two_analyses.runner.run(second.id, JobKind.PUBLISH)
     first, second = publications(two_analyses)
     assert (second.status, second.attempts) == (JobStatus.QUEUED, 0)
-    assert second.error == "it waits for the results of an earlier analysis of the study"
+    assert second.error == "waiting for the results of an earlier analysis of the study"
     two_analyses.runner.run(first.id, JobKind.PUBLISH)
     before = report(two_analyses).sop_instance_uid
     two_analyses.clock.skip(minutes=1)
@@ -414,12 +414,14 @@ def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Hospital)
         session.get_one(Job, first.id).status = JobStatus.DEAD_LETTER
         claim = jobs.claim(session, second.id, two_analyses.clock())
     assert claim is not None
-    put_in = job_handlers(two_analyses.services)[JobKind.PUBLISH].do(claim, two_analyses.clock())
+    put_in = job_handlers(two_analyses.services)[JobKind.PUBLISH].handle(
+        claim, two_analyses.clock()
+    )
     with two_analyses.database.write() as session:
         dead_letters.retry(session, first.id, actor="admin", now=two_analyses.clock())
     two_analyses.runner.run(first.id, JobKind.PUBLISH)
     before = report(two_analyses).sop_instance_uid
-    with pytest.raises(ComesAfter), two_analyses.database.write() as session:
+    with pytest.raises(EarlierAnalysisPending), two_analyses.database.write() as session:
         put_in(session, two_analyses.clock())
     two_analyses.clock.skip(minutes=2)
     two_analyses.run_due()

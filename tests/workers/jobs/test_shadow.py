@@ -183,7 +183,7 @@ def test_a_shadow_that_fails_is_given_up_and_the_results_are_delivered(
     assert shadow_rows(hospital) == []
     with hospital.database.read() as session:
         study = session.scalars(select(Study)).one()
-        letters = dead_letters.list_dead(session)
+        letters = dead_letters.list_dead_letters(session)
         told = select(AuditEvent.study_id).where(AuditEvent.tag == "worker:shadow:failed")
         assert session.scalars(told).all() == [study.id]
     assert (study.status, study.status_reason) == (StudyStatus.ANALYZED, "")
@@ -224,7 +224,7 @@ def test_it_does_not_begin_while_a_result_is_waited_for(hospital: Hospital, tmp_
     hospital.runner.run(hospital.job(JobKind.SHADOW).id, JobKind.SHADOW)
     job = hospital.job(JobKind.SHADOW)
     assert (job.status, job.attempts, candidate.batches) == (JobStatus.QUEUED, 0, [])
-    assert job.due_at == hospital.clock() + jobs.GIVE_WAY
+    assert job.due_at == hospital.clock() + jobs.POSTPONE_WHILE_BUSY
     finish(hospital)
     assert len(shadow_rows(hospital)) == 1
 

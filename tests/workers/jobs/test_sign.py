@@ -26,8 +26,8 @@ from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.workers.hospital import Hospital
 from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, write
-from workers.errors import NotYet
-from workers.peers.destinations import keep_in_step
+from workers.errors import PrerequisitePending
+from workers.peers.destinations import sync_destinations
 from workers.queue.runner import job_handlers
 
 
@@ -190,7 +190,7 @@ def test_a_signed_report_follows_the_report_that_its_destination_got(
     assert named <= set(there.kept)
 
 
-def test_a_destination_that_wants_no_reports_any_more_is_told_of_as_a_problem(
+def test_a_destination_that_selects_no_report_any_more_is_a_dead_letter(
     analyzed: Hospital, free_port: int
 ) -> None:
     wants(analyzed, ["sr"])
@@ -203,7 +203,7 @@ def test_a_destination_that_wants_no_reports_any_more_is_told_of_as_a_problem(
         with analyzed.database.write() as session:
             delivery = session.scalars(select(Delivery).order_by(Delivery.created_at)).all()[-1]
             assert delivery.status is DeliveryStatus.FAILED
-            assert "name sr in its results again" in delivery.error
+            assert "add sr to the destination's results" in delivery.error
             jobs.retry(session, analyzed.job(JobKind.DELIVER).id, analyzed.clock())
         wants(analyzed, ["sr"])
         analyzed.run_due()
@@ -321,7 +321,7 @@ def wants(hospital: Hospital, results: list[str]) -> None:
     )
     routes.write_text(f"{head}{port}results = {results}\n{tail}")
     with hospital.database.write() as session:
-        keep_in_step(session, hospital.services.routes.current().destination)
+        sync_destinations(session, hospital.services.routes.current().destination)
 
 
 def revise(hospital: Hospital, folder: Path) -> None:
@@ -401,11 +401,14 @@ def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: H
     with analyzed.database.write() as session:
         claim = jobs.claim(session, analyzed.job(JobKind.SIGN).id, analyzed.clock())
     assert claim is not None
-    put_in = job_handlers(analyzed.services)[JobKind.SIGN].do(claim, analyzed.clock())
+    put_in = job_handlers(analyzed.services)[JobKind.SIGN].handle(claim, analyzed.clock())
     with analyzed.database.write() as session:
         delivery_id = session.scalars(select(Delivery.id)).one()
         results.change_selection(session, delivery_id, ["seg"], [], analyzed.clock())
-    with pytest.raises(NotYet, match="just changed"), analyzed.database.write() as session:
+    with (
+        pytest.raises(PrerequisitePending, match="just changed"),
+        analyzed.database.write() as session,
+    ):
         put_in(session, analyzed.clock())
 
 

@@ -3,7 +3,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.routes import DestinationTable
 from db.schema import Destination
-from workers.peers.destinations import keep_in_step
+from workers.peers.destinations import sync_destinations
 
 
 def table(name: str, port: int = 104) -> DestinationTable:
@@ -12,9 +12,9 @@ def table(name: str, port: int = 104) -> DestinationTable:
 
 def test_rows_follow_the_file(database: Database) -> None:
     with database.write() as session:
-        keep_in_step(session, [table("a"), table("b")])
+        sync_destinations(session, [table("a"), table("b")])
     with database.write() as session:
-        active = keep_in_step(session, [table("b", port=105), table("c")])
+        active = sync_destinations(session, [table("b", port=105), table("c")])
         assert set(active) == {"b", "c"}
     with database.read() as session:
         rows = {row.name: row for row in session.scalars(select(Destination))}
@@ -28,14 +28,14 @@ def test_rows_hold_a_wish_in_its_shortest_words_and_in_the_order_of_sending(
     asked = ("sr:comprehensive", "key-objects", "seg:fractional", "sr")
     wanting = table("a").model_copy(update={"results": asked})
     with database.write() as session:
-        row = keep_in_step(session, [wanting])["a"]
+        row = sync_destinations(session, [wanting])["a"]
         assert row.results == ["seg:fractional", "sr", "key-objects"]
 
 
 def test_a_destination_that_returns_is_the_same_row(database: Database) -> None:
     with database.write() as session:
-        before = keep_in_step(session, [table("a")])["a"].id
+        before = sync_destinations(session, [table("a")])["a"].id
     for tables in ([], [table("a")]):
         with database.write() as session:
-            after = keep_in_step(session, tables)
+            after = sync_destinations(session, tables)
     assert after["a"].id == before

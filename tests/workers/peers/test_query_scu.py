@@ -18,7 +18,7 @@ from dicom.commitment import CommitmentReport, commitment_request
 from tests import peers
 from tests.workers.archive import Archive, served
 from tests.workers.painted import picture, write
-from workers.errors import NothingAccepted
+from workers.errors import ServiceNotOffered
 from workers.peers.query_scu import Brought, Found, Instance, find, get, request_commitment
 from workers.peers.store_scu import Call, Peer
 
@@ -249,7 +249,7 @@ def test_a_report_that_does_not_come_is_none(images: list[Dataset]) -> None:
 
 def test_nothing_is_noted_as_asked_where_commitment_is_not_offered(images: list[Dataset]) -> None:
     book = Book()
-    with served(Archive(images)) as call, pytest.raises(NothingAccepted):
+    with served(Archive(images)) as call, pytest.raises(ServiceNotOffered):
         commit(call, [named(images[0])], book)
     assert book.asked == {}
 
@@ -262,5 +262,5 @@ def find_at_once(call: Call, instances: list[Instance]) -> object:
 def test_a_service_that_is_not_offered_is_told_from_an_empty_answer(
     images: list[Dataset], ask: Callable[[Call, list[Instance]], object]
 ) -> None:
-    with served(Archive(images)) as call, pytest.raises(NothingAccepted):
+    with served(Archive(images)) as call, pytest.raises(ServiceNotOffered):
         ask(call, [named(images[0])])

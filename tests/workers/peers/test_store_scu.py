@@ -14,7 +14,7 @@ from dicom.images.ultrasound_image import build_ultrasound_image
 from tests import peers
 from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, study, write
-from workers.errors import PeerProblem
+from workers.errors import PeerError
 from workers.peers.store_scu import Peer, answer, echo, send
 
 SONOGATE = {"calling_ae": "SONOGATE"}
@@ -77,7 +77,7 @@ def test_an_object_whose_class_the_peer_does_not_take_yet_is_offered_again_later
 def test_a_peer_that_takes_nothing_of_it_may_be_configured_by_the_next_time(
     stills: list[Path],
 ) -> None:
-    with pacs(classes=CLASSES[:1]) as there, pytest.raises(PeerProblem, match="none") as raised:
+    with pacs(classes=CLASSES[:1]) as there, pytest.raises(PeerError, match="none") as raised:
         send(stills, there.peer, calling_ae="SONOGATE")
     assert not raised.value.permanent
 
@@ -121,13 +121,13 @@ def test_statuses_mean_what_the_standard_says(status: int, accepted: bool, perma
 
 
 def test_an_absent_peer_may_come_back(stills: list[Path], free_port: int) -> None:
-    with pytest.raises(PeerProblem, match=f"nothing answers at 127.0.0.1:{free_port}") as raised:
+    with pytest.raises(PeerError, match=f"nothing answers at 127.0.0.1:{free_port}") as raised:
         send(stills, Peer("PACS", "127.0.0.1", free_port), calling_ae="SONOGATE")
     assert not raised.value.permanent
 
 
 def test_a_host_that_does_not_resolve_is_absent(stills: list[Path]) -> None:
-    with pytest.raises(PeerProblem, match="nothing answers"):
+    with pytest.raises(PeerError, match="nothing answers"):
         send(stills, Peer("PACS", "no-such-host.invalid", 104), calling_ae="SONOGATE")
 
 
@@ -136,7 +136,7 @@ def test_a_peer_that_does_not_know_us_may_have_learned_our_name_by_the_next_time
 ) -> None:
     with (
         pacs(known_callers=("SOMEONE",)) as there,
-        pytest.raises(PeerProblem, match="does not know our AE title 'SONOGATE'") as raised,
+        pytest.raises(PeerError, match="does not know our AE title 'SONOGATE'") as raised,
     ):
         send(stills, there.peer, calling_ae="SONOGATE")
     assert not raised.value.permanent
@@ -145,7 +145,7 @@ def test_a_peer_that_does_not_know_us_may_have_learned_our_name_by_the_next_time
 def test_a_wrong_called_ae_title_is_told_and_tried_again(stills: list[Path]) -> None:
     with pacs() as there:
         elsewhere = Peer("OTHER", there.peer.host, there.peer.port)
-        with pytest.raises(PeerProblem, match="its AE title is not 'OTHER'") as raised:
+        with pytest.raises(PeerError, match="its AE title is not 'OTHER'") as raised:
             send(stills, elsewhere, calling_ae="SONOGATE")
     assert not raised.value.permanent
 
@@ -163,7 +163,7 @@ def test_a_peer_with_too_many_associations_is_asked_again(stills: list[Path]) ->
         other = threading.Thread(target=send, args=(stills[:1], there.peer), kwargs=SONOGATE)
         other.start()
         assert busy.wait(10)
-        with pytest.raises(PeerProblem, match="as many associations as it can") as raised:
+        with pytest.raises(PeerError, match="as many associations as it can") as raised:
             send(stills[1:], there.peer, calling_ae="SONOGATE")
         over.set()
         other.join()
@@ -178,7 +178,7 @@ def deaf() -> Iterator[Peer]:
 
 
 def test_a_peer_that_never_answers_times_out(stills: list[Path], deaf: Peer) -> None:
-    with pytest.raises(PeerProblem, match="broke off") as raised:
+    with pytest.raises(PeerError, match="broke off") as raised:
         send(stills, deaf, calling_ae="SONOGATE", connect_seconds=0.3)
     assert not raised.value.permanent
 
@@ -256,7 +256,7 @@ def test_echo_is_answered() -> None:
 
 
 def test_echo_tells_why_not(free_port: int) -> None:
-    with pytest.raises(PeerProblem, match="is the PACS running"):
+    with pytest.raises(PeerError, match="is the PACS running"):
         echo(Peer("PACS", "127.0.0.1", free_port), calling_ae="SONOGATE")
 
 
@@ -283,7 +283,7 @@ def test_dcmtk_refuses_us_and_we_understand(
     command = [peers.program("storescp"), "--refuse", "-od", str(tmp_path), str(free_port)]
     with peers.running(command, log=tmp_path / "storescp.log"):
         peers.wait_until(lambda: peers.listens(free_port), seconds=15, what="storescp")
-        with pytest.raises(PeerProblem, match="rejected the association") as raised:
+        with pytest.raises(PeerError, match="rejected the association") as raised:
             send(stills, Peer("PACS", "127.0.0.1", free_port), calling_ae="SONOGATE")
     assert not raised.value.permanent  # DCMTK gives no reason
 

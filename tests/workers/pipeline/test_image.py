@@ -278,7 +278,7 @@ def test_damaged_picture_files_are_refused(tmp_path: Path, predictor: PaintedPre
         name: code_of(analyze_image(tmp_path / f"{name}.png", predictor))
         for name in ("cut", "text", "tiny")
     }
-    assert codes == {"cut": "undecodable-frame", "text": "not-a-picture", "tiny": "too-small"}
+    assert codes == {"cut": "undecodable-frame", "text": "not-an-image", "tiny": "too-small"}
 
 
 def test_a_picture_of_absurd_size_is_refused(

@@ -10,21 +10,21 @@ from workers.queue.broker import BrokerUnavailable, CeleryBroker
 from workers.settings import WorkerSettings
 
 
-def test_a_bell_without_redis_is_silent(free_port: int) -> None:
+def test_dispatching_without_redis_raises(free_port: int) -> None:
     broker = CeleryBroker(make_app(WorkerSettings(redis_url=f"redis://127.0.0.1:{free_port}/0")))
-    assert not broker.answers()
+    assert not broker.is_available()
     with pytest.raises(BrokerUnavailable):
-        broker.ring(uuid4(), JobKind.SIGN)
+        broker.dispatch(uuid4(), JobKind.SIGN)
 
 
 @pytest.mark.peer
-def test_a_bell_rings_again_after_redis_was_killed(tmp_path: Path) -> None:
+def test_dispatching_works_again_after_redis_was_killed(tmp_path: Path) -> None:
     with peers.redis(tmp_path) as redis:
         broker = CeleryBroker(make_app(WorkerSettings(redis_url=redis.url)))
-        broker.ring(uuid4(), JobKind.SIGN)
+        broker.dispatch(uuid4(), JobKind.SIGN)
         redis.kill()
         with pytest.raises(BrokerUnavailable):
-            broker.ring(uuid4(), JobKind.SIGN)
+            broker.dispatch(uuid4(), JobKind.SIGN)
         redis.start()
-        assert broker.answers()
-        broker.ring(uuid4(), JobKind.SIGN)
+        assert broker.is_available()
+        broker.dispatch(uuid4(), JobKind.SIGN)

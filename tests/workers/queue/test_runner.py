@@ -15,36 +15,36 @@ from db.errors import StoreFull
 from db.jobs import Claim
 from db.schema import Job, JobKind, JobStatus
 from tests.workers.hospital import NOON, Hospital
-from workers.errors import NotYet, WorkError
-from workers.jobs.handler import Failure, Write
-from workers.queue.runner import Runner
+from workers.errors import PrerequisitePending, WorkError
+from workers.jobs.handler import JobFailure, SaveResult
+from workers.queue.runner import JobRunner
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
 
 
 @pytest.fixture
 def database(sqlite_database: Database) -> Database:
-    """What differs between databases is the queue's business, and tested there."""
+    """What differs between databases is tested in tests/db/test_jobs.py."""
     return sqlite_database
 
 
 @dataclass
-class Scripted:
-    """A kind of work that does what the test says."""
+class ScriptedHandler:
+    """A job handler that does what the test says."""
 
     raises: Exception | None = None
     meanwhile: Any = None
-    """Called while the work is being done."""
-    written: list[UUID] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    """Called while the job is running."""
+    saved: list[UUID] = field(default_factory=list)
+    failures: list[JobFailure] = field(default_factory=list)
 
-    def do(self, claim: Claim, now: datetime) -> Write:
+    def handle(self, claim: Claim, now: datetime) -> SaveResult:
         if self.meanwhile:
             self.meanwhile(claim)
         if self.raises:
             raise self.raises
-        return lambda session, now: self.written.append(claim.subject_id)
+        return lambda session, now: self.saved.append(claim.subject_id)
 
-    def failed(self, session: Session, job: Job, failure: Failure, now: datetime) -> None:
+    def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         self.failures.append(failure)
 
 
@@ -62,75 +62,75 @@ def job_id(hospital: Hospital, subject: UUID) -> UUID:
         return job.id
 
 
-def runner(hospital: Hospital, work: Scripted, slots: ConcurrencySlots | None = None) -> Runner:
-    held = ActiveLeases(timedelta(seconds=60), timedelta(hours=1))
-    job_handlers: Mapping[JobKind, Scripted] = dict.fromkeys(JobKind, work)
-    return Runner(
-        hospital.services, job_handlers, slots or ConcurrencySlots(4, 2), held, hospital.clock
+def runner(
+    hospital: Hospital, handler: ScriptedHandler, slots: ConcurrencySlots | None = None
+) -> JobRunner:
+    leases = ActiveLeases(timedelta(seconds=60), timedelta(hours=1))
+    job_handlers: Mapping[JobKind, ScriptedHandler] = dict.fromkeys(JobKind, handler)
+    return JobRunner(
+        hospital.services, job_handlers, slots or ConcurrencySlots(4, 2), leases, hospital.clock
     )
 
 
-def look(hospital: Hospital) -> Job:
+def only_job(hospital: Hospital) -> Job:
     with hospital.database.read() as session:
         return session.scalars(select(Job)).one()
 
 
-def test_a_job_that_is_done_is_finished_with_its_result(
+def test_a_job_is_done_in_the_transaction_of_its_result(
     hospital: Hospital, job_id: UUID, subject: UUID
 ) -> None:
-    work = Scripted()
-    runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert look(hospital).status is JobStatus.DONE
-    assert work.written == [subject]
+    handler = ScriptedHandler()
+    runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(hospital).status is JobStatus.DONE
+    assert handler.saved == [subject]
 
 
-def test_a_message_that_comes_twice_does_the_work_once(
+def test_a_message_that_arrives_twice_runs_the_job_once(
     hospital: Hospital, job_id: UUID, subject: UUID
 ) -> None:
-    work = Scripted()
+    handler = ScriptedHandler()
     for _ in range(2):
-        runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert work.written == [subject]
+        runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    assert handler.saved == [subject]
 
 
-def test_a_message_for_a_job_that_does_not_exist_is_nothing(hospital: Hospital) -> None:
-    work = Scripted()
-    runner(hospital, work).run(uuid4(), JobKind.DELIVER)
-    assert work.written == []
+def test_a_message_for_an_unknown_job_is_ignored(hospital: Hospital) -> None:
+    handler = ScriptedHandler()
+    runner(hospital, handler).run(uuid4(), JobKind.DELIVER)
+    assert handler.saved == []
 
 
-def test_a_passing_error_is_tried_again_later(hospital: Hospital, job_id: UUID) -> None:
-    work = Scripted(raises=NotYet("wait for it"))
-    runner(hospital, work).run(job_id, JobKind.DELIVER)
-    job = look(hospital)
-    assert (job.status, job.error, job.attempts) == (JobStatus.QUEUED, "wait for it", 1)
+def test_a_temporary_error_is_retried_later(hospital: Hospital, job_id: UUID) -> None:
+    handler = ScriptedHandler(raises=PrerequisitePending("not published yet"))
+    runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(hospital)
+    assert (job.status, job.error, job.attempts) == (JobStatus.QUEUED, "not published yet", 1)
     assert job.due_at > NOON
-    assert [failure.given_up for failure in work.failures] == [False]
+    assert [failure.given_up for failure in handler.failures] == [False]
 
 
-def test_a_permanent_error_goes_to_the_dead_letter_at_once(
-    hospital: Hospital, job_id: UUID
-) -> None:
-    work = Scripted(raises=WorkError("never"))
-    runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert look(hospital).status is JobStatus.DEAD_LETTER
-    assert [failure.given_up for failure in work.failures] == [True]
+def test_a_permanent_error_dead_letters_the_job_at_once(hospital: Hospital, job_id: UUID) -> None:
+    handler = ScriptedHandler(raises=WorkError("never"))
+    runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(hospital).status is JobStatus.DEAD_LETTER
+    assert [failure.given_up for failure in handler.failures] == [True]
 
 
-def test_the_last_attempt_is_given_up(hospital: Hospital, job_id: UUID) -> None:
-    work = Scripted(raises=NotYet("wait for it"))
+def test_a_job_is_given_up_after_its_last_attempt(hospital: Hospital, job_id: UUID) -> None:
+    handler = ScriptedHandler(raises=PrerequisitePending("not published yet"))
     for _ in range(jobs.MAX_ATTEMPTS[JobKind.DELIVER]):
-        runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert look(hospital).status is JobStatus.DEAD_LETTER
-    assert [failure.given_up for failure in work.failures][-2:] == [False, True]
+        runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(hospital).status is JobStatus.DEAD_LETTER
+    assert [failure.given_up for failure in handler.failures][-2:] == [False, True]
 
 
-def test_a_strange_error_is_told_without_its_text(
+def test_an_unexpected_error_is_reported_without_its_text(
     hospital: Hospital, job_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
-    work = Scripted(raises=ValueError("Muster^Anna"))
-    runner(hospital, work).run(job_id, JobKind.DELIVER)
-    job = look(hospital)
+    handler = ScriptedHandler(raises=ValueError("Muster^Anna"))
+    runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(hospital)
     assert job.status is JobStatus.QUEUED
     assert job.error == "unexpected ValueError"
     assert "ValueError" in caplog.text
@@ -145,69 +145,67 @@ def test_a_strange_error_is_told_without_its_text(
         (StoreFull(1, 2), "only 1 bytes are free"),
     ],
 )
-def test_a_full_disk_is_told_and_waited_for_without_using_up_attempts(
+def test_a_full_disk_postpones_the_job_without_using_up_attempts(
     hospital: Hospital, job_id: UUID, full: Exception, words: str
 ) -> None:
-    work = Scripted(raises=full)
+    handler = ScriptedHandler(raises=full)
     for _ in range(30):
-        runner(hospital, work).run(job_id, JobKind.DELIVER)
-    job = look(hospital)
+        runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(hospital)
     assert words in job.error
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
-    assert job.due_at - hospital.clock() == jobs.PUT_OFF
-    assert work.failures == []
+    assert job.due_at - hospital.clock() == jobs.POSTPONE_WHILE_FULL
+    assert handler.failures == []
 
 
-def test_the_result_of_a_lost_claim_is_not_written(hospital: Hospital, job_id: UUID) -> None:
+def test_the_result_of_a_lost_claim_is_not_saved(hospital: Hospital, job_id: UUID) -> None:
     def take_over(claim: Claim) -> None:
         hospital.clock.skip(minutes=5)
         with hospital.database.write() as session:
             jobs.take_due(session, hospital.clock())
             assert jobs.claim(session, claim.job_id, hospital.clock())
 
-    work = Scripted(meanwhile=take_over)
-    runner(hospital, work).run(job_id, JobKind.DELIVER)
-    job = look(hospital)
+    handler = ScriptedHandler(meanwhile=take_over)
+    runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(hospital)
     assert (job.status, job.attempts) == (JobStatus.RUNNING, 2)
-    assert work.written == []
+    assert handler.saved == []
 
 
-def test_the_failure_of_a_lost_claim_is_not_written(hospital: Hospital, job_id: UUID) -> None:
+def test_the_failure_of_a_lost_claim_is_not_saved(hospital: Hospital, job_id: UUID) -> None:
     def take_over(claim: Claim) -> None:
         hospital.clock.skip(minutes=5)
         with hospital.database.write() as session:
             jobs.take_due(session, hospital.clock())
             assert jobs.claim(session, claim.job_id, hospital.clock())
 
-    work = Scripted(meanwhile=take_over, raises=WorkError("never"))
-    runner(hospital, work).run(job_id, JobKind.DELIVER)
-    assert look(hospital).status is JobStatus.RUNNING
-    assert work.failures == []
+    handler = ScriptedHandler(meanwhile=take_over, raises=WorkError("never"))
+    runner(hospital, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(hospital).status is JobStatus.RUNNING
+    assert handler.failures == []
 
 
-def test_a_result_that_cannot_be_written_leaves_nothing_behind(
-    hospital: Hospital, job_id: UUID
-) -> None:
-    class Unwritable(Scripted):
-        def do(self, claim: Claim, now: datetime) -> Write:
-            def write(session: Session, now: datetime) -> None:
+def test_a_result_that_cannot_be_saved_is_rolled_back(hospital: Hospital, job_id: UUID) -> None:
+    class UnsavableHandler(ScriptedHandler):
+        def handle(self, claim: Claim, now: datetime) -> SaveResult:
+            def save(session: Session, now: datetime) -> None:
                 jobs.enqueue(session, JobKind.SIGN, key="x", subject_id=uuid4(), now=now)
                 raise OSError(5, "Input/output error")
 
-            return write
+            return save
 
-    runner(hospital, Unwritable()).run(job_id, JobKind.DELIVER)
-    job = look(hospital)  # one row: the other was rolled back
+    runner(hospital, UnsavableHandler()).run(job_id, JobKind.DELIVER)
+    job = only_job(hospital)  # one row: the other was rolled back
     assert (job.kind, job.status) == (JobKind.DELIVER, JobStatus.QUEUED)
 
 
-def test_without_a_free_hand_the_job_is_given_back_soon(hospital: Hospital, job_id: UUID) -> None:
+def test_without_a_free_slot_the_job_is_released(hospital: Hospital, job_id: UUID) -> None:
     with hospital.database.write() as session:
         jobs.take_due(session, NOON)
-    work, slots = Scripted(), ConcurrencySlots(2, 1)
-    with slots.taken(JobKind.DELIVER):
-        runner(hospital, work, slots).run(job_id, JobKind.DELIVER)
-    job = look(hospital)
+    handler, slots = ScriptedHandler(), ConcurrencySlots(2, 1)
+    with slots.acquire(JobKind.DELIVER):
+        runner(hospital, handler, slots).run(job_id, JobKind.DELIVER)
+    job = only_job(hospital)
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
     assert job.due_at - NOON == timedelta(seconds=1)
 
@@ -217,5 +215,5 @@ def test_a_database_that_is_gone_does_not_raise(
 ) -> None:
     with hospital.database.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE job RENAME TO gone")
-    runner(hospital, Scripted()).run(job_id, JobKind.DELIVER)
+    runner(hospital, ScriptedHandler()).run(job_id, JobKind.DELIVER)
     assert str(job_id) in caplog.text

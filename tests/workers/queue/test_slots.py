@@ -9,53 +9,59 @@ from db.engine import Database
 from db.jobs import Claim
 from db.schema import Job, JobKind
 from tests.workers.hospital import NOON, Hospital
-from workers.queue.slots import ANALYSES, SHADOWS, THE_REST, ActiveLeases, ConcurrencySlots
+from workers.queue.slots import (
+    ANALYSIS_KINDS,
+    OTHER_KINDS,
+    SHADOW_KINDS,
+    ActiveLeases,
+    ConcurrencySlots,
+)
 
 
 @pytest.fixture
 def database(sqlite_database: Database) -> Database:
-    """What differs between databases is the queue's business, and tested there."""
+    """What differs between databases is tested in tests/db/test_jobs.py."""
     return sqlite_database
 
 
-def test_analyses_leave_hands_for_the_rest() -> None:
+def test_analyses_leave_slots_for_other_kinds() -> None:
     slots = ConcurrencySlots(threads=3, analyses=1)
-    with slots.taken(JobKind.ANALYZE) as first, slots.taken(JobKind.ANALYZE) as second:
+    with slots.acquire(JobKind.ANALYZE) as first, slots.acquire(JobKind.ANALYZE) as second:
         assert (first, second) == (True, False)
-        assert slots.free() == {ANALYSES: 0, THE_REST: 2, SHADOWS: 0}
+        assert slots.free() == {ANALYSIS_KINDS: 0, OTHER_KINDS: 2, SHADOW_KINDS: 0}
 
 
-def test_the_rest_leaves_hands_for_analyses() -> None:
+def test_other_kinds_leave_slots_for_analyses() -> None:
     slots = ConcurrencySlots(threads=3, analyses=1)
     with (
-        slots.taken(JobKind.DELIVER),
-        slots.taken(JobKind.PUBLISH),
-        slots.taken(JobKind.SIGN) as no,
+        slots.acquire(JobKind.DELIVER),
+        slots.acquire(JobKind.PUBLISH),
+        slots.acquire(JobKind.SIGN) as third,
     ):
-        assert not no
-        with slots.taken(JobKind.ANALYZE) as yes:
-            assert yes
+        assert not third
+        with slots.acquire(JobKind.ANALYZE) as analysis:
+            assert analysis
 
 
-def test_a_hand_is_free_again_afterwards_whatever_happened() -> None:
+def test_a_slot_is_free_again_after_an_error() -> None:
     slots = ConcurrencySlots(threads=2, analyses=1)
-    with pytest.raises(ZeroDivisionError), slots.taken(JobKind.DELIVER):
+    with pytest.raises(ZeroDivisionError), slots.acquire(JobKind.DELIVER):
         raise ZeroDivisionError
-    with slots.taken(JobKind.DELIVER), slots.taken(JobKind.DELIVER) as refused:
+    with slots.acquire(JobKind.DELIVER), slots.acquire(JobKind.DELIVER) as refused:
         assert not refused
-    assert slots.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+    assert slots.free() == {ANALYSIS_KINDS: 1, OTHER_KINDS: 1, SHADOW_KINDS: 0}
 
 
-def test_a_shadow_takes_no_hand_of_others() -> None:
+def test_a_shadow_analysis_has_a_slot_of_its_own() -> None:
     slots = ConcurrencySlots(threads=2, analyses=1, shadows=1)
-    with slots.taken(JobKind.SHADOW) as first, slots.taken(JobKind.SHADOW) as second:
+    with slots.acquire(JobKind.SHADOW) as first, slots.acquire(JobKind.SHADOW) as second:
         assert (first, second) == (True, False)
-        assert slots.free() == {ANALYSES: 1, THE_REST: 1, SHADOWS: 0}
+        assert slots.free() == {ANALYSIS_KINDS: 1, OTHER_KINDS: 1, SHADOW_KINDS: 0}
 
 
-def test_a_worker_without_a_shadow_preset_takes_no_shadow() -> None:
-    with ConcurrencySlots(threads=2, analyses=1).taken(JobKind.SHADOW) as taken:
-        assert not taken
+def test_a_worker_without_a_shadow_preset_runs_no_shadow_analysis() -> None:
+    with ConcurrencySlots(threads=2, analyses=1).acquire(JobKind.SHADOW) as acquired:
+        assert not acquired
 
 
 @pytest.fixture
@@ -69,35 +75,35 @@ def claim(hospital: Hospital) -> Claim:
         return claim
 
 
-def due_after(hospital: Hospital, held: ActiveLeases, seconds: float) -> float:
-    """One beat so long after the claim; returns when the lease then runs out, in seconds."""
+def due_after(hospital: Hospital, leases: ActiveLeases, seconds: float) -> float:
+    """Extend the lease so long after the claim; return when it then expires, in seconds."""
     with hospital.database.write() as session:
-        held.beat(session, NOON + timedelta(seconds=seconds))
+        leases.extend(session, NOON + timedelta(seconds=seconds))
     with hospital.database.read() as session:
         return (session.scalars(select(Job)).one().due_at - NOON).total_seconds()
 
 
-def test_a_held_claim_is_kept_alive(hospital: Hospital, claim: Claim) -> None:
-    held = ActiveLeases(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
-    with held.holding(claim, NOON):
-        assert due_after(hospital, held, 50) == 110
-    assert not held.any()
-    assert due_after(hospital, held, 70) == 110
+def test_the_lease_of_a_running_job_is_extended(hospital: Hospital, claim: Claim) -> None:
+    leases = ActiveLeases(lease=timedelta(seconds=60), job_timeout=timedelta(seconds=300))
+    with leases.track(claim, NOON):
+        assert due_after(hospital, leases, 50) == 110
+    assert not len(leases)
+    assert due_after(hospital, leases, 70) == 110
 
 
-def test_a_job_that_hangs_is_let_go(hospital: Hospital, claim: Claim) -> None:
-    held = ActiveLeases(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
-    with held.holding(claim, NOON):
-        due_after(hospital, held, 290)
-        assert due_after(hospital, held, 301) == 350
-        assert not held.any()
+def test_the_lease_of_a_hung_job_expires(hospital: Hospital, claim: Claim) -> None:
+    leases = ActiveLeases(lease=timedelta(seconds=60), job_timeout=timedelta(seconds=300))
+    with leases.track(claim, NOON):
+        due_after(hospital, leases, 290)
+        assert due_after(hospital, leases, 301) == 350
+        assert not len(leases)
 
 
-def test_a_claim_that_another_worker_has_is_dropped(hospital: Hospital, claim: Claim) -> None:
-    held = ActiveLeases(lease=timedelta(seconds=60), at_most=timedelta(seconds=300))
-    with held.holding(claim, NOON):
+def test_a_lost_claim_is_dropped(hospital: Hospital, claim: Claim) -> None:
+    leases = ActiveLeases(lease=timedelta(seconds=60), job_timeout=timedelta(seconds=300))
+    with leases.track(claim, NOON):
         with hospital.database.write() as session:
             jobs.take_due(session, NOON + timedelta(seconds=61))
             jobs.claim(session, claim.job_id, NOON + timedelta(seconds=61))
-        assert due_after(hospital, held, 70) == 121
-        assert not held.any()
+        assert due_after(hospital, leases, 70) == 121
+        assert not len(leases)

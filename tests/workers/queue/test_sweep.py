@@ -11,30 +11,30 @@ from tests.workers.hospital import NOON, Hospital
 from workers.queue.broker import BrokerUnavailable
 from workers.queue.runner import job_handlers
 from workers.queue.slots import ConcurrencySlots
-from workers.queue.sweep import Loop, Sweep
+from workers.queue.sweep import PeriodicThread, Sweep
 
 
 @dataclass
-class Ringer:
-    """A broker that can be silenced."""
+class FakeBroker:
+    """A broker that can be down."""
 
-    silent: bool = False
-    rung: list[UUID] = field(default_factory=list)
-    tried: int = 0
+    down: bool = False
+    dispatched: list[UUID] = field(default_factory=list)
+    attempts: int = 0
 
-    def ring(self, job_id: UUID, kind: JobKind) -> None:
-        self.tried += 1
-        if self.silent:
+    def dispatch(self, job_id: UUID, kind: JobKind) -> None:
+        self.attempts += 1
+        if self.down:
             raise BrokerUnavailable
-        self.rung.append(job_id)
+        self.dispatched.append(job_id)
 
-    def answers(self) -> bool:
-        return not self.silent
+    def is_available(self) -> bool:
+        return not self.down
 
 
 @pytest.fixture
-def ringer() -> Ringer:
-    return Ringer()
+def broker() -> FakeBroker:
+    return FakeBroker()
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def slots() -> ConcurrencySlots:
 
 
 @pytest.fixture
-def sweep(hospital: Hospital, ringer: Ringer, slots: ConcurrencySlots) -> Sweep:
-    return Sweep(hospital.services, ringer, slots, job_handlers(hospital.services), hospital.clock)
+def sweep(hospital: Hospital, broker: FakeBroker, slots: ConcurrencySlots) -> Sweep:
+    return Sweep(hospital.services, broker, slots, job_handlers(hospital.services), hospital.clock)
 
 
 def queue(hospital: Hospital, kind: JobKind, count: int) -> list[UUID]:
@@ -57,41 +57,41 @@ def queue(hospital: Hospital, kind: JobKind, count: int) -> list[UUID]:
         return [job.id for job in made if job]
 
 
-def test_it_rings_once_for_a_due_job(hospital: Hospital, sweep: Sweep, ringer: Ringer) -> None:
+def test_it_dispatches_a_due_job_once(hospital: Hospital, sweep: Sweep, broker: FakeBroker) -> None:
     expected = queue(hospital, JobKind.SIGN, 1)
     sweep()
     sweep()
-    assert ringer.rung == expected
+    assert broker.dispatched == expected
 
 
-def test_a_job_that_nobody_took_is_rung_again(
-    hospital: Hospital, sweep: Sweep, ringer: Ringer
+def test_an_unclaimed_job_is_dispatched_again(
+    hospital: Hospital, sweep: Sweep, broker: FakeBroker
 ) -> None:
     [job_id] = queue(hospital, JobKind.SIGN, 1)
     sweep()
     hospital.clock.skip(seconds=31)
     sweep()
-    assert ringer.rung == [job_id, job_id]
+    assert broker.dispatched == [job_id, job_id]
 
 
-def test_it_rings_for_as_many_jobs_as_there_are_hands_and_kinds_do_not_wait_for_each_other(
-    hospital: Hospital, sweep: Sweep, ringer: Ringer, slots: ConcurrencySlots
+def test_it_dispatches_as_many_jobs_of_a_kind_as_there_are_free_slots(
+    hospital: Hospital, sweep: Sweep, broker: FakeBroker, slots: ConcurrencySlots
 ) -> None:
     analyses = queue(hospital, JobKind.ANALYZE, 5)
     deliveries = queue(hospital, JobKind.DELIVER, 5)
-    with slots.taken(JobKind.ANALYZE):
+    with slots.acquire(JobKind.ANALYZE):
         sweep()
-    assert len(set(ringer.rung) & set(analyses)) == 1
-    assert len(set(ringer.rung) & set(deliveries)) == 2
+    assert len(set(broker.dispatched) & set(analyses)) == 1
+    assert len(set(broker.dispatched) & set(deliveries)) == 2
 
 
-def test_two_sweeps_do_not_ring_for_the_same_job(
-    hospital: Hospital, sweep: Sweep, ringer: Ringer
+def test_two_sweeps_do_not_dispatch_the_same_job(
+    hospital: Hospital, sweep: Sweep, broker: FakeBroker
 ) -> None:
     expected = queue(hospital, JobKind.SIGN, 4)
     other = Sweep(
         hospital.services,
-        ringer,
+        broker,
         ConcurrencySlots(4, 2),
         job_handlers(hospital.services),
         hospital.clock,
@@ -101,38 +101,38 @@ def test_two_sweeps_do_not_ring_for_the_same_job(
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(ringer.rung) == sorted(expected)
+    assert sorted(broker.dispatched) == sorted(expected)
 
 
-def test_nothing_is_lost_while_redis_is_away(
-    hospital: Hospital, sweep: Sweep, ringer: Ringer, caplog: pytest.LogCaptureFixture
+def test_no_job_is_lost_while_redis_is_down(
+    hospital: Hospital, sweep: Sweep, broker: FakeBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = queue(hospital, JobKind.SIGN, 2)
-    ringer.silent = True
+    broker.down = True
     for _ in range(3):
         sweep()
-    assert (ringer.rung, ringer.tried) == ([], 1)
+    assert (broker.dispatched, broker.attempts) == ([], 1)
     assert caplog.text.count("Redis does not answer") == 1
-    ringer.silent = False
+    broker.down = False
     sweep()
-    assert sorted(ringer.rung) == sorted(expected)
+    assert sorted(broker.dispatched) == sorted(expected)
 
 
-def test_a_job_whose_workers_died_every_time_is_told_to_people(
-    hospital: Hospital, sweep: Sweep, ringer: Ringer
+def test_a_job_whose_worker_stopped_every_time_is_dead_lettered(
+    hospital: Hospital, sweep: Sweep, broker: FakeBroker
 ) -> None:
-    study_id = _study_with_dying_analysis(hospital)
+    study_id = _study_with_lost_analysis(hospital)
     sweep()
     with hospital.database.read() as session:
         study = session.get_one(Study, study_id)
         assert session.scalars(select(Job)).one().status is JobStatus.DEAD_LETTER
     assert study.status is StudyStatus.FAILED
-    assert "the worker died every time" in study.status_reason
+    assert "the worker stopped during every attempt" in study.status_reason
     assert hospital.tags() == ["worker:study:failed"]
-    assert ringer.rung == []
+    assert broker.dispatched == []
 
 
-def _study_with_dying_analysis(hospital: Hospital) -> UUID:
+def _study_with_lost_analysis(hospital: Hospital) -> UUID:
     study = Study(
         id=uuid4(), study_instance_uid="1.2.3", source_ae="SCANNER", status=StudyStatus.ANALYZING,
         revision=1, received_at=NOON, last_instance_at=NOON,
@@ -152,38 +152,38 @@ def _study_with_dying_analysis(hospital: Hospital) -> UUID:
     return study.id
 
 
-def test_a_loop_goes_on_after_errors_and_tells_them_once(
+def test_a_periodic_thread_survives_errors_and_logs_them_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    rounds: list[int] = []
+    runs: list[int] = []
     over = threading.Event()
     caplog.set_level("INFO")
 
     def action() -> None:
-        rounds.append(len(rounds))
-        if len(rounds) < 4:
+        runs.append(len(runs))
+        if len(runs) < 4:
             raise OSError(5, "Input/output error")
         over.set()
 
-    loop = Loop("test", 0.01, action)
-    loop.start()
+    thread = PeriodicThread("test", 0.01, action)
+    thread.start()
     assert over.wait(10)
-    loop.stop()
-    loop.join()
-    assert caplog.text.count("the test fails for now: the system says: Input/output error") == 1
-    assert caplog.text.count("the test job_handlers again") == 1
+    thread.stop()
+    thread.join()
+    assert caplog.text.count("test is failing: operating system error: Input/output error") == 1
+    assert caplog.text.count("test has recovered") == 1
 
 
-def test_a_woken_loop_does_not_wait_for_its_time() -> None:
+def test_a_woken_thread_does_not_wait_for_its_interval() -> None:
     first, again = threading.Event(), threading.Event()
 
     def action() -> None:
         (again if first.is_set() else first).set()
 
-    loop = Loop("test", 600, action)
-    loop.start()
+    thread = PeriodicThread("test", 600, action)
+    thread.start()
     assert first.wait(10)
-    loop.wake()
+    thread.wake()
     assert again.wait(10)
-    loop.stop()
-    loop.join()
+    thread.stop()
+    thread.join()
