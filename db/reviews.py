@@ -31,8 +31,8 @@ from db.schema import (
 )
 from db.users import actor
 from db.worklist import find_current_analysis, stands
-from domain.birads import BIRADS_CATEGORIES
-from domain.classification import CLASSES
+from dicom.terms.birads import BIRADS_CATEGORIES
+from dicom.terms.classification import CLASSES
 
 NO_CLASS: Final = "The AI gave no class"
 REASONS: Final[Mapping[Decision, tuple[str, ...]]] = {

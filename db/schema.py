@@ -22,7 +22,7 @@ from db.types import (
     Uid,
     UtcDateTime,
 )
-from domain.classification import UNDECIDED
+from dicom.terms.classification import UNDECIDED
 
 
 class StudyStatus(enum.StrEnum):

@@ -23,7 +23,7 @@ from db.schema import (
     ShadowAnalysis,
     ShadowImage,
 )
-from domain.classification import UNDECIDED
+from dicom.terms.classification import UNDECIDED
 
 ACTOR: Final = "worker"
 AHEAD: Final = (JobKind.ANALYZE, JobKind.PUBLISH, JobKind.SIGN)

@@ -38,7 +38,7 @@ from db.schema import (
     StudyStatus,
     User,
 )
-from domain.classification import UNDECIDED
+from dicom.terms.classification import UNDECIDED
 
 
 class ReviewState(enum.StrEnum):

@@ -6,9 +6,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from dicom.terms.birads import BIRADS_CATEGORIES
+from dicom.terms.classification import BENIGN, MALIGNANT, NORMAL
 from dicom.uids import CODING_SCHEME_UID
-from domain.birads import BIRADS_CATEGORIES
-from domain.classification import BENIGN, MALIGNANT, NORMAL
 
 PRIVATE_SCHEME: Final = "99SONOGATE"
 PRIVATE_SCHEME_UID: Final = CODING_SCHEME_UID

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.predictor import Predictor
 from models.types import FramePrediction
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.types import ModelError
 
 RECIPES = Path(__file__).parent / "recipes"

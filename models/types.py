@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.classification import CLASSES, Probabilities
+from dicom.terms.classification import CLASSES, Probabilities
 
 
 @dataclass(frozen=True)

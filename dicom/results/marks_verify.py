@@ -23,7 +23,7 @@ from dicom.results.verify import (
     taken_apart,
     verify_outline,
 )
-from domain.classification import NORMAL
+from dicom.terms.classification import NORMAL
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.classification import Probabilities
+from dicom.terms.classification import Probabilities
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class SignedReview:
     """One of CLASSES: the reader's word, which may repeat the network's; None when the reader
     gives none, as with a rejected analysis."""
     birads: str | None
-    """One of `domain.birads.BIRADS_CATEGORIES`, the reader's assessment; None when not given."""
+    """One of `dicom.terms.birads.BIRADS_CATEGORIES`, the reader's assessment; None when not given."""
     reason: str
     comment: str
     signed_at: datetime

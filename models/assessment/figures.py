@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics
 
-from domain.classification import CLASSES, MALIGNANT
+from dicom.terms.classification import CLASSES, MALIGNANT
 from models.assessment.judged import Judged, labels_of, probabilities_of
 from models.bootstrap import intervals
 from models.evaluation import Outcome as EvaluationOutcome

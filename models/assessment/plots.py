@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 from sklearn import metrics
 
-from domain.classification import BENIGN, CLASSES, MALIGNANT, NORMAL
+from dicom.terms.classification import BENIGN, CLASSES, MALIGNANT, NORMAL
 from models.assessment.judged import labels_of, probabilities_of
 from models.training.calibration import Judged as Answered
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.assessment import plots
 from models.assessment.checks import randomization, robustness
 from models.assessment.figures import classification, explanation, segmentation, with_intervals

@@ -8,7 +8,7 @@ shadow are: the mask teaches the class where to look.
 
 import keras
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.networks.layers import (
     AttentionGate,
     GrayToImageNet,

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.bootstrap import Interval, intervals
 from models.preset import MANIFEST, NetworkFile, Preset, read_preset, write_preset
 from models.recipe import Recipe

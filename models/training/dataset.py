@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.classification import BENIGN, CLASSES, MALIGNANT, NORMAL
+from dicom.terms.classification import BENIGN, CLASSES, MALIGNANT, NORMAL
 from models.evaluation import Case
 from models.training.duplicates import contradicting, find_groups
 from models.training.pictures import is_picture, read_gray, read_mask

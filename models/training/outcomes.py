@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.evaluation import Heat, Overlap, score_classes, score_heat, score_masks
 from models.training.dataset import Sample
 from models.types import DatasetError

@@ -17,8 +17,8 @@ from dicom.files import write_dataset
 from dicom.results.model import RefusalReason, StudyResult
 from dicom.results.seg.build import build_segmentations
 from dicom.results.sr.build import build_report
+from dicom.terms.classification import CLASSES
 from dicom.uids import derived_uid
-from domain.classification import CLASSES
 from models.types import PresetInfo
 from sonogate.analyze.overlay import draw_overlay
 from workers.pipeline.image import analyze_image

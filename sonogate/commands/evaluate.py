@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.evaluation import evaluate
 from models.predictor import Predictor
 from models.preset import DEFAULT_PRESET, read_preset

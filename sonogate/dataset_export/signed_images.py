@@ -32,7 +32,7 @@ from dicom.errors import DicomError
 from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
-from domain.classification import MALIGNANT, NORMAL
+from dicom.terms.classification import MALIGNANT, NORMAL
 from models.outline import outlined
 from models.preprocess import to_gray
 from models.types import ModelError

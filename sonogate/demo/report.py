@@ -22,7 +22,7 @@ from db.schema import (
 from dicom.errors import DicomError
 from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 
 NO_LESION: Final = "no lesion outlined"
 PathOf = Callable[[str], Path]

@@ -14,8 +14,8 @@ from scipy import ndimage
 from dicom.files import write_dataset
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.results.model import ImageResult, LesionResult, SignedReview, StudyResult
+from dicom.terms.classification import MALIGNANT, Probabilities
 from dicom.uids import derived_uid
-from domain.classification import MALIGNANT, Probabilities
 from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo

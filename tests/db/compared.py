@@ -12,7 +12,7 @@ from db.schema import (
     ShadowAnalysis,
     ShadowImage,
 )
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from tests.db.readings import NOW, add_analysis, add_instance, add_study
 
 Said = tuple[float, float, float]

@@ -22,7 +22,7 @@ from db.schema import (
     StudyStatus,
 )
 from db.worklist import DeliveryState, Filter, Order, ReviewState, SortKey
-from domain.classification import UNDECIDED
+from dicom.terms.classification import UNDECIDED
 from tests.db.readings import NOW, add_analysis, add_study, add_user
 
 ANY = Filter()

@@ -6,8 +6,8 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom import codes as concepts
-from domain.birads import BIRADS_CATEGORIES
-from domain.classification import CLASSES
+from dicom.terms.birads import BIRADS_CATEGORIES
+from dicom.terms.classification import CLASSES
 
 NOT_IN_PYDICOM = {"99SONOGATE", "BI", "RFC5646", "UMLS"}
 

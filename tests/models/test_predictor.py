@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from models.phantom import make_phantom
 from models.predictor import Predictor, _outlined
 from models.preset import DEFAULT_PRESET, NetworkFile, Preset, digest, read_preset, write_preset

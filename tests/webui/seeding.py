@@ -35,8 +35,8 @@ from db.schema import (
 from dicom.files import write_dataset
 from dicom.images.header import read_header
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
+from dicom.terms.classification import CLASSES
 from dicom.uids import derived_uid
-from domain.classification import CLASSES
 from models.measure import find_lesions, measure
 from models.phantom import Phantom, make_cine, make_phantom
 from workers.pipeline.verdict import study_verdict

@@ -14,8 +14,8 @@ from db.audit_tags import AuditTag
 from db.outlines import lesion_numbers
 from db.reviews import NO_CLASS, REASONS
 from db.schema import Role, User
-from domain.birads import BIRADS_CATEGORIES
-from domain.classification import CLASSES
+from dicom.terms.birads import BIRADS_CATEGORIES
+from dicom.terms.classification import CLASSES
 from webui.access import allow, background
 from webui.context import now, reader, services, writer
 from webui.identity import person

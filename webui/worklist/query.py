@@ -14,7 +14,7 @@ from werkzeug.exceptions import BadRequest
 
 from db.schema import StudyStatus
 from db.worklist import DeliveryState, Filter, Order, ReviewState, SortKey
-from domain.classification import CLASSES, UNDECIDED
+from dicom.terms.classification import CLASSES, UNDECIDED
 
 MAX_TEXT_LENGTH = 64
 CHOICES = (*CLASSES, UNDECIDED)

@@ -22,7 +22,7 @@ from db.schema import (
     Refusal,
     Study,
 )
-from domain.classification import Probabilities
+from dicom.terms.classification import Probabilities
 from models.types import PresetInfo
 from workers.jobs.handler import JobFailure, SaveResult
 from workers.pipeline.identity import Name, name_lesions

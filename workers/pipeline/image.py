@@ -14,7 +14,7 @@ from dicom.images.frames import sample_frames
 from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
-from domain.classification import NORMAL, Probabilities
+from dicom.terms.classification import NORMAL, Probabilities
 from models.measure import Lesion, find_lesions, measure
 from models.types import FramePrediction
 from workers.pipeline.image_file import Picture, open_picture

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom.results.model import Algorithm, ImageResult, LesionResult, ReportReference, StudyResult
+from dicom.terms.classification import Probabilities
 from dicom.uids import derived_uid
-from domain.classification import Probabilities
 from models.measure import Lesion, LesionSize
 from models.types import PresetInfo
 from workers.pipeline.lesion_probability import with_probability

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dicom.images.header import InstanceHeader
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
-from domain.classification import Probabilities
+from dicom.terms.classification import Probabilities
 from models.measure import Lesion, LesionSize
 from models.types import FramePrediction, PresetInfo
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from domain.classification import CLASSES, Probabilities
+from dicom.terms.classification import CLASSES, Probabilities
 
 _SHARE: Final = 1 / 4
 _AT_LEAST: Final = 3

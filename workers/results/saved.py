@@ -12,7 +12,7 @@ from db.files import FileStore
 from db.schema import Analysis, Finding, FindingKind
 from db.schema import Refusal as RefusalRow
 from dicom.results.model import ImageResult, LesionResult, RefusalReason, StudyResult
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from workers.pipeline.image_file import tracking_uid
 from workers.pipeline.lesion_probability import with_probability
 from workers.pipeline.study import NOT_ANALYZED, algorithm_with, tracking_id

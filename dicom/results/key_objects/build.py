@@ -18,8 +18,8 @@ from dicom.results.source_image import (
     read_source,
 )
 from dicom.results.sr.content import device_observer
+from dicom.terms.classification import NORMAL
 from dicom.uids import derived_uid
-from domain.classification import NORMAL
 
 SERIES_NUMBER: Final = 9800
 SERIES_DESCRIPTION: Final = "AI key images (UNVERIFIED)"

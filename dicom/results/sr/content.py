@@ -38,7 +38,7 @@ from dicom.results.graphic_data import closed_outline
 from dicom.results.model import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
 from dicom.results.provenance import algorithm_parameters, serial_number
 from dicom.results.source_image import SourceImage
-from domain.classification import CLASSES, MALIGNANT, NORMAL, Probabilities
+from dicom.terms.classification import CLASSES, MALIGNANT, NORMAL, Probabilities
 
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
 _CONTEXT: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT

@@ -18,7 +18,7 @@ from dicom.images.header import read_header
 from dicom.results.model import ImageResult, SignedReview, StudyResult, as_reviewed
 from dicom.results.verify import outline_of, referenced_frames, taken_apart, verify_outline
 from dicom.storage_classes import MULTI_FRAME
-from domain.classification import CLASSES, Probabilities
+from dicom.terms.classification import CLASSES, Probabilities
 
 _LABELS: Final = {code.value: label for label, code in concepts.CLASS.items()}
 _DECISIONS: Final = {code.value: decision for decision, code in concepts.DECISION.items()}

@@ -43,8 +43,8 @@ from db.schema import (
 )
 from db.worklist import find_current_analysis
 from dicom.images.ultrasound_image import StudyContext
+from dicom.terms.classification import CLASSES
 from dicom.uids import derived_uid
-from domain.classification import CLASSES
 from models.training.dataset import Sample, read_samples
 from sonogate.dataset_export.export import Exported, export
 from sonogate.dataset_export.signed_images import SignedImages

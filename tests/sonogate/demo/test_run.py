@@ -16,7 +16,7 @@ from db.engine import Database
 from dicom.images.header import read_header
 from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
-from domain.classification import CLASSES
+from dicom.terms.classification import CLASSES
 from sonogate.demo import run as demo
 from sonogate.demo.report import report_on
 from sonogate.demo.studies import STUDIES

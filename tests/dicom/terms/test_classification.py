@@ -1,4 +1,4 @@
-from domain.classification import Classification
+from dicom.terms.classification import Classification
 
 
 def test_a_decided_classification_asserts_and_displays_its_class() -> None:

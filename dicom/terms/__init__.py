@@ -1,0 +1,1 @@
+"""Terms of breast ultrasound that all packages share. Standard library only."""

@@ -1,1 +1,0 @@
-"""Terms of breast ultrasound that every other package shares. Standard library only."""
