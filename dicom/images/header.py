@@ -1,7 +1,6 @@
 """The header of an instance: tolerant of missing attributes, strict about its UIDs."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -27,6 +26,8 @@ _LATERALITY_CODES: Final = {"7771000": "L", "24028007": "R", "G-A101": "L", "G-A
 TISSUE: Final = 1
 COLOR_FLOW: Final = 2
 """Region Data Type (PS3.3 C.8.5.5.1.2)."""
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels, with exclusive ends."""
 
 
 @dataclass(frozen=True)
@@ -143,32 +144,35 @@ def parse_header(dataset: Dataset) -> InstanceHeader:
         frame_time_ms=_parse_frame_time_ms(dataset),
         image_type=get_texts(dataset, "ImageType"),
         anatomic_region=region,
-        tissue_regions=tuple(_measure_tissue_regions(dataset)),
-        color_flow_regions=sum(is_2d(r, COLOR_FLOW) for r in get_ultrasound_regions(dataset)),
+        tissue_regions=tuple(
+            (x1 - x0) * (y1 - y0) for _, (x0, y0, x1, y1) in list_tissue_regions(dataset)
+        ),
+        color_flow_regions=len(_list_2d_regions(dataset, COLOR_FLOW)),
         bits_allocated=get_integer(dataset, "BitsAllocated") or 8,
         bits_stored=get_integer(dataset, "BitsStored") or 8,
     )
 
 
-def get_ultrasound_regions(dataset: Dataset) -> list[Dataset]:
-    """Return the items of Sequence of Ultrasound Regions (0018,6011)."""
-    return get_items(dataset, "SequenceOfUltrasoundRegions")
+def list_tissue_regions(dataset: Dataset) -> list[tuple[Dataset, Box]]:
+    """Return the 2D tissue regions (PS3.3 C.8.5.5) with their boxes."""
+    regions = []
+    for item in _list_2d_regions(dataset, TISSUE):
+        corners = ("MinX0", "MinY0", "MaxX1", "MaxY1")
+        x0, y0, x1, y1 = (get_integer(item, f"RegionLocation{corner}") for corner in corners)
+        if x0 is None or y0 is None or x1 is None or y1 is None or x1 < x0 or y1 < y0:
+            continue
+        regions.append((item, (x0, y0, x1 + 1, y1 + 1)))
+    return regions
 
 
-def is_2d(region: Dataset, data_type: int) -> bool:
-    """Whether `region` is two-dimensional (PS3.3 C.8.5.5.1.1) and of `data_type` (.1.2)."""
-    return get_integer(region, "RegionSpatialFormat") == 1 and data_type == get_integer(
-        region, "RegionDataType"
-    )
-
-
-def get_region_box(region: Dataset) -> tuple[int, int, int, int] | None:
-    """Return x0, y0, x1, y1 with exclusive ends, None without a complete and nonempty box."""
-    corners = ("MinX0", "MinY0", "MaxX1", "MaxY1")
-    x0, y0, x1, y1 = (get_integer(region, f"RegionLocation{corner}") for corner in corners)
-    if x0 is None or y0 is None or x1 is None or y1 is None or x1 < x0 or y1 < y0:
-        return None
-    return x0, y0, x1 + 1, y1 + 1
+def _list_2d_regions(dataset: Dataset, data_type: int) -> list[Dataset]:
+    """Return the regions with Region Spatial Format 2D and the given Region Data Type."""
+    return [
+        item
+        for item in get_items(dataset, "SequenceOfUltrasoundRegions")
+        if get_integer(item, "RegionSpatialFormat") == 1
+        and get_integer(item, "RegionDataType") == data_type
+    ]
 
 
 def _get_uid(dataset: Dataset, keyword: str) -> str:
@@ -212,11 +216,3 @@ def _parse_frame_time_ms(dataset: Dataset) -> float | None:
         if (per_second := get_number(dataset, keyword)) and per_second > 0:
             return 1000 / per_second
     return None
-
-
-def _measure_tissue_regions(dataset: Dataset) -> Iterator[int]:
-    for region in get_ultrasound_regions(dataset):
-        box = get_region_box(region)
-        if box and is_2d(region, TISSUE):
-            x0, y0, x1, y1 = box
-            yield (x1 - x0) * (y1 - y0)

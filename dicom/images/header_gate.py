@@ -1,8 +1,9 @@
-"""What the networks were not made for is refused with a coded reason: here by the header alone,
-before anything is decoded, in `dicom.images.pixel_gate` by what the pixels show.
+"""Input gate, part 1: refuse images that the networks were not made for, by their header alone.
+
+`dicom.images.pixel_gate` is part 2.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from pydicom.dataset import Dataset
@@ -14,8 +15,8 @@ from dicom.results.model import RefusalReason
 from dicom.storage_classes import CAPTURE, MULTI_FRAME, ULTRASOUND
 
 MINIMUM_SIDE_PX: Final = 32
-# Sites write Body Part Examined in their own language, and machines write their preset. What is
-# none of these words is taken for another part of the body.
+# Body Part Examined is often in the site's language, or the name of a machine preset. A value
+# with none of these words counts as another body part.
 _BREAST_WORDS: Final = frozenset(
     {"BREAST", "MAMM", "MAMA", "AXILL", "BRUST", "SEIN", "SENO", "BORST", "BRYST", "BRÖST"}
     | {"ГРУД", "МОЛОЧН", "乳"}
@@ -28,65 +29,42 @@ _BREAST_CODES: Final = frozenset(
     {"76752008", "80248007", "73056007", "63762007", "91470000"}
     | {"T-04000", "T-04020", "T-04030", "T-04080", "T-D8100"}
 )
-"""Breast, left, right, both, axilla: in SNOMED CT, and in SRT which it replaced."""
+"""Breast, left, right, both, axilla: in SNOMED CT, and in SRT, which it replaced."""
 _COLOR_MODES: Final = 0x0010 | 0x0020 | 0x0100
 """Color Doppler, color M-mode, color power: Image Type value 4 (PS3.3 C.8.5.6.1.1)."""
 _ELASTOGRAPHY_WORDS: Final = ("ELASTO", "STRAIN", "SHEAR WAVE", "SHEARWAVE", "ARFI")
 _SPLIT_SHARE: Final = 0.5
+"""Least area of the second largest tissue region, as a share of the largest."""
+TOO_SMALL: Final = RefusalReason(
+    "too-small", f"The image is less than {MINIMUM_SIDE_PX} pixels wide or high."
+)
 COLOR_DOPPLER: Final = RefusalReason(
-    "color-doppler", "The image shows color Doppler; the networks know B-mode only."
+    "color-doppler", "The image shows color Doppler; only B-mode images are analyzed."
 )
 SPLIT_SCREEN: Final = RefusalReason(
-    "split-screen", "The image shows several B-mode views side by side; send them one by one."
+    "split-screen", "The image shows several B-mode views side by side; send each view separately."
 )
 
 
 def find_header_refusal(source: InstanceHeader | Dataset) -> RefusalReason | None:
-    """Return the first reason not to analyze the instance, None when there is none.
+    """Return the first reason not to analyze an instance, None when its header has none.
 
-    Looks at the header only. Codes: derived, not-ultrasound, no-pixels, too-small,
-    nameless-frames, unsupported-transfer-syntax, wrong-body-part, color-doppler, elastography,
-    split-screen.
+    Codes: derived, not-ultrasound, no-pixels, too-small, nameless-frames,
+    unsupported-transfer-syntax, wrong-body-part, color-doppler, elastography, split-screen.
+
     Raises InvalidHeader when a Dataset lacks the UIDs that identify it.
     """
     header = source if isinstance(source, InstanceHeader) else parse_header(source)
-    return next(_refusals(header), None)
+    return next((refusal for refusal, applies in _RULES if applies(header)), None)
 
 
-def _refusals(header: InstanceHeader) -> Iterator[RefusalReason]:
-    for applies, code, text in _RULES:
-        if applies(header):
-            yield RefusalReason(code, text)
-
-
-def _is_our_own(header: InstanceHeader) -> bool:
-    return (header.manufacturer, header.manufacturer_model_name) == (MANUFACTURER, RESULT_MODEL)
-
-
-def _is_not_ultrasound(header: InstanceHeader) -> bool:
+def _is_ultrasound(header: InstanceHeader) -> bool:
     if header.sop_class_uid in ULTRASOUND:
-        return header.modality not in {"US", ""}
-    return header.sop_class_uid not in CAPTURE or header.modality != "US"
+        return header.modality in {"US", ""}
+    return header.sop_class_uid in CAPTURE and header.modality == "US"
 
 
-def _has_no_pixels(header: InstanceHeader) -> bool:
-    return header.rows == 0 or header.columns == 0
-
-
-def _is_too_small(header: InstanceHeader) -> bool:
-    return min(header.rows, header.columns) < MINIMUM_SIDE_PX
-
-
-def _has_nameless_frames(header: InstanceHeader) -> bool:
-    return header.number_of_frames > 1 and header.sop_class_uid not in MULTI_FRAME
-
-
-def _is_undecodable(header: InstanceHeader) -> bool:
-    # a data set straight from the network carries its transfer syntax in the association instead
-    return bool(header.transfer_syntax_uid) and not can_decode(header.transfer_syntax_uid)
-
-
-def _is_another_body_part(header: InstanceHeader) -> bool:
+def _is_other_body_part(header: InstanceHeader) -> bool:
     region = header.anatomic_region
     if region and region.value in _BREAST_CODES:
         return False
@@ -97,15 +75,12 @@ def _is_another_body_part(header: InstanceHeader) -> bool:
 
 
 def _is_color_doppler(header: InstanceHeader) -> bool:
-    return header.color_flow_regions > 0 or bool(_imaging_modes(header) & _COLOR_MODES)
-
-
-def _imaging_modes(header: InstanceHeader) -> int:
-    modes = header.image_type[3] if len(header.image_type) > 3 else ""
+    if header.color_flow_regions:
+        return True
     try:
-        return int(modes, 16)
-    except ValueError:
-        return 0
+        return bool(int(header.image_type[3], 16) & _COLOR_MODES)
+    except (IndexError, ValueError):
+        return False
 
 
 def _is_elastography(header: InstanceHeader) -> bool:
@@ -113,36 +88,55 @@ def _is_elastography(header: InstanceHeader) -> bool:
     return any(word in words for word in _ELASTOGRAPHY_WORDS)
 
 
-def _is_split_screen(header: InstanceHeader) -> bool:
-    areas = sorted(header.tissue_regions, reverse=True)
-    return len(areas) > 1 and areas[1] >= _SPLIT_SHARE * areas[0]
-
-
-_RULES: Final[tuple[tuple[Callable[[InstanceHeader], bool], str, str], ...]] = (
-    (_is_our_own, "derived", "This is a result that Sonogate made itself."),
-    (_is_not_ultrasound, "not-ultrasound", "This is not an ultrasound image."),
-    (_has_no_pixels, "no-pixels", "The object has no image pixels."),
-    (_is_too_small, "too-small", f"A side is shorter than {MINIMUM_SIDE_PX} pixels."),
+_RULES: Final[tuple[tuple[RefusalReason, Callable[[InstanceHeader], bool]], ...]] = (
     (
-        _has_nameless_frames,
-        "nameless-frames",
-        "Several frames in a class made for one: no result could name the frame that it means.",
+        RefusalReason("derived", "The object is a result created by Sonogate."),
+        lambda header: (
+            (header.manufacturer, header.manufacturer_model_name) == (MANUFACTURER, RESULT_MODEL)
+        ),
     ),
     (
-        _is_undecodable,
-        "unsupported-transfer-syntax",
-        "The pixels are encoded in a way that Sonogate keeps but cannot decode, as video is.",
+        RefusalReason("not-ultrasound", "The object is not an ultrasound image."),
+        lambda header: not _is_ultrasound(header),
     ),
     (
-        _is_another_body_part,
-        "wrong-body-part",
-        "The header names a body part other than the breast.",
+        RefusalReason("no-pixels", "The object has no pixel data."),
+        lambda header: header.rows == 0 or header.columns == 0,
     ),
-    (_is_color_doppler, COLOR_DOPPLER.code, COLOR_DOPPLER.text),
+    (TOO_SMALL, lambda header: min(header.rows, header.columns) < MINIMUM_SIDE_PX),
     (
+        RefusalReason(
+            "nameless-frames",
+            "The object has several frames, but its SOP class is for single-frame images.",
+        ),
+        lambda header: header.number_of_frames > 1 and header.sop_class_uid not in MULTI_FRAME,
+    ),
+    (
+        RefusalReason(
+            "unsupported-transfer-syntax",
+            "The pixel data has a transfer syntax that Sonogate cannot decode, such as video.",
+        ),
+        # a data set from the network has its transfer syntax in the presentation context
+        lambda header: (
+            header.transfer_syntax_uid != "" and not can_decode(header.transfer_syntax_uid)
+        ),
+    ),
+    (
+        RefusalReason("wrong-body-part", "The header names a body part other than the breast."),
+        _is_other_body_part,
+    ),
+    (COLOR_DOPPLER, _is_color_doppler),
+    (
+        RefusalReason(
+            "elastography", "The image shows elastography; only B-mode images are analyzed."
+        ),
         _is_elastography,
-        "elastography",
-        "The image shows elastography; the networks know B-mode only.",
     ),
-    (_is_split_screen, SPLIT_SCREEN.code, SPLIT_SCREEN.text),
+    (
+        SPLIT_SCREEN,
+        lambda header: (
+            len(header.tissue_regions) > 1
+            and sorted(header.tissue_regions)[-2] >= _SPLIT_SHARE * max(header.tissue_regions)
+        ),
+    ),
 )

@@ -1,4 +1,4 @@
-"""Pixels of the pictures that Sonogate makes itself: native, or JPEG Baseline as scanners send."""
+"""The Image Pixel Module of images that Sonogate creates: native or JPEG Baseline."""
 
 import io
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ _JPEG_QUALITY: Final = 90
 
 
 def add_pixels(dataset: Dataset, frames: Sequence[Frame], transfer_syntax_uid: str) -> None:
-    """Add Image Pixel Module (PS3.3 C.7.6.3), lossy compression and file meta to `dataset`.
+    """Add the Image Pixel Module (PS3.3 C.7.6.3), lossy compression and file meta to `dataset`.
 
-    Frames are all of one shape, (rows, columns) or (rows, columns, 3) RGB. The transfer syntax is
-    one of TRANSFER_SYNTAXES; JPEG turns color into YBR_FULL_422.
+    All frames have the same shape, (rows, columns) or (rows, columns, 3) RGB. The transfer syntax
+    is one of TRANSFER_SYNTAXES; JPEG converts color to YBR_FULL_422.
     """
     color = frames[0].ndim == 3
     dataset.Rows, dataset.Columns = frames[0].shape[:2]
@@ -41,19 +41,18 @@ def add_pixels(dataset: Dataset, frames: Sequence[Frame], transfer_syntax_uid: s
 
 
 def _add_jpeg(dataset: Dataset, frames: Sequence[Frame]) -> None:
-    encoded = [_jpeg(frame) for frame in frames]
+    color = dataset.SamplesPerPixel == 3
+    options = {"subsampling": "4:2:2"} if color else {}
+    encoded = []
+    for frame in frames:
+        buffer = io.BytesIO()
+        Image.fromarray(frame).save(buffer, "JPEG", quality=_JPEG_QUALITY, **options)
+        encoded.append(buffer.getvalue())
     ratio = sum(frame.nbytes for frame in frames) / sum(map(len, encoded))
-    if dataset.SamplesPerPixel == 3:
+    if color:
         dataset.PhotometricInterpretation = "YBR_FULL_422"
     dataset.LossyImageCompression = "01"
     dataset.LossyImageCompressionRatio = f"{ratio:.2f}"
     dataset.LossyImageCompressionMethod = "ISO_10918_1"
     dataset.add_new("PixelData", "OB", encapsulate(encoded))
     dataset["PixelData"].is_undefined_length = True
-
-
-def _jpeg(frame: Frame) -> bytes:
-    buffer = io.BytesIO()
-    subsampling = {"subsampling": "4:2:2"} if frame.ndim == 3 else {}
-    Image.fromarray(frame).save(buffer, "JPEG", quality=_JPEG_QUALITY, **subsampling)
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Where on the image the B-mode picture lies, and how large a pixel is there."""
+"""Find the B-mode region of an image and its pixel spacing."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from dicom.attributes import get_number
 from dicom.images.frames import Frame
-from dicom.images.header import TISSUE, get_region_box, get_ultrasound_regions, is_2d
+from dicom.images.header import TISSUE, list_tissue_regions
 
 _Box = tuple[slice, ...]
 """Rows and columns."""
@@ -19,43 +19,43 @@ _CENTIMETERS: Final = 3
 """Physical Units X/Y Direction (PS3.3 C.8.5.5.1.7)."""
 _MM_PER_CM: Final = 10
 _PLAUSIBLE_MM: Final = (0.001, 2.0)
-"""A pixel outside this is a header's mistake: no ultrasound image is that fine or that coarse."""
+"""No ultrasound image has finer or coarser pixels; other values are errors of the header."""
 _OVERHANG_PX: Final = 2
-"""Some machines give Max X1 as exclusive; a region further out was drawn for another size."""
+"""Some machines write Max X1 as exclusive. A region further outside belongs to another size."""
 _MINIMUM_SIDE_PX: Final = 32
 _DARK: Final = 12
 _LETTER_PX: Final = 9
 _GAP_PX: Final = 15
-_LEAST_SHARE: Final = 0.2
-"""Content smaller than this share of the image is not trusted to be the whole picture."""
-_LEAST_WIDTH: Final = 1 / 4
-_LEAST_HEIGHT: Final = 1 / 8
-"""Of the largest body, for what lies above or below it to be more of the same picture: real banners
-and tool bars are 0.08 to 0.10 high, BUSI's tissue below a cyst or a shadow is 0.13 or more."""
+_MIN_AREA_SHARE: Final = 0.2
+"""Share of the frame. Smaller content is not accepted as the B-mode image."""
+_MIN_WIDTH_RATIO: Final = 1 / 4
+_MIN_HEIGHT_RATIO: Final = 1 / 8
+"""To the largest component, for content above or below it to belong to the same image. Banners and
+tool bars have 0.08 to 0.10 of its height, tissue of BUSI below a cyst or a shadow 0.13 or more."""
 _SHARP: Final = 80
-_DRAWN: Final = 0.2
-"""Share of pixels that equal all their neighbors or differ from one by more than that many gray
-levels: under 0.05 in speckle, over 0.3 in banners and text, however they were compressed."""
+_MAX_DRAWN_SHARE: Final = 0.2
+"""Share of pixels that equal all their neighbors or differ from one by more than _SHARP. Speckle
+stays below 0.05; banners and text are above 0.3 at any compression."""
 
 
 @dataclass(frozen=True)
 class BModeRegion:
-    """A box of the image in pixels, with exclusive ends, inside the image."""
+    """A box inside the image in pixels, with exclusive ends."""
 
     x0: int
     y0: int
     x1: int
     y1: int
     row_spacing_mm: float | None = None
-    """Distance between the centers of neighboring rows; None when the image is not calibrated."""
+    """Distance between the centers of adjacent rows, None when the image is not calibrated."""
     column_spacing_mm: float | None = None
     source: Literal["header", "content", "whole"] = "whole"
     data_type: int | None = None
-    """Region Data Type (PS3.3 C.8.5.5.1.2) when the header gave the region: 1 is tissue."""
+    """Region Data Type (PS3.3 C.8.5.5.1.2) of a region from the header; 1 is tissue."""
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:
-        """(row, column) spacing, None when uncalibrated."""
+        """(row, column) spacing, None when not calibrated."""
         if self.row_spacing_mm is None or self.column_spacing_mm is None:
             return None
         return self.row_spacing_mm, self.column_spacing_mm
@@ -70,126 +70,101 @@ class BModeRegion:
 
 
 def find_bmode_region(dataset: Dataset, frame: Frame) -> BModeRegion:
-    """Return the largest 2D tissue region of the header, else what the content shows.
+    """Return the largest 2D tissue region of the header, or else the region found in the pixels.
 
-    `dataset` needs no pixels; `frame` is (rows, columns) or (rows, columns, 3). The spacing comes
-    from the region when it is in centimeters, else from Pixel Spacing (0028,0030). A region that
-    reaches outside the image was written for a picture of another size or crop: neither its box
-    nor its calibration is believed.
+    `dataset` may lack pixels; `frame` is (rows, columns) or (rows, columns, 3). The spacing is that
+    of the region if it is in centimeters, else Pixel Spacing (0028,0030). A region that extends
+    beyond the frame was written for another size, so its box and its spacing are ignored.
     """
-    regions = [region for region in _header_regions(dataset, frame) if _is_usable(region)]
-    found = max(regions, key=lambda region: region.area_px, default=None)
-    if found is None:
-        found = find_content_region(frame)
-    return found if found.calibrated else _with_pixel_spacing(found, dataset)
-
-
-def _header_regions(dataset: Dataset, frame: Frame) -> list[BModeRegion]:
     rows, columns = frame.shape[:2]
-    found = []
-    for region in get_ultrasound_regions(dataset):
-        box = get_region_box(region)
-        if box and is_2d(region, TISSUE) and _fits(box, rows, columns):
-            x0, y0, x1, y1 = box
-            row_mm, column_mm = _spacing(region)
-            ends = min(x1, columns), min(y1, rows)
-            found.append(BModeRegion(x0, y0, *ends, row_mm, column_mm, "header", TISSUE))
-    return found
-
-
-def _fits(box: tuple[int, int, int, int], rows: int, columns: int) -> bool:
-    x0, y0, x1, y1 = box
-    return x0 >= 0 and y0 >= 0 and x1 <= columns + _OVERHANG_PX and y1 <= rows + _OVERHANG_PX
-
-
-def _is_usable(region: BModeRegion) -> bool:
-    return min(region.x1 - region.x0, region.y1 - region.y0) >= _MINIMUM_SIDE_PX
-
-
-def _spacing(region: Dataset) -> tuple[float | None, float | None]:
-    units = {get_number(region, f"PhysicalUnits{axis}Direction") for axis in "XY"}
-    if units != {_CENTIMETERS}:
-        return None, None
-    spacing = _plausible(
-        get_number(region, "PhysicalDeltaY"), get_number(region, "PhysicalDeltaX"), _MM_PER_CM
-    )
-    return spacing or (None, None)
-
-
-def _plausible(row: float | None, column: float | None, unit: float) -> tuple[float, float] | None:
-    low, high = _PLAUSIBLE_MM
-    spacing = (
-        abs(row or 0) * unit,
-        abs(column or 0) * unit,
-    )  # the delta's sign is the axis' direction
-    return spacing if all(low <= mm <= high for mm in spacing) else None
-
-
-def _with_pixel_spacing(region: BModeRegion, dataset: Dataset) -> BModeRegion:
+    regions = []
+    for item, (x0, y0, x1, y1) in list_tissue_regions(dataset):
+        inside = x0 >= 0 and y0 >= 0 and x1 <= columns + _OVERHANG_PX and y1 <= rows + _OVERHANG_PX
+        x1, y1 = min(x1, columns), min(y1, rows)
+        if inside and min(x1 - x0, y1 - y0) >= _MINIMUM_SIDE_PX:
+            row_mm, column_mm = _get_region_spacing(item) or (None, None)
+            regions.append(BModeRegion(x0, y0, x1, y1, row_mm, column_mm, "header", TISSUE))
+    largest = max(regions, key=lambda region: region.area_px, default=None)
+    region = largest or find_content_region(frame)
     value = dataset.get("PixelSpacing")
-    if not isinstance(value, MultiValue) or len(value) != 2:
+    if region.calibrated or not isinstance(value, MultiValue) or len(value) != 2:
         return region
-    spacing = _plausible(float(value[0]), float(value[1]), unit=1)
-    if spacing is None:
-        return region
-    return replace(region, row_spacing_mm=spacing[0], column_spacing_mm=spacing[1])
+    row_mm, column_mm = _to_plausible_spacing(float(value[0]), float(value[1])) or (None, None)
+    return replace(region, row_spacing_mm=row_mm, column_spacing_mm=column_mm)
+
+
+def _get_region_spacing(item: Dataset) -> tuple[float, float] | None:
+    units = {get_number(item, f"PhysicalUnits{axis}Direction") for axis in "XY"}
+    if units != {_CENTIMETERS}:
+        return None
+    deltas_cm = get_number(item, "PhysicalDeltaY"), get_number(item, "PhysicalDeltaX")
+    row_mm, column_mm = ((delta or 0) * _MM_PER_CM for delta in deltas_cm)
+    return _to_plausible_spacing(row_mm, column_mm)
+
+
+def _to_plausible_spacing(row_mm: float, column_mm: float) -> tuple[float, float] | None:
+    # the sign of a delta is the direction of its axis
+    row_mm, column_mm = abs(row_mm), abs(column_mm)
+    low, high = _PLAUSIBLE_MM
+    plausible = low <= row_mm <= high and low <= column_mm <= high
+    return (row_mm, column_mm) if plausible else None
 
 
 def find_content_region(frame: Frame) -> BModeRegion:
-    """Return the box of the largest bright body of `frame`: borders and text beside it fall away.
+    """Return the box of the largest bright component of `frame`, without borders and text.
 
-    A cyst or a shadow from side to side divides a picture: what is speckled like tissue above or
-    below that body is kept with it, even if it is a second picture or a spectrum. What lies to its
-    left or right falls away: the probe's own echo joins the columns of one picture at the top.
+    Components above and below it that have the texture of tissue are included, since a cyst or a
+    shadow across the full width divides an image. They may be a second image or a spectrum.
+    Components to its left and right are excluded: the near field joins all columns of one image.
 
-    The whole frame when nothing in it is large enough to be an ultrasound picture.
+    Returns the whole frame when no component is large enough for an ultrasound image.
     """
     rows, columns = frame.shape[:2]
-    gray = frame if frame.ndim == 2 else frame.max(axis=2)
-    parts = _parts(gray)
-    if not parts:
-        return BModeRegion(0, 0, columns, rows)
-    y0, x0 = (min(part[axis].start for part in parts) for axis in (0, 1))
-    y1, x1 = (max(part[axis].stop for part in parts) for axis in (0, 1))
+    whole = BModeRegion(0, 0, columns, rows)
+    boxes = _find_tissue(frame if frame.ndim == 2 else frame.max(axis=2))
+    if not boxes:
+        return whole
+    y0, x0 = (min(box[axis].start for box in boxes) for axis in (0, 1))
+    y1, x1 = (max(box[axis].stop for box in boxes) for axis in (0, 1))
     region = BModeRegion(x0, y0, x1, y1, source="content")
-    if not _is_usable(region) or region.area_px < _LEAST_SHARE * rows * columns:
-        return BModeRegion(0, 0, columns, rows)
-    return region
+    too_small = min(x1 - x0, y1 - y0) < _MINIMUM_SIDE_PX
+    return whole if too_small or region.area_px < _MIN_AREA_SHARE * rows * columns else region
 
 
-def _parts(gray: Frame) -> list[_Box]:
-    """Close speckle, open text away; return the largest connected body and what continues it."""
-    closed = _majority(gray > _DARK, _GAP_PX, 0.2)
-    bodies, count = ndimage.label(_majority(closed, _LETTER_PX, 0.999))
+def _find_tissue(gray: Frame) -> list[_Box]:
+    """Return the boxes of the largest bright component and of those that continue it."""
+    without_gaps = _filter_majority(gray > _DARK, _GAP_PX, 0.2)
+    components, count = ndimage.label(_filter_majority(without_gaps, _LETTER_PX, 0.999))
     if count == 0:
         return []
-    boxes = ndimage.find_objects(bodies)
-    largest = boxes[int(np.bincount(bodies.ravel())[1:].argmax())]
-    others = [(box, bodies[box] == i) for i, box in enumerate(boxes, 1) if box is not largest]
-    more = [
-        box for box, body in others if _continues(box, largest) and not _is_drawn(gray[box], body)
-    ]
-    return [largest, *more]
+    boxes = ndimage.find_objects(components)
+    largest = boxes[int(np.bincount(components.ravel())[1:].argmax())]
+    largest_rows, largest_columns = largest
+    min_height = _MIN_HEIGHT_RATIO * (largest_rows.stop - largest_rows.start)
+    min_width = _MIN_WIDTH_RATIO * (largest_columns.stop - largest_columns.start)
+    tissue = [largest]
+    for number, box in enumerate(boxes, start=1):
+        rows, columns = box
+        overlap = min(columns.stop, largest_columns.stop) - max(
+            columns.start, largest_columns.start
+        )
+        large_enough = rows.stop - rows.start >= min_height and overlap >= min_width
+        if (
+            box is not largest
+            and large_enough
+            and not _is_drawn(gray[box], components[box] == number)
+        ):
+            tissue.append(box)
+    return tissue
 
 
-def _continues(part: _Box, largest: _Box) -> bool:
-    """Whether `part` is as wide, in the columns of `largest`, and as high as tissue may be."""
-    (rows, columns), (all_rows, all_columns) = part, largest
-    width = min(columns.stop, all_columns.stop) - max(columns.start, all_columns.start)
-    height = rows.stop - rows.start
-    return bool(
-        width >= _LEAST_WIDTH * (all_columns.stop - all_columns.start)
-        and height >= _LEAST_HEIGHT * (all_rows.stop - all_rows.start)
-    )
-
-
-def _is_drawn(gray: Frame, body: NDArray[np.bool_]) -> bool:
-    """Whether it is a banner, a tool bar or text, where what is not even has sharp edges."""
+def _is_drawn(gray: Frame, component: NDArray[np.bool_]) -> bool:
+    """Whether a component is a banner, a tool bar or text: even areas with sharp edges."""
     contrast = ndimage.maximum_filter(gray, 3) - ndimage.minimum_filter(gray, 3)
     drawn = (contrast == 0) | (contrast > _SHARP)
-    return bool(drawn[body].mean() > _DRAWN)
+    return bool(drawn[component].mean() > _MAX_DRAWN_SHARE)
 
 
-def _majority(mask: NDArray[np.bool_], side_px: int, share: float) -> NDArray[np.bool_]:
+def _filter_majority(mask: NDArray[np.bool_], side_px: int, share: float) -> NDArray[np.bool_]:
     filled: NDArray[np.float32] = ndimage.uniform_filter(mask.astype(np.float32), side_px)
     return filled >= share

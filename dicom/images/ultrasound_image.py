@@ -1,4 +1,4 @@
-"""Pictures that are not DICOM yet (phantoms, PNGs) as ultrasound objects that any PACS takes."""
+"""Build ultrasound images from pixels: of phantoms, and of PNG or JPEG files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import (
-    UID,
     ExplicitVRLittleEndian,
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
@@ -27,14 +26,14 @@ _DEFAULT_FRAME_TIME_MS: Final = 40.0
 
 @dataclass(frozen=True)
 class StudyContext:
-    """The study that the picture becomes part of."""
+    """Patient and study of a new image."""
 
     study_instance_uid: str
     patient_id: str
     patient_name: str
-    """`Family^Given`, any script."""
+    """`Family^Given`, in any script."""
     study_datetime: datetime
-    """Aware, the object states its zone."""
+    """With its time zone, if known."""
     birth_date: str = ""
     """YYYYMMDD."""
     sex: str = "F"
@@ -43,7 +42,7 @@ class StudyContext:
     study_description: str = "US breast"
     referring_physician: str = ""
     laterality: str = ""
-    """`L`, `R`, or empty when not known."""
+    """`L`, `R`, or empty when unknown."""
 
 
 def build_ultrasound_image(
@@ -59,27 +58,34 @@ def build_ultrasound_image(
     frame_time_ms: float = _DEFAULT_FRAME_TIME_MS,
     software_version: str = "1",
 ) -> Dataset:
-    """Return a US Image (one frame) or US Multi-frame Image (a sequence of frames).
+    """Return an Ultrasound Image, or an Ultrasound Multi-frame Image for a sequence of frames.
 
-    Frames are (rows, columns) or (rows, columns, 3) RGB, uint8, all of one shape. `spacing_mm` is
-    the distance of neighboring pixels and makes a calibrated 2D tissue region out of `region`
-    (x0, y0, x1, y1, exclusive ends; the whole picture when None). The transfer syntax is
-    Explicit VR Little Endian or JPEG Baseline, where color becomes YBR_FULL_422. The UIDs follow
-    from the study's and the two numbers, so wrapping again makes the same object.
+    Frames are (rows, columns) or (rows, columns, 3) RGB, uint8, all of the same shape.
+    `spacing_mm` is the distance of adjacent pixels; it adds a calibrated 2D tissue region that
+    covers `region` (x0, y0, x1, y1, exclusive ends), by default the whole image. The transfer
+    syntax is Explicit VR Little Endian or JPEG Baseline; JPEG converts color to YBR_FULL_422. The
+    UIDs derive from the study's UID and the two numbers, so the same arguments give the same UIDs.
 
-    Raises ValueError for frames or a transfer syntax that it cannot take.
+    Raises ValueError for frames or a transfer syntax that are not supported.
     """
     still = isinstance(pixels, np.ndarray)
-    frames = _checked([pixels] if isinstance(pixels, np.ndarray) else list(pixels))
+    frames = [pixels] if isinstance(pixels, np.ndarray) else list(pixels)
+    _check_frames(frames)
     if transfer_syntax_uid not in TRANSFER_SYNTAXES:
-        raise ValueError(
-            "build_ultrasound_image writes Explicit VR Little Endian or JPEG Baseline only"
-        )
-    sop_class = UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage
+        raise ValueError("the transfer syntax must be Explicit VR Little Endian or JPEG Baseline")
+    series = (study.study_instance_uid, str(series_number))
     dataset = Dataset()
-    _add_identity(dataset, study, sop_class, series_number, instance_number)
-    _add_study(dataset, study)
-    _add_series(dataset, study, series_number, series_description)
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.SOPClassUID = UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage
+    dataset.SOPInstanceUID = derived_uid("wrap", "instance", *series, str(instance_number))
+    dataset.StudyInstanceUID = study.study_instance_uid
+    dataset.SeriesInstanceUID = derived_uid("wrap", "series", *series)
+    _add_patient_and_study(dataset, study)
+    dataset.Modality = "US"
+    dataset.SeriesNumber = str(series_number)
+    dataset.SeriesDescription = series_description
+    dataset.BodyPartExamined = "BREAST"
+    dataset.Laterality = study.laterality or None  # type 2C: empty means unknown
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = IMAGE_MODEL
     dataset.SoftwareVersions = software_version
@@ -89,36 +95,29 @@ def build_ultrasound_image(
     dataset.BurnedInAnnotation = "NO"
     dataset.AnatomicRegionSequence = [code_item(BREAST)]
     if not still:
-        _add_cine(dataset, len(frames), frame_time_ms)
-    _add_region(dataset, frames[0], region, spacing_mm)
+        dataset.NumberOfFrames = len(frames)
+        dataset.FrameIncrementPointer = Tag("FrameTime")
+        dataset.FrameTime = f"{frame_time_ms:g}"
+    if spacing_mm is not None:
+        rows, columns = frames[0].shape[:2]
+        item = _build_region_item(region or (0, 0, columns, rows), spacing_mm)
+        dataset.SequenceOfUltrasoundRegions = [item]
     add_pixels(dataset, frames, transfer_syntax_uid)
     return dataset
 
 
-def _checked(frames: list[Frame]) -> list[Frame]:
+def _check_frames(frames: list[Frame]) -> None:
     shapes = {frame.shape for frame in frames}
     if len(shapes) != 1:
-        raise ValueError("build_ultrasound_image needs at least one frame, and all of one shape")
+        raise ValueError("an image needs at least one frame, and all frames of the same shape")
     shape = shapes.pop()
     if len(shape) not in (2, 3) or shape[2:] not in ((), (3,)) or 0 in shape:
-        raise ValueError("a frame is (rows, columns) or (rows, columns, 3)")
+        raise ValueError("a frame must be (rows, columns) or (rows, columns, 3)")
     if any(frame.dtype != np.uint8 for frame in frames):
-        raise ValueError("a frame is uint8")
-    return frames
+        raise ValueError("a frame must be uint8")
 
 
-def _add_identity(
-    dataset: Dataset, study: StudyContext, sop_class: UID, series_number: int, instance_number: int
-) -> None:
-    series = (study.study_instance_uid, str(series_number))
-    dataset.SpecificCharacterSet = "ISO_IR 192"
-    dataset.SOPClassUID = sop_class
-    dataset.SOPInstanceUID = derived_uid("wrap", "instance", *series, str(instance_number))
-    dataset.StudyInstanceUID = study.study_instance_uid
-    dataset.SeriesInstanceUID = derived_uid("wrap", "series", *series)
-
-
-def _add_study(dataset: Dataset, study: StudyContext) -> None:
+def _add_patient_and_study(dataset: Dataset, study: StudyContext) -> None:
     dataset.PatientName = study.patient_name
     dataset.PatientID = study.patient_id
     dataset.PatientBirthDate = study.birth_date
@@ -127,38 +126,15 @@ def _add_study(dataset: Dataset, study: StudyContext) -> None:
     dataset.StudyDescription = study.study_description
     dataset.AccessionNumber = study.accession_number
     dataset.ReferringPhysicianName = study.referring_physician
-    date, time = f"{study.study_datetime:%Y%m%d}", f"{study.study_datetime:%H%M%S}"
-    for moment in ("Study", "Series", "Acquisition", "Content"):
-        setattr(dataset, f"{moment}Date", date)
-        setattr(dataset, f"{moment}Time", time)
+    for level in ("Study", "Series", "Acquisition", "Content"):
+        setattr(dataset, f"{level}Date", f"{study.study_datetime:%Y%m%d}")
+        setattr(dataset, f"{level}Time", f"{study.study_datetime:%H%M%S}")
     if zone := f"{study.study_datetime:%z}":
         dataset.TimezoneOffsetFromUTC = zone
 
 
-def _add_series(dataset: Dataset, study: StudyContext, number: int, description: str) -> None:
-    dataset.Modality = "US"
-    dataset.SeriesNumber = str(number)
-    dataset.SeriesDescription = description
-    dataset.BodyPartExamined = "BREAST"
-    dataset.Laterality = study.laterality or None  # type 2C: empty says "not known"
-
-
-def _add_cine(dataset: Dataset, count: int, frame_time_ms: float) -> None:
-    dataset.NumberOfFrames = count
-    dataset.FrameIncrementPointer = Tag("FrameTime")
-    dataset.FrameTime = f"{frame_time_ms:g}"
-
-
-def _add_region(
-    dataset: Dataset,
-    frame: Frame,
-    box: tuple[int, int, int, int] | None,
-    spacing_mm: float | None,
-) -> None:
-    if spacing_mm is None:
-        return
-    rows, columns = frame.shape[:2]
-    x0, y0, x1, y1 = box or (0, 0, columns, rows)
+def _build_region_item(box: tuple[int, int, int, int], spacing_mm: float) -> Dataset:
+    x0, y0, x1, y1 = box
     item = Dataset()
     item.RegionSpatialFormat = 1
     item.RegionDataType = 1
@@ -167,4 +143,4 @@ def _add_region(
     item.RegionLocationMaxX1, item.RegionLocationMaxY1 = x1 - 1, y1 - 1
     item.PhysicalUnitsXDirection = item.PhysicalUnitsYDirection = 3  # cm
     item.PhysicalDeltaX = item.PhysicalDeltaY = spacing_mm / _MM_PER_CM
-    dataset.SequenceOfUltrasoundRegions = [item]
+    return item

@@ -15,7 +15,7 @@ from dicom.errors import UndecodableFrame
 from dicom.files import read_without_pixels
 from dicom.images.frames import decode_frames
 from dicom.images.header import InstanceHeader, parse_header
-from dicom.images.header_gate import MINIMUM_SIDE_PX, find_header_refusal
+from dicom.images.header_gate import MINIMUM_SIDE_PX, TOO_SMALL, find_header_refusal
 from dicom.images.regions import BModeRegion, find_bmode_region, find_content_region
 from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
@@ -129,7 +129,7 @@ class PlainPicture:
 
     def refusal(self) -> RefusalReason | None:
         if min(self.shape) < MINIMUM_SIDE_PX:
-            return RefusalReason("too-small", f"A side is shorter than {MINIMUM_SIDE_PX} pixels.")
+            return TOO_SMALL
         return None
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
