@@ -1,1 +1,1 @@
-"""DICOM objects to plain facts and back: no database, no network, no neural network."""
+"""Read and build DICOM objects, without database, network and neural networks."""

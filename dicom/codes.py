@@ -1,4 +1,4 @@
-"""Every coded concept that Sonogate writes, with the context group (PS3.16) that it comes from."""
+"""Coded concepts that Sonogate writes, with their context groups (PS3.16)."""
 
 from typing import Final
 
@@ -13,27 +13,27 @@ from dicom.uids import CODING_SCHEME_UID
 PRIVATE_SCHEME: Final = "99SONOGATE"
 PRIVATE_SCHEME_UID: Final = CODING_SCHEME_UID
 
-# what was examined
+# procedure and anatomy
 PROCEDURE: Final = codes.SCT.UltrasonographyOfBreast  # CID 6050
 BREAST: Final = codes.SCT.Breast
 SIDE: Final = {"L": codes.SCT.Left, "R": codes.SCT.Right}  # CID 244
 LANGUAGE: Final = Code("en", "RFC5646", "English")  # CID 5000
 
-# what was found
+# findings
 ABNORMAL_STRUCTURE: Final = codes.SCT.MorphologicallyAbnormalStructure  # CID 7150
 LESION: Final = codes.SCT.Lesion
 NORMAL_TISSUE: Final = codes.DCM.NormalBreastTissue  # CID 6054
 TISSUE: Final = codes.SCT.Tissue  # CID 7150
 
-# what the network looked at
+# heat maps
 FUNCTION: Final = codes.SCT.Function  # CID 7150
 GRAD_CAM: Final = codes.DCM.GradientWeightedClassActivation  # CID 7180
 
-# what the key images are for, CID 7010
+# purpose of key images, CID 7010
 OF_INTEREST: Final = codes.DCM.OfInterest
 FOR_REPORT_ATTACHMENT: Final = codes.DCM.ForReportAttachment
 
-# what the classes are
+# classes and reader decisions
 CLASS: Final = {
     NORMAL: codes.SCT.Normal,  # CID 222
     BENIGN: codes.SCT.Benign,  # CID 6063
@@ -41,7 +41,7 @@ CLASS: Final = {
 }
 UNDECIDED: Final[Code] = codes.SCT.IndeterminateResult  # CID 6063
 IMPRESSION: Final = codes.DCM.Impression
-# (121071,DCM,"Finding") would say it too, but readers take that name for the group's finding row
+# not (121071,DCM,"Finding"): SR readers take that concept for the finding row of the group
 CLASSIFIER_OUTPUT: Final = Code("BUS-CLASS", PRIVATE_SCHEME, "Classifier output class")
 READER_DECISION: Final = Code("BUS-DECISION", PRIVATE_SCHEME, "Reader decision on the analysis")
 DECISION: Final = {
@@ -54,7 +54,7 @@ QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluatio
 
 REFUSED_IMAGE: Final = Code("BUS-REFUSED", PRIVATE_SCHEME, "Image not analyzed")
 
-# which images
+# images
 SOURCE_IMAGE: Final = Code("260753009", "SCT", "Source")
 MODALITY: Final = codes.DCM.Modality
 ULTRASOUND: Final = codes.DCM.Ultrasound  # CID 29
@@ -65,7 +65,7 @@ COLUMNS: Final = codes.DCM.PixelDataColumns
 HORIZONTAL_SPACING: Final = codes.DCM.HorizontalPixelSpacing
 VERTICAL_SPACING: Final = codes.DCM.VerticalPixelSpacing
 
-# how much
+# measurements
 PROBABILITY: Final = codes.DCM.Probability
 PROBABILITY_OF_CANCER: Final = codes.DCM.ProbabilityOfCancer  # CID 6048
 AREA: Final = codes.SCT.Area  # CID 7469
@@ -76,13 +76,13 @@ MM: Final = codes.UCUM.Millimeter
 MM2: Final = codes.UCUM.SquareMillimeter
 NO_UNITS: Final = codes.UCUM.NoUnits
 PIXELS: Final = Code("{pixels}", "UCUM", "pixels")
-"""Length or area of an image without calibration: never to be taken for millimeters."""
+"""Unit of lengths and areas where the image is not calibrated."""
 
-# who says so
+# algorithm
 AI: Final = codes.DCM.ArtificialIntelligence  # CID 7162
 
-# BI-RADS assessment, CID 6027 in CID 6026: a reader's word, never the network's. pydicom's copy of
-# CID 6027 is empty, so value and meaning stand here.
+# BI-RADS assessment of the reader, CID 6027 in CID 6026. CID 6027 is empty in pydicom, so the
+# codes are listed here.
 OVERALL_ASSESSMENT: Final = codes.DCM.OverallAssessment
 _BIRADS: Final = (
     Code("397138000", "SCT", "0 - Incomplete - Need additional imaging evaluation"),
@@ -111,7 +111,7 @@ def code_item(code: Code) -> Dataset:
 
 
 def private_scheme_item() -> Dataset:
-    """Return the item of Coding Scheme Identification Sequence (0008,0110) that names our codes."""
+    """Return the Coding Scheme Identification Sequence (0008,0110) item of 99SONOGATE."""
     item = Dataset()
     item.CodingSchemeDesignator = PRIVATE_SCHEME
     item.CodingSchemeUID = PRIVATE_SCHEME_UID

@@ -1,6 +1,6 @@
-"""In what two data sets differ, in the words of the data dictionary.
+"""Compare two data sets and describe their differences by keyword.
 
-Values are told, so this is for made-up patients only.
+The descriptions quote values: use them for fictitious patients only.
 """
 
 from collections.abc import Iterator
@@ -11,52 +11,48 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-_SHOWN: Final = 40
-"""Characters of a value."""
+_MAX_SHOWN_LENGTH: Final = 40
 
 
-def differences(before: Dataset, after: Dataset) -> list[str]:
-    """Return a line for each attribute that was added, removed or changed, in the order of the
-    tags; in sequences item by item: `PatientName: 'Test' became 'TEST'`. Empty when the data sets
-    say the same, however they are encoded.
+def find_differences(before: Dataset, after: Dataset) -> list[str]:
+    """Return one line for each attribute that was added, removed or changed, in order of tags.
+
+    Sequences are compared item by item. A line is `PatientName: 'Test' became 'TEST'`. Data sets
+    with equal values have no differences, whatever their encoding.
     """
-    return list(_differing(before, after, ""))
+    return list(_compare_datasets(before, after, ""))
 
 
-def _differing(before: Dataset, after: Dataset, where: str) -> Iterator[str]:
+def _compare_datasets(before: Dataset, after: Dataset, prefix: str) -> Iterator[str]:
     for tag in sorted(before.keys() | after.keys()):
-        name = f"{where}{keyword_for_tag(tag) or BaseTag(tag)}"
+        name = f"{prefix}{keyword_for_tag(tag) or BaseTag(tag)}"
         try:
-            yield from _of_element(name, before.get(tag), after.get(tag))
-        except Exception:  # noqa: BLE001  any exception type can come out of a damaged value
+            if tag not in before:
+                yield f"{name}: added, {_format_value(after[tag])}"
+            elif tag not in after:
+                yield f"{name}: removed, was {_format_value(before[tag])}"
+            else:
+                yield from _compare_elements(name, before[tag], after[tag])
+        except Exception:  # noqa: BLE001  damaged values can raise any type
             yield f"{name}: cannot be read"
 
 
-def _of_element(name: str, before: DataElement | None, after: DataElement | None) -> Iterator[str]:
-    if before is None and after is not None:
-        yield f"{name}: added, {_shown(after)}"
-    elif before is not None and after is None:
-        yield f"{name}: removed, was {_shown(before)}"
-    elif before is not None and after is not None:
-        yield from _changed(name, before, after)
-
-
-def _changed(name: str, before: DataElement, after: DataElement) -> Iterator[str]:
+def _compare_elements(name: str, before: DataElement, after: DataElement) -> Iterator[str]:
     if before.VR != after.VR:
         yield f"{name}: VR {before.VR} became {after.VR}"
     elif before.VR == "SQ" and len(before.value) == len(after.value):
-        for number, (one, other) in enumerate(zip(before.value, after.value, strict=True), 1):
-            yield from _differing(one, other, f"{name}[{number}].")
-    # numbers in text can be equal and written otherwise
+        for number, (old, new) in enumerate(zip(before.value, after.value, strict=True), 1):
+            yield from _compare_datasets(old, new, f"{name}[{number}].")
+    # equal numbers can have different texts
     elif before.value != after.value or str(before.value) != str(after.value):
-        was, became = _shown(before), _shown(after)
-        yield f"{name}: {was} became {'others' if was == became else became}"
+        old_text, new_text = _format_value(before), _format_value(after)
+        yield f"{name}: {old_text} became {'others' if old_text == new_text else new_text}"
 
 
-def _shown(element: DataElement) -> str:
+def _format_value(element: DataElement) -> str:
     if element.VR == "SQ":
         return f"{len(element.value)} item(s)"
     if isinstance(element.value, bytes):
         return f"{len(element.value)} bytes"
     text = "" if element.value is None else str(element.value)
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
+    return repr(text if len(text) <= _MAX_SHOWN_LENGTH else f"{text[:_MAX_SHOWN_LENGTH]}…")

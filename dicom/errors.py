@@ -1,16 +1,16 @@
-"""What can go wrong with a DICOM object, in words a person can act on.
+"""Errors of DICOM objects.
 
-No text here carries patient data or a UID from the network: these texts reach logs and pages.
+Their texts reach logs and web pages, so they contain no patient data and no UID of an object.
 """
 
 from typing import ClassVar
 
 
 class DicomError(Exception):
-    """Base of every error of this package.
+    """Base class of the errors of this package.
 
-    `code` is stable and shown to people; `permanent` says that trying the same bytes again
-    cannot help.
+    `code` is stable and appears in the user interface. A `permanent` error cannot be resolved by
+    processing the same bytes again.
     """
 
     code: ClassVar[str] = "dicom-error"
@@ -21,25 +21,30 @@ class NotDicom(DicomError):
     code = "not-dicom"
 
     def __init__(self) -> None:
-        super().__init__("The file is not DICOM (no DICM prefix). Send DICOM Part 10 files.")
+        super().__init__(
+            "The file has no DICM prefix, so it is not a DICOM file. Send DICOM Part 10 files."
+        )
 
 
 class TruncatedFile(DicomError):
     code = "truncated-file"
 
     def __init__(self) -> None:
-        super().__init__("The file ends before its data does. Send the object again.")
+        super().__init__("The file is truncated. Send the object again.")
 
 
 class NoPixelData(DicomError):
     code = "no-pixels"
 
     def __init__(self) -> None:
-        super().__init__("The object has no image pixels, so there is nothing to analyze.")
+        super().__init__("The object has no pixel data. Send an image.")
 
 
 class UndecodableFrame(DicomError):
-    """`frame` is 0-based; `reason` is our own word, never the decoder's quotation of the file."""
+    """Raised when a frame cannot be decoded.
+
+    `frame` is 0-based. `reason` never contains the decoder's message, which may quote the file.
+    """
 
     code = "undecodable-frame"
 
@@ -54,13 +59,13 @@ class UnsupportedTransferSyntax(DicomError):
 
     def __init__(self, uid: str, name: str = "an unknown transfer syntax") -> None:
         super().__init__(
-            f"The pixels are encoded as {name}, which Sonogate keeps but cannot decode."
+            f"The pixel data is encoded as {name}, which Sonogate can store but not decode."
         )
         self.uid = uid
 
 
 class InvalidHeader(DicomError):
-    """`keyword` is the attribute's DICOM keyword; `problem` never quotes its value."""
+    """Raised for an invalid attribute. `problem` never quotes its value."""
 
     code = "invalid-header"
 
@@ -71,7 +76,7 @@ class InvalidHeader(DicomError):
 
 
 class InvalidResult(DicomError):
-    """A result that cannot be said in DICOM, for instance a mask of another size than its image."""
+    """Raised for a result that DICOM cannot represent, such as a mask not of its image's size."""
 
     code = "invalid-result"
 
@@ -81,7 +86,7 @@ class InvalidResult(DicomError):
 
 
 class UnknownResult(DicomError, ValueError):
-    """A result that a destination asks for and that is not made here."""
+    """Raised when a destination requests a result kind or variant that does not exist."""
 
     code = "unknown-result"
 
@@ -91,11 +96,11 @@ class UnknownResult(DicomError, ValueError):
 
 
 class ReadBackMismatch(DicomError):
-    """What was written is not what is on disk. Not permanent: writing again may heal it."""
+    """Raised when an object on disk differs from the one written. Writing it again may help."""
 
     code = "read-back-mismatch"
     permanent = False
 
-    def __init__(self, what: str) -> None:
-        super().__init__(f"The object on disk differs from what was written: {what}.")
-        self.what = what
+    def __init__(self, difference: str) -> None:
+        super().__init__(f"The object on disk differs from the object written: {difference}.")
+        self.difference = difference

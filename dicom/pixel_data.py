@@ -24,7 +24,7 @@ def check_pixel_data(stream: BinaryIO, transfer_syntax_uid: str, *, implicit_vr:
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         return  # one zlib stream, verified by its own checksum when it is inflated
     order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
-    length = _read_element_length(stream, order, implicit_vr=implicit_vr)
+    length = _read_length(stream, order, implicit_vr=implicit_vr)
     size = os.fstat(stream.fileno()).st_size
     if length == UNDEFINED_LENGTH:
         _check_fragments(stream, size)
@@ -32,7 +32,7 @@ def check_pixel_data(stream: BinaryIO, transfer_syntax_uid: str, *, implicit_vr:
         raise TruncatedFile
 
 
-def _read_element_length(stream: BinaryIO, order: str, *, implicit_vr: bool) -> int:
+def _read_length(stream: BinaryIO, order: str, *, implicit_vr: bool) -> int:
     header = stream.read(8 if implicit_vr else 12)
     if len(header) < 8 or unpack(f"{order}HH", header[:4]) != _PIXEL_DATA:
         raise NoPixelData

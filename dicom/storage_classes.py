@@ -1,4 +1,4 @@
-"""The storage classes that ultrasound images come in (PS3.4 B.5)."""
+"""Storage SOP classes of ultrasound images (PS3.4 B.5)."""
 
 from typing import Final
 
@@ -36,4 +36,4 @@ MULTI_FRAME: Final = frozenset(
         MultiFrameTrueColorSecondaryCaptureImageStorage,
     }
 )
-"""Only images of these classes have frames that a reference may name (PS3.3 Table 10-3)."""
+"""References to these classes may contain frame numbers (PS3.3 Table 10-3)."""

@@ -23,7 +23,7 @@ from db.intake import Sender
 from db.routes import Source
 from db.routes_file import RoutesFile
 from db.types import now_utc
-from dicom.commitment import EVENT_TYPES, read_commitment_report
+from dicom.commitment import EVENT_TYPES, parse_commitment_report
 from dicom.images.header import InstanceHeader
 from listener import facts
 from listener.commitments import Commitments
@@ -162,7 +162,7 @@ class Handlers:
         if event.event_type not in EVENT_TYPES:
             return int(Status.NO_SUCH_EVENT_TYPE), None
         try:
-            report = read_commitment_report(event.event_information)
+            report = parse_commitment_report(event.event_information)
             self._commitments.keep(report, sender)
         except Exception as error:  # noqa: BLE001  what is thrown here, pynetdicom answers 0110 to
             answer = answer_to_report(error)

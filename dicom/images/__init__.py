@@ -1,1 +1,1 @@
-"""Received images: header, frames, the B-mode region, and what the networks were not made for."""
+"""Ultrasound images: header, frames, B-mode region, input gate."""

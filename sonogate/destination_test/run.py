@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from dicom.commitment import FAILURE_REASONS, CommitmentReport
-from dicom.differences import differences
+from dicom.differences import find_differences
 from dicom.errors import DicomError
 from dicom.files import read_dataset
 from sonogate.destination_test.objects import Piece
@@ -221,7 +221,7 @@ def _changes(sent: Path, content: bytes) -> list[str]:
     came = sent.with_suffix(".came")
     came.write_bytes(content)
     try:
-        return differences(read_dataset(sent), read_dataset(came)) or [OTHERWISE]
+        return find_differences(read_dataset(sent), read_dataset(came)) or [OTHERWISE]
     except DicomError as error:
         return [str(error)]
 

@@ -3,7 +3,7 @@ from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
-from dicom.commitment import CommitmentReport, commitment_request, read_commitment_report
+from dicom.commitment import CommitmentReport, build_commitment_request, parse_commitment_report
 from dicom.errors import InvalidHeader
 
 CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -27,7 +27,7 @@ def report(kept: list[str], failed: dict[str, int]) -> Dataset:
 
 
 def test_a_request_names_transaction_classes_and_instances() -> None:
-    request = commitment_request("1.2.3", [(CLASS, "1.2.4"), (CLASS, "1.2.5")])
+    request = build_commitment_request("1.2.3", [(CLASS, "1.2.4"), (CLASS, "1.2.5")])
     assert request.TransactionUID == "1.2.3"
     told = [
         (each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID)
@@ -37,25 +37,25 @@ def test_a_request_names_transaction_classes_and_instances() -> None:
 
 
 def test_a_report_says_what_is_kept_and_why_the_rest_is_not() -> None:
-    read = read_commitment_report(report(["1.2.4"], {"1.2.5": 0x0112}))
+    read = parse_commitment_report(report(["1.2.4"], {"1.2.5": 0x0112}))
     assert read == CommitmentReport("1.2.3", frozenset({"1.2.4"}), {"1.2.5": 0x0112})
 
 
 def test_an_object_that_is_both_kept_and_failed_is_not_kept() -> None:
-    read = read_commitment_report(report(["1.2.4", "1.2.5"], {"1.2.5": 0x0112}))
+    read = parse_commitment_report(report(["1.2.4", "1.2.5"], {"1.2.5": 0x0112}))
     assert read.committed == {"1.2.4"}
 
 
 def test_a_report_without_lists_commits_to_nothing() -> None:
     information = Dataset()
     information.TransactionUID = "1.2.3"
-    assert read_commitment_report(information) == CommitmentReport("1.2.3", frozenset(), {})
+    assert parse_commitment_report(information) == CommitmentReport("1.2.3", frozenset(), {})
 
 
 def test_a_failure_without_a_reason_is_a_processing_failure() -> None:
     information = report([], {})
     information.FailedSOPSequence = [reference("1.2.5")]
-    assert read_commitment_report(information).failed == {"1.2.5": 0x0110}
+    assert parse_commitment_report(information).failed == {"1.2.5": 0x0110}
 
 
 @pytest.mark.parametrize("keyword", ["TransactionUID", "ReferencedSOPInstanceUID"])
@@ -65,5 +65,5 @@ def test_a_uid_that_is_missing_or_none_is_named_and_not_quoted(keyword: str) -> 
         where = information if keyword in information else information.ReferencedSOPSequence[0]
         where[keyword] = DataElement(keyword, "UI", value, validation_mode=IGNORE)
         with pytest.raises(InvalidHeader, match=keyword) as raised:
-            read_commitment_report(information)
+            parse_commitment_report(information)
         assert "SECRET" not in str(raised.value)

@@ -12,7 +12,7 @@ from db import commitments
 from db.engine import Database
 from db.schema import Commitment
 from db.types import now_utc
-from dicom.commitment import commitment_request
+from dicom.commitment import build_commitment_request
 from listener.contexts import STORAGE_COMMITMENT
 from listener.statuses import Status
 from tests.listener import making, sending
@@ -37,8 +37,8 @@ def row(door: Door) -> Commitment:
 
 def report(transaction: str = TRANSACTION) -> Dataset:
     sop_class = "1.2.840.10008.5.1.4.1.1.66.4"
-    information = commitment_request(transaction, [(sop_class, KEPT)])
-    (failed,) = commitment_request(transaction, [(sop_class, LOST)]).ReferencedSOPSequence
+    information = build_commitment_request(transaction, [(sop_class, KEPT)])
+    (failed,) = build_commitment_request(transaction, [(sop_class, LOST)]).ReferencedSOPSequence
     failed.FailureReason = 0x0112
     information.FailedSOPSequence = [failed]
     return information

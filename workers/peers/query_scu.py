@@ -24,8 +24,8 @@ from pynetdicom.status import QR_FIND_SERVICE_CLASS_STATUS, QR_GET_SERVICE_CLASS
 from dicom.commitment import (
     EVENT_TYPES,
     CommitmentReport,
-    commitment_request,
-    read_commitment_report,
+    build_commitment_request,
+    parse_commitment_report,
 )
 from dicom.errors import DicomError
 from workers.errors import PeerError, ServiceNotOffered
@@ -253,7 +253,7 @@ def _ask_to_commit(
     references = [(each.sop_class_uid, each.sop_instance_uid) for each in instances]
     try:
         answered, _ = association.send_n_action(
-            commitment_request(transaction_uid, references),
+            build_commitment_request(transaction_uid, references),
             _REQUEST_COMMITMENT,
             StorageCommitmentPushModel,
             StorageCommitmentPushModelInstance,
@@ -271,7 +271,7 @@ def _answer(event: evt.Event, book: CommitmentBook) -> ReportStatus:
     if event.event_type not in EVENT_TYPES:
         return ReportStatus.NO_SUCH_EVENT_TYPE
     try:
-        known = book.keep(read_commitment_report(event.event_information))
+        known = book.keep(parse_commitment_report(event.event_information))
     except DicomError:
         return ReportStatus.INVALID_ARGUMENT
     except Exception as error:  # noqa: BLE001  what is thrown here is lost in pynetdicom's thread

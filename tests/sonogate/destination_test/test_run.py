@@ -16,7 +16,7 @@ from sqlalchemy import select
 from db import commitments
 from db.engine import Database
 from db.schema import AuditEvent, Commitment
-from dicom.commitment import commitment_request
+from dicom.commitment import build_commitment_request
 from dicom.results.catalogue import parse_spec
 from sonogate.destination_test.commitment import Ledger
 from sonogate.destination_test.objects import Piece, make_images, make_results
@@ -155,7 +155,7 @@ def test_a_report_on_an_earlier_rehearsal_is_kept_in_its_own_row(
 ) -> None:
     with sqlite_database.write() as session:
         commitments.record_request(session, "2.25.4", "there", {"1.2.4"}, now=NOW)
-    older = commitment_request("2.25.4", [("1.2.3", "1.2.4")])
+    older = build_commitment_request("2.25.4", [("1.2.3", "1.2.4")])
     archive = Archive(reports_at_once=True, tells=((1, older),))
     done = rehearsed(archive, pieces[:1], sqlite_database, *SERVICES, commit_seconds=10)
     assert [fate.committed for fate in done.fates] == [True]

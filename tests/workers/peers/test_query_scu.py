@@ -14,7 +14,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
     StudyRootQueryRetrieveInformationModelGet,
 )
 
-from dicom.commitment import CommitmentReport, commitment_request
+from dicom.commitment import CommitmentReport, build_commitment_request
 from tests import peers
 from tests.workers.archive import Archive, served
 from tests.workers.painted import picture, write
@@ -176,7 +176,7 @@ def test_a_report_on_the_association_of_the_request_is_heard(images: list[Datase
 
 
 def test_a_report_on_an_older_request_goes_where_it_belongs(images: list[Dataset]) -> None:
-    older = commitment_request(OLDER, [("1.2.3", "1.2.4")])
+    older = build_commitment_request(OLDER, [("1.2.3", "1.2.4")])
     archive = Archive(images, reports_at_once=True, tells=((1, older),))
     book = Book(asked={OLDER: {"1.2.4"}})
     with served(archive, StorageCommitmentPushModel) as call:
@@ -189,7 +189,7 @@ def test_a_report_on_an_older_request_goes_where_it_belongs(images: list[Dataset
 
 
 def test_a_report_that_crosses_the_request_is_heard(images: list[Dataset]) -> None:
-    older = commitment_request(OLDER, [("1.2.3", "1.2.4")])
+    older = build_commitment_request(OLDER, [("1.2.3", "1.2.4")])
     archive = Archive(images, reports_at_once=True, crosses=older)
     book = Book(asked={OLDER: {"1.2.4"}})
     with served(archive, StorageCommitmentPushModel) as call:
@@ -214,22 +214,22 @@ def told_by(
 
 
 def test_a_report_that_nobody_asked_for_is_refused(images: list[Dataset]) -> None:
-    assert told_by(images, commitment_request("2.25.9", [("1.2.3", "1.2.4")])) == 0x0115
+    assert told_by(images, build_commitment_request("2.25.9", [("1.2.3", "1.2.4")])) == 0x0115
 
 
 def test_a_report_without_a_transaction_is_refused(images: list[Dataset]) -> None:
-    information = commitment_request(TRANSACTION, [("1.2.3", "1.2.4")])
+    information = build_commitment_request(TRANSACTION, [("1.2.3", "1.2.4")])
     del information.TransactionUID
     assert told_by(images, information) == 0x0115
 
 
 def test_another_event_is_refused(images: list[Dataset]) -> None:
-    information = commitment_request(TRANSACTION, [("1.2.3", "1.2.4")])
+    information = build_commitment_request(TRANSACTION, [("1.2.3", "1.2.4")])
     assert told_by(images, information, event_type=7) == 0x0113
 
 
 def test_a_report_that_cannot_be_written_down_is_no_success(images: list[Dataset]) -> None:
-    information = commitment_request(TRANSACTION, [("1.2.3", "1.2.4")])
+    information = build_commitment_request(TRANSACTION, [("1.2.3", "1.2.4")])
     assert told_by(images, information, is_down=True) == 0x0110
 
 
