@@ -1,4 +1,4 @@
-"""The first schema"""
+"""Create the first schema. Frozen: changes belong in a new migration."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -615,12 +615,12 @@ def upgrade() -> None:
         )
     head = sa.table("audit_head", sa.column("id"), sa.column("seq"), sa.column("hash"))
     op.execute(head.insert().values(id=1, seq=0, hash=guards.GENESIS))
-    for statement in guards.create(op.get_bind().dialect.name):
+    for statement in guards.create(op.get_context().dialect.name):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for statement in guards.drop(op.get_bind().dialect.name):
+    for statement in guards.drop(op.get_context().dialect.name):
         op.execute(statement)
     with op.batch_alter_table("delivered_object", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_delivered_object_result_object_id"))
