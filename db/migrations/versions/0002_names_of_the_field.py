@@ -24,6 +24,8 @@ VALUES: Final = (
     ("job", "status", "dead", "dead-letter"),
     ("study", "status", "analysing", "analyzing"),
     ("study", "status", "analysed", "analyzed"),
+    ("refusal", "code", "colour-doppler", "color-doppler"),
+    ("sender_count", "event", "refused:not-authorised", "refused:not-authorized"),
 )
 """Table, column, value in 0001, value now."""
 
