@@ -1,12 +1,14 @@
 """Tables, in the field's words. Import this from anywhere; it imports nothing of ours but types."""
 
 import enum
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Enum, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from db.frames import ClassifiedFrame, ClassifiedFrames
 from db.types import (
     AeTitle,
     AnalysisId,
@@ -22,7 +24,8 @@ from db.types import (
     Uid,
     UtcDateTime,
 )
-from dicom.terms.classification import UNDECIDED
+from dicom.terms.classification import UNDECIDED, Classification, Probabilities
+from dicom.terms.lesions import LesionMeasurements, SizeMm
 
 
 class StudyStatus(enum.StrEnum):
@@ -219,11 +222,46 @@ class SenderCount(Base):
 # ------------------------------------------------------------------------------ what the AI said
 
 
-class Analysis(Base):
-    """One run of one pipeline version over one state (digest) of a study.
+class ClassifiedRow:
+    """Columns that hold a `Classification`."""
 
-    ``label`` is the most probable class. Where the analysis is ``undecided`` nobody asserts it:
-    its probability is below ``confidence_threshold``, from which the preset commits itself.
+    label: Mapped[str] = mapped_column(String(16))
+    undecided: Mapped[bool] = mapped_column(default=False)
+    p_normal: Mapped[float]
+    p_benign: Mapped[float]
+    p_malignant: Mapped[float]
+
+    @property
+    def classification(self) -> Classification:
+        return Classification(self.label, self.probabilities, self.undecided)
+
+    @classification.setter
+    def classification(self, classification: Classification) -> None:
+        self.label, self.undecided = classification.label, classification.undecided
+        self.p_normal, self.p_benign, self.p_malignant = classification.probabilities
+
+    @property
+    def probabilities(self) -> Probabilities:
+        return self.p_normal, self.p_benign, self.p_malignant
+
+    @property
+    def asserted_class(self) -> str | None:
+        return self.classification.asserted_class
+
+    @property
+    def displayed_class(self) -> str:
+        return self.classification.displayed_class
+
+    @property
+    def confidence(self) -> float:
+        return self.classification.confidence
+
+
+class Analysis(Base):
+    """One run of one pipeline version on one revision of a study, identified by its digest.
+
+    ``label`` is the most probable class. If ``undecided``, its probability is below
+    ``confidence_threshold``, and no report asserts it.
     """
 
     __tablename__ = "analysis"
@@ -260,35 +298,47 @@ class Analysis(Base):
     )
 
     @property
-    def probabilities(self) -> tuple[float, float, float] | None:
-        """Normal, benign, malignant; None while running or when everything was refused."""
+    def classification(self) -> Classification | None:
+        """None while the analysis is running, and if all images were refused."""
+        if self.label is None or self.probabilities is None:
+            return None
+        return Classification(self.label, self.probabilities, self.undecided)
+
+    @classification.setter
+    def classification(self, classification: Classification | None) -> None:
+        self.label = classification.label if classification else None
+        self.undecided = classification.undecided if classification else False
+        self.p_normal, self.p_benign, self.p_malignant = (
+            classification.probabilities if classification else (None, None, None)
+        )
+
+    @property
+    def probabilities(self) -> Probabilities | None:
         if self.p_normal is None or self.p_benign is None or self.p_malignant is None:
             return None
         return self.p_normal, self.p_benign, self.p_malignant
 
     @property
     def asserted_class(self) -> str | None:
-        """The class that the analysis commits itself to."""
+        """The class that a report may state; None if undecided or not analyzed."""
         return None if self.undecided else self.label
 
     @property
     def displayed_class(self) -> str | None:
-        """For people: a class or ``undecided``; None when nothing could be analyzed."""
+        """The class, or ``undecided``; None if not analyzed."""
         return UNDECIDED if self.undecided else self.label
 
     @property
     def confidence(self) -> float | None:
-        """Probability of the study's label."""
+        """Probability of the most probable class."""
         return max(self.probabilities) if self.probabilities else None
 
 
-class Finding(Base):
-    """One lesion outline in one frame, or what the classifier says of one instance.
+class Finding(ClassifiedRow, Base):
+    """A lesion on one frame, or the classification of one image.
 
-    ``tracking_uid`` stays the same in SEG, SR and review. ``frame_number`` counts from 1.
-    ``frames`` of an image finding lists every classified frame:
-    ``{"frame": 1, "probabilities": [n, b, m], "heatmap": "results/…png"}``, and with lesions
-    ``"lesion_probability": "results/…png"`` (early analyses kept none).
+    ``tracking_uid`` is the same in SEG, SR and review. ``frame_number`` counts from 1.
+    ``frames`` is for images only, ``contour``, ``bbox``, ``mask_file`` and the sizes for lesions.
     """
 
     __tablename__ = "finding"
@@ -301,11 +351,6 @@ class Finding(Base):
     number: Mapped[int]
     tracking_uid: Mapped[Uid]
     frame_number: Mapped[int]
-    label: Mapped[str] = mapped_column(String(16))
-    undecided: Mapped[bool] = mapped_column(default=False)
-    p_normal: Mapped[float]
-    p_benign: Mapped[float]
-    p_malignant: Mapped[float]
     bbox: Mapped[JsonList | None]  # x0, y0, x1, y1 in pixels, ends exclusive
     contour: Mapped[JsonList | None]  # [[x, y], …] in pixels
     area_px: Mapped[int | None]
@@ -317,28 +362,45 @@ class Finding(Base):
     row_spacing_mm: Mapped[float | None]
     column_spacing_mm: Mapped[float | None]
     mask_file: Mapped[RelativePath | None]
-    frames: Mapped[JsonList | None]
+    frames: Mapped[Sequence[ClassifiedFrame] | None] = mapped_column(ClassifiedFrames)
 
     analysis: Mapped[Analysis] = relationship(back_populates="findings")
     instance: Mapped[Instance] = relationship()
 
     @property
-    def probabilities(self) -> tuple[float, float, float]:
-        return self.p_normal, self.p_benign, self.p_malignant
+    def measurements(self) -> LesionMeasurements | None:
+        """None for an image."""
+        if self.area_px is None or self.long_axis_px is None or self.short_axis_px is None:
+            return None
+        size_mm = None
+        if (
+            self.area_mm2 is not None
+            and self.long_axis_mm is not None
+            and self.short_axis_mm is not None
+        ):
+            size_mm = SizeMm(self.area_mm2, self.long_axis_mm, self.short_axis_mm)
+        return LesionMeasurements(self.area_px, self.long_axis_px, self.short_axis_px, size_mm)
+
+    @measurements.setter
+    def measurements(self, measurements: LesionMeasurements) -> None:
+        self.area_px = measurements.area_px
+        self.long_axis_px = measurements.long_axis_px
+        self.short_axis_px = measurements.short_axis_px
+        size_mm = measurements.size_mm
+        self.area_mm2 = size_mm.area_mm2 if size_mm else None
+        self.long_axis_mm = size_mm.long_axis_mm if size_mm else None
+        self.short_axis_mm = size_mm.short_axis_mm if size_mm else None
 
     @property
-    def asserted_class(self) -> str | None:
-        """As `Analysis.asserted_class`."""
-        return None if self.undecided else self.label
+    def spacing_mm(self) -> tuple[float, float] | None:
+        """(row, column) spacing of the image; None if it is not calibrated."""
+        if self.row_spacing_mm is None or self.column_spacing_mm is None:
+            return None
+        return self.row_spacing_mm, self.column_spacing_mm
 
-    @property
-    def displayed_class(self) -> str:
-        """As `Analysis.displayed_class`."""
-        return UNDECIDED if self.undecided else self.label
-
-    @property
-    def calibrated(self) -> bool:
-        return self.row_spacing_mm is not None
+    @spacing_mm.setter
+    def spacing_mm(self, spacing_mm: tuple[float, float] | None) -> None:
+        self.row_spacing_mm, self.column_spacing_mm = spacing_mm or (None, None)
 
 
 class Refusal(Base):
@@ -357,9 +419,10 @@ class Refusal(Base):
     instance: Mapped[Instance] = relationship()
 
 
-class ShadowAnalysis(Base):
-    """What a second preset says of the images of an analysis. Never a result: nothing is built of
-    it, sent or shown to readers. ``agrees``: it commits itself to the same class, or to none.
+class ShadowAnalysis(ClassifiedRow, Base):
+    """A shadow preset's analysis of the images of an analysis, for comparison only.
+
+    Its output is never sent nor shown to readers. ``agrees``: both assert the same class, or none.
     """
 
     __tablename__ = "shadow_analysis"
@@ -372,33 +435,19 @@ class ShadowAnalysis(Base):
     preset_version: Mapped[ShortText]
     classifier_digest: Mapped[Sha256]
     segmenter_digest: Mapped[Sha256]
-    label: Mapped[str] = mapped_column(String(16))
-    undecided: Mapped[bool]
-    p_normal: Mapped[float]
-    p_benign: Mapped[float]
-    p_malignant: Mapped[float]
     agrees: Mapped[bool] = mapped_column(index=True)
     finished_at: Mapped[datetime]
 
     analysis: Mapped[Analysis] = relationship()
     images: Mapped[list["ShadowImage"]] = relationship(back_populates="shadow")
 
-    @property
-    def displayed_class(self) -> str:
-        """As `Analysis.displayed_class`."""
-        return UNDECIDED if self.undecided else self.label
 
-    @property
-    def confidence(self) -> float:
-        return max(self.p_normal, self.p_benign, self.p_malignant)
-
-
-class ShadowImage(Base):
+class ShadowImage(ClassifiedRow, Base):
     """One image of a `ShadowAnalysis`.
 
-    ``frame_number`` is the frame that speaks for the image in the active analysis, ``area_px`` and
-    ``active_area_px`` what is outlined there. ``dice`` compares the two; None: both are empty, or
-    the shadow did not look at that frame.
+    ``frame_number`` is the image's representative frame in the active analysis; ``area_px`` and
+    ``active_area_px`` are the outlined areas on that frame, and ``dice`` is their overlap. It is
+    None if both are empty or the shadow preset did not analyze that frame.
     """
 
     __tablename__ = "shadow_image"
@@ -408,11 +457,6 @@ class ShadowImage(Base):
     shadow_id: Mapped[UUID] = mapped_column(ForeignKey("shadow_analysis.id"), index=True)
     instance_id: Mapped[InstanceId]
     frame_number: Mapped[int]
-    label: Mapped[str] = mapped_column(String(16))
-    undecided: Mapped[bool]
-    p_normal: Mapped[float]
-    p_benign: Mapped[float]
-    p_malignant: Mapped[float]
     lesions: Mapped[int]
     area_px: Mapped[int]
     active_lesions: Mapped[int]

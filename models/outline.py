@@ -1,4 +1,4 @@
-"""A reader's outline as a mask, in the coordinates of `models.measure`."""
+"""Outlines that a reader drew, as masks. Coordinates as in `models.measure`."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,22 +6,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.measure import Lesion, Point, find_lesions
+from dicom.terms.lesions import Point
+from models.measure import LesionOutline, find_lesions
 from models.types import ModelError
 
-# What a hand leaves where a line crosses itself; more than that is a part of the lesion.
-_LOOPS_SHARE: Final = 0.05
+# Small loops arise where a hand-drawn line crosses itself; larger ones belong to a lesion.
+_MAX_LOOPS_SHARE: Final = 0.05
 
 
 class OutlineInvalid(ModelError):
-    """The outline does not enclose one area; the text says what to do."""
+    """Raised when an outline does not enclose exactly one area."""
 
 
 def rasterize(points: Sequence[Point], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels of ``shape`` (rows, columns) whose centers lie inside the closed line ``points``.
+    """Return the mask of the pixels whose centers lie inside the closed line ``points``.
 
-    A pixel is inside where the line winds around it (non-zero rule), so that a hand that
-    overshoots its start leaves no hole.
+    ``shape`` is (rows, columns). The non-zero winding rule applies, so a line that overshoots
+    its start leaves no hole.
     """
     rows, columns = shape
     start = np.asarray(points, np.float64)
@@ -38,16 +39,20 @@ def rasterize(points: Sequence[Point], shape: tuple[int, int]) -> NDArray[np.boo
     return inside
 
 
-def outlined(points: Sequence[Point], shape: tuple[int, int]) -> Lesion:
-    """The lesion that a closed line encloses in an image of ``shape`` (rows, columns).
+def enclosed_lesion(
+    points: Sequence[Point],
+    shape: tuple[int, int],
+    spacing_mm: tuple[float, float] | None = None,
+) -> LesionOutline:
+    """Return the lesion that a closed line encloses in an image of ``shape`` (rows, columns).
 
     Raises:
-        OutlineInvalid: it encloses no pixel, or several areas.
+        OutlineInvalid: the line encloses no pixel, or several areas.
     """
     mask = rasterize(points, shape)
-    found = find_lesions(mask, min_area_px=1, max_lesions=1)
-    if not found:
-        raise OutlineInvalid("the outline encloses nothing: draw it again")
-    if found[0].area_px < (1 - _LOOPS_SHARE) * mask.sum():
-        raise OutlineInvalid("the outline crosses itself: draw each lesion on its own")
-    return found[0]
+    lesions = find_lesions(mask, spacing_mm, min_area_px=1, max_lesions=1)
+    if not lesions:
+        raise OutlineInvalid("the outline encloses no area: draw it again")
+    if lesions[0].measurements.area_px < (1 - _MAX_LOOPS_SHARE) * mask.sum():
+        raise OutlineInvalid("the outline crosses itself: draw each lesion separately")
+    return lesions[0]

@@ -1,4 +1,4 @@
-"""Whose a pixel is that lies beside several patches."""
+"""Assignment of pixels to the nearest patch."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,14 +6,14 @@ from scipy import ndimage
 
 
 def territories(patches: NDArray[np.integer]) -> NDArray[np.integer]:
-    """Give each pixel the number of the patch that is nearest to it.
+    """Return for each pixel the number of the nearest patch.
 
-    ``patches`` is ``(h, w)``, 0 where there is none. Where all is 0 it comes back as it is.
+    ``patches`` is ``(h, w)``, 0 outside patches. Without any patch the result is all 0.
     """
     if not patches.any():
         return patches
     nearest = ndimage.distance_transform_edt(
         patches == 0, return_distances=False, return_indices=True
     )
-    found: NDArray[np.integer] = patches[tuple(nearest)]
-    return found
+    numbers: NDArray[np.integer] = patches[tuple(nearest)]
+    return numbers

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dicom.terms.classification import Probabilities
+from dicom.terms.lesions import LesionMeasurements, Point
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,10 @@ class LesionResult:
     """1-based, as in Referenced Frame Number (0008,1160)."""
     mask: NDArray[np.bool_]
     """(rows, columns) of the image."""
-    contour: tuple[tuple[float, float], ...]
+    contour: tuple[Point, ...]
     """(x, y) in pixels, (0, 0) the top left corner of the first one (PS3.3 C.18.6.1.2); open: the
     last point is not the first again."""
-    area_px: float
-    long_axis_px: float
-    short_axis_px: float
-    area_mm2: float | None
-    long_axis_mm: float | None
-    short_axis_mm: float | None
+    measurements: LesionMeasurements
     label: str
     probabilities: Probabilities
     """`label` and `probabilities` are the network's: no report repeats them beside an outline

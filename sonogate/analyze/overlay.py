@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from models.measure import Point
+from dicom.terms.lesions import Point
 
 HEAT_OPACITY = 0.45
 OUTLINE_RGB = (255, 214, 10)

@@ -124,17 +124,18 @@ def describe(image: ImageAnalysis, preset: PresetInfo) -> dict[str, Any]:
 
 
 def _finding(lesion: FoundLesion) -> dict[str, Any]:
-    outline, size = lesion.outline, lesion.size
+    outline = lesion.outline
+    measurements, size_mm = outline.measurements, outline.measurements.size_mm
     return {
         "lesion": lesion.number,
         "frame": lesion.frame_number,
         "bbox": list(outline.bbox),
-        "area_px": outline.area_px,
-        "area_mm2": size.area_mm2 if size else None,
-        "long_axis_px": outline.long_axis_px,
-        "long_axis_mm": size.long_axis_mm if size else None,
-        "short_axis_px": outline.short_axis_px,
-        "short_axis_mm": size.short_axis_mm if size else None,
+        "area_px": measurements.area_px,
+        "area_mm2": size_mm.area_mm2 if size_mm else None,
+        "long_axis_px": measurements.long_axis_px,
+        "long_axis_mm": size_mm.long_axis_mm if size_mm else None,
+        "short_axis_px": measurements.short_axis_px,
+        "short_axis_mm": size_mm.short_axis_mm if size_mm else None,
         "tracking_uid": lesion.tracking_uid,
     }
 

@@ -33,7 +33,7 @@ from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
 from dicom.terms.classification import MALIGNANT, NORMAL
-from models.outline import outlined
+from models.outline import enclosed_lesion
 from models.preprocess import to_gray
 from models.types import ModelError
 from workers.pipeline.image_file import open_picture
@@ -210,7 +210,7 @@ def _shown(
 ) -> tuple[BModeRegion | None, Iterator[tuple[int, Frame | RefusalReason]]]:
     """The region that the networks were shown, and frames by their 1-based numbers."""
     picture = open_picture(store.path(image.instance.file))
-    first = image.frames[0]["frame"] if image.frames else image.frame_number
+    first = image.frames[0].frame_number if image.frames else image.frame_number
     _, frame = next(picture.frames([first - 1]))
     region = None if isinstance(frame, RefusalReason) else picture.region(frame)
     found = picture.frames([number - 1 for number in numbers])
@@ -240,6 +240,6 @@ def _cut(
 
 def _mask(outline: Outline, shape: tuple[int, int], store: FileStore) -> Mask:
     if isinstance(outline, ReaderOutline):
-        return outlined(outline.contour, shape).mask
+        return enclosed_lesion(outline.contour, shape).mask
     assert outline.mask_file is not None
     return read_mask(store.path(outline.mask_file))

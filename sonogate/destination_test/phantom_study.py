@@ -16,11 +16,11 @@ from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.results.model import ImageResult, LesionResult, SignedReview, StudyResult
 from dicom.terms.classification import MALIGNANT, Probabilities
 from dicom.uids import derived_uid
-from models.measure import find_lesions, measure
+from models.measure import find_lesions
 from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo
 from workers.pipeline.image import analyze_image
-from workers.pipeline.study import algorithm_of, geometry, study_result, tracking_id
+from workers.pipeline.study import algorithm_of, study_result, tracking_id
 from workers.results.saved import PHANTOM_NOTE
 
 PATIENT_ID: Final = "SONOGATE-TEST"
@@ -112,10 +112,14 @@ def make_review(result: StudyResult) -> SignedReview:
 
 def _outlined(image: ImageResult, lesion: LesionResult, mask: NDArray[np.bool_]) -> LesionResult:
     """`lesion` where `mask` is, measured anew."""
-    (outline,) = find_lesions(mask, min_area_px=1, max_lesions=1)
-    assert image.spacing_mm is not None  # the phantoms are calibrated
-    size = measure(outline, image.spacing_mm)
-    return replace(lesion, **geometry(outline, size), probability=None)
+    (outline,) = find_lesions(mask, image.spacing_mm, min_area_px=1, max_lesions=1)
+    return replace(
+        lesion,
+        mask=outline.mask,
+        contour=outline.contour,
+        measurements=outline.measurements,
+        probability=None,
+    )
 
 
 def _write(phantoms: Sequence[Phantom], path: Path, study: StudyContext, number: int) -> Path:

@@ -14,6 +14,7 @@ from dicom.files import write_dataset
 from dicom.images.header import read_header
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.results.model import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
+from dicom.terms.lesions import LesionMeasurements, SizeMm
 from dicom.uids import derived_uid
 
 PLANE: Mapping[str, object] = {
@@ -106,20 +107,17 @@ def lesion(
     ys, xs = np.nonzero(mask)
     box = (xs.min(), ys.min()), (xs.max(), ys.min()), (xs.max(), ys.max()), (xs.min(), ys.max())
     scale = spacing_mm or 1
-    size = (mask.sum() * scale**2, np.ptp(xs) * scale, np.ptp(ys) * scale) if spacing_mm else None
-    area_mm2, long_mm, short_mm = (float(value) for value in size) if size else (None,) * 3
+    size = (mask.sum() * scale**2, np.ptp(xs) * scale, np.ptp(ys) * scale)
+    size_mm = SizeMm(*(float(value) for value in size)) if spacing_mm else None
     return LesionResult(
         tracking_uid=derived_uid("test-lesion", str(number)),
         tracking_id=f"Lesion {number}",
         frame_number=frame,
         mask=mask,
         contour=tuple((float(x), float(y)) for x, y in box),
-        area_px=float(mask.sum()),
-        long_axis_px=float(np.ptp(xs)),
-        short_axis_px=float(np.ptp(ys)),
-        area_mm2=area_mm2,
-        long_axis_mm=long_mm,
-        short_axis_mm=short_mm,
+        measurements=LesionMeasurements(
+            int(mask.sum()), float(np.ptp(xs)), float(np.ptp(ys)), size_mm
+        ),
         label="malignant",
         probabilities=(0.05, 0.15, 0.8),
     )

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.measure import find_lesions, measure
-from models.outline import OutlineInvalid, outlined, rasterize
+from models.measure import find_lesions
+from models.outline import OutlineInvalid, enclosed_lesion, rasterize
 from models.phantom import make_phantom
 
 
@@ -28,27 +28,31 @@ def test_what_leaves_the_image_is_cut_at_its_border() -> None:
 def test_the_networks_own_contour_gives_its_mask_back(kind: str) -> None:
     shape = (240, 320)
     phantom = make_phantom(kind, seed=1, height=shape[0], width=shape[1], spacing_mm=0.16)
-    lesion = find_lesions(phantom.mask)[0]
-    again = outlined(lesion.contour, shape)
+    lesion = find_lesions(phantom.mask, (0.16, 0.16))[0]
+    again = enclosed_lesion(lesion.contour, shape, (0.16, 0.16))
     both = (again.mask & lesion.mask).sum()
-    assert 2 * both / (again.area_px + lesion.area_px) > 0.98
-    size, before = (measure(each, (0.16, 0.16)) for each in (again, lesion))
-    assert size.long_axis_mm == pytest.approx(before.long_axis_mm, abs=0.4)
+    after, before = again.measurements, lesion.measurements
+    assert 2 * both / (after.area_px + before.area_px) > 0.98
+    assert after.size_mm is not None
+    assert before.size_mm is not None
+    assert after.size_mm.long_axis_mm == pytest.approx(before.size_mm.long_axis_mm, abs=0.4)
 
 
 def test_a_line_that_overshoots_its_start_leaves_no_hole() -> None:
     turn = np.linspace(0, 2 * np.pi * 1.2, 80)
     points = [(50 + 30 * np.cos(t), 40 + 30 * np.sin(t)) for t in turn]
-    assert outlined(points, (80, 100)).area_px == pytest.approx(np.pi * 30**2, rel=0.02)
+    assert enclosed_lesion(points, (80, 100)).measurements.area_px == pytest.approx(
+        np.pi * 30**2, rel=0.02
+    )
 
 
 @pytest.mark.parametrize(
     ("points", "says"),
     [
-        ([(3.0, 3.0), (9.0, 3.0), (15.0, 3.0)], "encloses nothing"),
+        ([(3.0, 3.0), (9.0, 3.0), (15.0, 3.0)], "encloses no area"),
         ([(2.0, 2.0), (40.0, 30.0), (40.0, 2.0), (2.0, 30.0)], "crosses itself"),
     ],
 )
 def test_a_line_that_is_no_outline_is_refused(points: list[tuple[float, float]], says: str) -> None:
     with pytest.raises(OutlineInvalid, match=says):
-        outlined(points, (40, 50))
+        enclosed_lesion(points, (40, 50))

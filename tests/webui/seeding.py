@@ -20,6 +20,7 @@ from db import analyses, intake, results, users
 from db.analyses import Conclusion, Pipeline
 from db.engine import Database
 from db.files import FileStore, StoredFile, instance_file, result_file
+from db.frames import ClassifiedFrame
 from db.schema import (
     Analysis,
     Destination,
@@ -35,9 +36,9 @@ from db.schema import (
 from dicom.files import write_dataset
 from dicom.images.header import read_header
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
-from dicom.terms.classification import CLASSES
+from dicom.terms.classification import CLASSES, Classification
 from dicom.uids import derived_uid
-from models.measure import find_lesions, measure
+from models.measure import find_lesions
 from models.phantom import Phantom, make_cine, make_phantom
 from workers.pipeline.verdict import study_verdict
 
@@ -226,11 +227,7 @@ class Hospital:
         speaker = max(looked, key=lambda frame: picture.frames[frame - 1].mask.sum())
         common = {"analysis_id": analysis.id, "instance_id": instance.id}
         said = [
-            {
-                "frame": frame,
-                "probabilities": list(picture.says),
-                "heatmap": self._heatmap(analysis, instance, picture, frame),
-            }
+            ClassifiedFrame(frame, picture.says, self._heatmap(analysis, instance, picture, frame))
             for frame in looked
         ]
         image = Finding(
@@ -314,13 +311,8 @@ def _received(path: Path, facts: StudyContext) -> intake.Received:
 def _said(picture: Picture) -> dict[str, Any]:
     spacing = picture.frames[0].spacing_mm if picture.calibrated else None
     return {
-        "label": picture.label,
-        "undecided": picture.undecided,
-        "p_normal": picture.says[0],
-        "p_benign": picture.says[1],
-        "p_malignant": picture.says[2],
-        "row_spacing_mm": spacing,
-        "column_spacing_mm": spacing,
+        "classification": Classification(picture.label, picture.says, picture.undecided),
+        "spacing_mm": (spacing, spacing) if spacing else None,
     }
 
 
@@ -329,8 +321,8 @@ def _lesions(
 ) -> list[Finding]:
     shown = picture.frames[frame - 1]
     rows = []
-    for lesion in find_lesions(shown.mask, max_lesions=1):
-        size = measure(lesion, (shown.spacing_mm, shown.spacing_mm)) if picture.calibrated else None
+    spacing_mm = (shown.spacing_mm, shown.spacing_mm) if picture.calibrated else None
+    for lesion in find_lesions(shown.mask, spacing_mm, max_lesions=1):
         rows.append(
             Finding(
                 **common,
@@ -340,12 +332,7 @@ def _lesions(
                 tracking_uid=derived_uid(str(instance.id), "lesion"),
                 bbox=list(lesion.bbox),
                 contour=[list(point) for point in lesion.contour],
-                area_px=lesion.area_px,
-                long_axis_px=lesion.long_axis_px,
-                short_axis_px=lesion.short_axis_px,
-                area_mm2=size.area_mm2 if size else None,
-                long_axis_mm=size.long_axis_mm if size else None,
-                short_axis_mm=size.short_axis_mm if size else None,
+                measurements=lesion.measurements,
                 **_said(picture),
             )
         )

@@ -121,7 +121,7 @@ def test_what_cannot_be_an_outline_is_refused_in_words(
         ([_edit(lesion, SQUARE * 101)], "3 to 400 points"),
         ([_edit(lesion, [[20, 30], [321, 30], [70, 80]])], "leaves its image"),
         ([_edit(lesion, [[20, 30], [float("nan"), 30], [70, 80]])], "two numbers"),
-        ([_edit(lesion, [[1, 1], [5, 1], [9, 1]])], "encloses nothing"),
+        ([_edit(lesion, [[1, 1], [5, 1], [9, 1]])], "encloses no area"),
         ([_edit(lesion, bow)], "crosses itself"),
         ([_edit(lesion, SQUARE, frame=2)], "frame that its image does not have"),
         ([_edit(lesion, SQUARE, image=str(study_id))], "image that was not analyzed"),

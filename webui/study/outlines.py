@@ -11,8 +11,8 @@ from uuid import UUID
 from db.outlines import MAX_POINTS, MIN_POINTS, Point, ReaderOutline, number_all
 from db.reviews import ReviewInvalid
 from db.schema import Finding, FindingKind, OutlineOrigin
-from models.measure import measure
-from models.outline import OutlineInvalid, outlined
+from dicom.terms.lesions import LesionMeasurements
+from models.outline import OutlineInvalid, enclosed_lesion
 
 MAX_OUTLINES: Final = 60
 _DIGITS: Final = 2
@@ -36,12 +36,12 @@ class Drawing:
     displayed_class: str
     probability: float
     mark: str
-    area_px: int
-    long_axis_px: float
-    short_axis_px: float
-    area_mm2: float | None
-    long_axis_mm: float | None
-    short_axis_mm: float | None
+    measurements: LesionMeasurements | None
+    """None if the reader removed the lesion."""
+
+    @property
+    def area_px(self) -> int:
+        return self.measurements.area_px if self.measurements else 0
 
 
 def read(
@@ -158,7 +158,7 @@ def _points(values: list[Any], image: Finding) -> tuple[Point, ...]:
     if not all(0 <= x <= width and 0 <= y <= height for x, y in points):
         raise _refused("an outline leaves its image")
     try:
-        outlined(points, (height, width))
+        enclosed_lesion(points, (height, width))
     except OutlineInvalid as error:
         raise _refused(str(error)) from error
     return points
@@ -183,17 +183,15 @@ def _of_network(found: Finding) -> Drawing:
         found.displayed_class,
         max(found.probabilities),
         "",
-        found.area_px or 0,
-        found.long_axis_px or 0.0,
-        found.short_axis_px or 0.0,
-        found.area_mm2,
-        found.long_axis_mm,
-        found.short_axis_mm,
+        found.measurements,
     )
 
 
 def _of_reader(outline: ReaderOutline, image: Finding) -> Drawing:
-    sizes = _sizes(outline, image) if outline.contour else (0, 0.0, 0.0, None, None, None)
+    measurements = None
+    if outline.contour:
+        shape = image.instance.rows, image.instance.columns
+        measurements = enclosed_lesion(outline.contour, shape, image.spacing_mm).measurements
     edited = "drawn" if outline.origin is OutlineOrigin.DRAWN else "edited"
     return Drawing(
         outline.instance_id,
@@ -203,16 +201,5 @@ def _of_reader(outline: ReaderOutline, image: Finding) -> Drawing:
         image.displayed_class,
         max(image.probabilities),
         edited if outline.contour else "removed",
-        *sizes,
+        measurements,
     )
-
-
-def _sizes(
-    outline: ReaderOutline, image: Finding
-) -> tuple[int, float, float, float | None, float | None, float | None]:
-    lesion = outlined(outline.contour, (image.instance.rows, image.instance.columns))
-    in_pixels = lesion.area_px, lesion.long_axis_px, lesion.short_axis_px
-    if image.row_spacing_mm is None or image.column_spacing_mm is None:
-        return *in_pixels, None, None, None
-    size = measure(lesion, (image.row_spacing_mm, image.column_spacing_mm))
-    return *in_pixels, size.area_mm2, size.long_axis_mm, size.short_axis_mm

@@ -95,18 +95,20 @@ class LesionView:
 
     @property
     def size(self) -> str:
-        row = self.largest
-        if row.long_axis_mm is not None and row.short_axis_mm is not None:
-            return f"{row.long_axis_mm:.1f} × {row.short_axis_mm:.1f} mm"
-        if row.area_px:
-            return f"{row.long_axis_px:.0f} × {row.short_axis_px:.0f} px"
-        return ""
+        measurements = self.largest.measurements
+        if measurements is None:
+            return ""
+        if size_mm := measurements.size_mm:
+            return f"{size_mm.long_axis_mm:.1f} × {size_mm.short_axis_mm:.1f} mm"
+        return f"{measurements.long_axis_px:.0f} × {measurements.short_axis_px:.0f} px"
 
     @property
     def area(self) -> str:
         """Empty when the image is not calibrated: a number of pixels says nothing of a lesion."""
-        area = self.largest.area_mm2
-        return f"{area:.0f} mm²" if area is not None else ""
+        measurements = self.largest.measurements
+        if measurements is None or measurements.size_mm is None:
+            return ""
+        return f"{measurements.size_mm.area_mm2:.0f} mm²"
 
 
 def lesions_of(
@@ -189,8 +191,8 @@ def _whole_refusal(refusals: Sequence[Refusal], instance_id: UUID) -> Refusal | 
 
 def _spacing(findings: Sequence[Finding]) -> tuple[float, float] | None:
     for finding in findings:
-        if finding.row_spacing_mm is not None and finding.column_spacing_mm is not None:
-            return finding.row_spacing_mm, finding.column_spacing_mm
+        if finding.spacing_mm:
+            return finding.spacing_mm
     return None
 
 
@@ -199,11 +201,11 @@ def _sampled(said: Finding | None, addresses: Addresses) -> list[SampledFrame]:
         return []
     return [
         SampledFrame(
-            entry["frame"],
-            tuple(entry["probabilities"]),
-            addresses.heatmap(said.instance_id, entry["frame"]) if entry["heatmap"] else None,
+            frame.frame_number,
+            frame.probabilities,
+            addresses.heatmap(said.instance_id, frame.frame_number) if frame.heatmap_file else None,
         )
-        for entry in said.frames or []
+        for frame in said.frames or ()
     ]
 
 

@@ -96,7 +96,8 @@ def heatmap(
 ) -> ResponseReturnValue:
     _record_first_look(study_id)
     finding = loading.load_image_finding(reader(), study_id, analysis_id, instance_id)
-    file = next((e["heatmap"] for e in finding.frames or [] if e["frame"] == number), None)
+    frames = finding.frames or ()
+    file = next((frame.heatmap_file for frame in frames if frame.frame_number == number), None)
     path = services().files.path(file) if file else None
     if path is None or not path.is_file():
         abort(404)

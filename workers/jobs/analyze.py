@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from db import analyses, intake, outlines, shadows
 from db.analyses import Conclusion, Pipeline
 from db.files import FileStore, result_file
+from db.frames import ClassifiedFrame
 from db.jobs import Claim
 from db.schema import (
     Analysis,
@@ -22,7 +23,7 @@ from db.schema import (
     Refusal,
     Study,
 )
-from dicom.terms.classification import Probabilities
+from dicom.terms.classification import Classification, Probabilities
 from models.types import PresetInfo
 from workers.jobs.handler import JobFailure, SaveResult
 from workers.pipeline.identity import Name, name_lesions
@@ -174,22 +175,21 @@ class _Rows:
             frames=[self._frame(instance, frame) for frame in image.frames],
         )
 
-    def _frame(self, instance: Instance, frame: FrameAnalysis) -> dict[str, object]:
+    def _frame(self, instance: Instance, frame: FrameAnalysis) -> ClassifiedFrame:
         name = f"{instance.id}/frame-{frame.frame_number:05d}"
-        said: dict[str, object] = {
-            "frame": frame.frame_number,
-            "probabilities": list(frame.probabilities),
-            "heatmap": self._keep(f"{name}-heatmap.png", encode_gray(frame.heatmap)),
-        }
+        heatmap_file = self._keep(f"{name}-heatmap.png", encode_gray(frame.heatmap))
+        probability_file = None
         if frame.lesion_probability is not None:
             probability = encode_gray(frame.lesion_probability)
-            said["lesion_probability"] = self._keep(f"{name}-lesion-probability.png", probability)
-        return said
+            probability_file = self._keep(f"{name}-lesion-probability.png", probability)
+        return ClassifiedFrame(
+            frame.frame_number, frame.probabilities, heatmap_file, probability_file
+        )
 
     def _lesions(self, instance: Instance, image: ImageAnalysis) -> Iterator[Finding]:
         names = self._names(instance, image)
         for lesion in image.lesions:
-            outline, size, name = lesion.outline, lesion.size, names[lesion.number]
+            outline, name = lesion.outline, names[lesion.number]
             yield self._finding(
                 instance,
                 image,
@@ -202,12 +202,7 @@ class _Rows:
                 probabilities=lesion.probabilities,
                 bbox=list(outline.bbox),
                 contour=[list(point) for point in outline.contour],
-                area_px=outline.area_px,
-                long_axis_px=outline.long_axis_px,
-                short_axis_px=outline.short_axis_px,
-                area_mm2=size.area_mm2 if size else None,
-                long_axis_mm=size.long_axis_mm if size else None,
-                short_axis_mm=size.short_axis_mm if size else None,
+                measurements=outline.measurements,
                 mask_file=self._mask(instance, lesion),
             )
 
@@ -234,19 +229,16 @@ class _Rows:
         instance: Instance,
         image: ImageAnalysis,
         *,
+        label: str,
         probabilities: Probabilities,
+        undecided: bool,
         **columns: object,
     ) -> Finding:
-        spacing = image.region.spacing_mm if image.region else None
-        normal, benign, malignant = probabilities
         return Finding(
             analysis_id=self.analysis_id,
             instance_id=instance.id,
-            p_normal=normal,
-            p_benign=benign,
-            p_malignant=malignant,
-            row_spacing_mm=spacing[0] if spacing else None,
-            column_spacing_mm=spacing[1] if spacing else None,
+            classification=Classification(label, probabilities, undecided),
+            spacing_mm=image.region.spacing_mm if image.region else None,
             **columns,
         )
 

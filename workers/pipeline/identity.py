@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from models.measure import Point
+from dicom.terms.lesions import Point
 from models.outline import rasterize
 
 Mask = NDArray[np.bool_]

@@ -15,7 +15,7 @@ from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
 from dicom.terms.classification import NORMAL, Probabilities
-from models.measure import Lesion, find_lesions, measure
+from models.measure import LesionOutline, find_lesions
 from models.types import FramePrediction
 from workers.pipeline.image_file import Picture, open_picture
 from workers.pipeline.lesion_probability import of_outlined
@@ -184,8 +184,9 @@ class _Look:
 
 
 def _outlined(picture: Picture, look: _Look, verdict: Verdict) -> Iterator[FrameAnalysis]:
+    spacing_mm = look.region.spacing_mm if look.region else None
     found = [
-        [] if NORMAL in (frame.label, verdict.label) else find_lesions(frame.mask)
+        [] if NORMAL in (frame.label, verdict.label) else find_lesions(frame.mask, spacing_mm)
         for frame in look.seen
     ]
     for frame, lesions, numbers in zip(look.seen, found, link(found), strict=True):
@@ -198,30 +199,26 @@ def _outlined(picture: Picture, look: _Look, verdict: Verdict) -> Iterator[Frame
             outlined,
             frame.heatmap,
             tuple(
-                _lesion(picture, look.region, frame, lesion, number)
+                _lesion(picture, frame, lesion, number)
                 for lesion, number in zip(lesions, numbers, strict=True)
             ),
             None if whole is None else of_outlined(whole, frame.mask, outlined),
         )
 
 
-def _lesion(
-    picture: Picture, region: BModeRegion | None, frame: _Seen, outline: Lesion, number: int
-) -> FoundLesion:
-    spacing_mm = region.spacing_mm if region else None
+def _lesion(picture: Picture, frame: _Seen, outline: LesionOutline, number: int) -> FoundLesion:
     return FoundLesion(
         number,
         picture.tracking_uid("lesion", str(number)),
         frame.frame_number,
         outline,
-        measure(outline, spacing_mm) if spacing_mm else None,
         frame.label,
         frame.probabilities,
         frame.undecided,
     )
 
 
-def _union(lesions: Sequence[Lesion], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _union(lesions: Sequence[LesionOutline], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     union = np.zeros(shape, np.bool_)
     for lesion in lesions:
         union |= lesion.mask

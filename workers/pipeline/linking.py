@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from models.measure import Lesion
+from models.measure import LesionOutline
 
 _LEAST_OVERLAP: Final = 0.3
 """Share of the smaller outline: in a sweep a lesion grows and shrinks but hardly jumps."""
@@ -16,11 +16,11 @@ _FRAMES_AWAY: Final = 2
 class _Track:
     """A lesion as it was last seen."""
 
-    def __init__(self, number: int, seen: Lesion, at: int) -> None:
+    def __init__(self, number: int, seen: LesionOutline, at: int) -> None:
         self.number, self.seen, self.at = number, seen, at
 
 
-def link(frames: Sequence[Sequence[Lesion]]) -> list[list[int]]:
+def link(frames: Sequence[Sequence[LesionOutline]]) -> list[list[int]]:
     """Number the lesions of frames given in order, from 1 in order of their first appearance.
 
     Greedy: the pair of lesions with the greatest overlap is joined first.
@@ -39,7 +39,7 @@ def link(frames: Sequence[Sequence[Lesion]]) -> list[list[int]]:
     return numbers
 
 
-def _join(tracks: Sequence[_Track], lesions: Sequence[Lesion]) -> dict[int, _Track]:
+def _join(tracks: Sequence[_Track], lesions: Sequence[LesionOutline]) -> dict[int, _Track]:
     pairs = [
         (overlap(track.seen, lesion), -track.number, -index, track)
         for track in tracks
@@ -54,11 +54,11 @@ def _join(tracks: Sequence[_Track], lesions: Sequence[Lesion]) -> dict[int, _Tra
     return joined
 
 
-def overlap(one: Lesion, other: Lesion) -> float:
+def overlap(one: LesionOutline, other: LesionOutline) -> float:
     """Shared pixels as a share of the smaller lesion's."""
     x0, y0 = max(one.bbox[0], other.bbox[0]), max(one.bbox[1], other.bbox[1])
     x1, y1 = min(one.bbox[2], other.bbox[2]), min(one.bbox[3], other.bbox[3])
     if x0 >= x1 or y0 >= y1:
         return 0.0
     shared = np.count_nonzero(one.mask[y0:y1, x0:x1] & other.mask[y0:y1, x0:x1])
-    return shared / min(one.area_px, other.area_px)
+    return shared / min(one.measurements.area_px, other.measurements.area_px)

@@ -3,15 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from importlib import metadata
-from typing import Final, TypedDict
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 from dicom.results.model import Algorithm, ImageResult, LesionResult, ReportReference, StudyResult
 from dicom.terms.classification import Probabilities
 from dicom.uids import derived_uid
-from models.measure import Lesion, LesionSize
 from models.types import PresetInfo
 from workers.pipeline.lesion_probability import with_probability
 from workers.pipeline.types import FoundLesion, ImageAnalysis, StudyAnalysis
@@ -143,38 +139,13 @@ def _lesion_result(lesion: FoundLesion, lesions_before: int) -> LesionResult:
         tracking_uid=lesion.tracking_uid,
         tracking_id=tracking_id(lesions_before + lesion.number),
         frame_number=lesion.frame_number,
-        **geometry(lesion.outline, lesion.size),
+        mask=lesion.outline.mask,
+        contour=lesion.outline.contour,
+        measurements=lesion.outline.measurements,
         label=lesion.label,
         probabilities=lesion.probabilities,
         undecided=lesion.undecided,
     )
-
-
-class Geometry(TypedDict):
-    """What a `LesionResult` tells of its outline."""
-
-    mask: NDArray[np.bool_]
-    contour: tuple[tuple[float, float], ...]
-    area_px: float
-    long_axis_px: float
-    short_axis_px: float
-    area_mm2: float | None
-    long_axis_mm: float | None
-    short_axis_mm: float | None
-
-
-def geometry(outline: Lesion, size: LesionSize | None) -> Geometry:
-    """Describe an outline as results do; ``size`` None: its image is not calibrated."""
-    return {
-        "mask": outline.mask,
-        "contour": outline.contour,
-        "area_px": outline.area_px,
-        "long_axis_px": outline.long_axis_px,
-        "short_axis_px": outline.short_axis_px,
-        "area_mm2": size.area_mm2 if size else None,
-        "long_axis_mm": size.long_axis_mm if size else None,
-        "short_axis_mm": size.short_axis_mm if size else None,
-    }
 
 
 def tracking_id(number: int) -> str:

@@ -12,7 +12,7 @@ from dicom.images.header import InstanceHeader
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
 from dicom.terms.classification import Probabilities
-from models.measure import Lesion, LesionSize
+from models.measure import LesionOutline
 from models.types import FramePrediction, PresetInfo
 
 Frame = NDArray[np.uint8]
@@ -38,10 +38,8 @@ class FoundLesion:
     number: int
     tracking_uid: str
     frame_number: int
-    outline: Lesion
+    outline: LesionOutline
     """In pixels of the whole frame."""
-    size: LesionSize | None
-    """None when the image is not calibrated."""
     label: str
     probabilities: Probabilities
     undecided: bool = False

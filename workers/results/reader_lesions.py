@@ -6,9 +6,8 @@ from typing import Final
 from db.outlines import ReaderOutline
 from db.schema import Analysis, Finding, FindingKind, OutlineOrigin
 from dicom.results.model import ImageResult, LesionResult, Origin, StudyResult
-from models.measure import measure
-from models.outline import outlined
-from workers.pipeline.study import geometry, tracking_id
+from models.outline import enclosed_lesion
+from workers.pipeline.study import tracking_id
 
 _ORIGINS: Final[Mapping[OutlineOrigin, Origin]] = {
     OutlineOrigin.CORRECTED: "corrected",
@@ -49,13 +48,14 @@ def _left(
 
 
 def _lesion(image: ImageResult, shape: tuple[int, int], outline: ReaderOutline) -> LesionResult:
-    lesion = outlined(outline.contour, shape)
-    size = measure(lesion, image.spacing_mm) if image.spacing_mm else None
+    lesion = enclosed_lesion(outline.contour, shape, image.spacing_mm)
     return LesionResult(
         tracking_uid=outline.tracking_uid,
         tracking_id=tracking_id(outline.number),
         frame_number=outline.frame_number,
-        **geometry(lesion, size),
+        mask=lesion.mask,
+        contour=lesion.contour,
+        measurements=lesion.measurements,
         label=image.label,
         probabilities=image.probabilities,
         origin=_ORIGINS[outline.origin],

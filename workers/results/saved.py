@@ -67,7 +67,7 @@ def _image(finding: Finding, store: FileStore) -> ImageResult:
         frame_number=finding.frame_number if instance.number_of_frames > 1 else None,
         label=finding.label,
         probabilities=finding.probabilities,
-        spacing_mm=_spacing_mm(finding),
+        spacing_mm=finding.spacing_mm,
         heatmaps=_heatmaps(finding, store),
         undecided=finding.undecided,
         averaged_frames=_averaged_frames(finding),
@@ -77,7 +77,9 @@ def _image(finding: Finding, store: FileStore) -> ImageResult:
 def _averaged_frames(finding: Finding) -> tuple[int, ...]:
     if finding.instance.number_of_frames == 1:
         return ()
-    return averaged_frames({f["frame"]: f["probabilities"] for f in finding.frames or []})
+    return averaged_frames(
+        {frame.frame_number: frame.probabilities for frame in finding.frames or ()}
+    )
 
 
 class _HeatMaps(Mapping[int, NDArray[np.uint8]]):
@@ -100,9 +102,9 @@ def _heatmaps(finding: Finding, store: FileStore) -> _HeatMaps:
     """Those of the image's class: what speaks for another class on a frame would mislead."""
     return _HeatMaps(
         {
-            frame["frame"]: store.path(frame["heatmap"])
-            for frame in finding.frames or []
-            if CLASSES[np.argmax(frame["probabilities"])] == finding.label
+            frame.frame_number: store.path(frame.heatmap_file)
+            for frame in finding.frames or ()
+            if frame.heatmap_file and CLASSES[np.argmax(frame.probabilities)] == finding.label
         }
     )
 
@@ -110,33 +112,22 @@ def _heatmaps(finding: Finding, store: FileStore) -> _HeatMaps:
 def _lesion_probabilities(finding: Finding, store: FileStore) -> dict[int, NDArray[np.uint8]]:
     """By frame; frames without lesions have none, nor have analyses that kept no such map."""
     return {
-        frame["frame"]: read_gray(store.path(frame["lesion_probability"]))
-        for frame in finding.frames or []
-        if "lesion_probability" in frame
+        frame.frame_number: read_gray(store.path(frame.lesion_probability_file))
+        for frame in finding.frames or ()
+        if frame.lesion_probability_file
     }
 
 
-def _spacing_mm(finding: Finding) -> tuple[float, float] | None:
-    if finding.row_spacing_mm is None or finding.column_spacing_mm is None:
-        return None
-    return finding.row_spacing_mm, finding.column_spacing_mm
-
-
 def _lesion(finding: Finding, store: FileStore) -> LesionResult:
-    assert finding.mask_file is not None
-    assert finding.contour is not None
+    if not (finding.mask_file and finding.contour and finding.measurements):
+        raise ValueError(f"finding {finding.id} has no outline")
     return LesionResult(
         tracking_uid=finding.tracking_uid,
         tracking_id=tracking_id(finding.number),
         frame_number=finding.frame_number,
         mask=read_mask(store.path(finding.mask_file)),
         contour=tuple((x, y) for x, y in finding.contour),
-        area_px=finding.area_px or 0,
-        long_axis_px=finding.long_axis_px or 0.0,
-        short_axis_px=finding.short_axis_px or 0.0,
-        area_mm2=finding.area_mm2,
-        long_axis_mm=finding.long_axis_mm,
-        short_axis_mm=finding.short_axis_mm,
+        measurements=finding.measurements,
         label=finding.label,
         probabilities=finding.probabilities,
         undecided=finding.undecided,

@@ -262,15 +262,16 @@ def _networks_class(facts: ReportFacts, lesion: LesionResult) -> list[Qualitativ
 
 
 def _sizes(lesion: LesionResult) -> list[Measurement]:
-    calibrated = (lesion.area_mm2, lesion.long_axis_mm, lesion.short_axis_mm)
-    in_pixels = (lesion.area_px, lesion.long_axis_px, lesion.short_axis_px)
+    size, size_mm = lesion.measurements, lesion.measurements.size_mm
     names = (concepts.AREA, concepts.LONG_AXIS, concepts.SHORT_AXIS)
-    if all(value is not None for value in calibrated):
-        values, units = calibrated, (concepts.MM2, concepts.MM, concepts.MM)
+    if size_mm:
+        values = size_mm.area_mm2, size_mm.long_axis_mm, size_mm.short_axis_mm
+        units = concepts.MM2, concepts.MM, concepts.MM
     else:
-        values, units = in_pixels, (concepts.PIXELS,) * 3
+        values = size.area_px, size.long_axis_px, size.short_axis_px
+        units = (concepts.PIXELS,) * 3
     return [
-        Measurement(name=name, value=round(float(value or 0), 2), unit=unit)
+        Measurement(name=name, value=round(float(value), 2), unit=unit)
         for name, value, unit in zip(names, values, units, strict=True)
     ]
 

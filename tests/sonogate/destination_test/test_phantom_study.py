@@ -37,8 +37,8 @@ def test_a_made_up_reader_corrects_one_outline_and_draws_another(tmp_path: Path)
     ((uid, (corrected, drawn)),) = review.outlines.items()
     assert uid == still.sop_instance_uid
     assert corrected.tracking_uid == still.lesions[0].tracking_uid
-    assert corrected.area_px > still.lesions[0].area_px
+    assert corrected.measurements.area_px > still.lesions[0].measurements.area_px
     assert (corrected.origin, drawn.origin) == ("corrected", "drawn")
     assert not (corrected.mask & drawn.mask).any()
-    assert drawn.long_axis_mm is not None
+    assert drawn.measurements.size_mm is not None
     assert drawn.tracking_uid != corrected.tracking_uid

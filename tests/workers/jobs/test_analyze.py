@@ -107,9 +107,9 @@ def test_an_image_row_lists_every_classified_frame(hospital: Hospital, tmp_path:
     _, analysis = look(hospital)
     [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
     assert image.frames is not None
-    assert [frame["frame"] for frame in image.frames] == [1, 2, 3, 4]
-    assert image.frames[1]["probabilities"] == pytest.approx(MALIGNANT_SAYS)
-    heatmap = hospital.services.store.path(image.frames[1]["heatmap"])
+    assert [frame.frame_number for frame in image.frames] == [1, 2, 3, 4]
+    assert image.frames[1].probabilities == pytest.approx(MALIGNANT_SAYS)
+    heatmap = hospital.services.store.path(image.frames[1].heatmap_file or "")
     assert np.array_equal(read_mask(heatmap), LESION == 255)
 
 
@@ -120,10 +120,11 @@ def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
     analyze(with_predictor(hospital, SoftPredictor()))
     _, analysis = look(hospital)
     [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
-    empty, shown, *_ = image.frames or []
-    assert "lesion_probability" not in empty
+    empty, shown, *_ = image.frames or ()
+    assert empty.lesion_probability_file is None
     heatmap, probability = (
-        hospital.services.store.path(shown[what]) for what in ("heatmap", "lesion_probability")
+        hospital.services.store.path(file or "")
+        for file in (shown.heatmap_file, shown.lesion_probability_file)
     )
     assert heatmap.parent == probability.parent
     pixels = read_gray(probability)

@@ -53,9 +53,10 @@ def test_a_still_with_a_lesion(tmp_path: Path, predictor: PaintedPredictor) -> N
     assert (image.frame_number, image.shape) == (1, (ROWS, COLUMNS))
     [lesion] = image.lesions
     assert lesion.outline.bbox == (100, 50, 141, 91)
-    assert lesion.size is not None
-    assert lesion.size.area_mm2 == pytest.approx(np.pi * 2**2, rel=0.03)
-    assert lesion.size.long_axis_mm == pytest.approx(4.1, abs=0.2)
+    size_mm = lesion.outline.measurements.size_mm
+    assert size_mm is not None
+    assert size_mm.area_mm2 == pytest.approx(np.pi * 2**2, rel=0.03)
+    assert size_mm.long_axis_mm == pytest.approx(4.1, abs=0.2)
 
 
 def test_masks_and_heat_maps_lie_in_the_whole_frame(
@@ -111,8 +112,8 @@ def test_an_uncalibrated_image_is_measured_in_pixels_only(
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((120, 70, 20)), spacing_mm=None)
     [lesion] = analyze_image(path, predictor).lesions
-    assert lesion.size is None
-    assert lesion.outline.area_px > 1000
+    assert lesion.outline.measurements.size_mm is None
+    assert lesion.outline.measurements.area_px > 1000
 
 
 def test_a_cine_links_one_lesion_over_its_frames(
@@ -256,8 +257,8 @@ def test_a_picture_file_of_any_mode_is_analyzed(
         pixels.convert("RGB").convert(mode).save(path)
     image = analyze_image(path, predictor)
     assert (image.label, image.header, image.shape) == ("malignant", None, (ROWS, COLUMNS))
-    assert image.lesions[0].size is None
-    assert image.lesions[0].outline.area_px == pytest.approx(np.pi * 20**2, rel=0.05)
+    assert image.lesions[0].outline.measurements.size_mm is None
+    assert image.lesions[0].outline.measurements.area_px == pytest.approx(np.pi * 20**2, rel=0.05)
 
 
 def test_the_same_picture_under_another_name_has_the_same_tracking_uids(

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dicom.results.model import LesionResult
+from dicom.terms.lesions import LesionMeasurements
 from workers.pipeline.lesion_probability import of_outlined, share_out, with_probability
 
 SHAPE = 30, 60
@@ -36,7 +37,7 @@ def lesion(mask: NDArray[np.bool_], *, number: int, frame: int) -> LesionResult:
     said = (0.1, 0.8, 0.1)
     return LesionResult(
         f"2.25.{number}", f"Lesion {number}", frame, mask, square,
-        1, 1, 1, None, None, None, "benign", said,
+        LesionMeasurements(1, 1, 1), "benign", said,
     )  # fmt: skip
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from models.measure import Lesion, find_lesions
+from models.measure import LesionOutline, find_lesions
 from workers.pipeline.linking import link, overlap
 
 
-def box(x: int, y: int = 20, side: int = 20) -> Lesion:
+def box(x: int, y: int = 20, side: int = 20) -> LesionOutline:
     mask = np.zeros((100, 200), np.bool_)
     mask[y : y + side, x : x + side] = True
     [lesion] = find_lesions(mask)

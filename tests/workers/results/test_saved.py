@@ -86,8 +86,7 @@ def test_an_analysis_that_kept_no_probability_has_the_masks(
     for finding in analysis.findings:
         if finding.kind is FindingKind.IMAGE:
             finding.frames = [
-                {name: said for name, said in frame.items() if name != "lesion_probability"}
-                for frame in finding.frames or []
+                replace(frame, lesion_probability_file=None) for frame in finding.frames or ()
             ]
     found = lesions(load_result(analysis, hospital.services.store))
     assert len(found) == 7

@@ -127,7 +127,8 @@ def test_calibrated_lesions_are_in_millimetres_and_others_in_pixels(tmp_path: Pa
         found = read_back_report(write(report_of(result), tmp_path))
         numbers = found.lesions[0].measurements
         assert {unit for _, unit in numbers.values()} == units | {"%"}
-        area = lesion.area_mm2 or lesion.area_px
+        size = lesion.measurements
+        area = size.size_mm.area_mm2 if size.size_mm else size.area_px
         assert numbers["42798000"][0] == pytest.approx(area, abs=0.01)
 
 
@@ -537,7 +538,7 @@ def test_the_signed_report_measures_the_readers_outlines(edited: Edited, tmp_pat
     }
     areas = {lesion.tracking_uid: lesion.measurements["42798000"][0] for lesion in found.lesions}
     (outlines,) = edited.review.outlines.values()
-    assert areas == {lesion.tracking_uid: lesion.area_px for lesion in outlines}
+    assert areas == {lesion.tracking_uid: lesion.measurements.area_px for lesion in outlines}
 
 
 def test_the_network_answers_for_its_own_outlines_only(edited: Edited, tmp_path: Path) -> None:
