@@ -38,13 +38,16 @@ class StoreSettings(BaseSettings):
     )
 
     home: Path = Path("var")
-    """Directory of all state: database, received files, results, logs."""
+    """Directory for the database, received files, results and logs."""
     database_url: Annotated[str, AfterValidator(_database_url)] = ""
-    """SQLAlchemy URL; empty: SQLite in the home directory. PostgreSQL: postgresql+psycopg://…"""
+    """SQLAlchemy URL of the database: `sqlite:///PATH` or
+    `postgresql+psycopg://USER:PASSWORD@HOST/NAME`. If not set, SQLite in the home directory."""
     routes_file: Path | None = None
-    """TOML file of sources, destinations and routes; unset: routes.toml in the home directory."""
+    """TOML file with senders, destinations and routes. If not set, `routes.toml` in the home
+    directory."""
     min_free_bytes: int = 1_000_000_000
-    """Receiving pauses (C-STORE answers A700) while the disk has fewer bytes free."""
+    """Minimum free disk space, in bytes. With less, C-STORE is answered with status A700 (out of
+    resources) and jobs that write files are postponed."""
 
     @classmethod
     def settings_customise_sources(

@@ -23,7 +23,7 @@ HOUSEKEEPING_S: Final = 600.0
 _ORPHAN_AGE: Final = timedelta(minutes=10)
 """Longer than any commit takes: a younger file may be about to get its row."""
 _PART_AGE_S: Final = 3600.0
-"""Longer than any sender pauses within a transfer: see ``dicom_network_timeout_s``."""
+"""Longer than any sender pauses within a transfer: see ``dicom_network_timeout_seconds``."""
 
 
 def run(settings: ListenerSettings) -> None:

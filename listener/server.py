@@ -68,7 +68,7 @@ class Listener:
             self.keeper,
             Commitments(self.database),
             self.journal,
-            settings.ae_title if settings.dicom_require_called_ae else "",
+            settings.ae_title if settings.dicom_require_called_ae_title else "",
         )
         self._open = ExitStack()
         self._server: Reception | None = None
@@ -103,7 +103,7 @@ class Listener:
         self._server.stop()
         self.join()
         self._server.server_close()
-        self._wait_for_associations(self._settings.dicom_stop_grace_s)
+        self._wait_for_associations(self._settings.dicom_stop_grace_seconds)
         self._end_associations()
         self._open.close()
         self.database.close()
@@ -155,9 +155,9 @@ class Listener:
         entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
         entity.maximum_associations = settings.dicom_max_associations
         entity.maximum_pdu_size = settings.dicom_max_pdu_bytes
-        entity.network_timeout = settings.dicom_network_timeout_s
-        entity.acse_timeout = settings.dicom_acse_timeout_s
-        entity.dimse_timeout = settings.dicom_dimse_timeout_s
+        entity.network_timeout = settings.dicom_network_timeout_seconds
+        entity.acse_timeout = settings.dicom_acse_timeout_seconds
+        entity.dimse_timeout = settings.dicom_dimse_timeout_seconds
         entity.add_supported_context(VERIFICATION)
         # Roles are the requestor's: the PACS that reports is the SCP of this class (PS3.7 D.3.3.4).
         entity.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)

@@ -7,7 +7,7 @@ from pydantic import Field, FilePath, StringConstraints, model_validator
 from db.settings import StoreSettings
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-# PS3.5 6.2: the default repertoire without backslash and control characters, not spaces alone
+# PS3.5 6.2: default character repertoire without backslash and control characters, not blank
 AeTitle = Annotated[
     str,
     StringConstraints(min_length=1, max_length=16, strip_whitespace=True, pattern=r"^[ -\[\]-~]+$"),
@@ -15,41 +15,42 @@ AeTitle = Annotated[
 
 
 class ListenerSettings(StoreSettings):
-    """Who we are on the network, and how long we wait."""
+    """AE title, address, limits and TLS of the listener."""
 
     ae_title: AeTitle = "SONOGATE"
-    """Our AE title, 1 to 16 characters."""
+    """AE title of Sonogate, 1 to 16 characters, for the listener and for deliveries."""
     dicom_host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 for every IPv4 address of the machine."""
+    """Address to listen on. Use `0.0.0.0` for every IPv4 address of the machine."""
     dicom_port: Annotated[int, Field(ge=0, lt=65536)] = 11112
-    """TCP port to listen on; 0 takes a free one."""
-    dicom_require_called_ae: bool = False
-    """Refuse callers that call us by another AE title than ours."""
+    """TCP port to listen on. 0 selects a free port."""
+    dicom_require_called_ae_title: bool = False
+    """Reject associations with a called AE title other than `SONOGATE_AE_TITLE`."""
     dicom_max_associations: Annotated[int, Field(gt=0, le=10_000)] = 100
-    """Associations served at once; one more is refused for the time being."""
+    """Maximum number of concurrent associations. Any more are rejected temporarily."""
     dicom_max_pdu_bytes: Annotated[int, Field(ge=16_384, le=4_194_304)] = 131_072
-    """Largest PDU that we offer to take, in bytes."""
-    dicom_network_timeout_s: Seconds = 60
-    """An association without traffic for so long is aborted, in seconds."""
-    dicom_acse_timeout_s: Seconds = 30
-    """How long a caller may take to introduce itself, in seconds."""
-    dicom_dimse_timeout_s: Seconds = 30
-    """How long we wait for an answer to a message of ours, in seconds."""
-    dicom_stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10
-    """How long transfers may go on after the listener was told to stop, in seconds."""
+    """Maximum PDU length that the listener accepts, in bytes."""
+    dicom_network_timeout_seconds: Seconds = 60
+    """Seconds without traffic after which an association is aborted."""
+    dicom_acse_timeout_seconds: Seconds = 30
+    """Seconds that a peer may take to request an association once it is connected."""
+    dicom_dimse_timeout_seconds: Seconds = 30
+    """Seconds to wait for the response to a DIMSE request of the listener."""
+    dicom_stop_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 10
+    """Seconds that transfers may continue after the listener was told to stop."""
     dicom_tls_certificate: FilePath | None = None
-    """PEM file of our certificate chain; with it the port speaks TLS only."""
+    """PEM file with the certificate chain of the listener. If set, the port accepts TLS only."""
     dicom_tls_key: FilePath | None = None
-    """PEM file of the certificate's private key."""
+    """PEM file with the private key of the certificate."""
     dicom_tls_ca: FilePath | None = None
-    """PEM file of the authorities that sign callers' certificates; with it each needs one."""
+    """PEM file with the certificate authorities of the peers. If set, every peer must present a
+    certificate."""
 
     @model_validator(mode="after")
-    def _tls_is_whole(self) -> Self:
+    def _check_tls(self) -> Self:
         if (self.dicom_tls_certificate is None) != (self.dicom_tls_key is None):
             raise ValueError(
-                "SONOGATE_DICOM_TLS_CERTIFICATE and SONOGATE_DICOM_TLS_KEY go together: set both"
+                "SONOGATE_DICOM_TLS_CERTIFICATE and SONOGATE_DICOM_TLS_KEY must be set together"
             )
         if self.dicom_tls_ca and not self.dicom_tls_certificate:
-            raise ValueError("SONOGATE_DICOM_TLS_CA needs SONOGATE_DICOM_TLS_CERTIFICATE beside it")
+            raise ValueError("SONOGATE_DICOM_TLS_CA requires SONOGATE_DICOM_TLS_CERTIFICATE")
         return self

@@ -13,11 +13,11 @@ class FrontDoorSettings(StoreSettings):
     """What holds for every command."""
 
     log_format: Literal["text", "json"] = "text"
-    """How logs are written to standard error: lines for people, or one JSON object a line."""
+    """Format of log messages on standard error: `text`, or `json` for one JSON object per line."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """The least severe line that is logged."""
+    """Minimum level of log messages: `DEBUG`, `INFO`, `WARNING` or `ERROR`."""
     redis_url: str = ""
-    """The message broker; empty: `sonogate up` starts a bundled one on loopback."""
+    """URL of the message broker. If not set, `sonogate up` starts one on loopback."""
 
 
 @dataclass(frozen=True)

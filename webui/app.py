@@ -34,8 +34,8 @@ def create_app(
     for part in (formats, identity, access, security, errors):
         part.install(app)
     app.context_processor(_everywhere)
-    if settings.web_proxies:
-        count = settings.web_proxies
+    if settings.web_trusted_proxies:
+        count = settings.web_trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count)  # type: ignore[method-assign]  # Flask's documented way
     return app
 

@@ -89,8 +89,8 @@ def _is_too_old(moment: datetime) -> bool:
     settings = services().settings
     idle = moment.timestamp() - session[_ACTIVE]
     age = moment.timestamp() - session[_STARTED]
-    too_idle = idle > timedelta(minutes=settings.session_minutes).total_seconds()
-    return bool(too_idle or age > timedelta(hours=settings.session_hours).total_seconds())
+    too_idle = idle > timedelta(minutes=settings.session_idle_minutes).total_seconds()
+    return bool(too_idle or age > timedelta(hours=settings.session_lifetime_hours).total_seconds())
 
 
 def _load(session_key: str) -> Person | None:

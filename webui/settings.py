@@ -8,29 +8,31 @@ from db.settings import StoreSettings
 
 
 class WebSettings(StoreSettings):
-    """How people reach Sonogate and how long they stay."""
+    """Address, sessions and worklist of the web service."""
 
     web_host: str = "127.0.0.1"
-    """Address to listen on; loopback unless a proxy with TLS stands in front."""
+    """Address to listen on. Use another address than loopback only behind a reverse proxy with
+    TLS."""
     web_port: Annotated[int, Field(ge=0, lt=65536)] = 8080
-    """TCP port of the pages."""
+    """TCP port of the web pages."""
     web_threads: Annotated[int, Field(gt=0)] = 8
-    """Requests served at the same time by this process."""
-    web_proxies: Annotated[int, Field(ge=0)] = 0
-    """Trusted reverse proxies in front, whose X-Forwarded-For and -Proto are believed."""
+    """Number of requests that the process serves at the same time."""
+    web_trusted_proxies: Annotated[int, Field(ge=0)] = 0
+    """Number of reverse proxies in front of the web service whose X-Forwarded-For and
+    X-Forwarded-Proto headers are trusted."""
     secret_key: str = ""
-    """Signs the session cookie; empty: made once and kept in the home directory. All web
-    processes of one installation need the same."""
+    """Key that signs session cookies, the same for all web processes. If not set, one is generated
+    and stored in the home directory."""
     cookie_secure: bool = False
-    """Send the session cookie over HTTPS only; switch on wherever there is TLS."""
-    session_minutes: Annotated[int, Field(gt=0)] = 30
-    """A session ends after so many minutes without a click or key."""
-    session_hours: Annotated[int, Field(gt=0)] = 12
-    """A session ends after so many hours, whatever happens in it."""
+    """Send the session cookie over HTTPS only. Enable this wherever TLS is used."""
+    session_idle_minutes: Annotated[int, Field(gt=0)] = 30
+    """Minutes without user activity after which a session ends."""
+    session_lifetime_hours: Annotated[int, Field(gt=0)] = 12
+    """Hours after which a session ends, even during activity."""
     page_size: Annotated[int, Field(gt=0, le=500)] = 50
-    """Lines on a page of the worklist and of the audit log."""
-    refresh_seconds: Annotated[int, Field(gt=0)] = 4
-    """How often an open worklist asks for changes."""
+    """Number of rows on a page of the worklist and of the audit log."""
+    refresh_interval_seconds: Annotated[int, Field(gt=0)] = 4
+    """Seconds between two checks for changes by an open worklist or study page."""
     suspicion_first: bool = False
-    """Research option: offer to order the worklist by suspected malignancy, and start so. That
-    makes the list a triage device, which Sonogate is not cleared to be."""
+    """For research: sort the worklist by suspected malignancy unless the user selects another
+    order. This makes the worklist a triage device, and Sonogate is not cleared as one."""

@@ -102,13 +102,15 @@ def connect_worker(services: WorkerServices, app: Celery) -> None:
     """Register the task that runs a job, and connect sweep and heartbeat to Celery's signals."""
     settings = services.settings
     slots = ConcurrencySlots(
-        settings.worker_concurrency, settings.worker_analyses, _shadow_threads(settings)
+        settings.worker_concurrency, settings.worker_analysis_slots, _shadow_threads(settings)
     )
     leases = ActiveLeases(settings.lease, timedelta(seconds=settings.job_timeout_seconds))
     handlers = job_handlers(services)
     runner = JobRunner(services, handlers, slots, leases)
     sweep = PeriodicThread(
-        "sweep", settings.sweep_seconds, Sweep(services, CeleryBroker(app), slots, handlers)
+        "sweep",
+        settings.sweep_interval_seconds,
+        Sweep(services, CeleryBroker(app), slots, handlers),
     )
     heartbeat = PeriodicThread(
         "heartbeat", settings.lease_seconds / _HEARTBEATS_PER_LEASE, Heartbeat(services, leases)
@@ -123,7 +125,7 @@ def connect_worker(services: WorkerServices, app: Celery) -> None:
         logger.info(
             "worker ready: %d jobs at a time, of these up to %d analyses",
             settings.worker_concurrency,
-            settings.worker_analyses,
+            settings.worker_analysis_slots,
         )
 
     _on(signals.setup_logging)  # with a receiver, Celery leaves logging as the command set it up

@@ -23,42 +23,43 @@ class WorkerSettings(StoreSettings):
     """Settings of one worker process. Several may share a database and a Redis server."""
 
     redis_url: Annotated[str, AfterValidator(_check_redis_url)] = "redis://127.0.0.1:6379/0"
-    """Celery's broker. No job is lost with it: jobs are rows of the database."""
+    """URL of the message broker. Redis needs no persistence: the database holds all jobs."""
     worker_concurrency: Annotated[int, Field(ge=2, le=64)] = 4
-    """Jobs that run at the same time in this process, as threads."""
-    worker_analyses: Annotated[int, Field(ge=1)] = 2
-    """How many of them may be analyses. Must be less than SONOGATE_WORKER_CONCURRENCY, so that
-    deliveries never wait for analyses and an unreachable PACS never delays analyses."""
-    cine_frames: Annotated[int, Field(ge=1, le=512)] = 32
-    """Maximum number of frames of a cine that are analyzed, evenly spaced."""
+    """Number of jobs that a worker process runs at the same time, each in a thread."""
+    worker_analysis_slots: Annotated[int, Field(ge=1)] = 2
+    """Number of these threads that run analyses. It must be less than
+    `SONOGATE_WORKER_CONCURRENCY`: the other threads run all other jobs, so that analyses and
+    deliveries do not wait for each other."""
+    max_cine_frames: Annotated[int, Field(ge=1, le=512)] = 32
+    """Maximum number of frames to analyze in a cine, evenly spaced."""
     batch_size: Annotated[int, Field(ge=1, le=128)] = 8
-    """Frames per batch of the networks. Larger batches are faster and need more memory."""
+    """Number of frames that the networks process at a time. A larger batch is faster and needs more
+    memory."""
     preset_dir: Path | None = None
-    """Directory of a preset (trained networks). Default: the preset shipped with Sonogate."""
+    """Directory of the active preset. If not set, the preset shipped with Sonogate."""
     shadow_preset_dir: Path | None = None
-    """Directory of a second preset that analyzes the same images after the results are produced.
-    Its output is stored for comparison only (`sonogate shadow report`)."""
+    """Directory of a shadow preset. It analyzes the same images after the results are published.
+    Its output is stored for comparison (`sonogate shadow report`) and never becomes a result."""
     ae_title: Annotated[str, StringConstraints(min_length=1, max_length=16)] = "SONOGATE"
-    """Sonogate's AE title: the calling AE title of deliveries."""
-    delivery_connect_seconds: Seconds = 10.0
-    """Timeout for a TCP connection, and then for the association, in seconds."""
-    delivery_answer_seconds: Seconds = 60.0
-    """Timeout for the response to one C-STORE request, in seconds."""
-    sweep_seconds: Seconds = 1.0
-    """Interval at which each worker looks for jobs that are due, in seconds."""
+    """AE title of Sonogate, 1 to 16 characters, for the listener and for deliveries."""
+    delivery_connect_timeout_seconds: Seconds = 10.0
+    """Seconds to wait for a TCP connection to a destination, and then for the association."""
+    delivery_response_timeout_seconds: Seconds = 60.0
+    """Seconds to wait for the response to a C-STORE request."""
+    sweep_interval_seconds: Seconds = 1.0
+    """Seconds between two searches for due jobs."""
     lease_seconds: Seconds = LEASE.total_seconds()
-    """Time without a heartbeat after which a job goes to another worker, in seconds."""
+    """Seconds without a heartbeat after which another worker takes over a running job."""
     redispatch_seconds: Seconds = REDISPATCH_AFTER.total_seconds()
-    """Time after which a job that no worker claimed is dispatched again, in seconds."""
+    """Seconds after which a job that no worker claimed is dispatched again."""
     job_timeout_seconds: Seconds = 1800.0
-    """Time after which a running job counts as hung and its lease is no longer extended, in
-    seconds."""
+    """Seconds after which a running job counts as hung: its lease is no longer extended."""
 
     @model_validator(mode="after")
     def _leave_a_slot_for_deliveries(self) -> Self:
-        if self.worker_analyses >= self.worker_concurrency:
+        if self.worker_analysis_slots >= self.worker_concurrency:
             raise ValueError(
-                "SONOGATE_WORKER_ANALYSES must be less than SONOGATE_WORKER_CONCURRENCY"
+                "SONOGATE_WORKER_ANALYSIS_SLOTS must be less than SONOGATE_WORKER_CONCURRENCY"
             )
         return self
 

@@ -70,8 +70,8 @@ def test(name: str, commit_seconds: float, find_seconds: float, without_images: 
         pieces = _pieces(entry, Path(folder), with_images=not without_images)
         peer = Peer(entry.ae_title, entry.host, entry.port)
         patience = Patience(
-            settings.delivery_connect_seconds,
-            settings.delivery_answer_seconds,
+            settings.delivery_connect_timeout_seconds,
+            settings.delivery_response_timeout_seconds,
             find_seconds,
             commit_seconds,
         )

@@ -56,7 +56,7 @@ def upgraded(old: Database) -> Database:
 @pytest.fixture
 def hospital(upgraded: Database, tmp_path: Path, free_port: int) -> Hospital:
     """Workers on the upgraded database and its files."""
-    settings = WorkerSettings(home=tmp_path, min_free_bytes=0, delivery_connect_seconds=2)
+    settings = WorkerSettings(home=tmp_path, min_free_bytes=0, delivery_connect_timeout_seconds=2)
     (tmp_path / "routes.toml").write_text(
         f"""
         [[destination]]

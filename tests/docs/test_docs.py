@@ -34,10 +34,22 @@ def _commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[str]:
             yield " ".join((*path, name))
 
 
-def test_every_setting_has_its_line() -> None:
-    text = _doc("settings.md")
-    variables = {f"SONOGATE_{field.upper()}" for s in SETTINGS for field in s.model_fields}
-    assert {name for name in variables if f"| `{name}` |" not in text} == set()
+def test_every_setting_has_a_line_with_its_default_and_docstring() -> None:
+    rows: dict[str, str] = {}
+    for name, field in (item for s in SETTINGS for item in s.model_fields.items()):
+        default = _shown(field.default)
+        text = " ".join((field.description or "").split())
+        rows.setdefault(name, f"| `SONOGATE_{name.upper()}` | {default} | {text} |")
+    lines = [line for line in _doc("settings.md").splitlines() if line.startswith("| `SONOGATE_")]
+    assert lines == list(rows.values())
+
+
+def _shown(default: object) -> str:
+    if default is None or default == "":
+        return ""
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
 
 
 def test_every_command_has_its_line() -> None:

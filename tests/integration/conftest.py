@@ -57,7 +57,7 @@ def gateway(
         "SONOGATE_DICOM_PORT": str(dicom_port),
         "SONOGATE_WEB_PORT": str(web_port),
         "SONOGATE_MIN_FREE_BYTES": "0",
-        "SONOGATE_CINE_FRAMES": "4",  # enough to prove the path of a cine, an eighth of the time
+        "SONOGATE_MAX_CINE_FRAMES": "4",  # enough to prove the path of a cine, an eighth of the time
     }
     database = Database(database_url)
     migrate.upgrade(database.engine)

@@ -41,7 +41,7 @@ EVERY = (
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SONOGATE_HOME", str(tmp_path))
-    monkeypatch.setenv("SONOGATE_DELIVERY_CONNECT_SECONDS", "5")
+    monkeypatch.setenv("SONOGATE_DELIVERY_CONNECT_TIMEOUT_SECONDS", "5")
     database = Database(f"sqlite:///{tmp_path / 'sonogate.db'}")
     migrate.upgrade(database.engine)
     database.close()

@@ -68,7 +68,7 @@ def settings_for(home: Path, database: Database, **overrides: Any) -> ListenerSe
             "database_url": database.url,
             "dicom_port": 0,
             "min_free_bytes": 0,
-            "dicom_stop_grace_s": 2,
+            "dicom_stop_grace_seconds": 2,
         }
         | overrides
     )

@@ -236,7 +236,7 @@ def test_it_rejects_a_known_ae_title_from_another_address(
 def test_it_rejects_another_called_ae_title_when_told_to(
     open_door: Opener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_require_called_ae=True)
+    door = open_door(sqlite_database, dicom_require_called_ae_title=True)
     assert is_rejected(request(door.port, called="SOMEONE"), reason=7)
     with association(door.port):
         pass
@@ -451,7 +451,7 @@ def test_stopping_lets_a_running_transfer_finish(
 def test_stopping_ends_an_idle_association_after_the_time_of_grace(
     open_door: Opener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_stop_grace_s=0.2)
+    door = open_door(sqlite_database, dicom_stop_grace_seconds=0.2)
     opened = request(door.port)
     door.listener.stop()
     peers.wait_until(lambda: not opened.is_established, seconds=5, what="the abort")

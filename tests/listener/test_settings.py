@@ -24,7 +24,7 @@ def test_the_defaults_listen_on_loopback_only() -> None:
         ("SONOGATE_DICOM_PORT", "70000"),
         ("SONOGATE_DICOM_MAX_ASSOCIATIONS", "-5"),
         ("SONOGATE_DICOM_MAX_PDU_BYTES", "100"),
-        ("SONOGATE_DICOM_NETWORK_TIMEOUT_S", "soon"),
+        ("SONOGATE_DICOM_NETWORK_TIMEOUT_SECONDS", "soon"),
         ("SONOGATE_DICOM_TLS_CERTIFICATE", "/no/such/file.pem"),
     ],
 )
@@ -40,12 +40,12 @@ def test_a_wrong_value_names_its_variable(
 def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
     pem = tmp_path / "server.pem"
     pem.touch()
-    with pytest.raises(SettingsError, match="SONOGATE_DICOM_TLS_KEY go together"):
+    with pytest.raises(SettingsError, match="SONOGATE_DICOM_TLS_KEY must be set together"):
         ListenerSettings.load(dicom_tls_certificate=pem)
 
 
 def test_an_authority_needs_a_certificate(tmp_path: Path) -> None:
     pem = tmp_path / "ca.pem"
     pem.touch()
-    with pytest.raises(SettingsError, match="SONOGATE_DICOM_TLS_CA needs"):
+    with pytest.raises(SettingsError, match="SONOGATE_DICOM_TLS_CA requires"):
         ListenerSettings.load(dicom_tls_ca=pem)

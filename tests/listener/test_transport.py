@@ -68,7 +68,7 @@ def test_what_is_no_association_request_is_hung_up_on(door: Door, garbage: bytes
 def test_a_silent_caller_is_hung_up_on_and_keeps_nobody_out(
     open_door: Opener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_acse_timeout_s=1)
+    door = open_door(sqlite_database, dicom_acse_timeout_seconds=1)
     with connected(door.port) as silent:
         assert send(door.port, image()) == [0x0000]
         assert hangs_up(silent)
@@ -77,7 +77,7 @@ def test_a_silent_caller_is_hung_up_on_and_keeps_nobody_out(
 def test_half_a_header_is_not_waited_for_longer_than_a_whole_one(
     open_door: Opener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_acse_timeout_s=0.3)
+    door = open_door(sqlite_database, dicom_acse_timeout_seconds=0.3)
     with connected(door.port) as slow:
         slow.sendall(b"\x01\x00\x00")
         assert hangs_up(slow)
@@ -86,7 +86,7 @@ def test_half_a_header_is_not_waited_for_longer_than_a_whole_one(
 def test_a_sender_that_vanishes_within_a_transfer_frees_its_association(
     open_door: Opener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_network_timeout_s=0.5)
+    door = open_door(sqlite_database, dicom_network_timeout_seconds=0.5)
     before = threading.active_count()
     opened = request(door.port)
     connection = opened.dul.socket.socket if opened.dul.socket else None
@@ -166,7 +166,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def tls_door(open_door: Opener, sqlite_database: Database, certificates: Certificates) -> Door:
-    return open_door(sqlite_database, dicom_acse_timeout_s=3, **certificates.settings())
+    return open_door(sqlite_database, dicom_acse_timeout_seconds=3, **certificates.settings())
 
 
 def stores_over_tls(port: int, context: ssl.SSLContext) -> bool:

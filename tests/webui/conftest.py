@@ -64,7 +64,7 @@ class Visitor:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> WebSettings:
-    return WebSettings(home=tmp_path / "home", refresh_seconds=1, page_size=20)
+    return WebSettings(home=tmp_path / "home", refresh_interval_seconds=1, page_size=20)
 
 
 def _hospital(database: Database, settings: WebSettings) -> Hospital:

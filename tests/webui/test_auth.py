@@ -109,11 +109,11 @@ def test_a_session_ends_when_nobody_is_there(
     visitor: Visitor, clock: Clock, settings: WebSettings
 ) -> None:
     visitor.sign_in("reader")
-    clock.pass_by(minutes=settings.session_minutes - 1)
+    clock.pass_by(minutes=settings.session_idle_minutes - 1)
     assert visitor.get("/worklist").status_code == 200
-    clock.pass_by(minutes=settings.session_minutes - 1)
+    clock.pass_by(minutes=settings.session_idle_minutes - 1)
     assert visitor.get("/worklist").status_code == 200
-    clock.pass_by(minutes=settings.session_minutes + 1)
+    clock.pass_by(minutes=settings.session_idle_minutes + 1)
     assert visitor.get("/worklist").status_code == 303
 
 
@@ -121,7 +121,7 @@ def test_a_page_that_refreshes_itself_keeps_no_session_alive(
     visitor: Visitor, clock: Clock, settings: WebSettings
 ) -> None:
     visitor.sign_in("reader")
-    for _ in range(settings.session_minutes + 1):
+    for _ in range(settings.session_idle_minutes + 1):
         clock.pass_by(minutes=1)
         answer = visitor.get("/worklist/rows", headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login")
@@ -131,7 +131,7 @@ def test_a_refresh_from_a_page_that_somebody_touched_does(
     visitor: Visitor, clock: Clock, settings: WebSettings
 ) -> None:
     visitor.sign_in("reader")
-    for _ in range(settings.session_minutes + 1):
+    for _ in range(settings.session_idle_minutes + 1):
         clock.pass_by(minutes=1)
         answer = visitor.get("/worklist/rows", headers={"HX-Request": "true", "X-Active": "1"})
     assert answer.status_code == 200
@@ -141,7 +141,7 @@ def test_a_session_ends_at_the_end_of_a_day_in_any_case(
     visitor: Visitor, clock: Clock, settings: WebSettings
 ) -> None:
     visitor.sign_in("reader")
-    for _ in range(3 * settings.session_hours + 1):
+    for _ in range(3 * settings.session_lifetime_hours + 1):
         clock.pass_by(minutes=20)
         answer = visitor.get("/worklist")
     assert answer.status_code == 303

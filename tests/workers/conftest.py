@@ -40,7 +40,7 @@ destinations = ["reports-only"]
 @pytest.fixture
 def settings(tmp_path: Path, free_port: int) -> WorkerSettings:
     (tmp_path / "routes.toml").write_text(ROUTES.format(port=free_port))
-    return WorkerSettings(home=tmp_path, min_free_bytes=0, delivery_connect_seconds=2)
+    return WorkerSettings(home=tmp_path, min_free_bytes=0, delivery_connect_timeout_seconds=2)
 
 
 @pytest.fixture

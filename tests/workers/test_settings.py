@@ -15,15 +15,15 @@ def test_the_defaults_suit_one_machine() -> None:
 
 
 def test_at_least_one_slot_stays_free_of_analyses() -> None:
-    with pytest.raises(SettingsError, match="SONOGATE_WORKER_ANALYSES must be less"):
-        WorkerSettings.load(worker_concurrency=2, worker_analyses=2)
+    with pytest.raises(SettingsError, match="SONOGATE_WORKER_ANALYSIS_SLOTS must be less"):
+        WorkerSettings.load(worker_concurrency=2, worker_analysis_slots=2)
 
 
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
         ("SONOGATE_WORKER_CONCURRENCY", "1"),
-        ("SONOGATE_CINE_FRAMES", "0"),
+        ("SONOGATE_MAX_CINE_FRAMES", "0"),
         ("SONOGATE_BATCH_SIZE", "many"),
         ("SONOGATE_AE_TITLE", "LONGER-THAN-SIXTEEN"),
         ("SONOGATE_LEASE_SECONDS", "-1"),

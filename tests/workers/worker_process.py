@@ -45,7 +45,7 @@ def worker(
         "SONOGATE_DATABASE_URL": hospital.database.url,
         "SONOGATE_REDIS_URL": redis_url,
         "SONOGATE_MIN_FREE_BYTES": "0",
-        "SONOGATE_SWEEP_SECONDS": "0.2",
+        "SONOGATE_SWEEP_INTERVAL_SECONDS": "0.2",
         "SONOGATE_LEASE_SECONDS": str(lease_seconds),
         "SONOGATE_REDISPATCH_SECONDS": "3",
     }

@@ -75,7 +75,7 @@ class Analyze:
             image = analyze_image(
                 store.path(instance.file),
                 predictor,
-                cine_frames=settings.cine_frames,
+                cine_frames=settings.max_cine_frames,
                 batch_size=settings.batch_size,
             )
             rows.add(instance, image)

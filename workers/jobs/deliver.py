@@ -152,8 +152,8 @@ class Deliver:
             [store.path(made.file) for made in objects],
             Peer(destination.ae_title, destination.host, destination.port),
             calling_ae=settings.ae_title,
-            connect_seconds=settings.delivery_connect_seconds,
-            answer_seconds=settings.delivery_answer_seconds,
+            connect_seconds=settings.delivery_connect_timeout_seconds,
+            answer_seconds=settings.delivery_response_timeout_seconds,
         )
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:

@@ -66,7 +66,7 @@ class Shadow:
                 image = analyze_image(
                     store.path(active.instance.file),
                     predictor,
-                    cine_frames=settings.cine_frames,
+                    cine_frames=settings.max_cine_frames,
                     batch_size=settings.batch_size,
                 )
                 if image.probabilities is not None:
