@@ -1,8 +1,8 @@
-"""The audit chain: append-only events, each holding the hash of the one before.
+"""The audit log: a hash chain of append-only events.
 
-Triggers refuse updates and deletes; ``verify`` finds what got past them. A chain whose tail was cut
-off together with its head is consistent in itself: keep a head hash outside (``sonogate audit
-verify`` prints it) and give it to ``verify`` as an anchor.
+Each event holds the hash of the event before it. Triggers reject updates and deletes; `verify`
+detects changes that bypassed them. If the newest events and the head were replaced together, the
+chain is still consistent. To detect that, store a head hash elsewhere and pass it as the anchor.
 """
 
 import hashlib
@@ -20,17 +20,18 @@ from db.audit_tags import AuditTag
 from db.schema import AuditEvent, AuditHead
 
 GENESIS = "0" * 64
-_IN_ORDER = select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=1000)
+"""The previous hash of the first event."""
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Outcome of a verification; ``problem`` is empty when the chain holds."""
+class AuditVerification:
+    """Result of `verify`. ``problem`` is empty if the chain is intact."""
 
     events: int
     head: str
     problem: str = ""
     seq: int | None = None
+    """Of the event with the problem, if there is one."""
 
     @property
     def intact(self) -> bool:
@@ -48,7 +49,7 @@ def append(
 ) -> AuditEvent:
     """Add an event in the caller's transaction.
 
-    Locks the head row, so that two appends never take the same place in the chain.
+    Locks the head until the transaction ends, so that no other event gets the same place.
     """
     head = session.get_one(AuditHead, 1, with_for_update=True, populate_existing=True)
     event = AuditEvent(
@@ -57,25 +58,25 @@ def append(
         tag=tag.value,
         actor=actor,
         study_id=study_id,
-        details=canonical(details),
+        details=to_canonical_json(details),
         previous_hash=head.hash,
     )
-    event.hash = hash_of(event)
+    event.hash = hash_event(event)
     session.add(event)
     head.seq, head.hash = event.seq, event.hash
     session.flush()
     return event
 
 
-def canonical(details: dict[str, Any]) -> str:
-    """One text for one meaning: sorted keys, no spaces, UTF-8 as it is."""
+def to_canonical_json(details: dict[str, Any]) -> str:
+    """Return the same text for equal values: sorted keys, no spaces, unescaped UTF-8."""
     return json.dumps(
         details, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=str
     )
 
 
-def hash_of(event: AuditEvent) -> str:
-    """SHA-256 over every other column of the event, in a fixed order."""
+def hash_event(event: AuditEvent) -> str:
+    """Return the SHA-256 of all other columns of the event, in a fixed order."""
     covered = [
         event.seq,
         event.at.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -88,50 +89,59 @@ def hash_of(event: AuditEvent) -> str:
     return hashlib.sha256(json.dumps(covered, ensure_ascii=False).encode()).hexdigest()
 
 
-def verify(session: Session, anchor: str = "") -> Verdict:
-    """Walk the chain from its start; report the first line that was changed, removed or inserted.
+def verify(session: Session, anchor: str = "") -> AuditVerification:
+    """Verify the chain from its start up to the first event that was changed, removed or inserted.
 
     Args:
-        anchor: a head hash noted earlier; the chain must still contain it.
+        anchor: an earlier head hash. The chain must contain it.
     """
-    # Appends go on meanwhile: the head of now must be met on the way, the head of then not passed.
-    start = _head(session)
+    # Events may be appended meanwhile. The chain must contain the present head, and must not
+    # extend beyond the head that is read at the end.
+    start = _load_head(session)
     if start is None:
-        return Verdict(0, "", "the head of the chain is missing")
+        return AuditVerification(0, "", "the head of the chain is missing")
     previous, count = GENESIS, 0
-    met, anchored = start == (0, GENESIS), anchor in ("", GENESIS)
+    head_found, anchor_found = start == (0, GENESIS), anchor in ("", GENESIS)
+    query = select(AuditEvent).order_by(AuditEvent.seq).execution_options(yield_per=1000)
     try:
-        with closing(session.scalars(_IN_ORDER)) as events:
+        with closing(session.scalars(query)) as events:
             for event in events:
                 count += 1
-                problem = _problem(event, count, previous)
+                problem = _find_problem(event, count, previous)
                 if problem:
-                    return Verdict(count, previous, problem, event.seq)
+                    return AuditVerification(count, previous, problem, event.seq)
                 previous = event.hash
-                met = met or start == (event.seq, event.hash)
-                anchored = anchored or event.hash == anchor
-    except (ValueError, TypeError, AttributeError):  # no date, no UUID: we never wrote that
-        return Verdict(count, previous, f"an event after {count} was changed: it cannot be read")
-    end = _head(session)
-    if not met or end is None or end[0] < count:
-        return Verdict(count, previous, f"the head names event {start[0]}, the last is {count}")
-    if not anchored:
-        return Verdict(count, previous, "the anchor is not in the chain: its tail was replaced")
-    return Verdict(count, previous)
+                head_found = head_found or start == (event.seq, event.hash)
+                anchor_found = anchor_found or event.hash == anchor
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+    ):  # a date or UUID that Sonogate cannot have written
+        problem = f"an event after event {count} was changed and cannot be read"
+        return AuditVerification(count, previous, problem)
+    end = _load_head(session)
+    if not head_found or end is None or end[0] < count:
+        problem = f"the head names event {start[0]}, but the last event is {count}"
+        return AuditVerification(count, previous, problem)
+    if not anchor_found:
+        problem = "the anchor is not in the chain: the newest events were replaced"
+        return AuditVerification(count, previous, problem)
+    return AuditVerification(count, previous)
 
 
-def _head(session: Session) -> tuple[int, str] | None:
-    """Its place and hash as they are now, past any row that the session remembers."""
+def _load_head(session: Session) -> tuple[int, str] | None:
+    """Return sequence number and hash from the database, not from the session's identity map."""
     head = select(AuditHead.seq, AuditHead.hash).where(AuditHead.id == 1)
     row = session.execute(head).one_or_none()
     return None if row is None else (row.seq, row.hash)
 
 
-def _problem(event: AuditEvent, expected_seq: int, previous: str) -> str:
+def _find_problem(event: AuditEvent, expected_seq: int, previous: str) -> str:
     if event.seq != expected_seq:
         return f"event {expected_seq} is missing"
     if event.previous_hash != previous:
         return f"event {event.seq} does not follow the event before it"
-    if event.hash != hash_of(event):
+    if event.hash != hash_event(event):
         return f"event {event.seq} was changed"
     return ""

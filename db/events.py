@@ -1,4 +1,4 @@
-"""Looking through the audit chain; writing it and proving it is ``db.audit``."""
+"""Queries for audit events. `db.audit` appends and verifies them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from db.schema import AuditEvent
 
 @dataclass(frozen=True)
 class EventFilter:
-    """What the log is narrowed to; every field left alone takes everything."""
+    """Conditions that events must meet. An empty field is no condition."""
 
     tag: str = ""
-    """A whole tag, or its beginning up to a colon: ``web:`` or ``web:review:``."""
+    """A tag, or its beginning up to a colon: ``web:`` or ``web:review:``."""
     actor: str = ""
     study_id: UUID | None = None
     since: datetime | None = None
@@ -31,7 +31,7 @@ class EventPage:
     events: Sequence[AuditEvent]
     total: int
     number: int
-    """Counts from 1; never beyond the last page."""
+    """From 1 to `pages`."""
     size: int
 
     @property
@@ -39,12 +39,12 @@ class EventPage:
         return max(1, -(-self.total // self.size))
 
 
-def load_events(session: Session, wanted: EventFilter, *, number: int, size: int) -> EventPage:
-    """One page of the log, newest first."""
-    total = session.scalar(_narrowed(select(func.count(AuditEvent.seq)), wanted)) or 0
+def load_events(session: Session, condition: EventFilter, *, number: int, size: int) -> EventPage:
+    """Return one page of events, newest first. A page number out of range is clamped."""
+    total = session.scalar(_filtered(select(func.count(AuditEvent.seq)), condition)) or 0
     number = min(max(1, number), max(1, -(-total // size)))
     events = session.scalars(
-        _narrowed(select(AuditEvent), wanted)
+        _filtered(select(AuditEvent), condition)
         .order_by(AuditEvent.seq.desc())
         .limit(size)
         .offset((number - 1) * size)
@@ -52,31 +52,33 @@ def load_events(session: Session, wanted: EventFilter, *, number: int, size: int
     return EventPage(events, total, number, size)
 
 
-def iter_events(session: Session, wanted: EventFilter) -> Iterator[AuditEvent]:
-    """Every event that fits, oldest first, without holding them all."""
-    found = _narrowed(select(AuditEvent), wanted).order_by(AuditEvent.seq)
-    yield from session.scalars(found.execution_options(yield_per=500))
+def iter_events(session: Session, condition: EventFilter) -> Iterator[AuditEvent]:
+    """Yield all matching events, oldest first, in batches."""
+    query = _filtered(select(AuditEvent), condition).order_by(AuditEvent.seq)
+    yield from session.scalars(query.execution_options(yield_per=500))
 
 
-def known_tags(session: Session) -> Sequence[str]:
+def list_tags(session: Session) -> Sequence[str]:
+    """Return the tags that occur in the log."""
     return session.scalars(select(AuditEvent.tag).distinct().order_by(AuditEvent.tag)).all()
 
 
-def known_actors(session: Session) -> Sequence[str]:
+def list_actors(session: Session) -> Sequence[str]:
+    """Return the actors that occur in the log."""
     return session.scalars(select(AuditEvent.actor).distinct().order_by(AuditEvent.actor)).all()
 
 
-def _narrowed(statement: Select[Any], wanted: EventFilter) -> Select[Any]:
-    if wanted.tag.endswith(":"):
-        statement = statement.where(AuditEvent.tag.startswith(wanted.tag, autoescape=True))
-    elif wanted.tag:
-        statement = statement.where(AuditEvent.tag == wanted.tag)
-    if wanted.actor:
-        statement = statement.where(AuditEvent.actor == wanted.actor)
-    if wanted.study_id:
-        statement = statement.where(AuditEvent.study_id == wanted.study_id)
-    if wanted.since:
-        statement = statement.where(AuditEvent.at >= wanted.since)
-    if wanted.until:
-        statement = statement.where(AuditEvent.at < wanted.until)
+def _filtered(statement: Select[Any], condition: EventFilter) -> Select[Any]:
+    if condition.tag.endswith(":"):
+        statement = statement.where(AuditEvent.tag.startswith(condition.tag, autoescape=True))
+    elif condition.tag:
+        statement = statement.where(AuditEvent.tag == condition.tag)
+    if condition.actor:
+        statement = statement.where(AuditEvent.actor == condition.actor)
+    if condition.study_id:
+        statement = statement.where(AuditEvent.study_id == condition.study_id)
+    if condition.since:
+        statement = statement.where(AuditEvent.at >= condition.since)
+    if condition.until:
+        statement = statement.where(AuditEvent.at < condition.until)
     return statement

@@ -1,4 +1,4 @@
-"""Bring a database to the schema of this version, and check that it is there."""
+"""Upgrade a database to the schema of this version, and check that it has that schema."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 from db.schema import Base
 
 
-def configuration(engine: Engine) -> Config:
-    """Alembic with its paths already known; for ``alembic`` commands beyond these."""
+def alembic_config(engine: Engine) -> Config:
+    """Return the configuration for Alembic commands on this database."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["engine"] = engine
@@ -21,18 +21,18 @@ def configuration(engine: Engine) -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    """Create or upgrade the schema; nothing happens when it is current."""
-    command.upgrade(configuration(engine), "head")
+    """Create or upgrade the schema. Does nothing if it is current."""
+    command.upgrade(alembic_config(engine), "head")
 
 
-def current(engine: Engine) -> bool:
-    """Whether the database is at this version's schema."""
-    newest = ScriptDirectory.from_config(configuration(engine)).get_current_head()
+def is_current(engine: Engine) -> bool:
+    """Return whether the database has the newest migration of this version."""
+    newest = ScriptDirectory.from_config(alembic_config(engine)).get_current_head()
     with engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision() == newest
 
 
-def drift(engine: Engine) -> list[object]:
-    """Differences between the migrated database and ``db.schema``; empty when they agree."""
+def find_drift(engine: Engine) -> list[object]:
+    """Return the differences between the migrated database and `db.schema`."""
     with engine.connect() as connection:
         return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))

@@ -26,7 +26,7 @@ def opened(settings: StoreSettings) -> Iterator[Database]:
 def migrated(settings: StoreSettings) -> Iterator[Database]:
     """A database at the schema of this version. Raises NotMigrated."""
     with opened(settings) as database:
-        if not migrate.current(database.engine):
+        if not migrate.is_current(database.engine):
             raise NotMigrated
         yield database
 

@@ -107,7 +107,7 @@ def _database(installation: Installation) -> Iterator[Outcome]:
         return
     try:
         with opened(installation.front) as database:
-            current = migrate.current(database.engine)
+            current = migrate.is_current(database.engine)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0]
         yield fail(f"does not answer: {reason}", "start it, or correct SONOGATE_DATABASE_URL")

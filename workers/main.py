@@ -76,7 +76,7 @@ def open_services(
     """
     routes = RoutesFile(settings.effective_routes_file, parse_spec)
     database = Database(settings.effective_database_url)
-    if not migrate.current(database.engine):
+    if not migrate.is_current(database.engine):
         raise WorkError(
             "the database schema is not the one of this version: run `sonogate db upgrade`"
         )

@@ -25,9 +25,9 @@ def upgrade() -> None:
 def check() -> None:
     """Exit with 1 when the database is not at this version's schema, or differs from it."""
     with opened(FrontDoorSettings.load()) as database:
-        if not migrate.current(database.engine):
+        if not migrate.is_current(database.engine):
             raise NotMigrated
-        differences = migrate.drift(database.engine)
+        differences = migrate.find_drift(database.engine)
     for difference in differences:
         click.echo(str(difference), err=True)
     if differences:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from db import audit
-from db.audit import GENESIS, Verdict
+from db.audit import GENESIS, AuditVerification
 from db.audit_tags import AuditTag
 from db.engine import Database, is_sqlite
 from db.migrations.guards import GUARDS
@@ -34,7 +34,7 @@ def append(database: Database, count: int = 1) -> None:
             )
 
 
-def verify(database: Database, anchor: str = "") -> Verdict:
+def verify(database: Database, anchor: str = "") -> AuditVerification:
     with database.read() as session:
         return audit.verify(session, anchor)
 
@@ -61,15 +61,15 @@ def chain(database: Database) -> Database:
 
 
 def test_an_empty_chain_is_intact(database: Database) -> None:
-    assert verify(database) == Verdict(0, GENESIS)
+    assert verify(database) == AuditVerification(0, GENESIS)
 
 
 def test_a_chain_that_nobody_touched_is_intact(chain: Database) -> None:
-    verdict = verify(chain)
-    assert verdict.intact
-    assert verdict.events == 5
+    verification = verify(chain)
+    assert verification.intact
+    assert verification.events == 5
     with chain.read() as session:
-        assert verdict.head == session.get_one(AuditHead, 1).hash
+        assert verification.head == session.get_one(AuditHead, 1).hash
 
 
 def test_each_event_holds_the_hash_of_the_one_before(chain: Database) -> None:
@@ -102,7 +102,7 @@ def test_a_changed_time_is_found(chain: Database) -> None:
 def test_a_value_that_cannot_be_read_is_a_change(sqlite_database: Database, value: str) -> None:
     append(sqlite_database, 5)  # PostgreSQL's types refuse such values
     tamper(sqlite_database, f"UPDATE audit_event SET {value} WHERE seq = 3")  # noqa: S608
-    assert "was changed: it cannot be read" in verify(sqlite_database).problem
+    assert "was changed and cannot be read" in verify(sqlite_database).problem
 
 
 @pytest.mark.parametrize(("seq", "found"), [(1, 2), (3, 4)])
@@ -114,7 +114,7 @@ def test_a_removed_event_is_found(chain: Database, seq: int, found: int) -> None
 
 def test_a_removed_last_event_is_found_by_the_head(chain: Database) -> None:
     tamper(chain, "DELETE FROM audit_event WHERE seq = 5")
-    assert verify(chain).problem == "the head names event 5, the last is 4"
+    assert verify(chain).problem == "the head names event 5, but the last event is 4"
 
 
 def test_an_inserted_event_is_found(chain: Database) -> None:
@@ -132,12 +132,12 @@ def test_an_event_inserted_with_a_right_hash_is_found_by_the_head(chain: Databas
         seq, digest = session.execute(text(head)).one()
     append(chain)
     tamper(chain, f"UPDATE audit_head SET seq = {seq}, hash = '{digest}'")  # noqa: S608  our own
-    assert verify(chain).problem == "the head names event 5, the last is 6"
+    assert verify(chain).problem == "the head names event 5, but the last event is 6"
 
 
 def test_a_head_that_names_another_place_is_found(chain: Database) -> None:
     tamper(chain, "UPDATE audit_head SET seq = 9")
-    assert verify(chain).problem == "the head names event 9, the last is 5"
+    assert verify(chain).problem == "the head names event 9, but the last event is 5"
 
 
 def test_a_missing_head_is_found(chain: Database) -> None:
@@ -210,7 +210,7 @@ def test_appends_at_once_form_one_chain(database: Database) -> None:
 def test_a_chain_that_grows_while_it_is_walked_is_intact(database: Database) -> None:
     append(database, 50)
 
-    def walk(_: int) -> Verdict:
+    def walk(_: int) -> AuditVerification:
         return verify(database)
 
     def grow(_: int) -> None:
@@ -218,9 +218,9 @@ def test_a_chain_that_grows_while_it_is_walked_is_intact(database: Database) -> 
 
     with ThreadPoolExecutor(4) as threads:
         growing = [threads.submit(grow, number) for number in range(30)]
-        verdicts = list(threads.map(walk, range(10)))
+        verifications = list(threads.map(walk, range(10)))
     assert all(future.exception() is None for future in growing)
-    assert [verdict.problem for verdict in verdicts] == [""] * 10
+    assert [verification.problem for verification in verifications] == [""] * 10
 
 
 def test_an_event_of_a_transaction_that_failed_leaves_no_gap(database: Database) -> None:
@@ -238,9 +238,11 @@ def test_the_hash_does_not_depend_on_the_time_zone_of_the_clock() -> None:
         AuditEvent(seq=1, at=at, tag="a:b:c", actor="x", details="{}", previous_hash=GENESIS)
         for at in (NOW, NOW.astimezone(east))
     ]
-    assert len({audit.hash_of(event) for event in events}) == 1
+    assert len({audit.hash_event(event) for event in events}) == 1
 
 
 def test_details_have_one_text_for_one_meaning() -> None:
-    assert audit.canonical({"b": 1, "a": "é"}) == audit.canonical({"a": "é", "b": 1})
-    assert audit.canonical({"a": "é"}) == '{"a":"é"}'
+    assert audit.to_canonical_json({"b": 1, "a": "é"}) == audit.to_canonical_json(
+        {"a": "é", "b": 1}
+    )
+    assert audit.to_canonical_json({"a": "é"}) == '{"a":"é"}'

@@ -36,14 +36,14 @@ def test_a_migrated_database_has_every_table(database: Database) -> None:
 
 
 def test_a_migrated_database_agrees_with_the_schema(database: Database) -> None:
-    assert migrate.current(database.engine)
-    assert migrate.drift(database.engine) == []
+    assert migrate.is_current(database.engine)
+    assert migrate.find_drift(database.engine) == []
 
 
-def test_a_drift_is_told(database: Database) -> None:
+def test_drift_is_found(database: Database) -> None:
     with database.engine.begin() as connection:
         connection.execute(text("ALTER TABLE series ADD COLUMN surprise INTEGER"))
-    assert "surprise" in str(migrate.drift(database.engine))
+    assert "surprise" in str(migrate.find_drift(database.engine))
 
 
 def test_the_chain_has_its_head_from_the_start(database: Database) -> None:
@@ -53,15 +53,15 @@ def test_the_chain_has_its_head_from_the_start(database: Database) -> None:
 
 def test_upgrading_again_changes_nothing(database: Database) -> None:
     migrate.upgrade(database.engine)
-    assert migrate.current(database.engine)
+    assert migrate.is_current(database.engine)
 
 
 def test_going_down_and_up_again_works(database: Database) -> None:
-    command.downgrade(migrate.configuration(database.engine), "base")
+    command.downgrade(migrate.alembic_config(database.engine), "base")
     assert tables(database) == {"alembic_version"}
-    assert not migrate.current(database.engine)
+    assert not migrate.is_current(database.engine)
     migrate.upgrade(database.engine)
-    assert migrate.drift(database.engine) == []
+    assert migrate.find_drift(database.engine) == []
 
 
 def test_every_guard_stands(database: Database) -> None:
@@ -76,15 +76,15 @@ def test_every_guard_stands(database: Database) -> None:
 
 
 def test_an_unmigrated_database_is_not_current(database: Database) -> None:
-    command.downgrade(migrate.configuration(database.engine), "base")
-    assert not migrate.current(database.engine)
+    command.downgrade(migrate.alembic_config(database.engine), "base")
+    assert not migrate.is_current(database.engine)
     with pytest.raises(DBAPIError), database.read() as session:
         session.get(AuditHead, 1)
 
 
 @pytest.mark.parametrize("driver", FIRST_SCHEMA)
 def test_the_first_migration_is_frozen(sqlite_database: Database, driver: str) -> None:
-    scripts = ScriptDirectory.from_config(migrate.configuration(sqlite_database.engine))
+    scripts = ScriptDirectory.from_config(migrate.alembic_config(sqlite_database.engine))
     sql = io.StringIO()
     context = MigrationContext.configure(
         url=f"{driver}://", opts={"as_sql": True, "output_buffer": sql}
@@ -97,7 +97,7 @@ def test_the_first_migration_is_frozen(sqlite_database: Database, driver: str) -
 
 
 def test_revisions_follow_one_another_and_each_goes_down_and_up(database: Database) -> None:
-    configuration = migrate.configuration(database.engine)
+    configuration = migrate.alembic_config(database.engine)
     scripts = ScriptDirectory.from_config(configuration)
     assert len(scripts.get_heads()) == 1
     for script in scripts.walk_revisions():  # from the newest

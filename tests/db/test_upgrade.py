@@ -39,7 +39,7 @@ from workers.settings import WorkerSettings
 @pytest.fixture
 def old(database: Database) -> Database:
     """At migration 0001, with rows."""
-    configuration = migrate.configuration(database.engine)
+    configuration = migrate.alembic_config(database.engine)
     command.downgrade(configuration, "base")
     command.upgrade(configuration, "0001")
     with database.engine.begin() as connection:
@@ -92,15 +92,15 @@ def study_id(database: Database, family_name: str) -> UUID:
 
 
 def test_the_upgraded_database_agrees_with_the_schema(upgraded: Database) -> None:
-    assert migrate.current(upgraded.engine)
-    assert migrate.drift(upgraded.engine) == []
+    assert migrate.is_current(upgraded.engine)
+    assert migrate.find_drift(upgraded.engine) == []
 
 
 def test_no_row_is_lost_on_the_way_up_and_down_again(old: Database) -> None:
     with old.engine.connect() as connection:
         before = old_release.read_rows(connection)
     migrate.upgrade(old.engine)
-    command.downgrade(migrate.configuration(old.engine), "0001")
+    command.downgrade(migrate.alembic_config(old.engine), "0001")
     with old.engine.connect() as connection:
         assert old_release.read_rows(connection) == before
 

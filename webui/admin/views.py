@@ -6,7 +6,7 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import BadRequest
 
-from db import dead_letters, traffic, users
+from db import dead_letters, peer_statistics, users
 from db.schema import Role
 from webui.access import allow
 from webui.context import now, reader, writer
@@ -47,13 +47,15 @@ def retry_all() -> ResponseReturnValue:
 @blueprint.get("/admin/senders")
 @allow(Role.ADMINISTRATOR)
 def senders() -> ResponseReturnValue:
-    return render_template("admin/senders.html", senders=traffic.senders(reader()))
+    return render_template(
+        "admin/senders.html", senders=peer_statistics.load_sender_statistics(reader())
+    )
 
 
 @blueprint.get("/admin/destinations")
 @allow(Role.ADMINISTRATOR)
 def destinations() -> ResponseReturnValue:
-    found = traffic.destinations(reader())
+    found = peer_statistics.load_destination_statistics(reader())
     return render_template("admin/destinations.html", destinations=found)
 
 

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from db import audit, shadows
 from db.audit_tags import AuditTag
 from db.engine import Database
-from db.events import EventFilter, iter_events, known_actors, known_tags, load_events
+from db.events import EventFilter, iter_events, list_actors, list_tags, load_events
 from db.schema import Role
 from webui.access import allow
 from webui.audit import export
@@ -70,14 +70,14 @@ def shadow() -> ResponseReturnValue:
     return render_template("audit/shadow.html", report=shadows.load_report(reader()))
 
 
-def _page(query: Query, verdict: audit.Verdict | None = None) -> str:
+def _page(query: Query, verdict: audit.AuditVerification | None = None) -> str:
     size = services().settings.page_size
     return render_template(
         "audit/index.html",
         query=query,
         page=load_events(reader(), query.wanted, number=query.number, size=size),
-        tags=known_tags(reader()),
-        actors=known_actors(reader()),
+        tags=list_tags(reader()),
+        actors=list_actors(reader()),
         verdict=verdict,
     )
 

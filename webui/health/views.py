@@ -26,7 +26,7 @@ def ready() -> ResponseReturnValue:
 
 def _problem() -> str:
     try:
-        current = migrate.current(services().database.engine)
+        current = migrate.is_current(services().database.engine)
     except SQLAlchemyError:
         return "the database does not answer"
     return "" if current else "the database is not at this version's schema: sonogate db upgrade"

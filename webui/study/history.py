@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from db.timeline import Moment
+from db.study_history import HistoryEntry
 
 _SAYS = {
     "listener:instance:stored": "image received",
@@ -40,7 +40,7 @@ class Line:
     """Somebody opened the study: told apart, for there are many."""
 
 
-def lines(story: Iterable[Moment]) -> list[Line]:
+def lines(story: Iterable[HistoryEntry]) -> list[Line]:
     """Newest first."""
     return [_line(moment) for moment in reversed(list(story))]
 
@@ -53,12 +53,12 @@ def sentence(tag: str) -> str:
     return (rest or tag).replace(":", " ").replace("-", " ")
 
 
-def _with_destination(text: str, moment: Moment) -> str:
+def _with_destination(text: str, moment: HistoryEntry) -> str:
     destination = moment.details.get("destination")
     return f"{text}: {destination}" if destination else text
 
 
-def _line(moment: Moment) -> Line:
+def _line(moment: HistoryEntry) -> Line:
     return Line(
         moment.last_at,
         _with_destination(sentence(moment.tag), moment),

@@ -23,7 +23,7 @@ from db.schema import (
     Study,
     StudyStatus,
 )
-from db.timeline import Moment, study_history
+from db.study_history import HistoryEntry, load_study_history
 from db.worklist import find_current_analysis
 
 
@@ -60,7 +60,7 @@ class StudyPage(Standing):
     refusals: Sequence[Refusal]
     reviews: Sequence[Review]
     draft: Review | None
-    story: Sequence[Moment]
+    story: Sequence[HistoryEntry]
 
     @property
     def phantom(self) -> bool:
@@ -117,7 +117,7 @@ def load_page(session: Session, study_id: UUID, reader_id: UUID) -> StudyPage:
         refusals=_refusals(session, analysis),
         reviews=reviews.reviews_of(session, study_id),
         draft=reviews.find_draft(session, analysis.id, reader_id) if analysis else None,
-        story=study_history(session, study_id),
+        story=load_study_history(session, study_id),
     )
 
 
