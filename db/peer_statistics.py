@@ -66,7 +66,7 @@ def load_destination_statistics(session: Session) -> list[DestinationStatistics]
         statistics.append(
             DestinationStatistics(
                 destination,
-                dict(counts.tuples()),
+                dict(counts.all()),
                 session.scalar(select(func.max(Delivery.delivered_at)).where(of_destination)),
                 error or "",
             )
