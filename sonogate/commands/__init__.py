@@ -1,1 +1,1 @@
-"""One module for each subcommand; each holds a click command named ``command``."""
+"""One module per subcommand. Each defines a click command named ``command``."""

@@ -1,4 +1,4 @@
-"""`sonogate analyze`: the pipeline on files."""
+"""`sonogate analyze`."""
 
 from pathlib import Path
 
@@ -6,58 +6,65 @@ import click
 
 from models.predictor import Predictor
 from sonogate.analyze.run import Analyzed, analyze_files
-from sonogate.inputs import find_inputs
-from sonogate.tensorflow_log import without_chatter
+from sonogate.files.inputs import find_input_files
+from sonogate.tensorflow_log import suppress_native_stderr
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to fill."
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Output directory.",
 )
 @click.option(
-    "--preset", type=click.Path(path_type=Path, exists=True), help="Folder of trained networks."
+    "--preset",
+    type=click.Path(path_type=Path, exists=True),
+    help="Preset directory. Default: the shipped preset.",
 )
 def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
-    """Analyze DICOM, PNG or JPEG files; folders are walked.
+    """Analyze DICOM, PNG or JPEG files without services.
+
+    Directories are searched recursively.
 
     \b
-    Per input, OUT holds
-      STEM.json         class, whether it is undecided, probabilities, findings; or the code and
-                        reason of a refusal
-      STEM.mask.png     lesions 255, the rest 0, in the input's size
-      STEM.overlay.png  the picture under its heat map and outlines
-      STEM.seg.dcm      for DICOM with a lesion: segmentation
-      STEM.sr.dcm       for DICOM: structured report
-    The pictures of a cine are of the frame that speaks for it. A refused input has its JSON alone.
-    Of several inputs with one stem the second becomes STEM-2, and so on; "input" in the JSON says
-    which file it was.
+    For each input, OUT contains
+      NAME.json         class, probabilities and findings, or the refusal reason
+      NAME.mask.png     lesion mask (255 inside, 0 outside) in the size of the input
+      NAME.overlay.png  the image with heat map and outlines
+      NAME.seg.dcm      segmentation, for a DICOM input with a lesion
+      NAME.sr.dcm       structured report, for a DICOM input
 
-    Exits with 1 when an input could not be read, or its results not be written as DICOM (it has
-    its JSON all the same); an image that is refused, a CT for instance, is no error. Research use
-    only, not for diagnosis.
+    The images of a cine show its most suspicious frame. For a refused input, only the JSON file is
+    written. If several inputs have the same name, a number is appended (NAME-2); "input" in the
+    JSON file is the path of the input.
+
+    Exits with 1 if an input could not be read or its DICOM results could not be written. A refused
+    input, such as a CT image, is not an error. Research use only, not for diagnosis.
     """
-    sources = find_inputs(paths, outside=out)
-    with without_chatter():
+    sources = find_input_files(paths, exclude=out)
+    with suppress_native_stderr():
         predictor = Predictor.load(preset)
     failed = 0
     for analyzed in analyze_files(sources, out, predictor):
-        click.echo(line_of(analyzed))
+        click.echo(summary_line(analyzed))
         failed += analyzed.failed
     if failed:
-        click.echo(f"sonogate: {failed} of {len(sources)} inputs failed, see above", err=True)
+        click.echo(f"sonogate: {failed} of {len(sources)} inputs failed; see above", err=True)
         raise click.exceptions.Exit(1)
 
 
-def line_of(analyzed: Analyzed) -> str:
-    """What is printed of one input."""
+def summary_line(analyzed: Analyzed) -> str:
+    """Return the line to print for one input."""
     document = analyzed.document
     if "refused" in document:
-        return f"{analyzed.stem}: refused, {document['refused']}: {document['reason']}"
-    label, lesions = document["class"], {each["lesion"] for each in document["findings"]}
-    said = f"{label} {document['probabilities'][label]:.0%}"
+        return f"{analyzed.stem}: refused ({document['refused']}): {document['reason']}"
+    label = document["class"]
+    result = f"{label} {document['probabilities'][label]:.0%}"
     if document["undecided"]:
-        said = f"undecided, most probably {said}"
+        result = f"undecided, most probable {result}"
     if "dicom_problem" in document:
-        return f"{analyzed.stem}: {said}, but {document['dicom_problem']}"
-    return f"{analyzed.stem}: {said}, lesions outlined: {len(lesions)}"
+        return f"{analyzed.stem}: {result}; {document['dicom_problem']}"
+    lesions = len({finding["lesion"] for finding in document["findings"]})
+    return f"{analyzed.stem}: {result}, {lesions} {'lesion' if lesions == 1 else 'lesions'}"

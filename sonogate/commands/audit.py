@@ -1,4 +1,4 @@
-"""`sonogate audit`: the chain of events, proved and read."""
+"""`sonogate audit`."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,29 +9,31 @@ import click
 
 from db import audit, events
 from db.events import EventFilter
-from db.schema import AuditEvent
-from sonogate.database import migrated
-from sonogate.settings import FrontDoorSettings
+from sonogate.database import open_current_database
+from sonogate.settings import CliSettings
 from webui.audit import export as formats
 
 WRITERS = {"jsonl": formats.jsonl, "csv": formats.csv_lines}
-DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 
 @click.group()
 def command() -> None:
-    """Verify, list or export the audit chain."""
+    """Verify, list or export the audit log."""
 
 
 @command.command()
-@click.option("--anchor", default="", help="A head hash noted earlier, which must still be there.")
+@click.option("--anchor", default="", help="Head hash noted earlier that the log must contain.")
 def verify(anchor: str) -> None:
-    """Prove that no event was changed, removed or inserted; exits with 1 when one was.
+    """Verify that no audit event was changed, removed or inserted.
 
-    Prints the hash of the newest event. Note it outside now and then: given as --anchor later, it
-    also proves that the end of the chain was not cut off and replaced.
+    Prints the head hash, which is the hash of the newest event. Store it outside this system from
+    time to time. Passed as --anchor later, it also proves that the end of the log was not
+    truncated and rewritten.
+
+    Exits with 1 if the verification fails.
     """
-    with migrated(FrontDoorSettings.load()) as database, database.read() as session:
+    with open_current_database(CliSettings.load()) as database, database.read() as session:
         verdict = audit.verify(session, anchor)
     if not verdict.intact:
         click.echo(f"BROKEN: {verdict.problem}")
@@ -39,53 +41,70 @@ def verify(anchor: str) -> None:
     click.echo(f"Intact: {verdict.events} events, head {verdict.head}")
 
 
-def _filters(function: Callable[..., None]) -> Callable[..., None]:
-    """The options that narrow the chain, handed on as one `EventFilter`."""
+def _event_filter_options(function: Callable[..., None]) -> Callable[..., None]:
+    """Add the options that `_event_filter` takes."""
     for option in (
-        click.option("--tag", default="", help="A tag, or its beginning with the colon: web:"),
-        click.option("--actor", default="", help="user:NAME or a service's name."),
+        click.option("--tag", default="", help="Tag, or the start of a tag, such as web:"),
+        click.option("--actor", default="", help="user:NAME, or the name of a service."),
         click.option("--study", "study_id", type=click.UUID, help="Sonogate's id of a study."),
-        click.option("--since", type=DAY, help="First day or moment (UTC)."),
-        click.option("--until", type=DAY, help="The moment (UTC) before which events lie."),
+        click.option("--since", type=MOMENT, help="Earliest time (UTC)."),
+        click.option("--until", type=MOMENT, help="Latest time (UTC), exclusive."),
     ):
         function = option(function)
     return function
 
 
-@command.command("list")
-@_filters
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
-def list_(limit: int, **wanted: Any) -> None:
-    """List events, newest first."""
-    with migrated(FrontDoorSettings.load()) as database, database.read() as session:
-        page = events.load_events(session, _wanted(**wanted), number=1, size=limit)
-    for event in page.events:
-        click.echo(_line(event))
-    if page.total > limit:
-        click.echo(f"… and {page.total - limit} older ones", err=True)
-
-
-@command.command()
-@_filters
-@click.option("--format", "kind", default="jsonl", type=click.Choice(list(WRITERS)))
-@click.option("--output", default="-", type=click.File("w", encoding="utf-8"), help="A file.")
-def export(kind: str, output: Any, **wanted: Any) -> None:
-    """Write events, oldest first, with every column that the hashes cover."""
-    with migrated(FrontDoorSettings.load()) as database, database.read() as session:
-        for line in WRITERS[kind](events.iter_events(session, _wanted(**wanted))):
-            output.write(line)
-
-
-def _wanted(
+def _event_filter(
     tag: str, actor: str, study_id: UUID | None, since: datetime | None, until: datetime | None
 ) -> EventFilter:
-    return EventFilter(tag, actor, study_id, _utc(since), _utc(until))
+    return EventFilter(tag, actor, study_id, _to_utc(since), _to_utc(until))
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+def _to_utc(moment: datetime | None) -> datetime | None:
     return moment and moment.replace(tzinfo=UTC)
 
 
-def _line(event: AuditEvent) -> str:
-    at = f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
-    return f"{event.seq:>7} {at} {event.tag:<30} {event.actor:<16} {event.study_id or '-'} {event.details}"
+@command.command("list")
+@_event_filter_options
+@click.option(
+    "--limit",
+    default=50,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of events.",
+)
+def list_(limit: int, **filters: Any) -> None:
+    """List audit events, newest first."""
+    with open_current_database(CliSettings.load()) as database, database.read() as session:
+        page = events.load_events(session, _event_filter(**filters), number=1, size=limit)
+    for event in page.events:
+        at = f"{event.at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        click.echo(
+            f"{event.seq:>7} {at} {event.tag:<30} {event.actor:<16} {event.study_id or '-'}"
+            f" {event.details}"
+        )
+    if page.total > limit:
+        click.echo(f"{page.total - limit} older events not shown; use --limit", err=True)
+
+
+@command.command()
+@_event_filter_options
+@click.option(
+    "--format",
+    "output_format",
+    default="jsonl",
+    show_default=True,
+    type=click.Choice(list(WRITERS)),
+    help="Output format.",
+)
+@click.option(
+    "--output",
+    default="-",
+    type=click.File("w", encoding="utf-8"),
+    help="Output file. Default: standard output.",
+)
+def export(output_format: str, output: Any, **filters: Any) -> None:
+    """Export audit events, oldest first, with every column that the hash chain covers."""
+    with open_current_database(CliSettings.load()) as database, database.read() as session:
+        for line in WRITERS[output_format](events.iter_events(session, _event_filter(**filters))):
+            output.write(line)

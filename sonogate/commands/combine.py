@@ -1,4 +1,4 @@
-"""`sonogate combine`: several trainings averaged into one preset."""
+"""`sonogate combine`."""
 
 from pathlib import Path
 
@@ -6,25 +6,37 @@ import click
 
 from models.training.dataset import read_samples
 from sonogate import logs
-from sonogate.settings import FrontDoorSettings
-from sonogate.tensorflow_log import without_chatter
-from sonogate.training_options import FOLDER, OUT, member_of, require_extra
+from sonogate.settings import CliSettings
+from sonogate.tensorflow_log import suppress_native_stderr
+from sonogate.training.options import (
+    FOLDER,
+    OUT,
+    data_origin,
+    load_training,
+    require_training_extra,
+)
 
 
 @click.command()
 @click.argument("trainings", nargs=-1, required=True, metavar="TRAINING...")
-@click.option("--data", required=True, type=FOLDER)
-@click.option("--out", required=True, type=OUT)
+@click.option("--data", required=True, type=FOLDER, help="Data of the trainings.")
+@click.option("--out", required=True, type=OUT, help="Output directory.")
 @click.option(
     "--folds",
     default=5,
     show_default=True,
     type=click.IntRange(min=2),
-    help="As in the trainings.",
+    help="Number of folds of the trainings.",
 )
 @click.option("--name", default="own", show_default=True, help="Name of the preset.")
 @click.option("--preset-version", default="1", show_default=True, help="Version of the preset.")
-@click.option("--target-accuracy", default=0.95, show_default=True, type=click.FloatRange(0, 1))
+@click.option(
+    "--target-accuracy",
+    default=0.95,
+    show_default=True,
+    type=click.FloatRange(0, 1),
+    help="Accuracy that decided images must reach; sets the preset's threshold.",
+)
 def command(
     trainings: tuple[str, ...],
     data: Path,
@@ -34,17 +46,20 @@ def command(
     preset_version: str,
     target_accuracy: float,
 ) -> None:
-    """Average what several runs of `sonogate train` left on the same DATA.
+    """Average several trainings into one preset.
 
-    Each fold is scored by the mean of the networks that have not seen it. The preset in OUT/preset
-    averages the networks trained on everything, or, of a TRAINING written as DIR@FOLD, the one that
-    spared that fold. OUT/report.html draws the figures.
+    Each TRAINING is the output directory of `sonogate train`, or DIRECTORY@FOLD to use the network
+    that held out that fold instead of the one trained on all images. All trainings must use the
+    same data and folds.
+
+    Writes the preset to OUT/preset and its figures to OUT/report.html. Each held-out fold is
+    scored by the mean of the networks that were not trained on it.
     """
-    logs.configure(FrontDoorSettings.load())
-    require_extra()
-    members = [member_of(each) for each in trainings]
+    logs.configure(CliSettings.load())
+    require_training_extra()
+    members = [load_training(training) for training in trainings]
     recipe = members[0].recipe
-    with without_chatter():
+    with suppress_native_stderr():
         from models.assessment.training_report import write_training_report
         from models.training.card import write_card
         from models.training.combine import combine
@@ -52,15 +67,15 @@ def command(
         from models.training.splits import split
         from models.training.start import Start
         from models.training.summary import table
-    found = read_samples(data, folds=folds, classes=recipe.classes)
-    samples = split(found, folds=folds, seed=recipe.training.seed)
+    samples = read_samples(data, folds=folds, classes=recipe.classes)
+    samples = split(samples, folds=folds, seed=recipe.training.seed)
+    starts = dict.fromkeys(member.start for member in members)
     preset = combine(
         members, samples, out,
-        start=Start(words=" ".join(dict.fromkeys(member.start for member in members))),
+        start=Start(words=" ".join(starts)),
         name=name, version=preset_version, target_accuracy=target_accuracy,
     )  # fmt: skip
-    origin = f"The folder `{data.name}`; whoever trained knows its origin and license."
-    write_card(out / PRESET, preset, data=origin)
+    write_card(out / PRESET, preset, data=data_origin(data))
     click.echo("\n".join(table(recipe, preset.trained)))
     page = write_training_report(out, recipe, preset.trained, samples, data=data.name, leaks=False)
-    click.echo(f"The preset is in {out / PRESET}; its figures are drawn in {page}.")
+    click.echo(f"Wrote the preset to {out / PRESET} and its figures to {page}")

@@ -1,4 +1,4 @@
-"""`sonogate dataset`: folders of labeled images, looked at, or made of what readers signed."""
+"""`sonogate dataset`."""
 
 import json
 from pathlib import Path
@@ -7,12 +7,12 @@ import click
 
 from models.training.dataset import read_data_set
 from sonogate.commands import dataset_export
-from sonogate.training_options import FOLDER, require_extra
+from sonogate.training.options import FOLDER, MAGNIFICATION_HELP, require_training_extra
 
 
 @click.group()
 def command() -> None:
-    """Look at labeled images before training on them, or export what readers signed."""
+    """Inspect training data, or export it from signed reviews."""
 
 
 command.add_command(dataset_export.command)
@@ -20,23 +20,26 @@ command.add_command(dataset_export.command)
 
 @command.command()
 @click.argument("data", type=FOLDER)
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="An HTML page.")
-@click.option("--magnification", default=40, show_default=True, help="Of BreakHis images.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Also write an HTML report."
+)
+@click.option("--magnification", default=40, show_default=True, help=MAGNIFICATION_HELP)
 def inspect(data: Path, out: Path | None, magnification: int) -> None:
-    """Count DATA's classes, sizes, near-duplicates and thin bright marks such as calipers; print JSON.
+    """Print statistics of training data as JSON.
 
-    DATA is laid out as for `sonogate train`. What is left out because labels contradict each other
-    is listed. With --out, the same as a page with histograms, box plots, the largest groups of
-    duplicates and the contradictions.
+    DATA is laid out as for `sonogate train`. The statistics cover classes, image sizes,
+    near-duplicates, thin bright marks such as calipers, and the images that training excludes
+    because their labels contradict each other. The HTML report adds histograms, box plots, the
+    largest groups of duplicates and the contradicting images.
     """
-    require_extra()
+    require_training_extra()
     from models.assessment.inspection import look, render, summary
 
-    found = read_data_set(data, magnification=magnification)
-    for notice in found.notices():
+    data_set = read_data_set(data, magnification=magnification)
+    for notice in data_set.notices():
         click.echo(notice, err=True)
-    seen = list(look(found.samples))
-    click.echo(json.dumps(summary(found, seen), indent=2))
+    images = list(look(data_set.samples))
+    click.echo(json.dumps(summary(data_set, images), indent=2))
     if out is not None:
-        out.write_text(render(found, seen, name=data.name), encoding="utf-8")
-        click.echo(f"The page is {out}.", err=True)
+        out.write_text(render(data_set, images, name=data.name), encoding="utf-8")
+        click.echo(f"Wrote {out}", err=True)

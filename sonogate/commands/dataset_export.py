@@ -1,4 +1,4 @@
-"""`sonogate dataset export`: what readers signed becomes training data."""
+"""`sonogate dataset export`."""
 
 import json
 from pathlib import Path
@@ -6,43 +6,41 @@ from pathlib import Path
 import click
 
 from db.types import now_utc
-from sonogate.database import migrated
-from sonogate.dataset_export.export import Exported, export
-from sonogate.settings import FrontDoorSettings
-from sonogate.training_options import OUT
+from sonogate.database import open_current_database
+from sonogate.dataset_export.export import export
+from sonogate.settings import CliSettings
+from sonogate.training.options import OUT
 
 
 @click.command("export")
 @click.argument("directory", metavar="DIR", type=OUT)
 def command(directory: Path) -> None:
-    """Write what readers signed into DIR, as `sonogate train --data DIR` takes it; print JSON.
+    """Export the images of signed reviews as training data for `sonogate train`.
 
     \b
-    DIR is empty or not there, and holds then
-      images/NNNNNN.png    the B-mode region alone, gray
-      masks/NNNNNN-N.png   a lesion as it stands after the review, white
-      manifest.csv         image, class, masks, duplicate_group (one number for each patient),
+    DIR must be new or empty. It then contains:
+      images/NNNNNN.png    the B-mode region, gray
+      masks/NNNNNN-N.png   one lesion as signed, white on black
+      manifest.csv         image, class, masks, duplicate_group (one per patient),
                            label_conflict, birads
 
-    The class is the reader's. Nothing in DIR names a patient or a study, but text burned into the
-    region stays in the picture: look through the images before they leave the house. What is left
-    out, and why, is counted under "left_out" (docs/commands.md). The export is an audit event.
+    The class is the one that the radiologist signed. Files contain no patient or study
+    identifiers, but text burned into the B-mode region remains: check the images before you
+    share them. Prints counts as JSON, including the excluded images and why ("excluded"; see
+    docs/commands.md). The export is recorded in the audit log.
     """
-    settings = FrontDoorSettings.load()
-    with migrated(settings) as database:
-        exported = export(database, settings.file_store(), directory, now_utc())
-    click.echo(json.dumps(_document(exported), indent=2))
-    click.echo(f"The images are in {directory}: look for text burned into them.", err=True)
-
-
-def _document(exported: Exported) -> dict[str, object]:
-    return {
-        "export_id": str(exported.id),
-        "manifest_sha256": exported.manifest_sha256,
-        "images": exported.images,
-        "classes": dict(sorted(exported.classes.items())),
-        "label_conflicts": exported.doubtful,
-        "studies": len(exported.studies),
-        "patients": len(exported.patients),
-        "left_out": exported.left_out,
+    settings = CliSettings.load()
+    with open_current_database(settings) as database:
+        summary = export(database, settings.file_store(), directory, now_utc())
+    document = {
+        "export_id": str(summary.id),
+        "manifest_sha256": summary.manifest_sha256,
+        "images": summary.images,
+        "classes": dict(sorted(summary.classes.items())),
+        "label_conflicts": summary.label_conflicts,
+        "studies": len(summary.images_by_study),
+        "patients": len(summary.patients),
+        "excluded": summary.excluded,
     }
+    click.echo(json.dumps(document, indent=2))
+    click.echo(f"Wrote {directory}. Check the images for burned-in text.", err=True)

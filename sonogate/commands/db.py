@@ -1,35 +1,38 @@
-"""`sonogate db`: the schema."""
+"""`sonogate db`."""
 
 import click
 
 from db import migrate
-from sonogate.database import opened
-from sonogate.errors import NotMigrated
-from sonogate.settings import FrontDoorSettings
+from sonogate.database import open_current_database, open_database
+from sonogate.settings import CliSettings
 
 
 @click.group()
 def command() -> None:
-    """Create, upgrade or check the database."""
+    """Upgrade or check the database schema."""
 
 
 @command.command()
 def upgrade() -> None:
-    """Create the tables, or bring them to this version's schema. Back up first."""
-    with opened(FrontDoorSettings.load()) as database:
+    """Create the tables, or upgrade them to this version's schema.
+
+    Back up the database first.
+    """
+    with open_database(CliSettings.load()) as database:
         migrate.upgrade(database.engine)
-    click.echo("The database is at this version's schema.")
+    click.echo("Database schema is up to date.")
 
 
 @command.command()
 def check() -> None:
-    """Exit with 1 when the database is not at this version's schema, or differs from it."""
-    with opened(FrontDoorSettings.load()) as database:
-        if not migrate.is_current(database.engine):
-            raise NotMigrated
+    """Check that the database has this version's schema.
+
+    Exits with 1 if the schema is out of date or if tables were changed by hand.
+    """
+    with open_current_database(CliSettings.load()) as database:
         differences = migrate.find_drift(database.engine)
     for difference in differences:
         click.echo(str(difference), err=True)
     if differences:
         raise click.exceptions.Exit(1)
-    click.echo("The database is at this version's schema.")
+    click.echo("Database schema is up to date.")

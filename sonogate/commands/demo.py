@@ -1,114 +1,123 @@
-"""`sonogate demo`: the whole line on phantoms."""
+"""`sonogate demo`."""
 
 import json
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import click
 
 from db.schema import Role
+from db.types import now_utc
 from db.users import FIRST_ADMIN, NewUser
 from dicom.equipment import DISCLAIMER
-from sonogate.database import first_password, has_never_logged_in, password_of_new
-from sonogate.demo import run as demo
-from sonogate.demo.report import StudyReport
-from sonogate.demo.run import Demo
-from sonogate.settings import FrontDoorSettings
+from sonogate.database import create_account, create_first_admin, must_change_password
+from sonogate.demo.results import StudySummary
+from sonogate.demo.run import RunningDemo, run_demo
+from sonogate.demo.studies import load_studies, make_phantom_studies
+from sonogate.settings import CliSettings
 
-READER = NewUser("reader", Role.RADIOLOGIST, "Demo Reader", "Reader^Demo", "Demonstration")
-"""Administrators look; it takes a radiologist to review and sign."""
+PHANTOM_NOTICE = "Phantoms show the data flow. They say nothing about the diagnostic performance of the networks."
+RADIOLOGIST = NewUser("reader", Role.RADIOLOGIST, "Demo Reader", "Reader^Demo", "Demonstration")
+"""Only a radiologist can review and sign; the administrator cannot."""
 
 
 @click.command()
-@click.option("--once", is_flag=True, help="Stop after the results, and print them as JSON.")
+@click.option("--once", is_flag=True, help="Print the results as JSON and exit.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True),
-    help="Your own DICOM files, PNGs or JPEGs instead of phantoms.",
+    help="Send these DICOM, PNG or JPEG files instead of phantoms.",
 )
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), help="Default: ./var.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory for data and logs. Default: SONOGATE_HOME, or ./var.",
+)
 def command(once: bool, data: Path | None, home: Path | None) -> None:
-    """Run everything, send studies to the listener, show what arrives at a PACS stand-in.
+    """Run all services with phantom studies and a demo PACS.
 
-    Listener, worker, web, Redis and SQLite live under ./var or SONOGATE_HOME, the stand-in in its
-    folder demo-pacs; other ports are taken when the usual ones are in use. Each run sends phantoms
-    of its own, which show the plumbing, not the diagnosis. Stays up until Ctrl-C.
+    Starts the listener, a worker, the web interface, Redis and a demo PACS, sends studies to the
+    listener, and prints the results that arrive at the demo PACS. Runs until Ctrl-C. Ports that
+    are in use are replaced by free ones. The demo never uses the database or the Redis server of
+    the environment.
 
-    With --once standard output is JSON alone, and the exit code is 0 only if the SR of every
-    study, and the SEG of every study with an outlined lesion, arrived and read back.
+    With --once, standard output is a JSON document, and the command exits with 0 only if the SR of
+    every study and the SEG of every study with an outlined lesion arrived and could be read back.
     """
-    home = home or FrontDoorSettings.load().home
+    home = home or CliSettings.load().home
     try:
-        with demo.running(home, _say) as running:
-            well = _show(running, data, once=once)
+        with run_demo(home, _notify) as demo:
+            succeeded = _send_and_report(demo, data, once=once)
             if not once:
-                running.up.supervisor.watch()
+                demo.services.supervisor.run_forever()
     except KeyboardInterrupt:
         raise click.exceptions.Exit(int(once)) from None
-    if not well:
+    if not succeeded:
         raise click.exceptions.Exit(1)
 
 
-def _say(line: str) -> None:
+def _notify(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _show(running: Demo, data: Path | None, *, once: bool) -> bool:
-    """Send, wait and print; whether everything that was due arrived."""
+def _send_and_report(demo: RunningDemo, data: Path | None, *, once: bool) -> bool:
+    """Send the studies and print their results; return whether every object arrived."""
     with tempfile.TemporaryDirectory(prefix="sonogate-") as folder:
-        _say("making the studies")
-        target = Path(folder)
-        samples, problems = demo.own_studies(data, target) if data else (demo.phantoms(target), [])
-        samples, refused = running.send(samples)
-    problems += refused
-    reports = running.results_of(samples)
-    well = not problems and not any(report.problems for report in reports)
+        _notify("Preparing studies")
+        if data is None:
+            studies = make_phantom_studies(Path(folder), run=uuid4().hex, now=now_utc())
+            not_sent: list[str] = []
+        else:
+            studies, not_sent = load_studies(data, Path(folder))
+        studies, refused = demo.send(studies)
+    not_accepted = not_sent + refused
+    summaries = demo.wait_for_results(studies)
+    succeeded = not not_accepted and not any(summary.problems for summary in summaries)
     if once:
-        click.echo(json.dumps(_document(running, reports, problems, well=well), indent=2))
+        document = {
+            "ok": succeeded,
+            "studies": [summary.to_dict() for summary in summaries],
+            "not_accepted": not_accepted,
+            "pacs": str(demo.pacs.folder),
+            "notice": PHANTOM_NOTICE,
+            "disclaimer": DISCLAIMER,
+        }
+        click.echo(json.dumps(document, indent=2))
     else:
-        _print(running, reports, problems)
-    return well
+        _print_results(summaries, not_accepted)
+        _print_access(demo)
+    return succeeded
 
 
-def _document(
-    running: Demo, reports: Sequence[StudyReport], problems: list[str], *, well: bool
-) -> dict[str, object]:
-    return {
-        "ok": well,
-        "studies": [report.to_dict() for report in reports],
-        "not_taken": problems,
-        "pacs": str(running.pacs.folder),
-        "caution": demo.CAUTION,
-        "disclaimer": DISCLAIMER,
-    }
+def _print_results(summaries: Sequence[StudySummary], not_accepted: Sequence[str]) -> None:
+    for summary in summaries:
+        click.echo("\n".join(summary.lines()))
+    for problem in not_accepted:
+        click.echo(f"Not accepted: {problem}")
 
 
-def _print(running: Demo, reports: Sequence[StudyReport], problems: list[str]) -> None:
-    for report in reports:
-        click.echo("\n".join(report.lines()))
-    for problem in problems:
-        click.echo(f"NOT TAKEN: {problem}")
-    listener = running.up.installation.listener
+def _print_access(demo: RunningDemo) -> None:
+    """Print where the services are and how to log in."""
+    installation = demo.services.installation
+    settings, listener = installation.cli, installation.listener
+    admin_password = create_first_admin(settings)
+    reader_password = create_account(settings, RADIOLOGIST, actor="demo")
     click.echo()
-    click.echo(f"Worklist   {running.up.url}")
-    for role, login in _logins(running):
-        click.echo(f"{role:10} {login}")
-    click.echo(f"Listener   {listener.ae_title} at {listener.dicom_host}:{listener.dicom_port}")
-    click.echo(f"{demo.CAUTION} {DISCLAIMER} Ctrl-C stops it.")
+    click.echo(f"Web interface  {demo.services.url}")
+    click.echo(f"Radiologist    {_login_text(settings, RADIOLOGIST.username, reader_password)}")
+    click.echo(f"Administrator  {_login_text(settings, FIRST_ADMIN, admin_password)}")
+    click.echo(f"Listener       {listener.ae_title} at {listener.dicom_host}:{listener.dicom_port}")
+    click.echo(f"Demo PACS      {demo.pacs.folder}")
+    click.echo(f"\n{PHANTOM_NOTICE}\n{DISCLAIMER} Press Ctrl-C to stop.")
 
 
-def _logins(running: Demo) -> Iterator[tuple[str, str]]:
-    front = running.up.installation.front
-    administrator = _login(front, FIRST_ADMIN, first_password(front))
-    yield "To read", _login(front, READER.username, password_of_new(front, READER, actor="demo"))
-    yield "To run it", administrator
-
-
-def _login(front: FrontDoorSettings, username: str, password: str | None) -> str:
+def _login_text(settings: CliSettings, username: str, password: str | None) -> str:
+    """Return the one-time password, or how to reset a password set in an earlier run."""
     if password:
         return f"{username}, one-time password {password}"
-    again = f"SONOGATE_HOME={front.home} sonogate users reset-password {username}"
-    if has_never_logged_in(front, username):
-        return f"{username}, with the one-time password of the first run; a new one: {again}"
-    return f"{username}, with your password; a new one: {again}"
+    reset = f"to reset it: SONOGATE_HOME={settings.home} sonogate users reset-password {username}"
+    if must_change_password(settings, username):
+        return f"{username}, one-time password from the first run ({reset})"
+    return f"{username}, your password ({reset})"

@@ -1,4 +1,4 @@
-"""`sonogate destination`: trying out where results go."""
+"""`sonogate destination`."""
 
 import tempfile
 from collections.abc import Sequence
@@ -10,24 +10,25 @@ import click
 from db.routes import DestinationTable, load_routes
 from db.types import now_utc
 from dicom.results.catalogue import parse_spec
-from sonogate.database import migrated
-from sonogate.destination_test.commitment import Ledger
-from sonogate.destination_test.objects import Piece, make_images, make_results
+from sonogate.database import open_current_database
+from sonogate.destination_test.commitment_requests import CommitmentRequests
+from sonogate.destination_test.objects import SampleObject, list_images, write_results
 from sonogate.destination_test.phantom_study import PATIENT_ID, make_result, make_review
-from sonogate.destination_test.run import Fate, Patience, Rehearsal, rehearse
-from sonogate.errors import NoSuchDestination
+from sonogate.destination_test.round_trip import RoundTrip
+from sonogate.destination_test.run import DestinationTestResult, Timeouts, run_destination_test
+from sonogate.errors import UnknownDestination
 from workers.peers.store_scu import Peer
 from workers.results.selection import parse_selection
 from workers.settings import WorkerSettings
 
 FOUND = {None: "", True: "found", False: "NOT found"}
 COMMITTED = {None: "", True: "committed", False: "NOT committed"}
-CHANGES_SHOWN = 12
+DIFFERENCES_SHOWN = 12
 
 
 @click.group()
 def command() -> None:
-    """Where results go: try a PACS out before patients' results go there."""
+    """Test a destination before patients' results are sent to it."""
 
 
 @command.command()
@@ -37,90 +38,98 @@ def command() -> None:
     type=click.FloatRange(min=0),
     default=30.0,
     show_default=True,
-    help="How long to wait for its report about storage commitment.",
+    help="How long to wait for the storage commitment report.",
 )
 @click.option(
     "--find-seconds",
     type=click.FloatRange(min=0),
     default=5.0,
     show_default=True,
-    help="For how long to ask again for what C-FIND does not find: it may be indexed later.",
+    help="How long to repeat C-FIND for objects that the PACS has not indexed yet.",
 )
-@click.option(
-    "--without-images", is_flag=True, help="Send the results alone, without images to show them on."
-)
+@click.option("--without-images", is_flag=True, help="Send the results without the images.")
 def test(name: str, commit_seconds: float, find_seconds: float, without_images: bool) -> None:
-    """Send a made-up study to the destination NAME, and ask for it back.
+    """Send a phantom study to destination NAME and retrieve it again.
 
-    First its images go, so that a viewer there has something to show the results on; then every
-    kind of result that the destination wants; then, as signed/…, what a signed review adds:
-    verified reports and an edited segmentation. All is of the patient ID SONOGATE-TEST, in a new
-    study each time; remove it there afterwards.
+    Sends phantom images, every kind of result that the destination receives, and the objects that
+    a signed review adds (shown as signed/…). Then, as far as the destination offers it, queries
+    each object by C-FIND, retrieves it by C-GET and compares the bytes, and requests storage
+    commitment. The commitment report goes to our listener, which must be running.
 
-    What comes back is compared byte for byte, and what it says otherwise is named. The
-    destination is asked to commit itself to keep all; its report comes to our listener, which
-    must run for that. Exits with 1 when something did not survive.
+    Each run creates a new study with the patient ID SONOGATE-TEST. Delete it from the PACS
+    afterwards.
+
+    Exits with 1 if an object was not stored, found, retrieved unchanged or committed.
     """
     settings = WorkerSettings.load()
-    entry = _entry(name, load_routes(settings.effective_routes_file, parse_spec).destination)
+    destination = _find_destination(
+        name, load_routes(settings.effective_routes_file, parse_spec).destination
+    )
     with (
         tempfile.TemporaryDirectory(prefix="sonogate-") as folder,
-        migrated(settings) as database,
+        open_current_database(settings) as database,
     ):
-        pieces = _pieces(entry, Path(folder), with_images=not without_images)
-        peer = Peer(entry.ae_title, entry.host, entry.port)
-        patience = Patience(
-            settings.delivery_connect_timeout_seconds,
-            settings.delivery_response_timeout_seconds,
-            find_seconds,
-            commit_seconds,
-        )
-        rehearsal = rehearse(
-            pieces,
+        samples = _write_samples(destination, Path(folder), with_images=not without_images)
+        peer = Peer(destination.ae_title, destination.host, destination.port)
+        result = run_destination_test(
+            samples,
             peer,
-            Ledger(database, entry.name, peer),
+            CommitmentRequests(database, destination.name, peer),
             calling_ae=settings.ae_title,
-            patience=patience,
+            timeouts=Timeouts(
+                settings.delivery_connect_timeout_seconds,
+                settings.delivery_response_timeout_seconds,
+                find_seconds,
+                commit_seconds,
+            ),
         )
-    _print(entry, pieces, rehearsal)
-    if rehearsal.survivors < len(rehearsal.fates):
+    _print_result(destination, samples, result)
+    if result.passed < len(result.round_trips):
         raise click.exceptions.Exit(1)
 
 
-def _entry(name: str, entries: tuple[DestinationTable, ...]) -> DestinationTable:
-    for entry in entries:
-        if entry.name == name:
-            return entry
-    raise NoSuchDestination(name, [entry.name for entry in entries])
+def _find_destination(name: str, destinations: tuple[DestinationTable, ...]) -> DestinationTable:
+    for destination in destinations:
+        if destination.name == name:
+            return destination
+    raise UnknownDestination(name, [destination.name for destination in destinations])
 
 
-def _pieces(entry: DestinationTable, folder: Path, *, with_images: bool) -> list[Piece]:
+def _write_samples(
+    destination: DestinationTable, folder: Path, *, with_images: bool
+) -> list[SampleObject]:
     result = make_result(folder, run=str(uuid4()), now=now_utc())
-    results = make_results(result, make_review(result), parse_selection(entry.results), folder)
-    return [*make_images(result), *results] if with_images else results
+    selection = parse_selection(destination.results)
+    results = write_results(result, make_review(result), selection, folder)
+    return [*list_images(result), *results] if with_images else results
 
 
-def _print(entry: DestinationTable, pieces: Sequence[Piece], rehearsal: Rehearsal) -> None:
-    click.echo(f"{entry.name}: {entry.ae_title} at {entry.host}:{entry.port} answers C-ECHO")
-    for study_uid in {piece.instance.study_instance_uid for piece in pieces}:
+def _print_result(
+    destination: DestinationTable, samples: Sequence[SampleObject], result: DestinationTestResult
+) -> None:
+    address = f"{destination.host}:{destination.port}"
+    click.echo(f"{destination.name}: {destination.ae_title} at {address} answers C-ECHO")
+    for study_uid in {sample.instance.study_instance_uid for sample in samples}:
         click.echo(f"patient ID {PATIENT_ID}, study {study_uid}")
-    for fate in rehearsal.fates:
-        click.echo(f"{fate.spec:<44} {_words(fate)}")
-        for change in fate.changes[:CHANGES_SHOWN]:
-            click.echo(f"    {change}")
-        if len(fate.changes) > CHANGES_SHOWN:
-            click.echo(f"    and {len(fate.changes) - CHANGES_SHOWN} more")
-    for service, word in rehearsal.services.items():
-        click.echo(f"{service}: {word}")
-    click.echo(f"{rehearsal.survivors} of {len(rehearsal.fates)} objects survived")
+    for round_trip in result.round_trips:
+        click.echo(f"{round_trip.spec:<44} {_round_trip_text(round_trip)}")
+        for difference in round_trip.differences[:DIFFERENCES_SHOWN]:
+            click.echo(f"    {difference}")
+        if len(round_trip.differences) > DIFFERENCES_SHOWN:
+            click.echo(f"    and {len(round_trip.differences) - DIFFERENCES_SHOWN} more")
+    for service, text in result.services.items():
+        click.echo(f"{service}: {text}")
+    click.echo(f"{result.passed} of {len(result.round_trips)} objects passed")
 
 
-def _words(fate: Fate) -> str:
-    if fate.problem:
-        return f"NOT stored: {fate.problem}"
-    committed = COMMITTED[fate.committed]
-    if fate.uncommitted:
-        committed = f"{committed}: {fate.uncommitted}"
-    stored = f"stored with a warning, status 0x{fate.warning:04X}" if fate.warning else "stored"
-    words = stored, FOUND[fate.found], fate.back, *fate.failures, committed
-    return ", ".join(filter(None, words))
+def _round_trip_text(round_trip: RoundTrip) -> str:
+    if round_trip.problem:
+        return f"NOT stored: {round_trip.problem}"
+    stored = "stored"
+    if round_trip.warning_status:
+        stored = f"stored with a warning (status 0x{round_trip.warning_status:04X})"
+    committed = COMMITTED[round_trip.committed]
+    if round_trip.commitment_failure:
+        committed = f"{committed}: {round_trip.commitment_failure}"
+    parts = stored, FOUND[round_trip.found], round_trip.retrieval, *round_trip.failures, committed
+    return ", ".join(filter(None, parts))

@@ -1,40 +1,56 @@
-"""`sonogate doctor`: what is wrong here, and what to do."""
+"""`sonogate doctor`."""
 
 import json
-from dataclasses import asdict
 
 import click
 
-from sonogate import doctor
-from sonogate.doctor import Finding, Status
+from sonogate.doctor.result import HealthCheckResult, Status
+from sonogate.doctor.run import CHECKS, run_checks
 
 COLORS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 
 
 @click.command()
-@click.option("--only", multiple=True, type=click.Choice(list(doctor.CHECKS)), metavar="CHECK")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of lines.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice(list(CHECKS)),
+    metavar="CHECK",
+    help=f"Run only this check; may be repeated. Checks: {', '.join(CHECKS)}.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 def command(only: tuple[str, ...], as_json: bool) -> None:
-    """Check settings, database, Redis, disk, presets, services, routes and destinations.
+    """Check the installation and print remedies.
 
-    Exits with 1 when something fails. Checks named by --only (settings, database, jobs, clock,
-    disk, presets, redis, listener, web, routes, destinations; may be repeated) must be well: there
-    a warning counts as a failure too, which makes it a health check for one service.
+    Checks settings, database, jobs, clock, disk, presets, Redis, listener, web interface, routes
+    file and destinations.
+
+    Exits with 1 if a check fails. With --only, a warning also counts as a failure, so that a check
+    can serve as the health check of one service.
     """
-    findings = []
-    for finding in doctor.examine(only):
-        findings.append(finding)
+    results = []
+    for name, result in run_checks(only):
+        results.append((name, result))
         if not as_json:
-            _print(finding)
+            _print(name, result)
     if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in findings], indent=2))
-    well = {Status.OK} if only else {Status.OK, Status.WARN}
-    if any(finding.status not in well for finding in findings):
+        rows = [
+            {
+                "check": name,
+                "status": result.status,
+                "message": result.message,
+                "remedy": result.remedy,
+            }
+            for name, result in results
+        ]
+        click.echo(json.dumps(rows, indent=2))
+    accepted = {Status.OK} if only else {Status.OK, Status.WARN}
+    if any(result.status not in accepted for _, result in results):
         raise click.exceptions.Exit(1)
 
 
-def _print(finding: Finding) -> None:
-    mark = click.style(f"{finding.status:<5}", fg=COLORS[finding.status])
-    click.echo(f"{mark}{finding.name:<13} {finding.message}")
-    if finding.remedy:
-        click.echo(f"{'':18} {finding.remedy}")
+def _print(name: str, result: HealthCheckResult) -> None:
+    status = click.style(f"{result.status:<5}", fg=COLORS[result.status])
+    click.echo(f"{status}{name:<13} {result.message}")
+    if result.remedy:
+        click.echo(f"{'':18} {result.remedy}")

@@ -1,4 +1,4 @@
-"""`sonogate evaluate`: figures of a preset."""
+"""`sonogate evaluate`."""
 
 import json
 from collections.abc import Sequence
@@ -14,25 +14,33 @@ from models.preset import DEFAULT_PRESET, read_preset
 from models.training.dataset import Sample, cases, read_data_set
 from models.training.identity import seen_groups
 from models.types import DatasetError
-from sonogate.tensorflow_log import without_chatter
-from sonogate.training_options import require_extra
+from sonogate.tensorflow_log import suppress_native_stderr
+from sonogate.training.options import require_training_extra
 
 
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--preset", type=click.Path(path_type=Path, exists=True), help="Default: shipped.")
-@click.option("--fold", type=int, help="Only this fold of DATA, none of which was trained on.")
+@click.option(
+    "--preset",
+    type=click.Path(path_type=Path, exists=True),
+    help="Preset directory. Default: the shipped preset.",
+)
+@click.option(
+    "--fold",
+    type=int,
+    help="Evaluate only this fold of DATA. Fails if the preset was trained on any of its images.",
+)
 @click.option(
     "--unseen",
     is_flag=True,
-    help="Leave out what the preset was trained on, and near-duplicates of it.",
+    help="Exclude images that the preset was trained on, and near-duplicates of them.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Write report.html and report.json there: intervals, plots, mistakes, checks.",
+    help="Write report.html and report.json to this directory.",
 )
-@click.option("--quick", is_flag=True, help="With --out: leave out what predicts many times.")
+@click.option("--quick", is_flag=True, help="With --out: skip the checks that repeat inference.")
 def command(
     data: Path,
     preset: Path | None,
@@ -41,64 +49,77 @@ def command(
     out: Path | None,
     quick: bool,
 ) -> None:
-    """Score a preset on DATA, laid out as for `sonogate train`, and print JSON.
+    """Evaluate a preset on labeled images and print the figures as JSON.
 
-    Images that the preset was trained on, or near-duplicates of them, flatter it; how many of these
-    there are is told, unless the preset is of a version that kept no account of them.
+    DATA is laid out as for `sonogate train`. Figures on images that the preset was trained on, or
+    on near-duplicates of them, are too good. The command reports how many of these DATA contains,
+    unless the preset does not record its training images.
+
+    The report (--out) has confidence intervals, plots, misclassified images, and checks of
+    robustness and of the heat maps.
     """
     if quick and out is None:
-        raise click.UsageError("--quick is for reports: name a folder with --out")
-    samples, seen = _chosen(data, preset, fold, unseen=unseen)
-    click.echo(f"{len(samples)} images: {_told(seen)}.", err=True)
-    if out is not None:
-        name = data.name if fold is None else f"{data.name}, fold {fold}"
-        _report(preset, samples, seen, f"{name} ({_told(seen)})", out, quick=quick)
-        return
-    with without_chatter():
-        predictor = Predictor.load(preset)
-    scored = evaluate(predictor, cases(samples)).to_dict()
-    told = {"preset": asdict(predictor.info), "images_trained_on": seen, **scored}
-    click.echo(json.dumps(told, indent=2))
-
-
-def _chosen(
-    data: Path, preset: Path | None, fold: int | None, *, unseen: bool
-) -> tuple[list[Sample], int | None]:
-    """What is to be scored, and of how much of it the preset saw the like; None: nobody knows."""
-    listed = read_data_set(data, classes=CLASSES)
-    for notice in listed.notices():
+        raise click.UsageError("--quick requires --out")
+    data_set = read_data_set(data, classes=CLASSES)
+    for notice in data_set.notices():
         click.echo(notice, err=True)
-    found = listed.samples
-    groups = seen_groups(read_preset(preset or DEFAULT_PRESET).trained, found)
-    samples = [x for x in found if fold in (None, x.fold)]
+    samples = [sample for sample in data_set.samples if fold in (None, sample.fold)]
     if not samples:
-        raise DatasetError(f"fold {fold} of {data.name} holds no image")
-    if groups is None and unseen:
-        raise DatasetError("this preset does not tell what it was trained on: leave out --unseen")
-    if groups is None:
-        return samples, None
+        raise DatasetError(f"fold {fold} of {data.name} has no images")
+    trained_on = seen_groups(read_preset(preset or DEFAULT_PRESET).trained, data_set.samples)
     if unseen:
-        samples = [x for x in samples if x.duplicate_group not in groups]
-    seen = sum(x.duplicate_group in groups for x in samples)
-    if not samples:
-        raise DatasetError(f"the preset was trained on all of {data.name}: nothing is unseen")
+        samples = _exclude_trained_on(samples, trained_on, data)
+    seen = _count_trained_on(samples, trained_on)
     if fold is not None and seen:
         raise DatasetError(
-            f"{seen} of {len(samples)} images of fold {fold}, or near-duplicates of them, were"
-            f" trained on: the preset's training parted {data.name} otherwise; --unseen leaves them out"
+            f"the preset was trained on {seen} of {len(samples)} images of fold {fold}, or on"
+            f" near-duplicates of them: its training split {data.name} differently. Use --unseen"
+            " to exclude these images"
         )
-    return samples, seen
+    click.echo(f"{len(samples)} images: {_seen_text(seen)}.", err=True)
+    if out is not None:
+        name = data.name if fold is None else f"{data.name}, fold {fold}"
+        _write_report(preset, samples, seen, f"{name} ({_seen_text(seen)})", out, quick=quick)
+        return
+    with suppress_native_stderr():
+        predictor = Predictor.load(preset)
+    figures = evaluate(predictor, cases(samples)).to_dict()
+    document = {"preset": asdict(predictor.info), "images_trained_on": seen, **figures}
+    click.echo(json.dumps(document, indent=2))
 
 
-def _told(seen: int | None) -> str:
+def _exclude_trained_on(
+    samples: Sequence[Sample], trained_on: set[int] | None, data: Path
+) -> list[Sample]:
+    if trained_on is None:
+        raise DatasetError(
+            "the preset does not record its training images: --unseen cannot be used with it"
+        )
+    unseen = [sample for sample in samples if sample.duplicate_group not in trained_on]
+    if not unseen:
+        raise DatasetError(f"the preset was trained on all images of {data.name}")
+    return unseen
+
+
+def _count_trained_on(samples: Sequence[Sample], trained_on: set[int] | None) -> int | None:
+    """Return how many samples are in the groups trained on; None if those are unknown."""
+    if trained_on is None:
+        return None
+    return sum(sample.duplicate_group in trained_on for sample in samples)
+
+
+def _seen_text(seen: int | None) -> str:
     if seen is None:
-        return "it is unknown which of them the preset was trained on"
+        return "the preset does not record which of them it was trained on"
     if not seen:
         return "the preset was trained on none of them"
-    return f"the preset was trained on {seen} of them, or near-duplicates, which flatter it"
+    return (
+        f"the preset was trained on {seen} of them or on near-duplicates, so that the figures are"
+        " too good"
+    )
 
 
-def _report(
+def _write_report(
     preset: Path | None,
     samples: Sequence[Sample],
     seen: int | None,
@@ -107,9 +128,9 @@ def _report(
     *,
     quick: bool,
 ) -> None:
-    require_extra()
-    with without_chatter():
+    require_training_extra()
+    with suppress_native_stderr():
         from models.assessment.report import assess, write
     figures, page = assess(preset, samples, data=data, quick=quick)
     write(out, {**figures, "images_trained_on": seen}, page)
-    click.echo(f"The report is in {out / 'report.html'}")
+    click.echo(f"Wrote {out / 'report.html'}")

@@ -1,11 +1,10 @@
-"""`sonogate gate`: how many images the input gate refuses, and why. No network is loaded."""
+"""`sonogate gate`. Loads no network."""
 
 import json
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -13,25 +12,33 @@ import numpy as np
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile, UndecodableFrame
 from dicom.results.model import RefusalReason
 from models.types import FramePrediction, PresetInfo
-from sonogate.inputs import find_inputs
+from sonogate.files.inputs import find_input_files
 from workers.errors import NotAnImage
 from workers.pipeline.image import analyze_image
 from workers.pipeline.types import Frame
 
-MASK = re.compile(r"_mask(_\d+)?$")
-"""Lesion masks of a training folder, which lie beside their images."""
+MASK_NAME = re.compile(r"_mask(_\d+)?$")
+"""Lesion masks, which lie beside the images of training data."""
 UNREADABLE = "unreadable"
-_BROKEN = (InvalidHeader, NotAnImage, NotDicom, TruncatedFile, UndecodableFrame)
-DAMAGED = frozenset({UNREADABLE, *(each.code for each in _BROKEN)})
-"""What the gate never saw: no network could have read it either."""
+DAMAGED_CODES = frozenset(
+    {
+        UNREADABLE,
+        *(
+            error.code
+            for error in (InvalidHeader, NotAnImage, NotDicom, TruncatedFile, UndecodableFrame)
+        ),
+    }
+)
+"""Codes of files that could not be read, so that the input gate did not see them."""
 
 
-class Blind:
-    """In the place of the networks: what it is shown went through the gate."""
+class BlankPredictor:
+    """Predicts nothing, in place of the networks: the input gate runs before them."""
 
     info = PresetInfo("none", "0", "", "")
 
     def predict(self, frames: Sequence[Frame], *, batch_size: int = 8) -> list[FramePrediction]:
+        """Return an empty prediction for each frame."""
         return [
             FramePrediction(
                 (1.0, 0.0, 0.0),
@@ -45,36 +52,42 @@ class Blind:
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def command(paths: tuple[Path, ...]) -> None:
-    """Show DICOM, PNG or JPEG files to the input gate; folders are walked.
+    """Count the images that the input gate refuses.
 
-    Prints JSON: how many images there are, how many are refused by each code, the rate, and which
-    they are. On a folder of images that should all be let in, the rate is that of false refusals.
-    Damaged files are counted apart, and not among the images. Masks of training data
-    (STEM_mask.png) are passed over.
+    Checks DICOM, PNG and JPEG files; directories are searched recursively. Lesion masks of training
+    data (NAME_mask.png) are skipped.
+
+    Prints the number of images, the number and rate of refused images, the count by refusal code,
+    and the refused files as JSON. For a set of images that should all be accepted, the rate is the
+    false-refusal rate. Damaged files are listed separately and not counted as images.
     """
-    files = [path for path in find_inputs(paths) if not MASK.search(path.stem)]
-    reasons = [(path, reason) for path in files if (reason := refusal_of_file(path))]
-    click.echo(json.dumps(_figures(len(files), reasons), indent=2, ensure_ascii=False))
-
-
-def refusal_of_file(path: Path) -> RefusalReason | None:
-    """The reason not to analyze the image; a cine is let in when one of its frames is."""
-    try:
-        return analyze_image(path, Blind()).refusal
-    except OSError as error:
-        return RefusalReason(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")
-
-
-def _figures(files: int, reasons: Sequence[tuple[Path, RefusalReason]]) -> dict[str, Any]:
-    damaged = [each for each in reasons if each[1].code in DAMAGED]
-    refused = [each for each in reasons if each[1].code not in DAMAGED]
-    images = files - len(damaged)
-    by_code = Counter(reason.code for _, reason in refused)
-    return {
+    files = [path for path in find_input_files(paths) if not MASK_NAME.search(path.stem)]
+    refused, damaged = [], []
+    by_code: Counter[str] = Counter()
+    for path in files:
+        reason = find_refusal(path)
+        if reason is None:
+            continue
+        if reason.code in DAMAGED_CODES:
+            damaged.append({"input": str(path), "reason": reason.code})
+        else:
+            refused.append({"input": str(path), "reason": reason.code})
+            by_code[reason.code] += 1
+    images = len(files) - len(damaged)
+    document = {
         "images": images,
         "refused": len(refused),
         "rate": len(refused) / images if images else 0.0,
         "by_code": dict(by_code.most_common()),
-        "which": [{"input": str(path), "refused": reason.code} for path, reason in refused],
-        "damaged": [{"input": str(path), "problem": reason.code} for path, reason in damaged],
+        "refused_files": refused,
+        "damaged_files": damaged,
     }
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def find_refusal(path: Path) -> RefusalReason | None:
+    """Return why an image is refused; a cine is accepted if one of its frames is."""
+    try:
+        return analyze_image(path, BlankPredictor()).refusal
+    except OSError as error:
+        return RefusalReason(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")

@@ -1,45 +1,45 @@
-"""`sonogate routes`: the file that says who may send and where results go."""
+"""`sonogate routes`."""
 
 from pathlib import Path
 
 import click
 
-from db.routes import Routes, load_routes
+from db.routes import load_routes
 from dicom.results.catalogue import parse_spec
-from sonogate.settings import FrontDoorSettings
+from sonogate.settings import CliSettings
 
 
 @click.group()
 def command() -> None:
-    """The routes file: who may send, and where results go."""
+    """Check the routes file, which lists senders, destinations and routes."""
 
 
 @command.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True))
 def check(file: Path | None) -> None:
-    """Check FILE (default: the one in the settings) and say what it means."""
-    path = file or FrontDoorSettings.load().effective_routes_file
+    """Check a routes file and print what it configures.
+
+    FILE defaults to the routes file of the settings.
+    """
+    path = file or CliSettings.load().effective_routes_file
     routes = load_routes(path, parse_spec)
     if not path.exists():
-        click.echo(f"{path} does not exist: this machine alone may send, and no result leaves.")
-    for line in _lines(routes):
-        click.echo(line)
-
-
-def _lines(routes: Routes) -> list[str]:
-    sources = [
-        f"source       {'anyone' if entry.ae_title == '*' else entry.ae_title} from"
-        f" {', '.join(map(str, entry.addresses))}, stable after {entry.stable_after_seconds:g} s"
-        for entry in routes.source
-    ]
-    destinations = [
-        f"destination  {entry.name}: {entry.ae_title} at {entry.host}:{entry.port},"
-        f" wants {', '.join(entry.results)}"
-        for entry in routes.destination
-    ]
-    ways = [
-        f"route        {entry.name}: from {', '.join(entry.source_ae) or 'anyone'}"
-        f" to {', '.join(entry.destinations)}"
-        for entry in routes.route
-    ]
-    return sources + destinations + (ways or ["no route: every result stays here"])
+        click.echo(f"{path} does not exist: only this machine may send, and no results are sent.")
+    for source in routes.source:
+        sender = "any AE title" if source.ae_title == "*" else source.ae_title
+        click.echo(
+            f"source       {sender} from {', '.join(map(str, source.addresses))};"
+            f" a study is stable after {source.stable_after_seconds:g} s"
+        )
+    for destination in routes.destination:
+        click.echo(
+            f"destination  {destination.name}: {destination.ae_title} at"
+            f" {destination.host}:{destination.port}; results {', '.join(destination.results)}"
+        )
+    for route in routes.route:
+        click.echo(
+            f"route        {route.name}: from {', '.join(route.source_ae) or 'any sender'}"
+            f" to {', '.join(route.destinations)}"
+        )
+    if not routes.route:
+        click.echo("No routes: no results are sent.")

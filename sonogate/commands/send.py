@@ -1,12 +1,12 @@
-"""`sonogate send`: C-STORE files to a DICOM node."""
+"""`sonogate send`."""
 
 import tempfile
 from pathlib import Path
 
 import click
 
-from sonogate.inputs import find_inputs
-from sonogate.wrapping import as_dicom
+from sonogate.files.inputs import find_input_files
+from sonogate.files.wrapping import to_sendable
 from workers.peers.store_scu import Peer, send
 
 
@@ -18,6 +18,7 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
     def convert(
         self, value: str, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, int]:
+        """Return host and port; brackets of an IPv6 address are removed."""
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             self.fail(f"{value!r} is not HOST:PORT", param, ctx)
@@ -26,11 +27,13 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--to", "address", required=True, type=HostAndPort(), help="HOST:PORT of the node.")
+@click.option("--to", "address", required=True, type=HostAndPort(), help="Address of the node.")
 @click.option("--aet", default="SONOGATE", show_default=True, help="AE title of the node.")
 @click.option("--calling-aet", default="SONOGATE-SEND", show_default=True, help="Our AE title.")
-@click.option("--patient-id", default="", help="All pictures are one study of this patient.")
-@click.option("--patient-name", default="", help="Family^Given.")
+@click.option(
+    "--patient-id", default="", help="Send all images as one study of the patient with this ID."
+)
+@click.option("--patient-name", default="", help="Patient name of the images, as Family^Given.")
 def command(
     paths: tuple[Path, ...],
     address: tuple[str, int],
@@ -39,22 +42,25 @@ def command(
     patient_id: str,
     patient_name: str,
 ) -> None:
-    """Send DICOM files as they are; PNG and JPEG pictures wrapped as ultrasound images.
+    """Send files to a DICOM node by C-STORE.
 
-    Folders are walked. Without --patient-id each picture is a study of its own. Sending the same
-    files again sends the same objects. Exits with 1 when the node did not take every one.
+    DICOM files are sent unchanged; PNG and JPEG images are wrapped as ultrasound images. Folders
+    are searched recursively. Without --patient-id, each image is a study of its own. Sending the
+    same file again sends the same object.
+
+    Exits with 1 if the node did not accept every file.
     """
     with tempfile.TemporaryDirectory(prefix="sonogate-") as folder:
-        ready = as_dicom(
-            find_inputs(paths), Path(folder), patient_id=patient_id, patient_name=patient_name
+        sendable = to_sendable(
+            find_input_files(paths), Path(folder), patient_id=patient_id, patient_name=patient_name
         )
-        files = [each.file for each in ready if each.file]
+        files = [file.dicom for file in sendable if file.dicom]
         outcomes = send(files, Peer(aet, *address), calling_ae=calling_aet)
-    problems = {each.path: each.problem for each in outcomes if not each.accepted}
-    problems |= {each.source: each.problem for each in ready if not each.file}
-    for each in ready:
-        if problem := problems.get(each.file or each.source):
-            click.echo(f"{each.source}: {problem}", err=True)
-    click.echo(f"{len(ready) - len(problems)} of {len(ready)} files were taken")
+    problems = {outcome.path: outcome.problem for outcome in outcomes if not outcome.accepted}
+    problems |= {file.source: file.problem for file in sendable if not file.dicom}
+    for file in sendable:
+        if problem := problems.get(file.dicom or file.source):
+            click.echo(f"{file.source}: {problem}", err=True)
+    click.echo(f"{len(sendable) - len(problems)} of {len(sendable)} files accepted")
     if problems:
         raise click.exceptions.Exit(1)

@@ -1,20 +1,20 @@
-"""`sonogate setup`: make an installation ready for its services."""
+"""`sonogate setup`."""
 
 import click
 
-from sonogate.database import first_password, prepare
-from sonogate.settings import FrontDoorSettings
+from sonogate.database import create_first_admin, prepare_installation
+from sonogate.settings import CliSettings
 
 
 @click.command()
 def command() -> None:
-    """Upgrade the database and create the first administrator.
+    """Create or upgrade the database and create the first administrator.
 
-    Prints that one's one-time password, once. Safe to run again: then nothing happens.
-    `sonogate up` and `sonogate demo` do this by themselves.
+    Prints the administrator's one-time password. It is not shown again. It is safe to run this
+    command more than once. `sonogate up` and `sonogate demo` do the same at startup.
     """
-    settings = FrontDoorSettings.load()
-    prepare(settings)
-    click.echo("The database is at this version's schema.")
-    if password := first_password(settings):
+    settings = CliSettings.load()
+    prepare_installation(settings)
+    click.echo("Database schema is up to date.")
+    if password := create_first_admin(settings):
         click.echo(f"First login: admin, one-time password {password}")

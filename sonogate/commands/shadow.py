@@ -1,4 +1,4 @@
-"""`sonogate shadow`: what a second preset says beside the active one."""
+"""`sonogate shadow`."""
 
 import csv
 import json
@@ -11,52 +11,63 @@ import click
 from sqlalchemy.orm import Session
 
 from db import shadows
-from db.shadows import Report, Tally
-from sonogate.database import migrated
-from sonogate.settings import FrontDoorSettings
+from db.shadows import Tally
+from sonogate.database import open_current_database
+from sonogate.settings import CliSettings
 
 
 @click.group()
 def command() -> None:
-    """Compare the shadow preset (SONOGATE_SHADOW_PRESET_DIR) with the active one."""
+    """Compare the shadow preset (SONOGATE_SHADOW_PRESET_DIR) with the active preset."""
 
 
 @command.command()
 @click.option(
-    "--format", "kind", default="json", show_default=True, type=click.Choice(["json", "csv"])
+    "--format",
+    "output_format",
+    default="json",
+    show_default=True,
+    type=click.Choice(["json", "csv"]),
+    help="json: counts and disagreements; csv: one row per image.",
 )
-@click.option("--output", default="-", type=click.File("w", encoding="utf-8"), help="A file.")
-def report(kind: str, output: Any) -> None:
-    """Write how often the two agree and every disagreement (json), or each image (csv).
+@click.option(
+    "--output",
+    default="-",
+    type=click.File("w", encoding="utf-8"),
+    help="Output file. Default: standard output.",
+)
+def report(output_format: str, output: Any) -> None:
+    """Report how often the two presets agree, and where they disagree.
 
-    Names studies and images by Sonogate's own ids; holds nothing of a patient.
+    Studies and images are identified by Sonogate's own ids. The report contains no patient data.
     """
-    with migrated(FrontDoorSettings.load()) as database, database.read() as session:
-        if kind == "csv":
+    with open_current_database(CliSettings.load()) as database, database.read() as session:
+        if output_format == "csv":
             _write_csv(session, output)
         else:
-            document = _document(shadows.load_report(session, limit=None))
-            output.write(json.dumps(document, indent=2, default=_plain) + "\n")
+            _write_json(session, output)
 
 
 def _write_csv(session: Session, output: Any) -> None:
     writer = None
-    for line in shadows.iter_images(session):
+    for row in shadows.iter_images(session):
         if writer is None:
-            writer = csv.DictWriter(output, list(line), lineterminator="\n")
+            writer = csv.DictWriter(output, list(row), lineterminator="\n")
             writer.writeheader()
-        writer.writerow(line)
+        writer.writerow(row)
 
 
-def _document(report: Report) -> dict[str, Any]:
-    return {
-        "presets": [_preset(tally) for tally in report.tallies],
-        "jobs": report.jobs,
-        "disagreements": [asdict(each) for each in report.disagreements],
+def _write_json(session: Session, output: Any) -> None:
+    comparison = shadows.load_report(session, limit=None)
+    document = {
+        "presets": [_tally_to_dict(tally) for tally in comparison.tallies],
+        "jobs": comparison.jobs,
+        "disagreements": [asdict(disagreement) for disagreement in comparison.disagreements],
     }
+    output.write(json.dumps(document, indent=2, default=_to_text) + "\n")
 
 
-def _preset(tally: Tally) -> dict[str, Any]:
+def _tally_to_dict(tally: Tally) -> dict[str, Any]:
     crossed = [
         {"active": active, "shadow": shadow, "analyses": count}
         for (active, shadow), count in sorted(tally.crossed.items())
@@ -66,11 +77,8 @@ def _preset(tally: Tally) -> dict[str, Any]:
         "agreeing": tally.agreeing,
         "agreement": tally.agreement,
     }
-    return {**vars(tally), **figures, "crossed": crossed}
+    return {**asdict(tally), **figures, "crossed": crossed}
 
 
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    assert isinstance(value, UUID)
-    return str(value)
+def _to_text(value: datetime | UUID) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,7 +1,8 @@
-"""`sonogate train`: what a recipe gives on your data, and a preset of your own."""
+"""`sonogate train`."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -9,48 +10,62 @@ from models.recipe import Recipe
 from models.training.dataset import Sample, read_samples
 from models.types import DatasetError
 from sonogate import logs
-from sonogate.settings import FrontDoorSettings
-from sonogate.tensorflow_log import without_chatter
-from sonogate.training_options import (
+from sonogate.settings import CliSettings
+from sonogate.tensorflow_log import suppress_native_stderr
+from sonogate.training.options import (
     FOLDER,
     IMAGENET,
+    MAGNIFICATION_HELP,
     OUT,
-    Backbone,
-    EpochBars,
-    quieten_for_bars,
-    recipe_with,
-    require_extra,
-    start_from,
+    BackboneParam,
+    data_origin,
+    find_starting_weights,
+    load_recipe,
+    require_training_extra,
 )
+from sonogate.training.progress_bars import EpochProgressBars, hide_epoch_log_lines
 
 if TYPE_CHECKING:
     from models.training.cross_validation import CrossValidation, Plan
 
+Protocol = Literal["grouped", "random"]
+
 
 @click.command()
 @click.argument("recipe_name", metavar="RECIPE")
-@click.option("--data", required=True, type=FOLDER)
-@click.option("--out", type=OUT, help="Default: training/RECIPE under SONOGATE_HOME.")
-@click.option("--overwrite", is_flag=True, help="Remove another training from --out first.")
+@click.option("--data", required=True, type=FOLDER, help="Training data.")
+@click.option(
+    "--out", type=OUT, help="Output directory. Default: training/RECIPE in SONOGATE_HOME."
+)
+@click.option("--overwrite", is_flag=True, help="Replace another training in the output directory.")
 @click.option(
     "--protocol",
     type=click.Choice(["grouped", "random"]),
     default="grouped",
     show_default=True,
-    help="random splits near-duplicates apart, as published works do: it leaks.",
+    help="How to split folds: grouped keeps near-duplicates together; random separates them,"
+    " as in published work, and therefore leaks.",
 )
-@click.option("--folds", default=5, show_default=True, type=click.IntRange(min=2))
-@click.option("--fold", "only", multiple=True, type=int, help="Hold out this fold only.")
+@click.option(
+    "--folds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=2),
+    help="Number of cross-validation folds.",
+)
+@click.option(
+    "--fold", "only", multiple=True, type=int, help="Hold out only this fold; may be repeated."
+)
 @click.option(
     "--backbone",
-    type=Backbone(),
+    type=BackboneParam(),
     default=IMAGENET,
     show_default=True,
-    help="Starting weights: imagenet is downloaded; random where it cannot be.",
+    help="Starting weights. ImageNet weights are downloaded; if that fails, the start is random.",
 )
-@click.option("--magnification", default=40, show_default=True, help="Of BreakHis images.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the recipe's.")
-@click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option("--magnification", default=40, show_default=True, help=MAGNIFICATION_HELP)
+@click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's epochs.")
+@click.option("--seed", type=int, help="Override the recipe's seed.")
 @click.option("--name", default="own", show_default=True, help="Name of the preset.")
 @click.option("--preset-version", default="1", show_default=True, help="Version of the preset.")
 @click.option(
@@ -58,14 +73,14 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1, min_open=True),
     default=0.95,
     show_default=True,
-    help="How often asserted classes shall be right; sets the abstention threshold.",
+    help="Accuracy that decided images must reach; sets the preset's threshold.",
 )
 def command(
     recipe_name: str,
     data: Path,
     out: Path | None,
     overwrite: bool,
-    protocol: Literal["grouped", "random"],
+    protocol: Protocol,
     folds: int,
     only: tuple[int, ...],
     backbone: str,
@@ -76,59 +91,63 @@ def command(
     preset_version: str,
     target_accuracy: float,
 ) -> None:
-    """Train RECIPE, one that comes with Sonogate or a .toml file of yours, on --data.
+    """Train a recipe and score it by cross-validation.
 
-    DATA holds the folders normal, benign and malignant: PNG, JPEG or BMP, masks beside them as
-    "NAME_mask.png"; or a manifest.csv that lists images and classes; or BreakHis. Near-duplicates
-    that no list names are found. Each fold is held out once and scored. A recipe for class and outline in one network (default)
-    is then trained on everything: OUT/preset is a preset with its card. OUT also keeps each fold's
-    network and outcomes, summary.json, report.html, which draws them, and logs for TensorBoard. A run that was interrupted goes
-    on where it was, by the same command; one with other settings, images or starting weights needs
-    another OUT, or --overwrite. Hours on a CPU.
+    RECIPE is the name of a shipped recipe or a .toml file.
+
+    The training data is one of: a directory with the folders normal, benign and malignant, which
+    contain PNG, JPEG or BMP images and their masks as NAME_mask.png; a directory with a
+    manifest.csv; or BreakHis. Near-duplicate images are detected.
+
+    Each fold is held out once and scored. For a joint recipe, which predicts class and outline, a
+    network is then trained on all images and written to OUT/preset with its model card. OUT also
+    contains the networks and predictions of each fold, summary.json, report.html and TensorBoard
+    logs.
+
+    Run the same command again to resume an interrupted training. Other settings, images or
+    starting weights require another --out, or --overwrite. Training takes hours on a CPU.
     """
-    settings = FrontDoorSettings.load()
+    settings = CliSettings.load()
     logs.configure(settings)
-    quieten_for_bars()
-    require_extra()
-    recipe = recipe_with(recipe_name, epochs=epochs, seed=seed)
-    samples = _split(data, recipe, protocol, folds, only, magnification)
+    hide_epoch_log_lines()
+    require_training_extra()
+    recipe = load_recipe(recipe_name, epochs=epochs, seed=seed)
+    samples = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
+    samples = _split(samples, recipe, protocol, folds)
+    for fold in set(only) - {sample.fold for sample in samples}:
+        raise DatasetError(f"fold {fold} of {data.name} has no images")
     out = out or settings.home / "training" / recipe.name
-    with without_chatter():
+    with suppress_native_stderr():
         from models.training.cross_validation import Plan, cross_validate
-    plan = Plan(recipe, start_from(recipe, backbone), samples, out, EpochBars(), overwrite)
-    checked = cross_validate(plan, only or None)
-    _report(plan, checked, data, protocol=protocol, asked=backbone, target=target_accuracy)
+    start = find_starting_weights(recipe, backbone)
+    plan = Plan(recipe, start, samples, out, EpochProgressBars(), overwrite)
+    validation = cross_validate(plan, only or None)
+    _write_report(
+        plan, validation, data, protocol=protocol, backbone=backbone, target=target_accuracy
+    )
     if recipe.network.kind == "joint" and protocol == "grouped":
-        _ship(plan, checked, data, name=name, version=preset_version, target=target_accuracy)
+        _write_preset(
+            plan, validation, data, name=name, version=preset_version, target=target_accuracy
+        )
 
 
 def _split(
-    data: Path,
-    recipe: Recipe,
-    protocol: Literal["grouped", "random"],
-    folds: int,
-    only: tuple[int, ...],
-    magnification: int,
+    samples: Sequence[Sample], recipe: Recipe, protocol: Protocol, folds: int
 ) -> list[Sample]:
     from models.training.splits import LEAKS, split
 
     if protocol == "random":
         click.echo(LEAKS, err=True)
-    seed = recipe.training.seed
-    found = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
-    samples = split(found, protocol=protocol, folds=folds, seed=seed)
-    for fold in set(only) - {x.fold for x in samples}:
-        raise DatasetError(f"fold {fold} of {data.name} holds no image")
-    return samples
+    return split(samples, protocol=protocol, folds=folds, seed=recipe.training.seed)
 
 
-def _report(
+def _write_report(
     plan: "Plan",
-    checked: "CrossValidation",
+    validation: "CrossValidation",
     data: Path,
     *,
-    protocol: str,
-    asked: str,
+    protocol: Protocol,
+    backbone: str,
     target: float,
 ) -> None:
     from models.assessment.training_report import write_training_report
@@ -136,43 +155,43 @@ def _report(
     from models.training.splits import LEAKS
     from models.training.summary import table, write_summary
 
-    told: dict[str, Any] = facts(
-        plan.recipe, checked, plan.samples, start=plan.start, target_accuracy=target
-    )
+    leaks = protocol == "random"
+    figures = facts(plan.recipe, validation, plan.samples, start=plan.start, target_accuracy=target)
     file = write_summary(
-        plan.directory, plan.recipe, told, protocol=protocol, asked_start=Path(asked).name
+        plan.directory, plan.recipe, figures, protocol=protocol, asked_start=Path(backbone).name
     )
     page = write_training_report(
-        plan.directory,
-        plan.recipe,
-        told,
-        plan.samples,
-        data=data.name,
-        leaks=protocol == "random",
+        plan.directory, plan.recipe, figures, plan.samples, data=data.name, leaks=leaks
     )
-    click.echo("\n".join(table(plan.recipe, told)))
-    if protocol == "random":
+    click.echo("\n".join(table(plan.recipe, figures)))
+    if leaks:
         click.echo(LEAKS)
-    click.echo(f"Figures of each fold are in {file}, and drawn in {page}.")
+    click.echo(f"Wrote {file} and {page}")
 
 
-def _ship(
-    plan: "Plan", checked: "CrossValidation", data: Path, *, name: str, version: str, target: float
+def _write_preset(
+    plan: "Plan",
+    validation: "CrossValidation",
+    data: Path,
+    *,
+    name: str,
+    version: str,
+    target: float,
 ) -> None:
     from models.training.card import write_card
     from models.training.cross_validation import PRESET, describe_preset, make_preset
 
-    described = describe_preset(
+    description = describe_preset(
         plan.recipe,
-        checked,
+        validation,
         plan.samples,
         start=plan.start,
         name=name,
         version=version,
         target_accuracy=target,
     )
-    home = plan.directory / PRESET
-    preset = make_preset(plan, described)
-    origin = f"The folder `{data.name}`; whoever trained knows its origin and license."
-    write_card(home, preset, data=origin)
-    click.echo(f"The preset is in {home}; SONOGATE_PRESET_DIR={home.absolute()} puts it to work.")
+    directory = plan.directory / PRESET
+    preset = make_preset(plan, description)
+    write_card(directory, preset, data=data_origin(data))
+    click.echo(f"Wrote the preset to {directory}")
+    click.echo(f"To use it, set SONOGATE_PRESET_DIR={directory.absolute()}")

@@ -1,4 +1,4 @@
-"""`sonogate tune`: better numbers for a recipe."""
+"""`sonogate tune`."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,35 +7,59 @@ import click
 
 from models.training.dataset import read_samples
 from sonogate import logs
-from sonogate.settings import FrontDoorSettings
-from sonogate.tensorflow_log import without_chatter
-from sonogate.training_options import (
+from sonogate.settings import CliSettings
+from sonogate.tensorflow_log import suppress_native_stderr
+from sonogate.training.options import (
     FOLDER,
     IMAGENET,
+    MAGNIFICATION_HELP,
     OUT,
-    Backbone,
-    EpochBars,
-    quieten_for_bars,
-    recipe_with,
-    require_extra,
-    start_from,
+    BackboneParam,
+    find_starting_weights,
+    load_recipe,
+    require_training_extra,
 )
+from sonogate.training.progress_bars import EpochProgressBars, hide_epoch_log_lines
 
 
 @click.command()
 @click.argument("recipe_name", metavar="RECIPE")
-@click.option("--data", required=True, type=FOLDER)
-@click.option("--out", required=True, type=OUT, help="Where trials are kept.")
-@click.option("--trials", default=10, show_default=True, type=click.IntRange(min=1))
+@click.option("--data", required=True, type=FOLDER, help="Training data, as for `sonogate train`.")
+@click.option("--out", required=True, type=OUT, help="Output directory.")
 @click.option(
-    "--search", type=click.Choice(["random", "bayesian"]), default="random", show_default=True
+    "--trials",
+    default=10,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of combinations to try.",
 )
-@click.option("--folds", default=5, show_default=True, type=click.IntRange(min=3))
-@click.option("--fold", default=0, show_default=True, help="Leave this fold out of everything.")
-@click.option("--backbone", type=Backbone(), default=IMAGENET, show_default=True)
-@click.option("--magnification", default=40, show_default=True, help="Of BreakHis images.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Of a trial; default: the recipe's.")
-@click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option(
+    "--search",
+    type=click.Choice(["random", "bayesian"]),
+    default="random",
+    show_default=True,
+    help="Search strategy.",
+)
+@click.option(
+    "--folds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=3),
+    help="Number of folds to split the data into.",
+)
+@click.option("--fold", default=0, show_default=True, help="Fold that no trial uses.")
+@click.option(
+    "--backbone",
+    type=BackboneParam(),
+    default=IMAGENET,
+    show_default=True,
+    help="Starting weights.",
+)
+@click.option("--magnification", default=40, show_default=True, help=MAGNIFICATION_HELP)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Epochs of a trial. Default: the recipe's."
+)
+@click.option("--seed", type=int, help="Override the recipe's seed.")
 def command(
     recipe_name: str,
     data: Path,
@@ -49,31 +73,35 @@ def command(
     epochs: int | None,
     seed: int | None,
 ) -> None:
-    """Try the values that RECIPE declares under [tune], and write the best as a recipe.
+    """Search hyperparameters of a recipe.
 
-    Every trial is trained and judged without the fold left out, so that `sonogate train` can
-    report on it. A search that was interrupted goes on with the trials that are missing.
+    Tries the values that RECIPE declares under [tune] and writes a recipe with the best of them to
+    the output directory. No trial is trained or scored on the fold given by --fold, so that
+    `sonogate train` can hold it out.
+
+    Run the same command again to resume an interrupted search.
     """
-    logs.configure(FrontDoorSettings.load())
-    quieten_for_bars()
-    require_extra()
-    recipe = recipe_with(recipe_name, epochs=epochs, seed=seed)
-    with without_chatter():
+    logs.configure(CliSettings.load())
+    hide_epoch_log_lines()
+    require_training_extra()
+    recipe = load_recipe(recipe_name, epochs=epochs, seed=seed)
+    with suppress_native_stderr():
         from models.training.recipe_file import write_recipe
         from models.training.splits import split
         from models.training.tune import tune
-    found = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
-    samples = split(found, folds=folds, seed=recipe.training.seed)
-    start = start_from(recipe, backbone)
+    samples = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
+    samples = split(samples, folds=folds, seed=recipe.training.seed)
+    start = find_starting_weights(recipe, backbone)
     tuned = tune(
         recipe, start, samples, out,
-        trials=trials, search=search, held_out=fold, watch=EpochBars(),
+        trials=trials, search=search, held_out=fold, watch=EpochProgressBars(),
     )  # fmt: skip
-    # Trials may have been shorter; the recipe keeps its own length and seed.
-    kept = recipe_with(recipe_name, epochs=None, seed=None)
+    # --epochs and --seed apply to trials only
+    tuned_recipe = load_recipe(recipe_name, epochs=None, seed=None)
     for key, value in tuned.values.items():
         click.echo(f"{key} = {value}")
-        kept = kept.with_value(key, value)
+        tuned_recipe = tuned_recipe.with_value(key, value)
     file = out / f"{recipe.name}-tuned.toml"
-    write_recipe(file, kept)
-    click.echo(f"{tuned.objective} {tuned.score:.3f} on the images tuned on; the recipe is {file}.")
+    write_recipe(file, tuned_recipe)
+    click.echo(f"Best {tuned.objective}: {tuned.score:.3f} on the images used for tuning")
+    click.echo(f"Wrote {file}")

@@ -1,35 +1,47 @@
-"""`sonogate up`: every service of one installation."""
+"""`sonogate up`."""
 
 import click
 
 from sonogate import logs
-from sonogate.database import first_password
-from sonogate.services.up import Plan, Up, started
+from sonogate.database import create_first_admin
+from sonogate.services.up import LaunchPlan, RunningServices, run_services
 
 
 @click.command()
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Number of worker processes.",
+)
 def command(workers: int) -> None:
-    """Run listener, workers, web and a bundled Redis, and keep them running until Ctrl-C.
+    """Run all services on this machine until Ctrl-C.
 
-    State and logs live under ./var or SONOGATE_HOME. The database is upgraded first. With
-    SONOGATE_REDIS_URL set, that Redis is used instead of the bundled one.
+    Starts the listener, the workers, the web interface and a bundled Redis server, and restarts a
+    service that exits. Creates or upgrades the database first. If SONOGATE_REDIS_URL is set, that
+    server is used instead of the bundled one.
     """
-    plan = Plan.make()
-    logs.configure(plan.installation.front)
+    plan = LaunchPlan.load()
+    logs.configure(plan.installation.cli)
     try:
-        with started(plan, workers=workers, say=lambda line: click.echo(line, err=True)) as up:
-            _greet(up)
-            up.supervisor.watch()
+        with run_services(plan, workers=workers, notify=_notify) as services:
+            _print_access(services)
+            services.supervisor.run_forever()
     except KeyboardInterrupt:
         click.echo("Stopped.")
 
 
-def _greet(up: Up) -> None:
-    listener = up.installation.listener
-    click.echo(f"Worklist   {up.url}")
-    click.echo(f"Listener   {listener.ae_title} at {listener.dicom_host}:{listener.dicom_port}")
-    click.echo(f"State      {up.installation.front.home} (logs in logs/)")
-    if password := first_password(up.installation.front):
-        click.echo(f"Login      admin, one-time password {password}")
-    click.echo("Research software, not a medical device. Ctrl-C stops it.")
+def _notify(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _print_access(services: RunningServices) -> None:
+    """Print where the services are, and the first administrator's password on the first run."""
+    settings, listener = services.installation.cli, services.installation.listener
+    click.echo(f"Web interface  {services.url}")
+    click.echo(f"Listener       {listener.ae_title} at {listener.dicom_host}:{listener.dicom_port}")
+    click.echo(f"Data           {settings.home} (logs in {settings.home / 'logs'})")
+    if password := create_first_admin(settings):
+        click.echo(f"Login          admin, one-time password {password}")
+    click.echo("Research software, not a medical device. Press Ctrl-C to stop.")

@@ -1,19 +1,19 @@
-"""`sonogate web`: one service by itself."""
+"""`sonogate web`."""
 
 import click
 
 from sonogate import logs
-from sonogate.database import migrated
-from sonogate.settings import FrontDoorSettings
+from sonogate.database import open_current_database
+from sonogate.settings import CliSettings
 from webui.main import run
 from webui.settings import WebSettings
 
 
 @click.command()
 def command() -> None:
-    """Run the web pages: worklist, review, audit, administration."""
-    logs.configure(FrontDoorSettings.load())
+    """Run the web interface: worklist, review, audit log and administration."""
+    logs.configure(CliSettings.load())
     settings = WebSettings.load()
-    with migrated(settings):
+    with open_current_database(settings):
         pass
     run(settings)

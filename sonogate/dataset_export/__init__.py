@@ -1,1 +1,1 @@
-"""`sonogate dataset export`: signed studies as training data."""
+"""`sonogate dataset export`: training data from signed reviews."""

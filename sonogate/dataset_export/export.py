@@ -1,4 +1,4 @@
-"""Signed images as a folder that `models.training.dataset` reads, without a word of whose they are."""
+"""Writes labeled images to a folder in the layout that `models.training.dataset` reads."""
 
 import csv
 import io
@@ -20,131 +20,144 @@ from db.audit_tags import AuditTag
 from db.engine import Database
 from db.files import FileStore, flush_and_digest, flush_directory
 from models.training.dataset import MANIFEST
-from sonogate.dataset_export.signed_images import SignedImage, SignedImages
-from sonogate.errors import FolderInUse, NothingSigned
+from sonogate.dataset_export.labeled_images import LabeledImage, LabeledImages
+from sonogate.errors import DirectoryNotEmpty, NothingToExport
 from workers.results.gray_png import encode_gray, encode_mask
 
 ACTOR: Final = "sonogate"
 IMAGES, MASKS = "images", "masks"
 COLUMNS: Final = ("image", "class", "masks", "duplicate_group", "label_conflict", "birads")
-_EVENTS_AT_ONCE: Final = 100
-"""Whoever appends to the chain waits for the transaction of those before."""
+_EVENTS_PER_TRANSACTION: Final = 100
+"""Other writers of the audit log wait for the end of a transaction."""
 
 
 @dataclass
-class Exported:
-    """What a folder holds."""
+class ExportSummary:
+    """Counts of an export."""
 
     id: UUID = field(default_factory=uuid4)
-    """Of the export, in the audit chain."""
+    """Identifies the export in the audit log."""
     manifest_sha256: str = ""
-    studies: Counter[UUID] = field(default_factory=Counter)
-    """Images of each."""
+    images_by_study: Counter[UUID] = field(default_factory=Counter)
     patients: set[int] = field(default_factory=set)
     classes: Counter[str] = field(default_factory=Counter)
-    doubtful: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
+    label_conflicts: int = 0
+    excluded: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def images(self) -> int:
-        return self.studies.total()
+        return self.images_by_study.total()
 
-    def count(self, image: SignedImage) -> None:
-        self.studies[image.study_id] += 1
+    def count(self, image: LabeledImage) -> None:
+        """Add an image to the counts."""
+        self.images_by_study[image.study_id] += 1
         self.patients.add(image.patient)
         self.classes[image.label] += 1
-        self.doubtful += image.doubtful
+        self.label_conflicts += image.label_conflict
 
 
-def export(database: Database, store: FileStore, directory: Path, now: datetime) -> Exported:
-    """Fill `directory`, which is empty or not there, with all that stands signed.
+def export(database: Database, store: FileStore, directory: Path, now: datetime) -> ExportSummary:
+    """Export the images of all signed reviews to a new or empty directory.
 
-    It is there whole or not at all, and not before the audit chain tells of it.
+    The directory appears only once it is complete and recorded in the audit log.
 
     Raises:
-        FolderInUse, NothingSigned.
-        StoreFull: what is left of the disk of the file store is kept for receiving.
-        OSError: the disk is full or cannot be written.
+        DirectoryNotEmpty: The directory contains files.
+        NothingToExport: No signed review yields an image.
+        StoreFull: The disk of the file store is below the watermark.
+        OSError: The disk is full or not writable.
     """
     directory = directory.resolve()
     if directory.exists() and any(directory.iterdir()):
-        raise FolderInUse(directory)
-    signed = SignedImages(database, store)
-    with _whole_or_not_at_all(directory) as folder:
-        exported = _fill(folder, signed, store)
-        exported.left_out = {reason.value: n for reason, n in sorted(signed.left_out.items()) if n}
-        if not exported.images:
-            raise NothingSigned(exported.left_out)
-        _tell(database, exported, now)
-    return exported
+        raise DirectoryNotEmpty(directory)
+    images = LabeledImages(database, store)
+    with _atomic_directory(directory) as folder:
+        summary = _write_files(folder, images, store)
+        summary.excluded = {
+            reason.value: count for reason, count in sorted(images.excluded.items()) if count
+        }
+        if not summary.images:
+            raise NothingToExport(summary.excluded)
+        _append_audit_events(database, summary, now)
+    return summary
 
 
 @contextmanager
-def _whole_or_not_at_all(directory: Path) -> Iterator[Path]:
-    """A folder that only its maker may read, beside `directory` until it takes its place."""
+def _atomic_directory(directory: Path) -> Iterator[Path]:
+    """Yield a temporary folder that replaces `directory` if the block succeeds.
+
+    Only its owner can read it.
+    """
     directory.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        yield aside
-        aside.rename(directory)
+        yield temporary
+        temporary.rename(directory)
         flush_directory(directory.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fill(folder: Path, images: SignedImages, store: FileStore) -> Exported:
-    exported, rows = Exported(), io.StringIO()
+def _write_files(folder: Path, images: LabeledImages, store: FileStore) -> ExportSummary:
+    summary, rows = ExportSummary(), io.StringIO()
     manifest = csv.DictWriter(rows, COLUMNS, lineterminator="\n")
     manifest.writeheader()
     for name in (IMAGES, MASKS):
         (folder / name).mkdir()
     for number, image in enumerate(images, 1):
         store.check_room()
-        manifest.writerow(_keep_image(folder, number, image))
-        exported.count(image)
-    exported.manifest_sha256 = _keep(folder / MANIFEST, rows.getvalue().encode())
-    for each in (folder / IMAGES, folder / MASKS, folder):
-        flush_directory(each)
-    return exported
+        manifest.writerow(_write_image(folder, number, image))
+        summary.count(image)
+    summary.manifest_sha256 = _write_file(folder / MANIFEST, rows.getvalue().encode())
+    for directory in (folder / IMAGES, folder / MASKS, folder):
+        flush_directory(directory)
+    return summary
 
 
-def _keep_image(folder: Path, number: int, image: SignedImage) -> dict[str, object]:
-    """Write its files and return its line of the manifest."""
-    picture = f"{IMAGES}/{number:06}.png"
-    masks = [f"{MASKS}/{number:06}-{lesion}.png" for lesion in range(1, len(image.masks) + 1)]
-    _keep(folder / picture, encode_gray(image.pixels))
-    for name, mask in zip(masks, image.masks, strict=True):
-        _keep(folder / name, encode_mask(mask))
-    values = picture, image.label, ";".join(masks), image.patient, int(image.doubtful), image.birads
-    return dict(zip(COLUMNS, values, strict=True))
+def _write_image(folder: Path, number: int, image: LabeledImage) -> dict[str, object]:
+    """Write an image and its masks, and return its row of the manifest."""
+    image_name = f"{IMAGES}/{number:06}.png"
+    mask_names = []
+    _write_file(folder / image_name, encode_gray(image.crop.pixels))
+    for lesion, mask in enumerate(image.crop.masks, start=1):
+        mask_names.append(f"{MASKS}/{number:06}-{lesion}.png")
+        _write_file(folder / mask_names[-1], encode_mask(mask))
+    return {
+        "image": image_name,
+        "class": image.label,
+        "masks": ";".join(mask_names),
+        "duplicate_group": image.patient,
+        "label_conflict": int(image.label_conflict),
+        "birads": image.birads,
+    }
 
 
-def _keep(path: Path, content: bytes) -> str:
-    """Bring a file to the disk: some disks say only then that they are full. Its SHA-256."""
+def _write_file(path: Path, content: bytes) -> str:
+    """Write and flush a file, and return its SHA-256. A full disk may fail only on the flush."""
     path.write_bytes(content)
     return flush_and_digest(path)[0]
 
 
-def _tell(database: Database, exported: Exported, now: datetime) -> None:
-    """One event for each study, so that its story tells of it, then one for the whole."""
-    studies = list(exported.studies.items())
-    for start in range(0, len(studies), _EVENTS_AT_ONCE):
+def _append_audit_events(database: Database, summary: ExportSummary, now: datetime) -> None:
+    """Append one event per study, which its study history shows, and one for the export."""
+    studies = list(summary.images_by_study.items())
+    for start in range(0, len(studies), _EVENTS_PER_TRANSACTION):
         with database.write() as session:
-            for study_id, images in studies[start : start + _EVENTS_AT_ONCE]:
+            for study_id, images in studies[start : start + _EVENTS_PER_TRANSACTION]:
                 audit.append(
                     session, AuditTag.STUDY_EXPORTED, actor=ACTOR, now=now, study_id=study_id,
-                    export_id=exported.id, images=images,
+                    export_id=summary.id, images=images,
                 )  # fmt: skip
     with database.write() as session:
         audit.append(
-            session, AuditTag.DATASET_EXPORTED, actor=ACTOR, now=now, account=_account(),
-            export_id=exported.id, studies=len(studies), images=exported.images,
-            patients=len(exported.patients), manifest_sha256=exported.manifest_sha256,
+            session, AuditTag.DATASET_EXPORTED, actor=ACTOR, now=now, account=_account_name(),
+            export_id=summary.id, studies=len(studies), images=summary.images,
+            patients=len(summary.patients), manifest_sha256=summary.manifest_sha256,
         )  # fmt: skip
 
 
-def _account() -> str:
-    """Of the system; a container may run under a number without a name."""
+def _account_name() -> str:
+    """Return the name of the system account, or its number, as in some containers."""
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

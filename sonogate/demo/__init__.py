@@ -1,1 +1,1 @@
-"""`sonogate demo`: sends phantom studies through every service on one machine."""
+"""`sonogate demo`: studies, a demo PACS, and what arrives there."""

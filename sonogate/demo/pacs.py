@@ -1,4 +1,4 @@
-"""A stand-in for the hospital's PACS: a storage SCP that keeps what it gets in a folder."""
+"""The demo PACS: a Storage SCP that writes what it receives to a folder."""
 
 from pathlib import Path
 from types import TracebackType
@@ -12,12 +12,13 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from sonogate.services.ports import LOOPBACK
 
-STORED: Final = 0x0000
+SUCCESS: Final = 0x0000
 CANNOT_UNDERSTAND: Final = 0xC000
+"""PS3.4 B.2.3."""
 
 
-class PacsStandIn:
-    """Listens on a free loopback port while its ``with`` block lasts."""
+class DemoPacs:
+    """Listens on a free loopback port until its ``with`` block ends."""
 
     ae_title: Final = "DEMO-PACS"
 
@@ -33,7 +34,7 @@ class PacsStandIn:
             assert context.abstract_syntax is not None
             ae.add_supported_context(context.abstract_syntax, AllTransferSyntaxes)
         self._server = ae.start_server(
-            (LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._keep)]
+            (LOOPBACK, 0), block=False, evt_handlers=[(evt.EVT_C_STORE, self._store)]
         )
         return self
 
@@ -53,15 +54,15 @@ class PacsStandIn:
         return port
 
     def path_of(self, sop_instance_uid: str) -> Path:
-        """Where the object is, once it has arrived."""
+        """Return the file of an object, which exists once the object is received."""
         return self.folder / f"{sop_instance_uid}.dcm"
 
-    def _keep(self, event: evt.Event) -> int:
+    def _store(self, event: evt.Event) -> int:
         assert isinstance(event.request, C_STORE)
         uid = UID(str(event.request.AffectedSOPInstanceUID))
-        if not uid.is_valid:  # it becomes a file name
+        if not uid.is_valid:  # it becomes part of a file name
             return CANNOT_UNDERSTAND
-        aside = self.folder / f".{uid}.part"
-        aside.write_bytes(event.encoded_dataset())
-        aside.replace(self.path_of(uid))
-        return STORED
+        temporary = self.folder / f".{uid}.part"
+        temporary.write_bytes(event.encoded_dataset())
+        temporary.replace(self.path_of(uid))
+        return SUCCESS

@@ -1,1 +1,1 @@
-"""`sonogate destination test`: sends a phantom study and its results to a destination."""
+"""`sonogate destination test`: sends a phantom study and its results, and retrieves them again."""

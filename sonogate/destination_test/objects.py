@@ -1,4 +1,4 @@
-"""The objects that a destination is tried out with: written to disk, and checked there."""
+"""The objects of a destination test: written to disk and verified there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,42 +12,41 @@ from workers.peers.query_scu import Instance
 from workers.results.selection import ResultSelection
 
 IMAGE: Final = "image"
-SIGNED: Final = "signed/"
-"""Stands before the spec of what a signed review adds."""
+SIGNED_PREFIX: Final = "signed/"
+"""Precedes the result spec of an object that a signed review adds."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """One object of the rehearsal, on disk."""
+class SampleObject:
+    """One object of the test, on disk. ``spec`` is `IMAGE` or a result spec."""
 
     spec: str
     path: Path
     instance: Instance
 
 
-def make_images(result: StudyResult) -> list[Piece]:
-    """What a viewer shows the results on."""
-    return [Piece(IMAGE, image.source, _instance(image.source)) for image in result.images]
-
-
-def make_results(
-    result: StudyResult, review: SignedReview, selection: ResultSelection, folder: Path
-) -> list[Piece]:
-    """Write every object of `selection` and what the signed `review` adds to it: the verified reports
-    and the segmentation of the image whose outlines the reader changed. Raises DicomError.
-    """
-    built = build_set(selection, result)
-    signed = build_signed_set(selection, result, _signing(review, built))
+def list_images(result: StudyResult) -> list[SampleObject]:
+    """Return the images that the results refer to."""
     return [
-        *_written("", built, folder, result, None),
-        *_written(SIGNED, signed, folder, result, review),
+        SampleObject(IMAGE, image.source, _read_instance(image.source)) for image in result.images
     ]
 
 
-def _signing(review: SignedReview, built: Built) -> Signing:
-    return Signing(
+def write_results(
+    result: StudyResult, review: SignedReview, selection: ResultSelection, folder: Path
+) -> list[SampleObject]:
+    """Write every result object of `selection` to `folder`, then those that `review` adds.
+
+    A signed review adds the verified reports, and the segmentation of the image whose outlines
+    the reader changed.
+
+    Raises:
+        DicomError: An object cannot be built, or does not pass verification.
+    """
+    built = build_set(selection, result)
+    signing = Signing(
         review,
-        published={spec: made for spec, made in built.items() if spec.kind == "seg"},
+        published={spec: datasets for spec, datasets in built.items() if spec.kind == "seg"},
         predecessors={
             spec: ReportReference(
                 str(report.StudyInstanceUID),
@@ -59,21 +58,26 @@ def _signing(review: SignedReview, built: Built) -> Signing:
             if spec.kind == "sr"
         },
     )
+    signed = build_signed_set(selection, result, signing)
+    return [
+        *_write_verified("", built, folder, result, None),
+        *_write_verified(SIGNED_PREFIX, signed, folder, result, review),
+    ]
 
 
-def _written(
+def _write_verified(
     prefix: str, built: Built, folder: Path, result: StudyResult, review: SignedReview | None
-) -> Iterator[Piece]:
+) -> Iterator[SampleObject]:
     for spec, datasets in built.items():
         name = f"{prefix}{spec}"
         for number, dataset in enumerate(datasets, start=1):
             file = f"{name.replace(':', '-').replace('/', '-')}.{number}.dcm"
             path = write_dataset(dataset, folder / file).path
             verify(spec, path, dataset, result, review)
-            yield Piece(name, path, _instance(path))
+            yield SampleObject(name, path, _read_instance(path))
 
 
-def _instance(path: Path) -> Instance:
+def _read_instance(path: Path) -> Instance:
     header = read_without_pixels(path)
     return Instance(
         str(header.SOPClassUID),

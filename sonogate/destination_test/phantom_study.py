@@ -1,4 +1,4 @@
-"""A made-up study with every finding that results can carry, for trying out a destination."""
+"""A phantom study, its analysis and a signed review, for every kind of result object."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from dicom.files import write_dataset
@@ -25,38 +24,46 @@ from workers.results.saved import PHANTOM_NOTE
 
 PATIENT_ID: Final = "SONOGATE-TEST"
 _ROWS, _COLUMNS, _SPACING_MM, _FRAMES = 240, 320, 0.16, 5
-_SUSPICIOUS: Final[Probabilities] = (0.04, 0.06, 0.9)
+_MALIGNANT: Final[Probabilities] = (0.04, 0.06, 0.9)
 _NORMAL: Final[Probabilities] = (0.9, 0.07, 0.03)
-_BLUR_PX: Final = 8
-_DRAWN_PX: Final = 12
-"""Half the side of the second lesion that the reader draws."""
+_HEAT_MAP_BLUR_PX: Final = 8
+_DRAWN_HALF_SIDE_PX: Final = 12
+"""Half the side of the square lesion that the reader draws."""
 
 
-class PhantomReader:
-    """Says of each phantom what it is; nothing is guessed, so no network is loaded."""
+class PhantomPredictor:
+    """Returns the known mask and class of each phantom, so that no network is loaded."""
 
     info = PresetInfo("phantom", "1", "0" * 64, "0" * 64)
 
     def __init__(self, phantoms: Iterable[Phantom]) -> None:
-        self._next = iter(phantoms)
+        self._phantoms = iter(phantoms)
 
     def predict(
         self, frames: Sequence[NDArray[np.uint8]], *, batch_size: int = 8
     ) -> list[FramePrediction]:
-        return [_reading(next(self._next)) for _ in frames]
+        """Return the prediction of the next phantom for each frame."""
+        return [self._next_prediction() for _ in frames]
+
+    def _next_prediction(self) -> FramePrediction:
+        phantom = next(self._phantoms)
+        heat = ndimage.gaussian_filter(phantom.mask.astype(np.float32), _HEAT_MAP_BLUR_PX)
+        if not phantom.mask.any():
+            return FramePrediction(_NORMAL, phantom.mask, heat)
+        return FramePrediction(_MALIGNANT, phantom.mask, heat / heat.max())
 
 
 def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:
-    """A still and a cine, written into `folder`, and what is to be said of them.
+    """Write a still and a cine to `folder`, and return their analysis.
 
-    Another `run` gives the same pictures new UIDs.
+    Each `run` has UIDs of its own.
     """
     facts = StudyContext(
         study_instance_uid=derived_uid("destination-test", run),
         patient_id=PATIENT_ID,
         patient_name="Sonogate^Test",
         study_datetime=now,
-        study_description="Sonogate test, made-up pictures",
+        study_description="Sonogate test, phantom images",
         laterality="L",
     )
     size = {"height": _ROWS, "width": _COLUMNS}
@@ -64,27 +71,29 @@ def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:
     cine = make_cine("spiculated", seed=32, frames=_FRAMES, spacing_mm=_SPACING_MM, **size)
     images = []
     for number, phantoms in enumerate((still, cine), start=1):
-        path = _write(phantoms, folder / f"{number}.dcm", facts, number)
-        images.append(analyze_image(path, PhantomReader(phantoms)))
+        path = _write_image(phantoms, folder / f"{number}.dcm", facts, number)
+        images.append(analyze_image(path, PhantomPredictor(phantoms)))
     return study_result(
         images,
         analysis_id=derived_uid("destination-test-analysis", run),
-        algorithm=algorithm_of(PhantomReader.info),
+        algorithm=algorithm_of(PhantomPredictor.info),
         produced_at=now,
         note=PHANTOM_NOTE,
     )
 
 
 def make_review(result: StudyResult) -> SignedReview:
-    """What a made-up reader signs of `make_result`: the outline of the still is widened, and a
-    second lesion is drawn into one of its corners.
+    """Return a signed review of `make_result`.
+
+    The reader enlarged the outline on the still and drew a second lesion in one of its corners.
     """
     still = result.images[0]
     known = {lesion.tracking_uid for image in result.images for lesion in image.lesions}
-    corrected = ndimage.binary_dilation(still.lesions[0].mask, iterations=2)
-    drawn = np.zeros_like(corrected)
-    drawn[_DRAWN_PX : 3 * _DRAWN_PX, _DRAWN_PX : 3 * _DRAWN_PX] = True
-    second = replace(
+    enlarged = ndimage.binary_dilation(still.lesions[0].mask, iterations=2)
+    square = np.zeros_like(enlarged)
+    side = slice(_DRAWN_HALF_SIDE_PX, 3 * _DRAWN_HALF_SIDE_PX)
+    square[side, side] = True
+    drawn = replace(
         still.lesions[0],
         tracking_uid=derived_uid("destination-test-lesion", result.analysis_id),
         tracking_id=tracking_id(len(known) + 1),
@@ -98,20 +107,20 @@ def make_review(result: StudyResult) -> SignedReview:
         decision="modify",
         final_label=MALIGNANT,
         birads="5",
-        reason="made up, to try out a destination",
+        reason="phantom review of a destination test",
         comment=PHANTOM_NOTE,
         signed_at=result.produced_at,
         outlines={
             still.sop_instance_uid: (
-                _outlined(still, replace(still.lesions[0], origin="corrected"), corrected),
-                _outlined(still, second, drawn),
+                _with_mask(still, replace(still.lesions[0], origin="corrected"), enlarged),
+                _with_mask(still, drawn, square),
             )
         },
     )
 
 
-def _outlined(image: ImageResult, lesion: LesionResult, mask: NDArray[np.bool_]) -> LesionResult:
-    """`lesion` where `mask` is, measured anew."""
+def _with_mask(image: ImageResult, lesion: LesionResult, mask: NDArray[np.bool_]) -> LesionResult:
+    """Return `lesion` with another mask and its measurements."""
     (outline,) = find_lesions(mask, image.spacing_mm, min_area_px=1, max_lesions=1)
     return replace(
         lesion,
@@ -122,30 +131,21 @@ def _outlined(image: ImageResult, lesion: LesionResult, mask: NDArray[np.bool_])
     )
 
 
-def _write(phantoms: Sequence[Phantom], path: Path, study: StudyContext, number: int) -> Path:
-    pictures = [phantom.image for phantom in phantoms]
+def _write_image(phantoms: Sequence[Phantom], path: Path, study: StudyContext, number: int) -> Path:
+    frames = [phantom.image for phantom in phantoms]
+    is_cine = len(frames) > 1
     dataset = build_ultrasound_image(
-        pictures if len(pictures) > 1 else pictures[0],
+        frames if is_cine else frames[0],
         study=study,
         spacing_mm=_SPACING_MM,
         instance_number=number,
     )
-    if len(pictures) == 1:
-        _place(dataset, study)
+    if not is_cine:  # place the still in space, as a tracked probe does: heatmap-pm needs it
+        dataset.FrameOfReferenceUID = derived_uid(
+            "destination-test-space", study.study_instance_uid
+        )
+        dataset.PositionReferenceIndicator = None
+        dataset.ImagePositionPatient = [0, 0, 0]
+        dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        dataset.PixelSpacing = [_SPACING_MM, _SPACING_MM]
     return write_dataset(dataset, path).path
-
-
-def _place(dataset: Dataset, study: StudyContext) -> None:
-    """Lay the picture into a space of the phantom's own, as a tracked probe would."""
-    dataset.FrameOfReferenceUID = derived_uid("destination-test-space", study.study_instance_uid)
-    dataset.PositionReferenceIndicator = None
-    dataset.ImagePositionPatient = [0, 0, 0]
-    dataset.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-    dataset.PixelSpacing = [_SPACING_MM, _SPACING_MM]
-
-
-def _reading(phantom: Phantom) -> FramePrediction:
-    heat = ndimage.gaussian_filter(phantom.mask.astype(np.float32), _BLUR_PX)
-    if not phantom.mask.any():
-        return FramePrediction(_NORMAL, phantom.mask, heat)
-    return FramePrediction(_SUSPICIOUS, phantom.mask, heat / heat.max())

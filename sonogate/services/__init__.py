@@ -1,1 +1,1 @@
-"""`sonogate up`: every service of one installation as supervised child processes."""
+"""`sonogate up`: all services of one installation as supervised child processes."""

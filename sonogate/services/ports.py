@@ -1,26 +1,26 @@
-"""Ports of this machine."""
+"""TCP ports of this machine."""
 
 import socket
 
 LOOPBACK = "127.0.0.1"
-EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104  compared with, never bound
+WILDCARD_HOSTS = ("", "0.0.0.0", "::")  # noqa: S104  compared with, never bound
 
 
-def free_port() -> int:
-    """A loopback port that nobody listens on now."""
+def find_free_port() -> int:
+    """Return a loopback port that no program listens on."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def reachable(host: str) -> str:
-    """Where a client on this machine finds a server that listens on `host`."""
-    return LOOPBACK if host in EVERYWHERE else host
+def connectable_host(host: str) -> str:
+    """Return the address at which a local client reaches a server that is bound to `host`."""
+    return LOOPBACK if host in WILDCARD_HOSTS else host
 
 
-def listens(port: int, host: str = LOOPBACK) -> bool:
-    """Whether a program accepts connections there."""
+def is_listening(port: int, host: str = LOOPBACK) -> bool:
+    """Return whether a program accepts connections on the port."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True

@@ -1,7 +1,7 @@
-"""``up.json`` in the home directory: what the running `sonogate up` runs, and the lock it holds.
+"""``up.json`` in the home directory: the process id and the settings of a running `sonogate up`.
 
-The lock is the kernel's and ends with the process, however that ends, so a file left behind by a
-killed `up` is never taken for a running one.
+The process holds a kernel lock on ``up.lock`` beside it. The lock ends with the process, so the
+file of a killed `up` is not mistaken for a running one.
 """
 
 import fcntl
@@ -17,32 +17,37 @@ from typing import IO
 from sonogate.errors import AlreadyRunning
 
 NAME = "up.json"
+LOCK_NAME = "up.lock"
 
 
 @dataclass(frozen=True)
-class Running:
-    """One installation that is up; ``settings`` are those that override its environment."""
+class RunFile:
+    """A running installation. ``settings`` holds those that override its environment."""
 
     pid: int
     settings: dict[str, str]
 
 
 @contextmanager
-def held(home: Path) -> Iterator[None]:
-    """Be the only `up` over `home`. Raises AlreadyRunning."""
+def lock_home(home: Path) -> Iterator[None]:
+    """Hold the lock of `home` until the block ends.
+
+    Raises:
+        AlreadyRunning: Another process holds it.
+    """
     home.mkdir(parents=True, exist_ok=True)
-    with (home / "up.lock").open("a") as lock:
-        if not _locked(lock):
-            found = _read(home)
-            raise AlreadyRunning(home, found.pid if found else 0)
+    with (home / LOCK_NAME).open("a") as lock:
+        if not _try_lock(lock):
+            other = _read(home)
+            raise AlreadyRunning(home, other.pid if other else 0)
         try:
             yield
         finally:
             (home / NAME).unlink(missing_ok=True)
 
 
-def _locked(lock: IO[str]) -> bool:
-    for _ in range(5):  # `find` holds the lock for an instant too
+def _try_lock(lock: IO[str]) -> bool:
+    for _ in range(5):  # `find_running` holds the lock for an instant too
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -52,17 +57,17 @@ def _locked(lock: IO[str]) -> bool:
     return False
 
 
-def write(home: Path, running: Running) -> None:
-    """Say what runs; for whoever holds the lock."""
-    aside = home / f".{NAME}.{os.getpid()}"
-    aside.write_text(json.dumps(asdict(running), indent=2) + "\n")
-    aside.replace(home / NAME)
+def write(home: Path, content: RunFile) -> None:
+    """Write the file atomically. The caller holds the lock."""
+    temporary = home / f".{NAME}.{os.getpid()}"
+    temporary.write_text(json.dumps(asdict(content), indent=2) + "\n")
+    temporary.replace(home / NAME)
 
 
-def find(home: Path) -> Running | None:
-    """The installation that is up over `home`, None when there is none."""
+def find_running(home: Path) -> RunFile | None:
+    """Return the installation that runs in `home`, or None."""
     try:
-        lock = (home / "up.lock").open()
+        lock = (home / LOCK_NAME).open()
     except OSError:
         return None
     with lock:
@@ -73,8 +78,8 @@ def find(home: Path) -> Running | None:
     return None
 
 
-def _read(home: Path) -> Running | None:
+def _read(home: Path) -> RunFile | None:
     try:
-        return Running(**json.loads((home / NAME).read_text()))
+        return RunFile(**json.loads((home / NAME).read_text()))
     except (OSError, ValueError, TypeError):
         return None

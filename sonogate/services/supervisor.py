@@ -1,4 +1,4 @@
-"""Child processes that are kept running: started, watched, restarted with backoff, stopped."""
+"""Starts child processes, restarts them with backoff when they exit, and stops them."""
 
 import signal
 import subprocess
@@ -9,59 +9,63 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from sonogate.errors import DidNotStart
-from sonogate.services.die_with_parent import tethered
-from sonogate.services.ports import LOOPBACK, listens
+from sonogate.errors import ServiceStartError
+from sonogate.services.die_with_parent import wrap_command
+from sonogate.services.ports import LOOPBACK, is_listening
 
-FIRST_BACKOFF_S = 1.0
-LONGEST_BACKOFF_S = 30.0
-HEALTHY_AFTER_S = 60.0
-"""A child that lived so long begins again with the shortest backoff."""
-POLL_S = 0.1
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # SIGINT interrupts by itself
+FIRST_BACKOFF_SECONDS = 1.0
+LONGEST_BACKOFF_SECONDS = 30.0
+STABLE_AFTER_SECONDS = 60.0
+"""A process that ran this long resets the backoff."""
+POLL_SECONDS = 0.1
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # SIGINT raises KeyboardInterrupt by default
 LARGEST_LOG_BYTES = 20_000_000
-"""A log beyond this is set aside as ``.1``, over the one before it, when its program starts."""
+"""A larger log is renamed to ``.log.1``, replacing the previous one, when its program starts."""
+LOG_TAIL_CHARACTERS = 600
 
-Say = Callable[[str], None]
+Notify = Callable[[str], None]
+"""Receives one line of progress for the user."""
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. ``port`` on ``host`` is open once it is ready; None: it has none."""
+    """A program to run. It is ready once `port` on `host` is open; None: once it runs."""
 
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str]
     port: int | None = None
     host: str = LOOPBACK
-    foundation: bool = False
-    """The others need it until they have ended: it is stopped after them."""
+    stop_last: bool = False
+    """Stop it after the other programs, which depend on it."""
 
 
 @dataclass
-class Child:
-    """One program and the process that runs it now."""
+class ChildProcess:
+    """A program and the process that currently runs it."""
 
     program: Program
     log: Path
     log_start: int = 0
-    """Where in the log the present process began to write."""
+    """Size of the log in bytes when the current process started."""
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     restart_at: float | None = None
-    backoff_s: float = FIRST_BACKOFF_S
+    backoff_seconds: float = FIRST_BACKOFF_SECONDS
 
     def start(self, now: float) -> None:
-        _rotate(self.log)
+        """Start the process; rotate a large log first."""
+        if self.log.exists() and self.log.stat().st_size > LARGEST_LOG_BYTES:
+            self.log.replace(self.log.with_name(f"{self.log.name}.1"))
         with self.log.open("ab") as log:
             self.log_start = log.tell()
             self.process = subprocess.Popen(  # noqa: S603  our own programs, no shell
-                tethered(self.program.command),
+                wrap_command(self.program.command),
                 env=dict(self.program.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # a Ctrl-C in the terminal is the supervisor's to hear
+                process_group=0,  # Ctrl-C in the terminal reaches the supervisor only
             )
         self.started_at, self.restart_at = now, None
 
@@ -72,43 +76,50 @@ class Child:
     @property
     def ready(self) -> bool:
         port, host = self.program.port, self.program.host
-        return self.running and (port is None or listens(port, host))
+        return self.running and (port is None or is_listening(port, host))
 
     @property
-    def ending(self) -> str:
-        """How the last process ended."""
+    def exit_text(self) -> str:
+        """How the last process ended, for messages."""
         code = self.process.returncode if self.process else 0
-        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        if code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"exited with code {code}"
+
+    @property
+    def log_tail(self) -> str:
+        """The last lines that the current process logged."""
+        output = self.log.read_bytes()[self.log_start :].decode(errors="replace").strip()
+        return output[-LOG_TAIL_CHARACTERS:] or f"no output in {self.log}"
 
 
 @dataclass
 class Supervisor:
-    """Keeps programs running while its ``with`` block lasts.
+    """Keeps programs running until its ``with`` block ends.
 
-    Use it from the main thread: children are bound to the life of the thread that starts them.
-    `say` gets one line for whatever a person should know.
+    Use it from the main thread: children die with the thread that starts them.
     """
 
     programs: tuple[Program, ...]
-    logs: Path
-    say: Say
-    stop_within_s: float = 30.0
-    """Transfers and analyses in progress get so long to end; then their process is killed."""
-    children: list[Child] = field(default_factory=list)
+    log_folder: Path
+    notify: Notify
+    stop_timeout_seconds: float = 30.0
+    """Time for transfers and analyses to finish before their process is killed."""
+    children: list[ChildProcess] = field(default_factory=list)
     former_handlers: dict[signal.Signals, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
-        for number in ENDING_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
-                self.former_handlers[number] = signal.signal(number, _interrupt)
-        self.logs.mkdir(parents=True, exist_ok=True)
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+                self.former_handlers[number] = signal.signal(number, _raise_interrupt)
+        self.log_folder.mkdir(parents=True, exist_ok=True)
         try:
             for program in self.programs:
-                child = Child(program, self.logs / f"{program.name}.log")
+                child = ChildProcess(program, self.log_folder / f"{program.name}.log")
                 self.children.append(child)
                 child.start(time.monotonic())
-        except BaseException:  # a Ctrl-C too must not leave children behind
-            self._end()
+        except BaseException:  # Ctrl-C, too, must not leave children behind
+            self._stop()
             raise
         return self
 
@@ -118,62 +129,79 @@ class Supervisor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._end()
+        self._stop()
 
     def wait_ready(self, seconds: float) -> None:
-        """Return once every program listens.
+        """Return once every program is ready.
 
         Raises:
-            DidNotStart: one ended, or was not ready in time; the text shows its last log lines.
+            ServiceStartError: A program exited or is not ready in time. The text holds its last
+                log lines.
         """
         deadline = time.monotonic() + seconds
         while waiting := [child for child in self.children if not child.ready]:
-            ended = next((child for child in waiting if not child.running), None)
-            if ended is not None:
-                raise DidNotStart(f"{ended.program.name} {ended.ending}: {_last_words(ended)}")
+            for child in waiting:
+                if not child.running:
+                    raise ServiceStartError(
+                        f"{child.program.name} {child.exit_text}: {child.log_tail}"
+                    )
             if time.monotonic() > deadline:
-                late = ", ".join(child.program.name for child in waiting)
-                raise DidNotStart(f"{late}: not ready within {seconds:.0f} s, see {self.logs}")
-            time.sleep(POLL_S)
+                names = ", ".join(child.program.name for child in waiting)
+                raise ServiceStartError(
+                    f"{names}: not ready within {seconds:.0f} s; see the logs in {self.log_folder}"
+                )
+            time.sleep(POLL_SECONDS)
 
-    def watch(self, until: Callable[[], bool] = lambda: False, poll_s: float = POLL_S) -> None:
-        """Restart whatever dies, until `until()` holds; a signal ends it by KeyboardInterrupt."""
-        while not until():
-            self.tend(time.monotonic())
-            time.sleep(poll_s)
+    def run_until(
+        self, condition: Callable[[], bool], *, poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        """Restart programs that exit until `condition` returns True.
 
-    def tend(self, now: float) -> None:
-        """Look at each child once: note a death, restart when its backoff is over."""
+        Raises:
+            KeyboardInterrupt: The process received SIGINT, SIGTERM or SIGHUP.
+        """
+        while not condition():
+            self.restart_exited(time.monotonic())
+            time.sleep(poll_seconds)
+
+    def run_forever(self) -> None:
+        """Restart programs that exit until a signal raises KeyboardInterrupt."""
+        self.run_until(lambda: False)
+
+    def restart_exited(self, now: float) -> None:
+        """Schedule the restart of programs that exited, and restart those that are due."""
         for child in self.children:
             if child.running:
                 continue
             if child.restart_at is None:
-                self._note_death(child, now)
+                self._schedule_restart(child, now)
             elif now >= child.restart_at:
                 child.start(now)
-                self.say(f"{child.program.name} was started again")
+                self.notify(f"{child.program.name} restarted")
 
-    def _note_death(self, child: Child, now: float) -> None:
-        if now - child.started_at >= HEALTHY_AFTER_S:
-            child.backoff_s = FIRST_BACKOFF_S
-        child.restart_at = now + child.backoff_s
-        self.say(
-            f"{child.program.name} {child.ending}; starting it again in {child.backoff_s:.0f} s"
-            f" ({child.log})"
+    def _schedule_restart(self, child: ChildProcess, now: float) -> None:
+        if now - child.started_at >= STABLE_AFTER_SECONDS:
+            child.backoff_seconds = FIRST_BACKOFF_SECONDS
+        child.restart_at = now + child.backoff_seconds
+        self.notify(
+            f"{child.program.name} {child.exit_text}; restarting in {child.backoff_seconds:.0f} s"
+            f" (log: {child.log})"
         )
-        child.backoff_s = min(2 * child.backoff_s, LONGEST_BACKOFF_S)
+        child.backoff_seconds = min(2 * child.backoff_seconds, LONGEST_BACKOFF_SECONDS)
 
-    def _end(self) -> None:
-        """End every child, foundations last; kill what does not end in time."""
-        for foundation in (False, True):
-            children = [c for c in self.children if c.program.foundation is foundation]
-            _end([c.process for c in children if c.process], self.stop_within_s)
+    def _stop(self) -> None:
+        """Stop every child, those with `stop_last` after the others."""
+        for last in (False, True):
+            children = [child for child in self.children if child.program.stop_last is last]
+            processes = [child.process for child in children if child.process]
+            _stop_processes(processes, self.stop_timeout_seconds)
         for number, handler in self.former_handlers.items():
             signal.signal(number, handler)
 
 
-def _end(processes: list[subprocess.Popen[bytes]], within_s: float) -> None:
-    deadline = time.monotonic() + within_s
+def _stop_processes(processes: list[subprocess.Popen[bytes]], timeout_seconds: float) -> None:
+    """Terminate processes; kill those that are still running after the timeout."""
+    deadline = time.monotonic() + timeout_seconds
     try:
         for process in processes:
             process.terminate()
@@ -186,16 +214,5 @@ def _end(processes: list[subprocess.Popen[bytes]], within_s: float) -> None:
         process.wait()
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _rotate(log: Path) -> None:
-    if log.exists() and log.stat().st_size > LARGEST_LOG_BYTES:
-        log.replace(log.with_name(f"{log.name}.1"))
-
-
-def _last_words(child: Child, characters: int = 600) -> str:
-    """Of the present process; a log goes on where the one before it ended."""
-    said = child.log.read_bytes()[child.log_start :].decode(errors="replace").strip()
-    return said[-characters:] or f"it said nothing, see {child.log}"

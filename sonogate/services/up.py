@@ -1,4 +1,4 @@
-"""Every service of one installation as child processes of one command."""
+"""All services of one installation as child processes of one command."""
 
 import os
 import sys
@@ -7,107 +7,120 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sonogate.database import prepare
-from sonogate.errors import PortTaken
+from sonogate.database import prepare_installation
+from sonogate.errors import PortInUse
 from sonogate.services import bundled_redis, run_file
-from sonogate.services.ports import LOOPBACK, free_port, listens, reachable
-from sonogate.services.supervisor import Program, Say, Supervisor
-from sonogate.settings import Installation, as_environment
+from sonogate.services.ports import LOOPBACK, connectable_host, find_free_port, is_listening
+from sonogate.services.run_file import RunFile
+from sonogate.services.supervisor import Notify, Program, Supervisor
+from sonogate.settings import Installation, to_environment
 
-READY_WITHIN_S = 120.0
+START_TIMEOUT_SECONDS = 120.0
 
 Address = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to run. ``given`` are the settings that override the environment, for children too."""
+class LaunchPlan:
+    """The programs to start and their ports, chosen before anything is started."""
 
     installation: Installation
-    given: dict[str, Any]
+    overrides: dict[str, Any]
+    """Settings that override the environment, in this process and in its children."""
     redis_port: int | None
-    """Of the bundled server; None: SONOGATE_REDIS_URL names another one."""
+    """Port of the bundled server; None if SONOGATE_REDIS_URL names another one."""
 
     @classmethod
-    def make(cls, **given: Any) -> Self:
-        """Raises SettingsError."""
-        found = Installation.load(**given)
-        given["home"] = found.front.home.absolute()  # the same for children, wherever they run
-        redis_port = None if found.front.redis_url else free_port()
+    def load(cls, **overrides: Any) -> Self:
+        """Load the settings and choose free ports where they leave the choice.
+
+        Raises:
+            SettingsError: A variable is invalid.
+        """
+        configured = Installation.load(**overrides)
+        # absolute, because children may run in another directory
+        overrides["home"] = configured.cli.home.absolute()
+        redis_port = None if configured.cli.redis_url else find_free_port()
         if redis_port is not None:
-            given["redis_url"] = bundled_redis.redis_url(redis_port)
-        given["dicom_port"] = found.listener.dicom_port or free_port()
-        given["web_port"] = found.web.web_port or free_port()
-        return cls(Installation.load(**given), given, redis_port)
+            overrides["redis_url"] = bundled_redis.redis_url(redis_port)
+        overrides["dicom_port"] = configured.listener.dicom_port or find_free_port()
+        overrides["web_port"] = configured.web.web_port or find_free_port()
+        return cls(Installation.load(**overrides), overrides, redis_port)
 
     def programs(self, workers: int) -> tuple[Program, ...]:
-        """Raises NoRedisServer."""
-        environment = {**os.environ, **as_environment(self.given)}
-        broker = [
-            Program("redis", bundled_redis.server_command(port), environment, port, foundation=True)
-            for port in [self.redis_port]
-            if port is not None
-        ]
-        return (
-            *broker,
+        """Return the programs in the order of their start.
+
+        Raises:
+            RedisServerNotFound: The bundled server is needed and missing.
+        """
+        environment = {**os.environ, **to_environment(self.overrides)}
+        programs = [
             _service("listener", environment, self._listener),
             *(_service("worker", environment, number=n) for n in range(1, workers + 1)),
             _service("web", environment, self._web),
-        )
+        ]
+        if self.redis_port is not None:
+            command = bundled_redis.server_command(self.redis_port)
+            redis = Program("redis", command, environment, self.redis_port, stop_last=True)
+            programs.insert(0, redis)
+        return tuple(programs)
 
     def check_ports(self) -> None:
-        """Raises PortTaken, which names the variable to set."""
+        """Raise PortInUse, which names the variable to set, if a port is not free."""
         for (host, port), variable in (
             (self._listener, "SONOGATE_DICOM_PORT"),
             (self._web, "SONOGATE_WEB_PORT"),
         ):
-            if listens(port, host):
-                raise PortTaken(port, variable)
+            if is_listening(port, host):
+                raise PortInUse(port, variable)
 
     @property
     def _listener(self) -> Address:
         settings = self.installation.listener
-        return reachable(settings.dicom_host), settings.dicom_port
+        return connectable_host(settings.dicom_host), settings.dicom_port
 
     @property
     def _web(self) -> Address:
         settings = self.installation.web
-        return reachable(settings.web_host), settings.web_port
+        return connectable_host(settings.web_host), settings.web_port
 
-    def running(self) -> run_file.Running:
-        """What `sonogate doctor` needs to know to find these services."""
-        return run_file.Running(os.getpid(), {name: str(one) for name, one in self.given.items()})
+    def run_file(self) -> RunFile:
+        """Return what `sonogate doctor` needs to find the running services."""
+        return RunFile(os.getpid(), {name: str(value) for name, value in self.overrides.items()})
 
 
 @dataclass(frozen=True)
-class Up:
-    """An installation that is up."""
+class RunningServices:
+    """An installation whose services are ready."""
 
     installation: Installation
     supervisor: Supervisor
 
     @property
     def url(self) -> str:
-        """Of the worklist."""
+        """Address of the web interface."""
         web = self.installation.web
-        return f"http://{reachable(web.web_host)}:{web.web_port}/"
+        return f"http://{connectable_host(web.web_host)}:{web.web_port}/"
 
 
 @contextmanager
-def started(plan: Plan, *, workers: int, say: Say) -> Iterator[Up]:
-    """Run all services until the block ends.
+def run_services(plan: LaunchPlan, *, workers: int, notify: Notify) -> Iterator[RunningServices]:
+    """Run all services until the block ends. The database is created or upgraded first.
 
-    Raises AlreadyRunning, PortTaken, NoRedisServer, DidNotStart, and whatever an upgrade of the
-    database raises.
+    Raises:
+        AlreadyRunning: Another process runs in the same home directory.
+        PortInUse: Another program listens on the port of a service.
+        RedisServerNotFound: The bundled server is needed and missing.
+        ServiceStartError: A service exited or is not ready in time.
     """
-    front = plan.installation.front
-    with run_file.held(front.home):
+    settings = plan.installation.cli
+    with run_file.lock_home(settings.home):
         plan.check_ports()
-        run_file.write(front.home, plan.running())
-        prepare(front)
-        with Supervisor(plan.programs(workers), front.home / "logs", say) as supervisor:
-            supervisor.wait_ready(READY_WITHIN_S)
-            yield Up(plan.installation, supervisor)
+        run_file.write(settings.home, plan.run_file())
+        prepare_installation(settings)
+        with Supervisor(plan.programs(workers), settings.home / "logs", notify) as supervisor:
+            supervisor.wait_ready(START_TIMEOUT_SECONDS)
+            yield RunningServices(plan.installation, supervisor)
 
 
 def _service(

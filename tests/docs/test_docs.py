@@ -11,12 +11,12 @@ from db.audit_tags import AuditTag
 from db.settings import StoreSettings
 from listener.settings import ListenerSettings
 from sonogate.cli import cli
-from sonogate.settings import FrontDoorSettings
+from sonogate.settings import CliSettings
 from webui.settings import WebSettings
 from workers.settings import WorkerSettings
 
 TOP = Path(__file__).resolve().parents[2]
-SETTINGS = (StoreSettings, ListenerSettings, WorkerSettings, WebSettings, FrontDoorSettings)
+SETTINGS = (StoreSettings, ListenerSettings, WorkerSettings, WebSettings, CliSettings)
 LINK = re.compile(r"\]\(([^)#:]+)[^):]*\)")
 
 

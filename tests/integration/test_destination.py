@@ -23,7 +23,7 @@ from db.engine import Database
 from db.schema import AuditEvent
 from dicom.results.catalogue import CATALOGUE
 from sonogate.cli import cli
-from sonogate.destination_test.commitment import Ledger
+from sonogate.destination_test.commitment_requests import CommitmentRequests
 from tests import peers
 from tests.workers.archive import Archive, served
 from tests.workers.pacs import CLASSES, pacs
@@ -94,11 +94,11 @@ def test_orthanc_takes_finds_gives_back_and_commits_itself_to_every_object(
         told = lines(result, spec)
         assert told, f"nothing is said of {spec}"
         # it takes label maps, but its C-GET does not know their class
-        back = "" if spec.endswith("seg:labelmap") else ", came back with the same bytes"
+        back = "" if spec.endswith("seg:labelmap") else ", retrieved with identical bytes"
         assert set(told) == {f"stored, found{back}, committed"}
     assert "C-FIND: offered\nC-GET: offered\nstorage commitment: offered\n" in result.stdout
     count = sum(len(lines(result, spec)) for spec in ("image", *EVERY, *signed))
-    assert f"{count} of {count} objects survived" in result.stdout
+    assert f"{count} of {count} objects passed" in result.stdout
     (study,) = re.findall(r"patient ID SONOGATE-TEST, study ([0-9.]+)", result.stdout)
     there = kept_by(orthanc, study)
     assert len(there) == count
@@ -146,8 +146,8 @@ def test_the_images_may_be_left_out(home: Path, orthanc: peers.Orthanc, free_por
     result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title, options=["--without-images"])
     assert result.exit_code == 0, result.output
     assert lines(result, "image") == []
-    assert lines(result, "signed/sr") == ["stored, found, came back with the same bytes"]
-    assert "5 of 5 objects survived" in result.stdout
+    assert lines(result, "signed/sr") == ["stored, found, retrieved with identical bytes"]
+    assert "5 of 5 objects passed" in result.stdout
 
 
 def test_orthanc_does_not_commit_itself_to_what_it_does_not_have(
@@ -157,8 +157,8 @@ def test_orthanc_does_not_commit_itself_to_what_it_does_not_have(
     database = Database(f"sqlite:///{home / 'sonogate.db'}")
     peer, lost = Peer(orthanc.ae_title, "127.0.0.1", orthanc.dicom_port), "1.2.840.9999.1"
     instance = Instance("1.2.840.10008.5.1.4.1.1.66.4", "", "", "", lost)
-    call, ledger = Call(peer, "SONOGATE", 5, 20), Ledger(database, "there", peer)
-    status, report = request_commitment(call, ledger, [instance], seconds=30)
+    call, requests = Call(peer, "SONOGATE", 5, 20), CommitmentRequests(database, "there", peer)
+    status, report = request_commitment(call, requests, [instance], seconds=30)
     database.close()
     assert status == 0x0000
     assert report is not None
@@ -171,7 +171,7 @@ def test_a_report_that_does_not_come_is_told_and_fails_nothing(
     orthanc.knows("SONOGATE", free_port)  # nobody listens there
     result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title)
     assert result.exit_code == 0, result.output
-    assert "storage commitment: requested, but no report came within 0 s" in result.stdout
+    assert "storage commitment: no report within 0 s" in result.stdout
 
 
 def test_a_receiver_without_queries_is_said_to_be_one(home: Path, free_port: int) -> None:
@@ -211,7 +211,7 @@ def test_an_object_that_is_not_taken_is_named_and_the_exit_code_is_1(home: Path)
         "NOT stored: the peer takes neither this kind of object nor its transfer syntax"
     ]
     assert lines(result, "signed/sr:enhanced") == lines(result, "sr:enhanced")
-    assert "7 of 9 objects survived" in result.stdout
+    assert "7 of 9 objects passed" in result.stdout
 
 
 def test_what_a_pacs_refuses_is_not_asked_back(home: Path) -> None:
@@ -219,7 +219,7 @@ def test_what_a_pacs_refuses_is_not_asked_back(home: Path) -> None:
         there.answer = lambda _: 0xA700
         result = rehearsed(home, there.peer.port, there.peer.ae_title)
     assert result.exit_code == 1
-    assert "0 of 7 objects survived" in result.stdout
+    assert "0 of 7 objects passed" in result.stdout
     assert "C-FIND" not in result.stdout
 
 
@@ -233,7 +233,7 @@ def test_what_came_back_otherwise_is_named_and_the_exit_code_is_1(home: Path) ->
     with served(archive, StudyRootQueryRetrieveInformationModelGet) as call:
         result = rehearsed(home, call.peer.port, call.peer.ae_title, ["sr"])
     assert result.exit_code == 1
-    words = "stored with a warning, status 0xB000, came back with OTHER bytes"
+    words = "stored with a warning (status 0xB000), retrieved with DIFFERENT bytes"
     assert lines(result, "sr") == lines(result, "signed/sr") == [words]
     told = result.stdout.partition("\nsr ")[2].splitlines()[1:14]
     assert told[0] == "    (0009,1001): added, 'x'"
@@ -253,4 +253,6 @@ def test_a_name_that_is_not_in_the_file_is_told_with_those_that_are(
 ) -> None:
     result = rehearsed(home, free_port, "PACS", name="elsewhere")
     assert result.exit_code == 1
-    assert "no destination 'elsewhere' in the routes file: there are there" in result.stderr
+    assert (
+        "no destination 'elsewhere' in the routes file; known destinations: there" in result.stderr
+    )

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sonogate.cli import cli
-from sonogate.database import first_password, prepare
-from sonogate.settings import FrontDoorSettings
+from sonogate.database import create_first_admin, prepare_installation
+from sonogate.settings import CliSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Result]
@@ -28,9 +28,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def installed(home: Path) -> Path:
     """A home directory with a migrated database and the first administrator."""
-    settings = FrontDoorSettings.load()
-    prepare(settings)
-    first_password(settings)
+    settings = CliSettings.load()
+    prepare_installation(settings)
+    create_first_admin(settings)
     return home
 
 

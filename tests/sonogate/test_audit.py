@@ -83,7 +83,7 @@ def test_list_shows_the_newest_first_and_says_what_it_left_out(run: Run) -> None
     result = run("audit", "list", "--limit", 1, "--tag", "accounts:")
     assert '"username":"john"' in result.stdout
     assert "jane" not in result.stdout
-    assert "2 older" in result.stderr
+    assert "2 older events" in result.stderr
 
 
 def test_export_writes_every_column_of_the_events_that_fit(run: Run, tmp_path: Path) -> None:

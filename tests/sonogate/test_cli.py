@@ -1,4 +1,4 @@
-"""The front door itself: help, errors, exit codes."""
+"""The command line itself: help, errors, exit codes."""
 
 import errno
 import json
@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.engine import Database
 from db.errors import SettingsError
-from sonogate.cli import COMMANDS, explain
+from sonogate.cli import COMMANDS, user_message
 from tests.sonogate.conftest import Run, python
 
 HEAVY = ("tensorflow", "keras", "celery", "sqlalchemy", "flask", "pynetdicom", "highdicom")
@@ -72,16 +72,17 @@ def test_a_command_refuses_a_database_that_is_not_migrated(run: Run, home: Path)
 
 
 def test_a_bug_keeps_its_traceback() -> None:
-    assert explain(ZeroDivisionError("division by zero")) is None
+    assert user_message(ZeroDivisionError("division by zero")) is None
 
 
 def test_our_own_errors_and_those_of_the_system_are_explained() -> None:
-    assert explain(SettingsError("SONOGATE_HOME: wrong")) == "SONOGATE_HOME: wrong"
-    taken = explain(OSError(errno.EADDRINUSE, "Address already in use"))
+    assert user_message(SettingsError("SONOGATE_HOME: wrong")) == "SONOGATE_HOME: wrong"
+    taken = user_message(OSError(errno.EADDRINUSE, "Address already in use"))
     assert taken is not None
-    assert "port is taken" in taken
+    assert "port is already in use" in taken
     assert (
-        explain(FileNotFoundError(errno.ENOENT, "No such file", "a.dcm")) == "No such file: a.dcm"
+        user_message(FileNotFoundError(errno.ENOENT, "No such file", "a.dcm"))
+        == "No such file: a.dcm"
     )
 
 
@@ -91,7 +92,7 @@ def test_a_database_error_does_not_quote_what_was_to_be_stored(sqlite_database: 
     )
     with pytest.raises(IntegrityError) as caught, sqlite_database.write() as session:
         session.execute(insert, {"name": "Doe^Jane"})
-    explained = explain(caught.value)
+    explained = user_message(caught.value)
     assert explained is not None
     assert "UNIQUE constraint" in explained
     assert "Doe" not in explained

@@ -17,10 +17,11 @@ from db.schema import Job, JobKind, JobStatus
 from db.settings import StoreSettings
 from db.types import now_utc
 from models.preset import DEFAULT_PRESET, read_preset
-from sonogate.demo.pacs import PacsStandIn
+from sonogate.demo.pacs import DemoPacs
+from sonogate.doctor import network
 from sonogate.services import run_file
 from sonogate.services.ports import LOOPBACK
-from sonogate.services.run_file import Running
+from sonogate.services.run_file import RunFile
 from tests import peers
 from tests.sonogate.conftest import Run
 
@@ -40,7 +41,7 @@ def taken() -> Iterator[int]:
 
 def found(run: Run, name: str, *more: str) -> list[dict[str, str]]:
     findings: list[dict[str, str]] = json.loads(run("doctor", "--json", *more).stdout)
-    return [finding for finding in findings if finding["name"] == name]
+    return [finding for finding in findings if finding["check"] == name]
 
 
 def only(run: Run, name: str) -> dict[str, str]:
@@ -51,8 +52,8 @@ def only(run: Run, name: str) -> dict[str, str]:
 def test_a_fresh_installation_has_nothing_that_fails(run: Run, installed: Path) -> None:
     result = run("doctor")
     assert result.exit_code == 0, result.output
-    assert "sqlite, at this version's schema" in result.output
-    assert "weights match their digests" in result.output
+    assert "sqlite, schema up to date" in result.output
+    assert "digests match" in result.output
 
 
 def test_a_wrong_setting_is_the_only_finding(
@@ -62,7 +63,7 @@ def test_a_wrong_setting_is_the_only_finding(
     result = run("doctor", "--json")
     (finding,) = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert finding["name"] == "settings"
+    assert finding["check"] == "settings"
     assert "SONOGATE_DICOM_PORT" in finding["message"]
 
 
@@ -87,7 +88,7 @@ def test_a_database_server_that_is_down_fails_without_its_password(
     result = run("doctor", "--json", "--only", "database")
     (finding,) = json.loads(result.stdout)
     assert result.exit_code == 1
-    assert "does not answer" in finding["message"]
+    assert "cannot connect" in finding["message"]
     assert "hush" not in result.output
 
 
@@ -155,8 +156,8 @@ def test_a_configured_redis_that_is_down_fails(
 
 
 def test_the_redis_of_a_running_up_is_found(run: Run, installed: Path, redis_url: str) -> None:
-    with run_file.held(installed):
-        run_file.write(installed, Running(1, {"redis_url": redis_url}))
+    with run_file.lock_home(installed):
+        run_file.write(installed, RunFile(1, {"redis_url": redis_url}))
         assert only(run, "redis")["message"] == "answers PING"
 
 
@@ -170,13 +171,13 @@ def test_a_warning_counts_as_a_failure_for_a_check_that_is_asked_for_by_name(
 def test_ports_that_other_programs_took_fail(
     run: Run, installed: Path, monkeypatch: pytest.MonkeyPatch, taken: int
 ) -> None:
-    monkeypatch.setattr("sonogate.doctor.PATIENCE_S", 0.5)
+    monkeypatch.setattr(network, "TIMEOUT_SECONDS", 0.5)
     monkeypatch.setenv("SONOGATE_DICOM_PORT", str(taken))
     monkeypatch.setenv("SONOGATE_WEB_PORT", str(taken))
     for name in ("listener", "web"):
         finding = only(run, name)
         assert finding["status"] == "fail"
-        assert f"port {taken} is taken" in finding["message"]
+        assert f"port {taken} is used by" in finding["message"]
 
 
 def test_a_wrong_routes_file_fails_and_names_the_key(run: Run, installed: Path) -> None:
@@ -203,7 +204,7 @@ def test_a_result_that_cannot_be_made_fails_and_names_the_destination(
 # pynetdicom shuts down the socket of a refused connection and forgets to close it
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_each_destination_is_called(run: Run, installed: Path, tmp_path: Path) -> None:
-    with PacsStandIn(tmp_path / "pacs") as pacs:
+    with DemoPacs(tmp_path / "pacs") as pacs:
         table = '[[destination]]\nname = "{}"\nae_title = "{}"\nhost = "127.0.0.1"\nport = {}\n'
         there = table.format("there", pacs.ae_title, pacs.port)
         gone = table.format("gone", "GONE", peers.free_port())

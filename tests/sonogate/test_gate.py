@@ -27,8 +27,8 @@ def test_it_counts_by_code_and_passes_masks_over(run: Run, tmp_path: Path) -> No
     assert (figures["images"], figures["refused"]) == (3, 1)
     assert figures["rate"] == pytest.approx(1 / 3), "what is damaged was not refused by the gate"
     assert figures["by_code"] == {"too-dark": 1}
-    assert [Path(each["input"]).name for each in figures["which"]] == ["black.png"]
-    assert {Path(each["input"]).name: each["problem"] for each in figures["damaged"]} == {
+    assert [Path(each["input"]).name for each in figures["refused_files"]] == ["black.png"]
+    assert {Path(each["input"]).name: each["reason"] for each in figures["damaged_files"]} == {
         "cut.png": "undecodable-frame",
         "text.jpg": "not-an-image",
     }

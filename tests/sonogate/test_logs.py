@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from sonogate import logs
-from sonogate.settings import FrontDoorSettings
+from sonogate.settings import CliSettings
 
 logger = logging.getLogger("listener.handlers")
 
@@ -24,7 +24,7 @@ def _as_before() -> Iterator[None]:
 
 def test_text_lines_name_level_and_logger() -> None:
     stream = io.StringIO()
-    logs.configure(FrontDoorSettings(), stream)
+    logs.configure(CliSettings(), stream)
     logger.info("instance %s stored", "c475")
     assert "INFO" in stream.getvalue()
     assert "listener.handlers: instance c475 stored" in stream.getvalue()
@@ -32,7 +32,7 @@ def test_text_lines_name_level_and_logger() -> None:
 
 def test_json_lines_are_one_object_each_with_the_exception_inside() -> None:
     stream = io.StringIO()
-    logs.configure(FrontDoorSettings(log_format="json"), stream)
+    logs.configure(CliSettings(log_format="json"), stream)
     logger.info("first")
     try:
         raise ValueError("why")
@@ -49,14 +49,14 @@ def test_json_lines_are_one_object_each_with_the_exception_inside() -> None:
 
 def test_the_level_is_a_setting() -> None:
     stream = io.StringIO()
-    logs.configure(FrontDoorSettings(log_level="WARNING"), stream)
+    logs.configure(CliSettings(log_level="WARNING"), stream)
     logger.info("not shown")
     assert stream.getvalue() == ""
 
 
 def test_libraries_that_quote_attribute_values_are_kept_quiet() -> None:
     stream = io.StringIO()
-    logs.configure(FrontDoorSettings(log_level="DEBUG"), stream)
+    logs.configure(CliSettings(log_level="DEBUG"), stream)
     logging.getLogger("pydicom").warning("Invalid value for VR PN: 'Doe^Jane'")
     logging.getLogger("pynetdicom.events").info("Doe^Jane")
     assert stream.getvalue() == ""

@@ -62,7 +62,7 @@ def test_a_person_is_added_listed_reset_and_switched_off(run: Run, installed: Pa
     assert login("jane", second)
     assert run("users", "deactivate", "jane").exit_code == 0
     assert not login("jane", second)
-    assert re.search(r"jane +radiologist +switched off +Jane Doe", run("users", "list").output)
+    assert re.search(r"jane +radiologist +inactive +Jane Doe", run("users", "list").output)
     assert run("users", "activate", "jane").exit_code == 0
     assert login("jane", second)
 
@@ -82,9 +82,9 @@ def test_routes_check_says_what_a_file_means(run: Run, home: Path, tmp_path: Pat
     )
     result = run("routes", "check", file)
     assert result.exit_code == 0
-    assert "US1 from 10.0.0.0/8, stable after 30 s" in result.output
-    assert "pacs: PACS at pacs.example:104, wants seg, sr" in result.output
-    assert "breast: from anyone to pacs" in result.output
+    assert "US1 from 10.0.0.0/8; a study is stable after 30 s" in result.output
+    assert "pacs: PACS at pacs.example:104; results seg, sr" in result.output
+    assert "breast: from any sender to pacs" in result.output
 
 
 @pytest.mark.parametrize("content", ["[[source]\n", '[[source]]\nae_title = ""\n'])
@@ -113,4 +113,4 @@ def test_routes_check_names_a_result_that_cannot_be_made_and_those_that_can(
 
 
 def test_without_a_routes_file_nothing_leaves(run: Run, home: Path) -> None:
-    assert "every result stays here" in run("routes", "check").output
+    assert "no results are sent" in run("routes", "check").output

@@ -7,31 +7,31 @@ import pytest
 from pydicom import dcmread
 
 from dicom.equipment import IMAGE_MODEL
-from sonogate.demo.pacs import PacsStandIn
+from sonogate.demo.pacs import DemoPacs
 from tests.sonogate import pictures
 from tests.sonogate.conftest import Run
 
 
 @pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[PacsStandIn]:
-    with PacsStandIn(tmp_path / "pacs") as standin:
+def pacs(tmp_path: Path) -> Iterator[DemoPacs]:
+    with DemoPacs(tmp_path / "pacs") as standin:
         yield standin
 
 
-def arrived(pacs: PacsStandIn) -> list[Path]:
+def arrived(pacs: DemoPacs) -> list[Path]:
     return sorted(pacs.folder.iterdir())
 
 
-def test_a_dicom_file_arrives_as_it_is(run: Run, pacs: PacsStandIn, tmp_path: Path) -> None:
+def test_a_dicom_file_arrives_as_it_is(run: Run, pacs: DemoPacs, tmp_path: Path) -> None:
     source = pictures.cine(tmp_path / "a.dcm")
     result = run("send", source, "--to", f"127.0.0.1:{pacs.port}", "--aet", pacs.ae_title)
-    assert (result.exit_code, result.stdout) == (0, "1 of 1 files were taken\n")
+    assert (result.exit_code, result.stdout) == (0, "1 of 1 files accepted\n")
     (path,) = arrived(pacs)
     assert dcmread(path) == dcmread(source)
 
 
 def test_pictures_become_ultrasound_images_the_same_ones_each_time(
-    run: Run, pacs: PacsStandIn, tmp_path: Path
+    run: Run, pacs: DemoPacs, tmp_path: Path
 ) -> None:
     pictures.png(tmp_path / "in" / "a.png")
     pictures.png(tmp_path / "in" / "b.png", spot=False)
@@ -44,7 +44,7 @@ def test_pictures_become_ultrasound_images_the_same_ones_each_time(
 
 
 def test_pictures_of_a_named_patient_are_one_study(
-    run: Run, pacs: PacsStandIn, tmp_path: Path
+    run: Run, pacs: DemoPacs, tmp_path: Path
 ) -> None:
     pictures.png(tmp_path / "in" / "a.png")
     pictures.png(tmp_path / "in" / "b.png")  # the same pixels are still two images
@@ -57,14 +57,14 @@ def test_pictures_of_a_named_patient_are_one_study(
 
 
 def test_what_is_not_taken_is_named_and_the_exit_code_is_1(
-    run: Run, pacs: PacsStandIn, tmp_path: Path
+    run: Run, pacs: DemoPacs, tmp_path: Path
 ) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("no picture")
     good = pictures.still(tmp_path / "a.dcm")
     result = run("send", notes, good, "--to", f"127.0.0.1:{pacs.port}")
     assert result.exit_code == 1
-    assert "1 of 2 files were taken" in result.stdout
+    assert "1 of 2 files accepted" in result.stdout
     assert result.stderr.startswith(f"{notes}: ")
 
 

@@ -18,7 +18,7 @@ from models.recipe import read_recipe
 from models.training.dataset import read_samples
 from models.training.identity import SEEN, file_digest, seen_images
 from models.training.loss_history import read_losses, write_losses
-from sonogate.training_options import ExtraMissing, require_extra
+from sonogate.training.options import TrainingExtraMissing, require_training_extra
 from tests.sonogate.conftest import Run, sonogate
 
 KINDS = ("normal", "normal"), ("cyst", "benign"), ("spiculated", "malignant")
@@ -86,8 +86,8 @@ def test_a_fold_that_was_trained_on_is_not_scored_as_one_held_out(
     result = run("evaluate", data, "--preset", taught, "--fold", 0)
 
     assert result.exit_code == 1
-    assert "3 of 3 images of fold 0, or near-duplicates of them, were trained on" in result.stderr
-    assert "--unseen leaves them out" in result.stderr
+    assert "trained on 3 of 3 images of fold 0" in result.stderr
+    assert "Use --unseen to exclude" in result.stderr
 
 
 def test_evaluate_tells_how_many_images_were_trained_on(
@@ -105,12 +105,15 @@ def test_a_preset_that_kept_no_account_cannot_leave_out_what_it_saw(
     result = run("evaluate", data, "--preset", silent, "--unseen")
 
     assert result.exit_code == 1
-    assert "this preset does not tell what it was trained on" in result.stderr
+    assert "does not record its training images" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("leaks", "sentence"),
-    [(True, "'out@0' was split at random"), (None, "'out@0' is no finished training")],
+    [
+        (True, "'out@0' was trained with --protocol random"),
+        (None, "'out@0' is not a finished training"),
+    ],
 )
 def test_what_was_not_split_by_groups_is_not_combined(
     run: Run, home: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -151,8 +154,10 @@ def test_starting_weights_that_are_not_there_are_wrong_usage(
 
 
 def test_what_training_needs_and_services_do_not_is_asked_for_at_once() -> None:
-    with pytest.raises(ExtraMissing, match=r"no_such_thing not installed.*sonogate\[train\]"):
-        require_extra(("json", "no_such_thing"))
+    with pytest.raises(
+        TrainingExtraMissing, match=r"no_such_thing not installed.*sonogate\[train\]"
+    ):
+        require_training_extra(("json", "no_such_thing"))
 
 
 def test_a_recipe_that_is_not_there_is_told_which_are(run: Run, home: Path, data: Path) -> None:
@@ -166,13 +171,13 @@ def test_a_fold_that_is_not_there_is_named_before_anything_is_trained(
 ) -> None:
     result = run("train", "default", "--data", data, "--folds", 2, "--fold", 7)
     assert result.exit_code == 1
-    assert "fold 7 of data holds no image" in result.stderr
+    assert "fold 7 of data has no images" in result.stderr
 
 
 def test_a_fold_without_images_is_an_error(run: Run, home: Path, data: Path) -> None:
     result = run("evaluate", data, "--fold", 9)
     assert result.exit_code == 1
-    assert "fold 9 of data holds no image" in result.stderr
+    assert "fold 9 of data has no images" in result.stderr
 
 
 CLASSIFIER = """
@@ -287,14 +292,14 @@ def test_a_recipe_for_both_questions_gives_a_preset_that_can_be_averaged(
     assert result.exit_code == 0, result.output
     preset = read_preset(tmp_path / "out" / "preset")
     assert (preset.name, preset.version) == ("mine", "3")
-    assert "The folder `data`" in (tmp_path / "out" / "preset" / "CARD.md").read_text()
+    assert "The directory `data`" in (tmp_path / "out" / "preset" / "CARD.md").read_text()
     assert f"SONOGATE_PRESET_DIR={tmp_path / 'out' / 'preset'}" in result.stdout
     out = tmp_path / "combined"
     both = run(
         "combine", tmp_path / "out", tmp_path / "out", "--data", data, "--out", out, "--folds", 2
     )
     assert both.exit_code == 0, both.output
-    assert f"its figures are drawn in {out / 'report.html'}" in both.stdout
+    assert f"its figures to {out / 'report.html'}" in both.stdout
     assert "network 2</text>" in (out / "report.html").read_text()
     assert len(read_losses(out / "preset")) == 2
 
@@ -347,12 +352,13 @@ def test_a_report_lies_where_it_was_asked_for(
     write_losses(silent, [[2.0, 1.0], [3.0, 2.5]])
     result = run("evaluate", data, "--preset", silent, "--fold", 0, "--out", out, "--quick")
     assert result.exit_code == 0, result.output
-    assert f"The report is in {out / 'report.html'}" in result.stdout
+    assert f"Wrote {out / 'report.html'}" in result.stdout
     figures = json.loads((out / "report.json").read_text())
-    assert figures["data"].startswith("data, fold 0 (it is unknown which of them")
+    assert figures["data"].startswith("data, fold 0 (the preset does not record which of them")
     assert figures["images_trained_on"] is None
     assert (
-        "it is unknown which of them the preset was trained on" in (out / "report.html").read_text()
+        "the preset does not record which of them it was trained on"
+        in (out / "report.html").read_text()
     )
     assert "robustness" not in figures
     assert "network 2</text>" in (out / "report.html").read_text(), "a curve for each network"
@@ -362,4 +368,4 @@ def test_a_quick_report_needs_a_place_to_go(run: Run, home: Path, data: Path) ->
     result = run("evaluate", data, "--quick")
 
     assert result.exit_code == 2
-    assert "name a folder with --out" in result.stderr
+    assert "--quick requires --out" in result.stderr

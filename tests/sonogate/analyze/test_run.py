@@ -18,7 +18,7 @@ from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from models.phantom import make_phantom
 from sonogate.analyze.run import analyze_files, unique_stems
-from sonogate.commands.analyze import line_of
+from sonogate.commands.analyze import summary_line
 from tests.sonogate import pictures
 from tests.sonogate.conftest import Run, sonogate
 from tests.sonogate.fakes import BrightSpots
@@ -192,7 +192,7 @@ def test_the_command_analyses_a_folder_with_the_shipped_networks(
     assert "2 of 7 inputs failed" in done.stderr
     assert "Traceback" not in done.stderr
     lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
-    assert lines["tiny"].startswith("refused, too-small")
+    assert lines["tiny"].startswith("refused (too-small)")
     assert set(lines) == {path.stem for path in out.glob("*.json")}
     document = json.loads((out / "phantom.json").read_text())
     assert sum(document["probabilities"].values()) == pytest.approx(1)
@@ -229,7 +229,7 @@ def test_an_undecided_image_keeps_its_most_probable_class_and_probabilities(
     (each,) = analyze_files([pictures.still(tmp_path / "a.dcm")], out, Cautious())
     assert (each.document["class"], each.document["undecided"]) == ("malignant", True)
     assert each.document["probabilities"] == {"normal": 0.1, "benign": 0.2, "malignant": 0.7}
-    assert line_of(each).startswith("a: undecided, most probably malignant 70%, lesions")
+    assert summary_line(each).startswith("a: undecided, most probable malignant 70%, 1 lesion")
     assert read_back_report(out / "a.sr.dcm").undecided
     (sure,) = analyzed(out, pictures.png(tmp_path / "b.png"))
     assert sure["undecided"] is False

@@ -46,9 +46,9 @@ from dicom.images.ultrasound_image import StudyContext
 from dicom.terms.classification import CLASSES
 from dicom.uids import derived_uid
 from models.training.dataset import Sample, read_samples
-from sonogate.dataset_export.export import Exported, export
-from sonogate.dataset_export.signed_images import SignedImages
-from sonogate.errors import FolderInUse, NothingSigned
+from sonogate.dataset_export.export import ExportSummary, export
+from sonogate.dataset_export.labeled_images import LabeledImages
+from sonogate.errors import DirectoryNotEmpty, NothingToExport
 from tests.sonogate.conftest import Run
 from tests.workers.hospital import NOON, Hospital
 from tests.workers.painted import BENIGN, MALIGNANT, PaintedPredictor, picture, write
@@ -149,7 +149,7 @@ class Ward:
             instance.id, frame, NEW_UID, 99, OutlineOrigin.DRAWN, tuple(contour)
         )  # fmt: skip
 
-    def export(self, name: str = "data") -> Exported:
+    def export(self, name: str = "data") -> ExportSummary:
         store = self.hospital.services.store
         return export(self.database, store, self.folder / name, self.hospital.clock())
 
@@ -353,7 +353,7 @@ def test_a_picture_that_cannot_be_told_from_its_surroundings_stays(ward: Ward) -
     study_id = ward.hospital.receive(write(ward.folder / "a.dcm", shown, spacing_mm=None))
     ward.analyze()
     ward.sign(study_id)
-    with pytest.raises(NothingSigned, match="1 no-region"):
+    with pytest.raises(NothingToExport, match="1 no-region"):
         ward.export()
 
 
@@ -377,7 +377,7 @@ def test_patients_are_kept_apart_and_images_of_one_together(ward: Ward) -> None:
         study_id = ward.scan(picture(), picture(), **facts)
         ward.sign(study_id)
         whose[study_id] = patient
-    images = list(SignedImages(ward.database, ward.hospital.services.store))
+    images = list(LabeledImages(ward.database, ward.hospital.services.store))
     assert len(images) == 2 * len(sent)
     for one, other in combinations(images, 2):
         same = whose[one.study_id] == whose[other.study_id]
@@ -409,7 +409,7 @@ def test_a_cine_gives_the_frames_with_outlines_and_a_normal_one_the_frame_that_s
     normal = ward.scan([picture()] * 3)
     ward.sign(normal)
     exported = ward.export()
-    assert exported.left_out == {"refused": 1}
+    assert exported.excluded == {"refused": 1}
     read = [sample.read() for label, sample in samples(ward) if label == "malignant"]
     for (pixels, _), frame in zip(read, frames[1:], strict=True):
         np.testing.assert_array_equal(pixels, frame[INSIDE])
@@ -437,7 +437,7 @@ def test_an_image_without_an_outline_is_not_taken_for_the_lesion_that_is_elsewhe
 ) -> None:
     ward.sign(ward.scan(picture(), picture((100, 80, 20))))
     exported = ward.export()
-    assert exported.left_out == {"no-outline": 1}
+    assert exported.excluded == {"no-outline": 1}
     assert [label for label, _ in samples(ward)] == ["malignant"]
 
 
@@ -445,7 +445,7 @@ def test_an_image_that_may_show_another_lesion_is_marked_and_not_trained_on(ward
     ward.sign(ward.scan(picture((100, 80, 20)), picture((60, 60, 15), paint=BENIGN)))
     exported = ward.export()
     assert [row["label_conflict"] for row in rows(ward)] == ["0", "1"]
-    assert (exported.images, exported.doubtful, len(samples(ward))) == (2, 1, 1)
+    assert (exported.images, exported.label_conflicts, len(samples(ward))) == (2, 1, 1)
 
 
 @pytest.mark.parametrize("label", ["benign", "malignant"])
@@ -468,7 +468,7 @@ def test_an_undecided_study_has_the_class_that_the_reader_gave(
     ward.scan(picture((60, 60, 15)))
     exported = ward.export()
     assert dict(exported.classes) == {"malignant": 1}
-    assert exported.left_out == {}
+    assert exported.excluded == {}
 
 
 def test_an_amended_review_does_not_count(ward: Ward) -> None:
@@ -498,10 +498,10 @@ def test_each_thing_left_out_is_counted(ward: Ward) -> None:
     store = ward.hospital.services.store
     store.remove(ward.instances(lost)[0].file)
     exported = ward.export()
-    assert exported.left_out == {
+    assert exported.excluded == {
         "rejected": 1, "refused": 1, "outdated": 1, "outside-region": 1, "unreadable": 1,
     }  # fmt: skip
-    assert (exported.images, len(exported.studies)) == (1, 1)
+    assert (exported.images, len(exported.images_by_study)) == (1, 1)
 
 
 @pytest.mark.parametrize("damage", [b"", b"no picture", b"\x89PNG\r\n\x1a\nxx"])
@@ -514,7 +514,7 @@ def test_a_damaged_outline_takes_its_image_out_and_is_logged_by_our_own_id(
     assert lesion.mask_file is not None
     ward.hospital.services.store.path(lesion.mask_file).write_bytes(damage)
     exported = ward.export()
-    assert (exported.images, exported.left_out) == (1, {"unreadable": 1})
+    assert (exported.images, exported.excluded) == (1, {"unreadable": 1})
     assert str(lesion.instance_id) in caplog.text
 
 
@@ -524,13 +524,13 @@ def test_a_damaged_outline_takes_its_image_out_and_is_logged_by_our_own_id(
 def test_without_a_signature_nothing_is_made(run: Run, installed: Path, tmp_path: Path) -> None:
     result = run("dataset", "export", tmp_path / "data")
     assert result.exit_code == 1
-    assert result.stderr == "sonogate: there is nothing to export: nothing was signed\n"
+    assert result.stderr == "sonogate: nothing to export: no signed reviews\n"
     assert list(tmp_path.iterdir()) == [installed]
 
 
 def test_a_draft_is_no_signature(ward: Ward) -> None:
     ward.draft(ward.scan(picture((100, 80, 20))), ACCEPT)
-    with pytest.raises(NothingSigned, match="nothing was signed"):
+    with pytest.raises(NothingToExport, match="no signed reviews"):
         ward.export()
     assert ward.events() == []
 
@@ -540,7 +540,7 @@ def test_what_is_in_a_folder_already_stays_as_it_is(ward: Ward) -> None:
     (ward.folder / "data").mkdir()
     ward.export()
     before = contents(ward.folder / "data")
-    with pytest.raises(FolderInUse, match="not empty"):
+    with pytest.raises(DirectoryNotEmpty, match="not empty"):
         ward.export()
     assert contents(ward.folder / "data") == before
     assert len(ward.events()) == 2

@@ -17,9 +17,9 @@ from dicom.images.header import read_header
 from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from dicom.terms.classification import CLASSES
-from sonogate.demo import run as demo
-from sonogate.demo.report import report_on
-from sonogate.demo.studies import STUDIES
+from sonogate.commands.demo import PHANTOM_NOTICE
+from sonogate.demo.results import summarize
+from sonogate.demo.studies import PHANTOM_STUDIES
 from sonogate.services.ports import LOOPBACK
 from tests import peers
 from tests.sonogate import pictures
@@ -76,18 +76,18 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 def test_every_phantom_comes_back_with_its_results(phantoms: Demo) -> None:
     assert phantoms.document["ok"], phantoms.document
-    assert {each["study"] for each in phantoms.document["studies"]} == set(STUDIES)
+    assert {each["study"] for each in phantoms.document["studies"]} == set(PHANTOM_STUDIES)
     for study in phantoms.document["studies"]:
-        assert study["stage"] == "delivered"
+        assert study["status"] == "delivered"
         assert sum(study["probabilities"].values()) == pytest.approx(1)
         (sr,) = study["sr"]
         said = read_back_report(Path(sr))
         assert said.label == (None if study["undecided"] else study["class"])
         assert bool(study["seg"]) == bool(study["lesions"])
-        assert ("reason" in study) != bool(study["lesions"])
+        assert ("no_seg_reason" in study) != bool(study["lesions"])
         for seg in study["seg"] or []:
             assert read_back_segmentation(Path(seg)).segments
-    assert phantoms.document["caution"] == demo.CAUTION
+    assert phantoms.document["notice"] == PHANTOM_NOTICE
 
 
 def test_lesions_have_their_size_in_millimeters(phantoms: Demo) -> None:
@@ -97,18 +97,18 @@ def test_lesions_have_their_size_in_millimeters(phantoms: Demo) -> None:
 
 
 def test_progress_goes_to_standard_error(phantoms: Demo) -> None:
-    assert "6 of 6 objects were taken" in phantoms.progress
+    assert "accepted 6 of 6 objects" in phantoms.progress
     assert "cyst: delivered" in phantoms.progress
-    assert "is taken: the worklist gets another one" in phantoms.progress
+    assert "is in use: the web interface uses another port" in phantoms.progress
 
 
 def test_an_object_that_did_not_arrive_is_a_problem(phantoms: Demo) -> None:
     database = Database(f"sqlite:///{phantoms.home / 'sonogate.db'}")
     with database.read() as session:
         uid = phantoms.study_uid("cyst")
-        report = report_on(session, "cyst", uid, lambda _: Path("nowhere.dcm"))
+        report = summarize(session, "cyst", uid, lambda _: Path("nowhere.dcm"))
     database.close()
-    assert "SR: it did not arrive" in report.problems
+    assert "SR: not received by the demo PACS" in report.problems
     assert report.to_dict()["sr"] is None
 
 
@@ -120,7 +120,10 @@ def test_own_files_are_sent_instead_and_what_is_damaged_is_named(phantoms: Demo)
     (data / "text.png").write_text("no picture")
     again = run_demo(phantoms.home, "--data", data)
     assert not again.document["ok"]
-    assert [each.split(": ")[0] for each in again.document["not_taken"]] == ["text.png", "ct.dcm"]
+    assert [each.split(": ")[0] for each in again.document["not_accepted"]] == [
+        "text.png",
+        "ct.dcm",
+    ]
     assert {each["study"] for each in again.document["studies"]} == {"picture.png", "black.png"}
     assert again.study("picture.png")["class"] in CLASSES
     refused = again.study("black.png")

@@ -1,4 +1,4 @@
-"""A destination is tried out at an archive that can be told what to do badly."""
+"""`run_destination_test` against an archive whose faults can be chosen."""
 
 import json
 from datetime import UTC, datetime
@@ -18,10 +18,11 @@ from db.engine import Database
 from db.schema import AuditEvent, Commitment
 from dicom.commitment import build_commitment_request
 from dicom.results.catalogue import parse_spec
-from sonogate.destination_test.commitment import Ledger
-from sonogate.destination_test.objects import Piece, make_images, make_results
+from sonogate.destination_test.commitment_requests import CommitmentRequests
+from sonogate.destination_test.objects import SampleObject, list_images, write_results
 from sonogate.destination_test.phantom_study import make_result, make_review
-from sonogate.destination_test.run import OTHERWISE, Back, Patience, Rehearsal, rehearse
+from sonogate.destination_test.round_trip import SAME_VALUES, Retrieval
+from sonogate.destination_test.run import DestinationTestResult, Timeouts, run_destination_test
 from tests.workers.archive import Archive, served
 from tests.workers.pacs import CLASSES
 
@@ -34,26 +35,28 @@ SERVICES = (
 
 
 @pytest.fixture(scope="module")
-def pieces(tmp_path_factory: pytest.TempPathFactory) -> list[Piece]:
-    folder = tmp_path_factory.mktemp("pieces")
+def samples(tmp_path_factory: pytest.TempPathFactory) -> list[SampleObject]:
+    folder = tmp_path_factory.mktemp("samples")
     result = make_result(folder, run="1", now=NOW)
     selection = (parse_spec("seg"), parse_spec("sr"))
-    return [*make_images(result), *make_results(result, make_review(result), selection, folder)]
+    return [*list_images(result), *write_results(result, make_review(result), selection, folder)]
 
 
-def rehearsed(
+def run_test(
     archive: Archive,
-    pieces: list[Piece],
+    samples: list[SampleObject],
     database: Database,
     *services: str,
     find_seconds: float = 0,
     commit_seconds: float = 0,
-) -> Rehearsal:
+) -> DestinationTestResult:
     archive.sends = CLASSES
-    patience = Patience(5, 5, find_seconds, commit_seconds)
+    timeouts = Timeouts(5, 5, find_seconds, commit_seconds)
     with served(archive, *services) as call:
-        ledger = Ledger(database, "there", call.peer)
-        return rehearse(pieces, call.peer, ledger, calling_ae="SONOGATE", patience=patience)
+        requests = CommitmentRequests(database, "there", call.peer)
+        return run_destination_test(
+            samples, call.peer, requests, calling_ae="SONOGATE", timeouts=timeouts
+        )
 
 
 def events(database: Database) -> list[tuple[str, dict[str, Any]]]:
@@ -62,103 +65,103 @@ def events(database: Database) -> list[tuple[str, dict[str, Any]]]:
         return [(row.tag, json.loads(row.details)) for row in rows]
 
 
-def test_images_results_and_what_a_signed_review_adds_survive_at_a_good_archive(
-    pieces: list[Piece], sqlite_database: Database
+def test_every_object_passes_at_an_archive_without_faults(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
     archive = Archive(reports_at_once=True)
-    done = rehearsed(archive, pieces, sqlite_database, *SERVICES, commit_seconds=10)
-    assert [fate.spec for fate in done.fates] == [
+    done = run_test(archive, samples, sqlite_database, *SERVICES, commit_seconds=10)
+    assert [trip.spec for trip in done.round_trips] == [
         *("image", "image", "seg", "seg", "sr"),
         *("signed/seg", "signed/sr"),
     ]
-    for fate in done.fates:
-        assert (fate.found, fate.back, fate.committed) == (True, Back.SAME, True)
-        assert fate.survived
+    for trip in done.round_trips:
+        assert (trip.found, trip.retrieval, trip.committed) == (True, Retrieval.IDENTICAL, True)
+        assert trip.passed
     assert set(done.services.values()) == {"offered"}
 
 
-def test_an_archive_that_changes_what_it_takes_is_told_what_it_changed(
-    pieces: list[Piece], sqlite_database: Database
+def test_attributes_that_the_archive_changed_are_listed(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
     def coerce(dataset: Dataset) -> None:
         dataset.PatientName = "SONOGATE^TEST"
         dataset.IssuerOfPatientID = "Klinik"
 
     archive = Archive(coerce=coerce, store_status=0xB000)
-    done = rehearsed(archive, pieces, sqlite_database, *SERVICES)
-    for fate in done.fates:
-        assert fate.back is Back.OTHER
-        assert "PatientName: 'Sonogate^Test' became 'SONOGATE^TEST'" in fate.changes
-        assert "IssuerOfPatientID: added, 'Klinik'" in fate.changes
-        assert len(fate.changes) == 2
-        assert fate.warning == 0xB000
-    assert done.survivors == 0
+    done = run_test(archive, samples, sqlite_database, *SERVICES)
+    for trip in done.round_trips:
+        assert trip.retrieval is Retrieval.DIFFERENT
+        assert "PatientName: 'Sonogate^Test' became 'SONOGATE^TEST'" in trip.differences
+        assert "IssuerOfPatientID: added, 'Klinik'" in trip.differences
+        assert len(trip.differences) == 2
+        assert trip.warning_status == 0xB000
+    assert done.passed == 0
 
 
-def test_other_bytes_that_say_the_same_are_told_so(
-    pieces: list[Piece], sqlite_database: Database
+def test_a_different_encoding_of_equal_values_is_reported(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
     def coerce(dataset: Dataset) -> None:
         for element in dataset:
             if element.VR == "SQ":
                 element.is_undefined_length = True
 
-    done = rehearsed(Archive(coerce=coerce), pieces[2:3], sqlite_database, *SERVICES)
-    (fate,) = done.fates
-    assert (fate.back, fate.changes) == (Back.OTHER, (OTHERWISE,))
+    done = run_test(Archive(coerce=coerce), samples[2:3], sqlite_database, *SERVICES)
+    (trip,) = done.round_trips
+    assert (trip.retrieval, trip.differences) == (Retrieval.DIFFERENT, (SAME_VALUES,))
 
 
-def test_a_query_that_fails_is_told_and_is_no_answer(
-    pieces: list[Piece], sqlite_database: Database
+def test_a_failed_query_is_reported_and_counts_as_no_answer(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
     archive = Archive(find_status=0xA900, finds_from=99, get_status=0xA702)
-    done = rehearsed(archive, pieces[:2], sqlite_database, *SERVICES, find_seconds=20)
-    for fate in done.fates:
-        assert (fate.found, fate.back) == (None, None)
-        found, brought = fate.failures
+    done = run_test(archive, samples[:2], sqlite_database, *SERVICES, find_seconds=20)
+    for trip in done.round_trips:
+        assert (trip.found, trip.retrieval) == (None, None)
+        found, brought = trip.failures
         assert found.startswith("C-FIND ended with status 0xA900")
         assert brought.startswith("C-GET ended with status 0xA702")
-    assert done.survivors == 0
+    assert done.passed == 0
     assert done.services["C-FIND"] == "offered, but FAILED for 2 of 2 objects"
     assert done.services["C-GET"] == "offered, but FAILED for 2 of 2 objects"
 
 
-def test_an_archive_that_indexes_late_is_waited_for(
-    pieces: list[Piece], sqlite_database: Database
+def test_c_find_is_repeated_until_the_archive_has_indexed(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
-    done = rehearsed(Archive(finds_from=2), pieces[:1], sqlite_database, *SERVICES, find_seconds=20)
-    assert [fate.found for fate in done.fates] == [True]
+    done = run_test(Archive(finds_from=2), samples[:1], sqlite_database, *SERVICES, find_seconds=20)
+    assert [trip.found for trip in done.round_trips] == [True]
 
 
-def test_nothing_is_written_down_as_asked_where_commitment_is_not_offered(
-    pieces: list[Piece], sqlite_database: Database
+def test_no_request_is_stored_where_commitment_is_not_offered(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
-    done = rehearsed(Archive(), pieces[:1], sqlite_database)
+    done = run_test(Archive(), samples[:1], sqlite_database)
     assert done.services["storage commitment"] == "not offered"
     assert events(sqlite_database) == []
     with sqlite_database.read() as session:
         assert session.scalars(select(Commitment)).all() == []
 
 
-def test_a_request_that_is_refused_is_closed(
-    pieces: list[Piece], sqlite_database: Database
+def test_a_refused_request_is_closed(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
-    done = rehearsed(Archive(commitment=0x0213), pieces[:1], sqlite_database, *SERVICES)
+    done = run_test(Archive(commitment=0x0213), samples[:1], sqlite_database, *SERVICES)
     assert done.services["storage commitment"] == "refused with status 0x0213"
     (asked, _), (ended, details) = events(sqlite_database)
     assert (asked, ended) == ("sonogate:commitment:asked", "sonogate:commitment:ended")
     assert details["reason"] == "refused with status 0x0213"
 
 
-def test_a_report_on_an_earlier_rehearsal_is_kept_in_its_own_row(
-    pieces: list[Piece], sqlite_database: Database
+def test_a_report_on_an_earlier_request_is_stored_in_its_own_row(
+    samples: list[SampleObject], sqlite_database: Database
 ) -> None:
     with sqlite_database.write() as session:
         commitments.record_request(session, "2.25.4", "there", {"1.2.4"}, now=NOW)
     older = build_commitment_request("2.25.4", [("1.2.3", "1.2.4")])
     archive = Archive(reports_at_once=True, tells=((1, older),))
-    done = rehearsed(archive, pieces[:1], sqlite_database, *SERVICES, commit_seconds=10)
-    assert [fate.committed for fate in done.fates] == [True]
+    done = run_test(archive, samples[:1], sqlite_database, *SERVICES, commit_seconds=10)
+    assert [trip.committed for trip in done.round_trips] == [True]
     assert archive.statuses_of_reports == [0x0000, 0x0000]
     with sqlite_database.read() as session:
         row = commitments.find_request(session, "2.25.4")

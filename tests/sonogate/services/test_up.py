@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sonogate.services import run_file
-from sonogate.services.ports import LOOPBACK, listens
-from sonogate.services.up import Plan
+from sonogate.services.ports import LOOPBACK, is_listening
+from sonogate.services.up import LaunchPlan
 from tests import peers
 from tests.sonogate.conftest import Run, sonogate
 
@@ -75,7 +75,7 @@ def test_it_runs_everything_restarts_what_dies_and_ends_with_all_its_children(
     done = subprocess.run(
         sonogate("doctor", "--json"), env=environment, capture_output=True, timeout=60, check=True
     )
-    findings = {each["name"]: each for each in json.loads(done.stdout)}
+    findings = {each["check"]: each for each in json.loads(done.stdout)}
     for name in ("redis", "listener", "web"):
         assert findings[name]["status"] == "ok", findings[name]
     assert "answers C-ECHO" in findings["listener"]["message"]
@@ -84,15 +84,15 @@ def test_it_runs_everything_restarts_what_dies_and_ends_with_all_its_children(
         sonogate("up"), env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert again.returncode == 1
-    assert f"already runs over {home} (process {up.pid})" in again.stderr
+    assert f"is already running in {home} (process {up.pid})" in again.stderr
 
     os.kill(services["listener"], signal.SIGKILL)
     peers.wait_until(
-        lambda: "listener was started again" in log.read_text(), seconds=30, what="the restart"
+        lambda: "listener restarted" in log.read_text(), seconds=30, what="the restart"
     )
     assert "listener was killed by SIGKILL" in log.read_text()
     peers.wait_until(
-        lambda: listens(ports["SONOGATE_DICOM_PORT"]), seconds=60, what="the new listener"
+        lambda: is_listening(ports["SONOGATE_DICOM_PORT"]), seconds=60, what="the new listener"
     )
     last = children(up.pid)
     assert last["listener"] != services["listener"]
@@ -102,7 +102,7 @@ def test_it_runs_everything_restarts_what_dies_and_ends_with_all_its_children(
     assert up.wait(60) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in last.values())
     assert "Stopped." in log.read_text()
-    assert run_file.find(home) is None
+    assert run_file.find_running(home) is None
 
 
 def test_a_port_that_is_taken_is_named_with_the_variable_to_set(
@@ -115,7 +115,8 @@ def test_a_port_that_is_taken_is_named_with_the_variable_to_set(
     assert done.returncode == 1
     port = ports["SONOGATE_WEB_PORT"]
     assert done.stderr == (
-        f"sonogate: port {port} is taken by another program: set SONOGATE_WEB_PORT to a free one\n"
+        f"sonogate: port {port} is already in use: stop the other program or set SONOGATE_WEB_PORT"
+        " to a free port\n"
     )
     assert not (home / "sonogate.db").exists()
 
@@ -125,7 +126,7 @@ def test_a_plan_gives_children_what_they_need_to_agree(
 ) -> None:
     monkeypatch.setenv("SONOGATE_WEB_PORT", "0")
     monkeypatch.setenv("SONOGATE_HOME", "var")
-    plan = Plan.make()
+    plan = LaunchPlan.load()
     programs = {program.name: program for program in plan.programs(2)}
     assert list(programs) == ["redis", "listener", "worker", "worker-2", "web"]
     web = programs["web"]
@@ -134,16 +135,16 @@ def test_a_plan_gives_children_what_they_need_to_agree(
     assert web.environment["SONOGATE_HOME"] == str(Path.cwd() / "var")
     broker = programs["redis"].port
     assert programs["worker"].environment["SONOGATE_REDIS_URL"] == f"redis://{LOOPBACK}:{broker}/0"
-    assert programs["redis"].foundation
+    assert programs["redis"].stop_last
 
 
 def test_a_redis_that_is_configured_is_used_instead_of_the_bundled_one(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SONOGATE_REDIS_URL", "redis://redis.example:6379/0")
-    plan = Plan.make()
+    plan = LaunchPlan.load()
     assert [program.name for program in plan.programs(1)] == ["listener", "worker", "web"]
-    assert "redis_url" not in plan.running().settings  # it may hold a password
+    assert "redis_url" not in plan.run_file().settings  # it may hold a password
 
 
 @pytest.mark.parametrize("service", ["listener", "worker", "web"])

@@ -1,4 +1,7 @@
-"""Requests for storage commitment: written down here, answered through the listener."""
+"""Storage commitment requests of one destination, stored in the database.
+
+The listener stores a report that arrives on an association of its own in the same rows.
+"""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,15 +18,15 @@ from workers.peers.store_scu import Peer
 
 
 @dataclass(frozen=True)
-class Ledger:
-    """What one destination was asked to keep: a `workers.peers.query_scu.CommitmentBook`."""
+class CommitmentRequests:
+    """Requests to one destination; implements `workers.peers.query_scu.CommitmentBook`."""
 
     database: Database
     destination: str
     peer: Peer
 
     def ask(self, sop_instance_uids: Collection[str]) -> str:
-        """Write a request down and return its Transaction UID."""
+        """Store a request that is about to be sent, and return its Transaction UID."""
         transaction_uid = str(generate_uid(prefix=None))
         with self.database.write() as session:
             commitments.record_request(
@@ -33,7 +36,7 @@ class Ledger:
         return transaction_uid
 
     def answer(self, transaction_uid: str) -> CommitmentReport | None:
-        """What has come so far."""
+        """Return the report on a request, or None if none has arrived."""
         with self.database.read() as session:
             row = commitments.find_request(session, transaction_uid)
             if row is None or row.answered_at is None:
@@ -43,13 +46,14 @@ class Ledger:
             )
 
     def ended(self, transaction_uid: str, reason: str) -> None:
-        """Close a request that got no further."""
+        """Close a request that was refused or not answered."""
         with self.database.write() as session:
             commitments.close_request(session, transaction_uid, reason, now=now_utc())
 
     def keep(self, report: CommitmentReport) -> bool:
-        """Write down a report that came by the association of a request, in the row of its own
-        transaction. False: nobody asked with that.
+        """Store a report that arrived on the association of a request.
+
+        Returns False if no request has its Transaction UID.
         """
         with self.database.write() as session:
             return commitments.record_report(

@@ -1,0 +1,1 @@
+"""`sonogate doctor`: checks of an installation, by subject. `run` lists them."""

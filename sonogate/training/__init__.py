@@ -1,0 +1,1 @@
+"""What `sonogate train`, `tune` and `combine` share: options and progress bars."""
