@@ -1,4 +1,8 @@
-"""One engine per process, opened by the edges; functions inside take a session and never commit."""
+"""Database engine and transactions.
+
+A service opens one `Database` per process and starts the transactions. All other functions take a
+session and never commit.
+"""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,7 +17,7 @@ _READ_ONLY = "sonogate_read_only"
 
 
 class Database:
-    """A database behind a URL: ``with database.write() as session`` commits, ``read`` never does."""
+    """An engine for a URL, with transactions for reading and for writing."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -21,13 +25,16 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction; on SQLite it holds the write lock from its first statement."""
+        """Open a transaction and commit it at the end of the block.
+
+        On SQLite it holds the write lock from its first statement.
+        """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for looking: waits for no writer, and what it would change is rolled back."""
+        """Open a session that waits for no writer and rolls back all changes."""
         reader = self.engine.execution_options(**{_READ_ONLY: True})
         with Session(reader, expire_on_commit=False, autoflush=False) as session:
             yield session
@@ -41,7 +48,7 @@ def is_sqlite(url: str) -> bool:
 
 
 def _server_engine(url: str) -> Engine:
-    # A PostgreSQL that was restarted leaves dead connections in the pool.
+    # pre-ping: a restart of PostgreSQL leaves dead connections in the pool
     return create_engine(url, pool_pre_ping=True, hide_parameters=True)
 
 
@@ -49,7 +56,7 @@ def _sqlite_engine(url: str) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": 30, "check_same_thread": False},
-        hide_parameters=True,  # an error's text would carry a patient's name into the log
+        hide_parameters=True,  # error texts would contain patient data
     )
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -57,15 +64,17 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # the driver's own BEGIN comes too late: see _begin_sqlite
+    connection.isolation_level = None  # the driver would send BEGIN too late: see _begin_sqlite
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # Success promises that the row survives a crash
+    connection.execute(
+        "PRAGMA synchronous=FULL"
+    )  # a row must survive a crash once C-STORE is answered
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA busy_timeout=30000")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A deferred transaction that reads and then writes fails at once when another one wrote in
-    # between (SQLITE_BUSY_SNAPSHOT), whatever the timeout; so writers take the lock first.
+    # A deferred transaction that reads and then writes fails at once if another one wrote in
+    # between (SQLITE_BUSY_SNAPSHOT), regardless of the timeout. Writers therefore lock first.
     read_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,33 +1,33 @@
-"""What can go wrong with rows and the files they point to."""
+"""Errors of the database and the file store."""
 
 
-class RowsError(Exception):
-    """Base of every error of this package; ``permanent`` says that a retry cannot help."""
+class DbError(Exception):
+    """Base class of this package's errors. ``permanent`` is True if a retry cannot succeed."""
 
     permanent = True
 
 
-class SettingsError(RowsError):
-    """A setting or the routes file is wrong; the text names the variable or key and the remedy."""
+class SettingsError(DbError):
+    """Raised when a setting or the routes file is invalid. Names the variable or key."""
 
 
-class LostClaim(RowsError):
-    """Another worker holds the job by now; whatever this one made must not be written."""
+class LostClaim(DbError):
+    """Raised when another worker has claimed the job. The results of this run must be dropped."""
 
 
-class SignedReviewIsFinal(RowsError):
-    """A signed review is never changed; amend it with a new review that names it."""
+class SignedReviewIsFinal(DbError):
+    """Raised when a signed review would be changed. It can only be amended by a new review."""
 
 
-class StoreFull(RowsError):
-    """The disk has less free space than the watermark; receiving pauses until there is room."""
+class StoreFull(DbError):
+    """Raised when the disk has less free space than ``SONOGATE_MIN_FREE_BYTES``."""
 
     permanent = False
 
-    def __init__(self, free_bytes: int, watermark_bytes: int) -> None:
+    def __init__(self, free_bytes: int, min_free_bytes: int) -> None:
         self.free_bytes = free_bytes
-        self.watermark_bytes = watermark_bytes
+        self.min_free_bytes = min_free_bytes
         super().__init__(
-            f"only {free_bytes} bytes are free and SONOGATE_MIN_FREE_BYTES keeps"
-            f" {watermark_bytes}: free some space or lower the watermark"
+            f"the disk has {free_bytes} bytes free, less than SONOGATE_MIN_FREE_BYTES"
+            f" ({min_free_bytes}): free some space or lower the setting"
         )

@@ -1,4 +1,4 @@
-"""The files that rows point to: under our own ids, whole or not there at all."""
+"""The file store: received and created files, under Sonogate's own IDs."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from db.errors import StoreFull
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file in the store: path below its root, digest and size."""
+    """A file in the store: path relative to the root, SHA-256 and size."""
 
     file: str
     sha256: str
@@ -20,9 +20,10 @@ class StoredFile:
 
 
 class FileStore:
-    """A directory tree with a spool on the same file system.
+    """A directory tree with a spool directory on the same file system.
 
-    Files appear in their place by rename only, after their bytes are on disk.
+    Files are written to the spool, flushed to disk and then renamed, so that a file in its final
+    place is always complete.
     """
 
     def __init__(self, root: Path, min_free_bytes: int = 0) -> None:
@@ -31,66 +32,82 @@ class FileStore:
 
     @property
     def spool(self) -> Path:
-        """Where files are written aside before they are renamed into place."""
+        """The directory for incomplete files."""
         return self.root / "spool"
 
     def prepare(self) -> None:
-        """Make the directories; safe to call again."""
+        """Create the directories that do not exist yet."""
         for name in ("spool", "instances", "conflicts", "results"):
-            make_directory(self.root / name)
+            create_directory(self.root / name)
 
     def path(self, file: str) -> Path:
-        """The absolute path of a stored file.
+        """Return the absolute path of a stored file.
 
         Raises:
-            ValueError: the path leads out of the store.
+            ValueError: the path is outside the store.
         """
         path = (self.root / file).resolve()
         if not path.is_relative_to(self.root.resolve()):
-            raise ValueError("a path that leads out of the store")
+            raise ValueError("a path outside the file store")
         return path
 
-    def check_room(self) -> None:
-        """Raises StoreFull when less than the watermark is free."""
+    def check_free_space(self) -> None:
+        """Check that the disk has at least ``min_free_bytes`` free.
+
+        Raises:
+            StoreFull: it has less.
+        """
         free = shutil.disk_usage(self.root).free
         if free < self.min_free_bytes:
             raise StoreFull(free, self.min_free_bytes)
 
-    def adopt(self, spooled: Path, file: str) -> StoredFile:
-        """Flush a spooled file to disk and rename it into its place.
+    def move_from_spool(self, spooled: Path, file: str) -> StoredFile:
+        """Flush a spooled file to disk and rename it to its final place.
 
         Raises:
-            OSError: the disk is full or gone; the spooled file is still there.
+            OSError: the disk is full or not available. The spooled file remains.
         """
         digest, size = flush_and_digest(spooled)
         target = self.path(file)
-        make_directory(target.parent)
+        create_directory(target.parent)
         spooled.rename(target)
         flush_directory(target.parent)
         return StoredFile(file, digest, size)
 
     def write(self, file: str, content: bytes) -> StoredFile:
-        """Write bytes whole or not at all; an older file of that name is replaced."""
+        """Write a file completely or not at all. Replaces an existing file."""
         spooled = self.spool / f"{uuid4()}.part"
         try:
             spooled.write_bytes(content)
-            return self.adopt(spooled, file)
+            return self.move_from_spool(spooled, file)
         finally:
             spooled.unlink(missing_ok=True)
 
     def remove(self, file: str) -> None:
         self.path(file).unlink(missing_ok=True)
 
-    def sweep_spool(self, older_than: float) -> int:
-        """Remove spooled files last touched before the POSIX time given; returns how many.
+    def remove_stale_spool_files(self, older_than: float) -> int:
+        """Delete spooled files of interrupted transfers and return their number.
 
-        A sender that dies in the middle of a transfer leaves its part behind.
+        Args:
+            older_than: POSIX time. Files modified later remain.
         """
-        return sum(_remove_stale(path, older_than) for path in self.spool.iterdir())
+        removed = 0
+        for path in self.spool.iterdir():
+            try:
+                if path.stat().st_mtime < older_than:
+                    path.unlink(missing_ok=True)
+                    removed += 1
+            except FileNotFoundError:  # moved to its final place meanwhile
+                continue
+        return removed
 
 
 def instance_file(instance_id: UUID) -> str:
-    """Spread over 256 directories: one with a million entries is slow to list and to back up."""
+    """Return the path for a received instance, in one of 256 directories.
+
+    A directory with a million entries is slow to list and to back up.
+    """
     return f"instances/{instance_id.hex[:2]}/{instance_id}.dcm"
 
 
@@ -102,16 +119,16 @@ def result_file(analysis_id: UUID, name: str) -> str:
     return f"results/{analysis_id}/{name}"
 
 
-def make_directory(directory: Path) -> None:
-    """Make it and its parents; a new directory survives a crash only when its parent is flushed."""
+def create_directory(directory: Path) -> None:
+    """Create a directory and its parents, and flush their entries to disk."""
     if not directory.is_dir():
-        make_directory(directory.parent)
+        create_directory(directory.parent)
         directory.mkdir(exist_ok=True)
         flush_directory(directory.parent)
 
 
 def flush_directory(directory: Path) -> None:
-    """A rename survives a crash only when its directory is on disk too."""
+    """Flush the entries of a directory to disk, so that a rename in it survives a crash."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -119,18 +136,8 @@ def flush_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_stale(path: Path, older_than: float) -> bool:
-    try:
-        stale = path.stat().st_mtime < older_than
-    except FileNotFoundError:  # renamed into its place meanwhile
-        return False
-    if stale:
-        path.unlink(missing_ok=True)
-    return stale
-
-
 def flush_and_digest(path: Path) -> tuple[str, int]:
-    """Bring a file's bytes to the disk; returns their SHA-256 in hex, and how many there are."""
+    """Flush a file to disk and return its SHA-256 in hex and its size in bytes."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         digest = hashlib.file_digest(file, "sha256").hexdigest()

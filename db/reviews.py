@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from db import analyses, audit, jobs, outlines
 from db.audit_tags import AuditTag
-from db.errors import RowsError, SignedReviewIsFinal
+from db.errors import DbError, SignedReviewIsFinal
 from db.outlines import ReaderOutline
 from db.schema import (
     Analysis,
@@ -57,7 +57,7 @@ REASONS: Final[Mapping[Decision, tuple[str, ...]]] = {
 MAX_COMMENT_LENGTH: Final = 4000
 
 
-class ReviewInvalid(RowsError):
+class ReviewInvalid(DbError):
     """``field`` names what a judgment lacks; the text says what to do."""
 
     def __init__(self, field: str, problem: str) -> None:
@@ -65,22 +65,22 @@ class ReviewInvalid(RowsError):
         super().__init__(problem)
 
 
-class MayNotReview(RowsError):
+class MayNotReview(DbError):
     """Only a radiologist reviews, and only the reader of a draft signs it."""
 
 
-class NoOrganization(RowsError):
+class NoOrganization(DbError):
     """A verified report names whom its reader signs for (0040,A027), and the account does not."""
 
     def __init__(self) -> None:
         super().__init__("an administrator must enter your organization before you can sign")
 
 
-class Superseded(RowsError):
+class Superseded(DbError):
     """The analysis is no longer the study's newest state: read the new one before signing."""
 
 
-class AlreadySigned(RowsError):
+class AlreadySigned(DbError):
     """Somebody signed meanwhile; ``review_id`` is the review to read, and to amend if need be."""
 
     def __init__(self, review_id: UUID, reader: str) -> None:
@@ -91,7 +91,7 @@ class AlreadySigned(RowsError):
         )
 
 
-class DraftChanged(RowsError):
+class DraftChanged(DbError):
     """The draft is not the one that was shown for signing."""
 
 

@@ -1,4 +1,4 @@
-"""Tables, in the field's words. Import this from anywhere; it imports nothing of ours but types."""
+"""The tables of the database."""
 
 import enum
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ from dicom.terms.lesions import LesionMeasurements, SizeMm
 
 
 class StudyStatus(enum.StrEnum):
-    """Where a study stands. What a reader decided is in its reviews, not here."""
+    """The state of a study's processing. Reviews have their own state."""
 
     RECEIVING = "receiving"
     ANALYZING = "analyzing"
     ANALYZED = "analyzed"
-    REFUSED = "refused"  # closed, and nothing in it could be analyzed
-    FAILED = "failed"  # the analysis is in the dead letter
+    REFUSED = "refused"  # none of its images could be analyzed
+    FAILED = "failed"  # the analysis is in the dead-letter queue
 
 
 class AnalysisStatus(enum.StrEnum):
@@ -45,15 +45,15 @@ class AnalysisStatus(enum.StrEnum):
 
 
 class FindingKind(enum.StrEnum):
-    IMAGE = "image"  # what the classifier says of one instance
-    LESION = "lesion"  # one outline in one frame
+    IMAGE = "image"  # the classification of one instance
+    LESION = "lesion"  # a lesion on one frame
 
 
 class DeliveryStatus(enum.StrEnum):
     PENDING = "pending"
     RETRYING = "retrying"
     DELIVERED = "delivered"
-    FAILED = "failed"  # in the dead letter: a person must act
+    FAILED = "failed"  # its job is in the dead-letter queue
 
 
 class Decision(enum.StrEnum):
@@ -65,8 +65,8 @@ class Decision(enum.StrEnum):
 
 
 class OutlineOrigin(enum.StrEnum):
-    CORRECTED = "corrected"  # the network's lesion, redrawn or removed
-    DRAWN = "drawn"  # a lesion that the network has not on that frame
+    CORRECTED = "corrected"  # a lesion of the networks, redrawn or removed
+    DRAWN = "drawn"  # a lesion that the networks did not find on this frame
 
 
 class Role(enum.StrEnum):
@@ -87,7 +87,7 @@ class JobStatus(enum.StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
-    DEAD_LETTER = "dead-letter"  # given up: it waits for a person
+    DEAD_LETTER = "dead-letter"  # failed permanently; an administrator can retry it
 
 
 class Base(DeclarativeBase):
@@ -111,11 +111,11 @@ class Base(DeclarativeBase):
     }
 
 
-# ------------------------------------------------------------------------------ what was received
+# ------------------------------------------------------------------------------ received
 
 
 class Study(Base):
-    """One DICOM study. ``revision`` grows when instances arrive after the study was closed."""
+    """A DICOM study. ``revision`` increases when instances arrive after its analysis began."""
 
     __tablename__ = "study"
 
@@ -143,8 +143,9 @@ class Study(Base):
 
 
 class Series(Base):
-    """Unique within its study only: machines that give one Series Instance UID to two patients
-    exist, and a row of its own keeps their images apart.
+    """A DICOM series, unique within its study.
+
+    Some modalities use the same Series Instance UID for two patients. Their series are two rows.
     """
 
     __tablename__ = "series"
@@ -164,7 +165,7 @@ class Series(Base):
 
 
 class Instance(Base):
-    """One received SOP instance: its file is kept bit for bit under our own id."""
+    """A received SOP instance. Its file is stored unmodified."""
 
     __tablename__ = "instance"
 
@@ -190,7 +191,7 @@ class Instance(Base):
 
 
 class Conflict(Base):
-    """Other bytes under a SOP Instance UID that we already hold: set aside, never overwritten."""
+    """A quarantined file: other bytes under the SOP Instance UID of a stored instance."""
 
     __tablename__ = "conflict"
     __table_args__ = (UniqueConstraint("instance_id", "sha256"),)
@@ -206,7 +207,7 @@ class Conflict(Base):
 
 
 class SenderCount(Base):
-    """How often each sender did something worth counting, good or refused."""
+    """How often an event of one kind occurred with one sender."""
 
     __tablename__ = "sender_count"
     __table_args__ = (UniqueConstraint("calling_ae", "address", "event"),)
@@ -219,7 +220,7 @@ class SenderCount(Base):
     last_at: Mapped[datetime]
 
 
-# ------------------------------------------------------------------------------ what the AI said
+# ------------------------------------------------------------------------------ analyzed
 
 
 class ClassifiedRow:
@@ -404,7 +405,7 @@ class Finding(ClassifiedRow, Base):
 
 
 class Refusal(Base):
-    """An instance (or one frame of it) that was not analyzed, and the coded reason."""
+    """The reason why an instance, or one frame of it, was not analyzed."""
 
     __tablename__ = "refusal"
 
@@ -468,7 +469,7 @@ class ShadowImage(ClassifiedRow, Base):
     instance: Mapped[Instance] = relationship()
 
 
-# ------------------------------------------------------------------------------ what the reader said
+# ------------------------------------------------------------------------------ reviewed
 
 
 class User(Base):
@@ -489,7 +490,7 @@ class User(Base):
 
 
 class Review(Base):
-    """One reader's judgment of an analysis. Signed, it is final: triggers refuse any change."""
+    """A radiologist's judgment of an analysis. Triggers reject changes once it is signed."""
 
     __tablename__ = "review"
 
@@ -498,7 +499,9 @@ class Review(Base):
     reader_id: Mapped[UUID] = mapped_column(ForeignKey("user.id"), index=True)
     decision: Mapped[Decision]
     final_label: Mapped[str | None] = mapped_column(String(16))
-    birads: Mapped[str | None] = mapped_column(String(2))  # a reader's word, never the network's
+    birads: Mapped[str | None] = mapped_column(
+        String(2)
+    )  # from the radiologist, never from the networks
     reason: Mapped[ShortText] = mapped_column(default="")
     comment: Mapped[str] = mapped_column(Text, default="")
     predecessor_id: Mapped[UUID | None] = mapped_column(ForeignKey("review.id"))
@@ -515,9 +518,9 @@ class Review(Base):
 
 
 class ReviewOutline(Base):
-    """A lesion's outline on one frame as a reader left it; an empty ``contour`` removes it there.
+    """A radiologist's outline of a lesion on one frame. An empty ``contour`` removes the lesion.
 
-    Written and taken away with its draft; triggers refuse any change once the review is signed.
+    Triggers reject changes once the review is signed.
     """
 
     __tablename__ = "review_outline"
@@ -528,14 +531,14 @@ class ReviewOutline(Base):
     instance_id: Mapped[InstanceId]
     frame_number: Mapped[int]
     tracking_uid: Mapped[Uid]
-    number: Mapped[int]  # over the whole study, as a finding's
+    number: Mapped[int]  # unique in the study, like that of a finding
     origin: Mapped[OutlineOrigin]
-    contour: Mapped[JsonList]  # [[x, y], …] in pixels, as a finding's
+    contour: Mapped[JsonList]  # [[x, y], …] in pixels
 
     review: Mapped[Review] = relationship(back_populates="outlines")
 
 
-# ------------------------------------------------------------------------------ what we made and where it went
+# ------------------------------------------------------------------------------ created and delivered
 
 
 class ResultSet(Base):
@@ -543,8 +546,8 @@ class ResultSet(Base):
 
     __tablename__ = "result_set"
     __table_args__ = (
-        # One set per review, and one per analysis without a review: NULLs are distinct in a
-        # plain UNIQUE on both databases, so the second rule needs an index of its own.
+        # One set per review, and one per analysis without a review. UNIQUE treats NULLs as
+        # distinct on both databases, so the second rule needs a partial index.
         UniqueConstraint("review_id"),
         Index(
             "uq_result_set_analysis_without_review",
@@ -567,11 +570,11 @@ class ResultSet(Base):
 
 
 class ResultObject(Base):
-    """A DICOM object that we made.
+    """A DICOM object that Sonogate created.
 
-    ``spec`` names its kind and variant in the words of the routes file: ``sr:enhanced``.
-    ``selections`` are those that it is a part of, each a list of specs: a report names the other
-    objects of its selection, so that two destinations may get two reports of one spec.
+    ``spec`` is its kind and variant as in the routes file, for example ``sr:enhanced``.
+    ``selections`` are the result selections that contain it, each a list of specs. A report refers
+    to the other objects of its selection, so a set can contain several reports of one spec.
     """
 
     __tablename__ = "result_object"
@@ -597,9 +600,9 @@ class ResultObject(Base):
 
 
 class Destination(Base):
-    """A PACS, as the routes file names it; rows are kept in step with the file by name.
+    """A destination of the routes file. Rows are synchronized with the file by name.
 
-    ``results`` is its selection: the specs that it wants, in the order of sending.
+    ``results`` is its result selection, in the order of sending.
     """
 
     __tablename__ = "destination"
@@ -614,7 +617,7 @@ class Destination(Base):
 
 
 class Delivery(Base):
-    """What one destination wished of one result set, on its way there."""
+    """The sending of one result set to one destination."""
 
     __tablename__ = "delivery"
     __table_args__ = (UniqueConstraint("result_set_id", "destination_id"),)
@@ -636,7 +639,7 @@ class Delivery(Base):
 
 
 class DeliveredObject(Base):
-    """The peer's answer for one object of a delivery: its C-STORE status (PS3.4 B.2.3)."""
+    """The C-STORE response status (PS3.4 B.2.3) for one object of a delivery."""
 
     __tablename__ = "delivered_object"
     __table_args__ = (UniqueConstraint("delivery_id", "result_object_id"),)
@@ -652,12 +655,12 @@ class DeliveredObject(Base):
 
 
 class Commitment(Base):
-    """A request for storage commitment (PS3.4 J.3) and what the PACS answered, maybe much later.
+    """A storage commitment request and its report (PS3.4 J.3), which may arrive much later.
 
-    ``requested`` holds SOP Instance UIDs, ``committed`` those that the PACS keeps, and
-    ``failure_reasons`` the Failure Reason (0008,1197) of the others: ``{"1.2.3": 274}``. A UID in
-    neither was not mentioned in the report.
-    ``answered_at`` is also set when the request ended without an answer.
+    ``requested`` holds SOP Instance UIDs, ``committed`` those that the PACS commits to, and
+    ``failure_reasons`` the Failure Reason (0008,1197) of the others: ``{"1.2.3": 274}``. The report
+    did not mention UIDs that are in neither. ``answered_at`` is also set if the request ended
+    without a report.
     """
 
     __tablename__ = "commitment"
@@ -672,12 +675,15 @@ class Commitment(Base):
     answered_at: Mapped[datetime | None]
 
 
-# ------------------------------------------------------------------------------ work and its story
+# ------------------------------------------------------------------------------ jobs and audit log
 
 
 class Job(Base):
-    """Work to do. ``due_at`` alone drives it: new (now), rung (soon again), running (lease),
-    failed (backoff). ``fencing_token`` grows with every claim and keeps out a worker that lost its lease.
+    """A unit of background work.
+
+    ``due_at`` is when the sweep finds it: at once for a new job, later for a dispatched one, at
+    the end of the lease for a running one, after the backoff for a failed one. ``fencing_token``
+    increases with every claim and stops a worker that lost its lease from writing.
     """
 
     __tablename__ = "job"
@@ -700,9 +706,9 @@ class Job(Base):
 
 
 class AuditEvent(Base):
-    """One line of the audit chain; ``hash`` covers every other column and the line before.
+    """An event of the audit log. ``hash`` covers all other columns, also the previous hash.
 
-    ``details`` is canonical JSON text: a JSON column would be free to reorder it.
+    ``details`` is text, because a JSON column may reorder keys.
     """
 
     __tablename__ = "audit_event"
@@ -718,7 +724,7 @@ class AuditEvent(Base):
 
 
 class AuditHead(Base):
-    """The last line of the chain: one row, locked by each append."""
+    """The newest event of the audit log: a single row, locked by each append."""
 
     __tablename__ = "audit_head"
 

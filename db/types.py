@@ -1,4 +1,4 @@
-"""Column types that mean the same on SQLite and PostgreSQL."""
+"""Column types for SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -9,7 +9,7 @@ from sqlalchemy.orm import mapped_column
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime. SQLite hands naive ones back, so every value passes through here."""
+    """A time-zone-aware datetime in UTC. SQLite itself stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -18,7 +18,7 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive datetime cannot be stored: give it a time zone")
+            raise ValueError("a naive datetime cannot be stored: set its time zone")
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -28,18 +28,18 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def now_utc() -> datetime:
-    """The clock at the edges; functions inside take ``now``."""
+    """Return the current time. Only services call this; all other functions take ``now``."""
     return datetime.now(UTC)
 
 
 Id = Annotated[UUID, mapped_column(primary_key=True, default=uuid4)]
 Uid = Annotated[str, mapped_column(String(64))]
-"""A DICOM unique identifier (PS3.5 9.1: at most 64 characters)."""
+"""A DICOM unique identifier, at most 64 characters (PS3.5 9.1)."""
 AeTitle = Annotated[str, mapped_column(String(16))]
 ShortText = Annotated[str, mapped_column(String(64))]
 LongText = Annotated[str, mapped_column(String(1024))]
 RelativePath = Annotated[str, mapped_column(String(255))]
-"""A file below the store's root, under our own ids."""
+"""A path relative to the root of the file store."""
 Sha256 = Annotated[str, mapped_column(String(64))]
 JsonList = Annotated[list[Any], mapped_column(JSON)]
 JsonDict = Annotated[dict[str, Any], mapped_column(JSON)]

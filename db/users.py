@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from db import audit
 from db.audit_tags import AuditTag
 from db.engine import Database
-from db.errors import RowsError
+from db.errors import DbError
 from db.schema import Role, User
 
 FIRST_ADMIN = "admin"
@@ -38,7 +38,7 @@ _MAX_NAME_LENGTH = 64
 _HASHER = PasswordHasher()  # argon2id with the parameters of RFC 9106, low memory
 
 
-class AccountInvalid(RowsError):
+class AccountInvalid(DbError):
     """``field`` names what was wrong with an account or password; the text says what to do."""
 
     def __init__(self, field: str, problem: str) -> None:
@@ -46,7 +46,7 @@ class AccountInvalid(RowsError):
         super().__init__(problem)
 
 
-class UnknownUser(RowsError):
+class UnknownUser(DbError):
     def __init__(self, username: str) -> None:
         super().__init__(f"there is no user {username!r}")
 

@@ -57,7 +57,7 @@ class Keeper:
         """
         if self._held(received) is None:  # asked first: a database that is down costs no file
             instance_id = uuid4()
-            kept = self._files.adopt(spooled, instance_file(instance_id))
+            kept = self._files.move_from_spool(spooled, instance_file(instance_id))
             return self.record(instance_id, kept, received, stable_after=stable_after, now=now)
         return self._keep_again(spooled, received, now)
 
@@ -107,7 +107,7 @@ class Keeper:
 
     def _recognize(self, held: _Held, path: Path, sender: Sender, now: datetime) -> Kept:
         if not held.path.exists():  # lost from our disk, and here it is again
-            self._files.adopt(path, held.file)
+            self._files.move_from_spool(path, held.file)
         with self._database.write() as session:
             instance = session.get_one(Instance, held.instance_id)
             intake.record_duplicate(session, instance, sender, now)
@@ -116,7 +116,7 @@ class Keeper:
 
     def _set_aside(self, held: _Held, path: Path, sender: Sender, now: datetime) -> Kept:
         conflict_id = uuid4()
-        kept = self._files.adopt(path, conflict_file(conflict_id))
+        kept = self._files.move_from_spool(path, conflict_file(conflict_id))
         with self._database.write() as session:
             instance = session.get_one(Instance, held.instance_id)
             fresh = intake.record_conflict(session, instance, conflict_id, kept, sender, now)

@@ -74,7 +74,7 @@ def keep_house(listener: Listener, stop: Event) -> None:
 def tidy(listener: Listener, reconciler: Reconciler) -> None:
     """One round. Raises OSError, SQLAlchemyError."""
     now = now_utc()
-    removed = listener.files.sweep_spool(time.time() - _PART_AGE_S)
+    removed = listener.files.remove_stale_spool_files(time.time() - _PART_AGE_S)
     if removed:
         logger.info("%d parts of broken transfers removed", removed)
     reconciler.settle(untouched_since=now - _ORPHAN_AGE, now=now)

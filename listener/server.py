@@ -119,7 +119,7 @@ class Listener:
         if self._thread is None or not self._thread.is_alive():
             return False
         try:
-            self.files.check_room()
+            self.files.check_free_space()
             with self.database.read() as session:
                 session.execute(text("SELECT 1"))
         except (StoreFull, OSError, SQLAlchemyError):

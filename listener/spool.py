@@ -19,7 +19,7 @@ from pydicom.uid import UID
 from pynetdicom import _config, dimse_messages
 from pynetdicom.dsutils import create_file_meta
 
-from db.errors import RowsError
+from db.errors import DbError
 from db.files import FileStore
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -38,11 +38,11 @@ class Part:
         self.problem: Exception | None = None
         self._path = path
         try:
-            files.check_room()
+            files.check_free_space()
             self._stream = path.open("wb", buffering=0)
             # a sender that breaks off leaves its part to nobody: it goes with the last reference
             finalize(self, _discard, self._stream, path)
-        except (OSError, RowsError) as error:
+        except (OSError, DbError) as error:
             self.problem = error
 
     @property

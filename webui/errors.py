@@ -9,7 +9,7 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import NoResultFound, OperationalError
 from werkzeug.exceptions import HTTPException
 
-from db.errors import RowsError, SignedReviewIsFinal
+from db.errors import DbError, SignedReviewIsFinal
 from db.reviews import (
     AlreadySigned,
     DraftChanged,
@@ -22,7 +22,7 @@ from db.users import AccountInvalid, UnknownUser
 from dicom.errors import DicomError
 
 _LOG = logging.getLogger(__name__)
-_STATUS: dict[type[RowsError], int] = {
+_STATUS: dict[type[DbError], int] = {
     AccountInvalid: 422,
     AlreadySigned: 409,
     DraftChanged: 409,
@@ -46,7 +46,7 @@ def install(app: Flask) -> None:
     app.register_error_handler(CSRFError, _stale_form)
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(NoResultFound, _not_found)
-    app.register_error_handler(RowsError, _refused)
+    app.register_error_handler(DbError, _refused)
     app.register_error_handler(DicomError, _unreadable)
     app.register_error_handler(OperationalError, _no_database)
     app.register_error_handler(Exception, _unexpected)
@@ -73,7 +73,7 @@ def _not_found(_error: NoResultFound) -> ResponseReturnValue:
     return _page(404, _SAYS[404])
 
 
-def _refused(error: RowsError) -> ResponseReturnValue:
+def _refused(error: DbError) -> ResponseReturnValue:
     return _page(_STATUS.get(type(error), 409), _sentence(str(error)))
 
 

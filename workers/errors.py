@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 from uuid import UUID
 
-from db.errors import RowsError, StoreFull
+from db.errors import DbError, StoreFull
 from dicom.errors import DicomError
 from models.types import ModelError
 
@@ -19,7 +19,7 @@ class WorkError(Exception):
     """A retry cannot help."""
 
 
-ClassifiedError = WorkError | RowsError | DicomError | ModelError
+ClassifiedError = WorkError | DbError | DicomError | ModelError
 """The errors that state whether they are permanent, and whose texts are safe to log.
 
 A union, because `db`, `dicom` and `models` import nothing of one another that could be a base.

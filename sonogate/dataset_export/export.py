@@ -105,7 +105,7 @@ def _write_files(folder: Path, images: LabeledImages, store: FileStore) -> Expor
     for name in (IMAGES, MASKS):
         (folder / name).mkdir()
     for number, image in enumerate(images, 1):
-        store.check_room()
+        store.check_free_space()
         manifest.writerow(_write_image(folder, number, image))
         summary.count(image)
     summary.manifest_sha256 = _write_file(folder / MANIFEST, rows.getvalue().encode())

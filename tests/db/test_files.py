@@ -29,7 +29,7 @@ def test_preparing_twice_changes_nothing(store: FileStore) -> None:
 def test_an_adopted_file_has_its_digest_and_leaves_the_spool(store: FileStore) -> None:
     part = store.spool / "x.part"
     part.write_bytes(b"content")
-    kept = store.adopt(part, instance_file(ID))
+    kept = store.move_from_spool(part, instance_file(ID))
     assert kept == StoredFile(
         f"instances/12/{ID}.dcm", hashlib.sha256(b"content").hexdigest(), len(b"content")
     )
@@ -42,7 +42,7 @@ def test_a_file_that_cannot_be_adopted_stays_in_the_spool(store: FileStore) -> N
     part.write_bytes(b"content")
     store.path("results/occupied/x").mkdir(parents=True)
     with pytest.raises(OSError, match="directory"):
-        store.adopt(part, "results/occupied/x")
+        store.move_from_spool(part, "results/occupied/x")
     assert part.read_bytes() == b"content"
 
 
@@ -55,30 +55,30 @@ def test_writing_replaces_the_file_of_that_name(store: FileStore) -> None:
 
 @pytest.mark.parametrize("file", ["../outside", "/etc/passwd", "instances/../../outside"])
 def test_no_path_leads_out_of_the_store(store: FileStore, file: str) -> None:
-    with pytest.raises(ValueError, match="out of the store"):
+    with pytest.raises(ValueError, match="outside the file store"):
         store.path(file)
 
 
 def test_a_link_out_of_the_store_is_not_followed(store: FileStore, tmp_path: Path) -> None:
     (store.root / "results" / "link").symlink_to(tmp_path)
-    with pytest.raises(ValueError, match="out of the store"):
+    with pytest.raises(ValueError, match="outside the file store"):
         store.path("results/link/secret")
 
 
-def test_a_disk_below_the_watermark_names_the_setting(store: FileStore) -> None:
-    store.check_room()
+def test_an_error_for_a_full_disk_names_the_setting(store: FileStore) -> None:
+    store.check_free_space()
     full = FileStore(store.root, min_free_bytes=2**62)
     with pytest.raises(StoreFull, match="SONOGATE_MIN_FREE_BYTES") as caught:
-        full.check_room()
+        full.check_free_space()
     assert not caught.value.permanent
-    assert caught.value.watermark_bytes == 2**62
+    assert caught.value.min_free_bytes == 2**62
 
 
 def test_only_stale_parts_are_swept(store: FileStore) -> None:
     for name, written_at in (("old.part", 1000), ("young.part", 3000)):
         (store.spool / name).touch()
         os.utime(store.spool / name, (written_at, written_at))
-    assert store.sweep_spool(older_than=2000) == 1
+    assert store.remove_stale_spool_files(older_than=2000) == 1
     assert [path.name for path in store.spool.iterdir()] == ["young.part"]
 
 

@@ -71,7 +71,7 @@ class Analyze:
             has_shadow=self._services.shadow is not None,
         )
         for instance in instances:
-            store.check_room()
+            store.check_free_space()
             image = analyze_image(
                 store.path(instance.file),
                 predictor,

@@ -129,7 +129,7 @@ class Deliver:
         with self._services.database.read() as session:
             analysis = analyses.whole(session, order.delivery.result_set.analysis_id)
             before = results.published_before(session, analysis)
-        store.check_room()
+        store.check_free_space()
         result = load_result(analysis, store)
         had = [made for made in order.objects if made.id in order.accepted]
         predecessors = reports_among(analysis.study, had, selection) or (

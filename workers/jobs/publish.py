@@ -54,7 +54,7 @@ class Publish:
             before = results.published_before(session, analysis)
         routes, study = self._services.routes.current(), analysis.study
         route = routes.route_for(study.source_ae, study.description)
-        store.check_room()
+        store.check_free_space()
         result = load_result(analysis, store)
         result_writer = ResultWriter(store, analysis.id, result)
         selections = _selections(routes, route)

@@ -44,7 +44,7 @@ class Sign:
                 return _nothing
             signing = _look(session, claim.subject_id)
         analysis = signing.analysis
-        store.check_room()
+        store.check_free_space()
         result = load_result(analysis, store)
         signing = signing.drawn(result)
         result_writer = ResultWriter(store, analysis.id, result, signing.review)
