@@ -66,7 +66,7 @@ def begin(session: Session, study: Study, pipeline: Pipeline, now: datetime) -> 
     """The analysis of the study's present state by this pipeline: a new one, the one that a
     crashed worker left behind, or one that is finished already.
     """
-    digest = intake.study_digest(session, study.id)
+    digest = intake.compute_study_digest(session, study.id)
     analysis = session.scalar(
         select(Analysis).where(
             Analysis.study_id == study.id,

@@ -104,7 +104,7 @@ def record_report(
         committed=row.committed,
         failed=row.failure_reasons,
     )
-    intake.count(session, sender, "commitment-answered", now)
+    intake.count_event(session, sender, "commitment-answered", now)
     return True
 
 

@@ -1,4 +1,4 @@
-"""What happens to rows when an instance is received."""
+"""Rows of received instances."""
 
 import enum
 import hashlib
@@ -35,15 +35,15 @@ R = TypeVar("R", Study, Series, SenderCount)
 
 @dataclass(frozen=True)
 class Sender:
-    """Who opened the association."""
+    """The peer that opened the association."""
 
     calling_ae: str
     address: str
 
 
 @dataclass(frozen=True)
-class StudyFacts:
-    """Patient and study level attributes, decoded."""
+class StudyAttributes:
+    """Decoded attributes at patient and study level."""
 
     study_instance_uid: str
     patient_id: str
@@ -57,7 +57,9 @@ class StudyFacts:
 
 
 @dataclass(frozen=True)
-class SeriesFacts:
+class SeriesAttributes:
+    """Decoded attributes at series level."""
+
     series_instance_uid: str
     modality: str
     number: int | None
@@ -65,7 +67,9 @@ class SeriesFacts:
 
 
 @dataclass(frozen=True)
-class InstanceFacts:
+class InstanceAttributes:
+    """Decoded attributes at instance level."""
+
     sop_instance_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str
@@ -78,19 +82,19 @@ class InstanceFacts:
 
 
 @dataclass(frozen=True)
-class Received:
-    """One instance whose bytes are on disk."""
+class ReceivedInstance:
+    """Attributes of an instance whose file is on disk, and its sender."""
 
-    study: StudyFacts
-    series: SeriesFacts
-    instance: InstanceFacts
+    study: StudyAttributes
+    series: SeriesAttributes
+    instance: InstanceAttributes
     sender: Sender
 
 
-class Outcome(enum.StrEnum):
+class StoreOutcome(enum.StrEnum):
     STORED = "stored"
-    DUPLICATE = "duplicate"  # the same bytes as before: nothing new
-    CONFLICT = "conflict"  # other bytes under the same UID: the first is kept
+    DUPLICATE = "duplicate"  # same bytes as before; nothing is stored
+    CONFLICT = "conflict"  # other bytes under the same UID; the new file is quarantined
 
 
 def find_instance(session: Session, sop_instance_uid: str) -> Instance | None:
@@ -99,34 +103,56 @@ def find_instance(session: Session, sop_instance_uid: str) -> Instance | None:
 
 def record_stored(
     session: Session,
-    received: Received,
+    received: ReceivedInstance,
     instance_id: UUID,
-    kept: StoredFile,
+    stored: StoredFile,
     *,
     stable_after: timedelta,
     now: datetime,
 ) -> Instance:
-    """Rows for a new instance, and the job that closes its study after `stable_after`.
+    """Add rows for a new instance and schedule the analysis of its study.
+
+    Args:
+        stable_after: the analysis is due when no further instance arrived for this long.
 
     Raises:
-        IntegrityError: another association stored the same SOP Instance UID meanwhile; look again.
+        IntegrityError: another association stored the same SOP Instance UID at the same time.
     """
-    study = _study(session, received, now)
-    series = _series(session, received, study)
+    study = _find_or_add_study(session, received, now)
+    series = _find_or_add_series(session, received.series, study)
+    attributes = received.instance
     instance = Instance(
         id=instance_id,
         series_id=series.id,
+        sop_instance_uid=attributes.sop_instance_uid,
+        sop_class_uid=attributes.sop_class_uid,
+        transfer_syntax_uid=attributes.transfer_syntax_uid,
+        number=attributes.number,
+        number_of_frames=attributes.number_of_frames,
+        rows=attributes.rows,
+        columns=attributes.columns,
+        frame_time_ms=attributes.frame_time_ms,
+        laterality=attributes.laterality,
+        file=stored.file,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
         source_ae=received.sender.calling_ae,
         source_address=received.sender.address,
         received_at=now,
-        **kept.__dict__,
-        **received.instance.__dict__,
     )
     session.add(instance)
     session.flush()
     _schedule_analysis(session, study, now + stable_after, now)
-    if study.patient_id != received.study.patient_id:
-        _tell_of_other_patient(session, study, instance, received.sender, now)
+    if study.patient_id != received.study.patient_id:  # corrected at the modality, or mixed up
+        audit.append(
+            session,
+            AuditTag.INSTANCE_OTHER_PATIENT,
+            actor=ACTOR,
+            now=now,
+            study_id=study.id,
+            instance_id=instance.id,
+        )
+        count_event(session, received.sender, "other-patient", now)
     audit.append(
         session,
         AuditTag.INSTANCE_STORED,
@@ -134,21 +160,24 @@ def record_stored(
         now=now,
         study_id=study.id,
         instance_id=instance_id,
-        sha256=kept.sha256,
-        size_bytes=kept.size_bytes,
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
         calling_ae=received.sender.calling_ae,
         address=received.sender.address,
     )
-    count(session, received.sender, Outcome.STORED, now)
+    count_event(session, received.sender, StoreOutcome.STORED, now)
     return instance
 
 
-def record_duplicate(session: Session, held: Instance, sender: Sender, now: datetime) -> None:
-    """The same bytes again. A study whose analysis or results were given up gets a new chance."""
-    study = held.series.study
-    for job in _given_up(session, study):
+def record_duplicate(session: Session, instance: Instance, sender: Sender, now: datetime) -> None:
+    """Record that an instance was received again with the same bytes.
+
+    Retries the jobs of the study's current revision that are in the dead-letter queue.
+    """
+    study = instance.series.study
+    for job in _load_dead_letters(session, study):
         jobs.retry(session, job.id, now)
-        if job.kind is JobKind.ANALYZE:  # the results' own job settles the status when it is done
+        if job.kind is JobKind.ANALYZE:  # a PUBLISH job sets the status when it is done
             study.status, study.status_reason = StudyStatus.RECEIVING, ""
     audit.append(
         session,
@@ -156,19 +185,19 @@ def record_duplicate(session: Session, held: Instance, sender: Sender, now: date
         actor=ACTOR,
         now=now,
         study_id=study.id,
-        instance_id=held.id,
+        instance_id=instance.id,
         calling_ae=sender.calling_ae,
         address=sender.address,
     )
-    count(session, sender, Outcome.DUPLICATE, now)
+    count_event(session, sender, StoreOutcome.DUPLICATE, now)
 
 
-def _given_up(session: Session, study: Study) -> Sequence[Job]:
-    """Dead jobs of the study's present revision."""
+def _load_dead_letters(session: Session, study: Study) -> Sequence[Job]:
+    """Return the ANALYZE and PUBLISH jobs of the study's current revision."""
     analyses = select(Analysis.id).where(
         Analysis.study_id == study.id, Analysis.revision == study.revision
     )
-    analyze = and_(Job.kind == JobKind.ANALYZE, Job.key == job_key(study))
+    analyze = and_(Job.kind == JobKind.ANALYZE, Job.key == analysis_job_key(study))
     publish = and_(Job.kind == JobKind.PUBLISH, Job.subject_id.in_(analyses))
     return session.scalars(
         select(Job).where(Job.status == JobStatus.DEAD_LETTER, or_(analyze, publish))
@@ -177,70 +206,73 @@ def _given_up(session: Session, study: Study) -> Sequence[Job]:
 
 def record_conflict(
     session: Session,
-    held: Instance,
+    instance: Instance,
     conflict_id: UUID,
-    kept: StoredFile,
+    quarantined: StoredFile,
     sender: Sender,
     now: datetime,
 ) -> bool:
-    """Other bytes under a UID that we hold. False: these very bytes were set aside before."""
+    """Record that an instance was received again with other bytes.
+
+    Returns False if a file with these bytes is in quarantine already.
+    """
     conflict = Conflict(
         id=conflict_id,
-        instance_id=held.id,
+        instance_id=instance.id,
+        file=quarantined.file,
+        sha256=quarantined.sha256,
+        size_bytes=quarantined.size_bytes,
         source_ae=sender.calling_ae,
         source_address=sender.address,
         received_at=now,
-        **kept.__dict__,
     )
-    fresh = _added(session, conflict)
-    if fresh:
-        _audit_conflict(session, held, kept, sender, now)
-    # Last, as everywhere: transactions that lock rows in different orders block each other.
-    count(session, sender, Outcome.CONFLICT, now)
-    return fresh
+    is_new = _try_add(session, conflict)
+    if is_new:
+        audit.append(
+            session,
+            AuditTag.INSTANCE_CONFLICT,
+            actor=ACTOR,
+            now=now,
+            study_id=instance.series.study_id,
+            instance_id=instance.id,
+            kept_sha256=instance.sha256,
+            other_sha256=quarantined.sha256,
+            calling_ae=sender.calling_ae,
+            address=sender.address,
+        )
+    # The counter is always locked last. Transactions that lock rows in another order deadlock.
+    count_event(session, sender, StoreOutcome.CONFLICT, now)
+    return is_new
 
 
-def _audit_conflict(
-    session: Session, held: Instance, kept: StoredFile, sender: Sender, now: datetime
-) -> None:
-    audit.append(
-        session,
-        AuditTag.INSTANCE_CONFLICT,
-        actor=ACTOR,
-        now=now,
-        study_id=held.series.study_id,
-        instance_id=held.id,
-        kept_sha256=held.sha256,
-        other_sha256=kept.sha256,
-        calling_ae=sender.calling_ae,
-        address=sender.address,
+def count_event(session: Session, sender: Sender, event: str, now: datetime) -> None:
+    """Increment the sender's counter for ``event``."""
+    query = (
+        select(SenderCount)
+        .where(
+            SenderCount.calling_ae == sender.calling_ae,
+            SenderCount.address == sender.address,
+            SenderCount.event == event,
+        )
+        .with_for_update()
     )
-
-
-def count(session: Session, sender: Sender, event: str, now: datetime) -> None:
-    """One more for this sender."""
-    where = (
-        SenderCount.calling_ae == sender.calling_ae,
-        SenderCount.address == sender.address,
-        SenderCount.event == event,
-    )
-    row = session.scalar(select(SenderCount).where(*where).with_for_update())
+    row = session.scalar(query)
     if row is None:
         row = SenderCount(
             calling_ae=sender.calling_ae, address=sender.address, event=event, count=0, last_at=now
         )
-        row = _added_or_found(session, row, select(SenderCount).where(*where).with_for_update())
+        row = _add_or_find(session, row, query)
     row.count, row.last_at = row.count + 1, now
     session.flush()
 
 
-def job_key(study: Study) -> str:
-    """One analysis job for each revision of a study."""
+def analysis_job_key(study: Study) -> str:
+    """Return the key of the ANALYZE job: one for each revision of a study."""
     return f"{study.id}:{study.revision}"
 
 
-def study_digest(session: Session, study_id: UUID) -> str:
-    """SHA-256 over the digests of the study's files in order of SOP Instance UID: its state."""
+def compute_study_digest(session: Session, study_id: UUID) -> str:
+    """Return the SHA-256 of the SHA-256 digests of all instances, by SOP Instance UID."""
     digests = session.scalars(
         select(Instance.sha256)
         .join(Series)
@@ -251,68 +283,79 @@ def study_digest(session: Session, study_id: UUID) -> str:
 
 
 def _schedule_analysis(session: Session, study: Study, due_at: datetime, now: datetime) -> None:
-    """Reschedule the analysis of a study still open; for a closed one, open its next revision."""
-    if jobs.reschedule(session, JobKind.ANALYZE, job_key(study), due_at):
+    """Move or add the study's ANALYZE job. Once it was claimed, open the next revision."""
+    if jobs.reschedule(session, JobKind.ANALYZE, analysis_job_key(study), due_at):
         return
-    job = session.scalar(select(Job).where(Job.kind == JobKind.ANALYZE, Job.key == job_key(study)))
-    if job is not None:
+    claimed = select(Job.id).where(Job.kind == JobKind.ANALYZE, Job.key == analysis_job_key(study))
+    if session.scalar(claimed) is not None:
         study.revision += 1
     study.status, study.status_reason = StudyStatus.RECEIVING, ""
     session.flush()
     jobs.enqueue(
-        session, JobKind.ANALYZE, key=job_key(study), subject_id=study.id, now=now, due_at=due_at
-    )
-
-
-def _tell_of_other_patient(
-    session: Session, study: Study, instance: Instance, sender: Sender, now: datetime
-) -> None:
-    """The image names another Patient ID than its study: corrected since, or mixed up."""
-    audit.append(
         session,
-        AuditTag.INSTANCE_OTHER_PATIENT,
-        actor=ACTOR,
+        JobKind.ANALYZE,
+        key=analysis_job_key(study),
+        subject_id=study.id,
         now=now,
-        study_id=study.id,
-        instance_id=instance.id,
+        due_at=due_at,
     )
-    count(session, sender, "other-patient", now)
 
 
-def _study(session: Session, received: Received, now: datetime) -> Study:
-    uid = received.study.study_instance_uid
-    query = select(Study).where(Study.study_instance_uid == uid).with_for_update()
+def _find_or_add_study(session: Session, received: ReceivedInstance, now: datetime) -> Study:
+    attributes = received.study
+    query = (
+        select(Study)
+        .where(Study.study_instance_uid == attributes.study_instance_uid)
+        .with_for_update()
+    )
     study = session.scalar(query)
     if study is None:
-        fresh = Study(
+        study = Study(
             id=uuid4(),
+            study_instance_uid=attributes.study_instance_uid,
+            patient_id=attributes.patient_id,
+            patient_name=attributes.patient_name,
+            patient_birth_date=attributes.patient_birth_date,
+            patient_sex=attributes.patient_sex,
+            accession_number=attributes.accession_number,
+            study_date=attributes.study_date,
+            study_time=attributes.study_time,
+            description=attributes.description,
             source_ae=received.sender.calling_ae,
-            received_at=now,
-            last_instance_at=now,
             status=StudyStatus.RECEIVING,
             status_reason="",
             revision=1,
-            **received.study.__dict__,
+            received_at=now,
+            last_instance_at=now,
         )
-        study = _added_or_found(session, fresh, query)
+        study = _add_or_find(session, study, query)
     study.last_instance_at = now
     return study
 
 
-def _series(session: Session, received: Received, study: Study) -> Series:
-    uid = received.series.series_instance_uid
-    query = select(Series).where(Series.study_id == study.id, Series.series_instance_uid == uid)
-    fresh = Series(id=uuid4(), study_id=study.id, **received.series.__dict__)
-    return session.scalar(query) or _added_or_found(session, fresh, query)
+def _find_or_add_series(session: Session, attributes: SeriesAttributes, study: Study) -> Series:
+    query = select(Series).where(
+        Series.study_id == study.id,
+        Series.series_instance_uid == attributes.series_instance_uid,
+    )
+    series = Series(
+        id=uuid4(),
+        study_id=study.id,
+        series_instance_uid=attributes.series_instance_uid,
+        modality=attributes.modality,
+        number=attributes.number,
+        description=attributes.description,
+    )
+    return session.scalar(query) or _add_or_find(session, series, query)
 
 
-def _added_or_found(session: Session, row: R, query: Select[R]) -> R:
-    """Row or skip: of two associations that meet here, one inserts and the other finds."""
-    return row if _added(session, row) else session.scalars(query).one()
+def _add_or_find(session: Session, row: R, query: Select[R]) -> R:
+    """Add the row, or return the one that another transaction added meanwhile."""
+    return row if _try_add(session, row) else session.scalars(query).one()
 
 
-def _added(session: Session, row: Base) -> bool:
-    """False: a row with the same unique key is there already."""
+def _try_add(session: Session, row: Base) -> bool:
+    """Add a row. Return False if a row with the same unique key exists."""
     try:
         with session.begin_nested():
             session.add(row)

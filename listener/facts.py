@@ -5,16 +5,22 @@ from typing import Any, Final
 from sqlalchemy import String
 from sqlalchemy.orm import InstrumentedAttribute
 
-from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
+from db.intake import (
+    InstanceAttributes,
+    ReceivedInstance,
+    Sender,
+    SeriesAttributes,
+    StudyAttributes,
+)
 from db.schema import Instance, SenderCount, Series, Study
 from dicom.images.header import InstanceHeader
 
 _GREATEST_INTEGER: Final = 2**31 - 1  # INTEGER of PostgreSQL
 
 
-def received_from(header: InstanceHeader, sender: Sender) -> Received:
+def received_from(header: InstanceHeader, sender: Sender) -> ReceivedInstance:
     """Rows' worth of facts; text is clipped to its column, a number beyond reason is left out."""
-    return Received(_study(header), _series(header), _instance(header), sender)
+    return ReceivedInstance(_study(header), _series(header), _instance(header), sender)
 
 
 def sender_of(calling_ae: str, address: str) -> Sender:
@@ -32,8 +38,8 @@ def clean(value: str, length: int) -> str:
     return "".join(letter for letter in valid if letter.isprintable())[:length]
 
 
-def _study(header: InstanceHeader) -> StudyFacts:
-    return StudyFacts(
+def _study(header: InstanceHeader) -> StudyAttributes:
+    return StudyAttributes(
         study_instance_uid=header.study_instance_uid,
         patient_id=_fit(header.patient.patient_id, Study.patient_id),
         patient_name=_fit(header.patient.patient_name, Study.patient_name),
@@ -46,8 +52,8 @@ def _study(header: InstanceHeader) -> StudyFacts:
     )
 
 
-def _series(header: InstanceHeader) -> SeriesFacts:
-    return SeriesFacts(
+def _series(header: InstanceHeader) -> SeriesAttributes:
+    return SeriesAttributes(
         series_instance_uid=header.series_instance_uid,
         modality=_fit(header.modality, Series.modality),
         number=_number(header.series_number),
@@ -55,8 +61,8 @@ def _series(header: InstanceHeader) -> SeriesFacts:
     )
 
 
-def _instance(header: InstanceHeader) -> InstanceFacts:
-    return InstanceFacts(
+def _instance(header: InstanceHeader) -> InstanceAttributes:
+    return InstanceAttributes(
         sop_instance_uid=header.sop_instance_uid,
         sop_class_uid=header.sop_class_uid,
         transfer_syntax_uid=header.transfer_syntax_uid,

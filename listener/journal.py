@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from db import audit
 from db.audit_tags import AuditTag
 from db.engine import Database
-from db.intake import ACTOR, Sender, count
+from db.intake import ACTOR, Sender, count_event
 from db.types import now_utc
 
 logger = logging.getLogger(__name__)
@@ -38,12 +38,12 @@ class Journal:
                 address=sender.address,
                 **details,
             )
-            count(session, sender, counted, now)
+            count_event(session, sender, counted, now)
 
     def count(self, sender: Sender, counted: str) -> None:
         """One more, for what is too cheap to cause to deserve a place in the audit chain."""
         with _losing(counted), self._database.write() as session:
-            count(session, sender, counted, now_utc())
+            count_event(session, sender, counted, now_utc())
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from db import intake
 from db.engine import Database
 from db.files import FileStore, StoredFile, conflict_file, flush_and_digest, instance_file
-from db.intake import Outcome, Received, Sender
+from db.intake import ReceivedInstance, Sender, StoreOutcome
 from db.schema import Instance
 from listener import part10
 
@@ -24,7 +24,7 @@ from listener import part10
 class Kept:
     """What became of a file; ``instance_id`` is the instance that we hold under its UID."""
 
-    outcome: Outcome
+    outcome: StoreOutcome
     instance_id: UUID
 
 
@@ -47,7 +47,7 @@ class Keeper:
         self._files = files
 
     def keep(
-        self, spooled: Path, received: Received, *, stable_after: timedelta, now: datetime
+        self, spooled: Path, received: ReceivedInstance, *, stable_after: timedelta, now: datetime
     ) -> Kept:
         """Store, or recognize, or set aside; when this returns, Success may be answered.
 
@@ -65,7 +65,7 @@ class Keeper:
         self,
         instance_id: UUID,
         kept: StoredFile,
-        received: Received,
+        received: ReceivedInstance,
         *,
         stable_after: timedelta,
         now: datetime,
@@ -80,9 +80,9 @@ class Keeper:
             if self._held(received) is None:
                 raise
             return self._keep_again(self._files.path(kept.file), received, now)
-        return Kept(Outcome.STORED, instance_id)
+        return Kept(StoreOutcome.STORED, instance_id)
 
-    def _held(self, received: Received) -> _Held | None:
+    def _held(self, received: ReceivedInstance) -> _Held | None:
         with self._database.read() as session:
             found = intake.find_instance(session, received.instance.sop_instance_uid)
             if found is None:
@@ -90,16 +90,16 @@ class Keeper:
             path = self._files.path(found.file)
             return _Held(found.id, path, found.file, found.sha256, found.transfer_syntax_uid)
 
-    def _keep_again(self, path: Path, received: Received, now: datetime) -> Kept:
+    def _keep_again(self, path: Path, received: ReceivedInstance, now: datetime) -> Kept:
         held = self._held(received)
         assert held is not None
         if held.path == path:  # recorded by another listener that found it at the same time
-            return Kept(Outcome.DUPLICATE, held.instance_id)
+            return Kept(StoreOutcome.DUPLICATE, held.instance_id)
         if self._is_same(held, path, received):
             return self._recognize(held, path, received.sender, now)
         return self._set_aside(held, path, received.sender, now)
 
-    def _is_same(self, held: _Held, path: Path, received: Received) -> bool:
+    def _is_same(self, held: _Held, path: Path, received: ReceivedInstance) -> bool:
         if not held.path.exists():
             return flush_and_digest(path)[0] == held.sha256
         same_encoding = held.transfer_syntax_uid == received.instance.transfer_syntax_uid
@@ -112,7 +112,7 @@ class Keeper:
             instance = session.get_one(Instance, held.instance_id)
             intake.record_duplicate(session, instance, sender, now)
         path.unlink(missing_ok=True)
-        return Kept(Outcome.DUPLICATE, held.instance_id)
+        return Kept(StoreOutcome.DUPLICATE, held.instance_id)
 
     def _set_aside(self, held: _Held, path: Path, sender: Sender, now: datetime) -> Kept:
         conflict_id = uuid4()
@@ -122,4 +122,4 @@ class Keeper:
             fresh = intake.record_conflict(session, instance, conflict_id, kept, sender, now)
         if not fresh:
             self._files.remove(kept.file)
-        return Kept(Outcome.CONFLICT, held.instance_id)
+        return Kept(StoreOutcome.CONFLICT, held.instance_id)

@@ -11,25 +11,31 @@ from sqlalchemy.exc import IntegrityError
 from db import intake
 from db.engine import Database
 from db.files import StoredFile
-from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
+from db.intake import (
+    InstanceAttributes,
+    ReceivedInstance,
+    Sender,
+    SeriesAttributes,
+    StudyAttributes,
+)
 from db.schema import AuditEvent, Instance, SenderCount, Study
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SENDER = Sender("MODALITY", "10.0.0.7")
 
 
-def received(number: int = 1, study: str = "1.2.3") -> Received:
-    return Received(
-        StudyFacts(study, "P1", "Doe^Jane", "19700101", "F", "ACC", "20260304", "0506", "US"),
-        SeriesFacts(f"{study}.1", "US", 1, "B-mode"),
-        InstanceFacts(
+def received(number: int = 1, study: str = "1.2.3") -> ReceivedInstance:
+    return ReceivedInstance(
+        StudyAttributes(study, "P1", "Doe^Jane", "19700101", "F", "ACC", "20260304", "0506", "US"),
+        SeriesAttributes(f"{study}.1", "US", 1, "B-mode"),
+        InstanceAttributes(
             f"{study}.1.{number}", "1.2.840.1", "1.2.840.2", number, 1, 64, 64, None, "L"
         ),
         SENDER,
     )
 
 
-def record(database: Database, what: Received, digest: str = "a") -> Instance:
+def record(database: Database, what: ReceivedInstance, digest: str = "a") -> Instance:
     with database.write() as session:
         instance_id = uuid4()
         kept = StoredFile(f"instances/{instance_id}.dcm", digest * 64, 100)
@@ -41,7 +47,7 @@ def record(database: Database, what: Received, digest: str = "a") -> Instance:
 def digest_of(database: Database) -> str:
     with database.read() as session:
         study = session.scalars(select(Study)).one()
-        return intake.study_digest(session, study.id)
+        return intake.compute_study_digest(session, study.id)
 
 
 def test_instances_of_one_study_share_its_rows(database: Database) -> None:
@@ -100,7 +106,7 @@ def test_senders_are_counted_apart(database: Database) -> None:
     other = Sender("MODALITY", "10.0.0.8")
     for sender in (SENDER, SENDER, other):
         with database.write() as session:
-            intake.count(session, sender, "refused:not-dicom", NOW)
+            intake.count_event(session, sender, "refused:not-dicom", NOW)
     with database.read() as session:
         counts = {row.address: row.count for row in session.scalars(select(SenderCount))}
     assert counts == {"10.0.0.7": 2, "10.0.0.8": 1}

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from db import audit, jobs
 from db.engine import Database
 from db.files import FileStore, flush_and_digest
-from db.intake import Outcome, Sender
+from db.intake import Sender, StoreOutcome
 from db.schema import Conflict, Instance, Job, JobKind, JobStatus, Series, Study, StudyStatus
 from listener import facts
 from listener.keeper import Keeper, Kept
@@ -55,11 +55,11 @@ class Room:
     def stored(self, folder: str = "instances") -> list[Path]:
         return sorted((self.files.root / folder).rglob("*.dcm"))
 
-    def together(self, *work: Callable[[], Kept]) -> Counter[Outcome]:
+    def together(self, *work: Callable[[], Kept]) -> Counter[StoreOutcome]:
         """Do it all at the same moment, each in a thread of its own."""
         start = Barrier(len(work))
 
-        def begin(one: Callable[[], Kept]) -> Outcome:
+        def begin(one: Callable[[], Kept]) -> StoreOutcome:
             start.wait(10)
             return one().outcome
 
@@ -76,7 +76,7 @@ def room(database: Database, tmp_path: Path) -> Room:
 
 def test_a_new_instance_becomes_a_file_and_its_rows(room: Room) -> None:
     kept = room.keep(image())
-    assert kept.outcome is Outcome.STORED
+    assert kept.outcome is StoreOutcome.STORED
     with room.database.read() as session:
         row = session.get_one(Instance, kept.instance_id)
         assert (row.sha256, row.size_bytes) == flush_and_digest(room.files.path(row.file))
@@ -87,7 +87,7 @@ def test_a_new_instance_becomes_a_file_and_its_rows(room: Room) -> None:
 def test_the_same_bytes_again_are_recognized(room: Room) -> None:
     dataset = image()
     first, second = room.keep(dataset), room.keep(dataset)
-    assert second == Kept(Outcome.DUPLICATE, first.instance_id)
+    assert second == Kept(StoreOutcome.DUPLICATE, first.instance_id)
     assert len(room.stored()) == room.count(Instance) == 1
 
 
@@ -95,7 +95,7 @@ def test_the_same_data_set_behind_another_file_meta_is_recognized(room: Room) ->
     dataset = image()
     room.keep(dataset)
     dataset.file_meta.ImplementationVersionName = "NEWER_VERSION"
-    assert room.keep(dataset).outcome is Outcome.DUPLICATE
+    assert room.keep(dataset).outcome is StoreOutcome.DUPLICATE
 
 
 def test_other_bytes_under_the_same_uid_are_set_aside_once(room: Room) -> None:
@@ -103,8 +103,8 @@ def test_other_bytes_under_the_same_uid_are_set_aside_once(room: Room) -> None:
     other = sibling(first, SOPInstanceUID=first.SOPInstanceUID, content=1)
     held = room.keep(first)
     before = room.stored()[0].read_bytes()
-    assert room.keep(other) == Kept(Outcome.CONFLICT, held.instance_id)
-    assert room.keep(other) == Kept(Outcome.CONFLICT, held.instance_id)
+    assert room.keep(other) == Kept(StoreOutcome.CONFLICT, held.instance_id)
+    assert room.keep(other) == Kept(StoreOutcome.CONFLICT, held.instance_id)
     assert [path.read_bytes() for path in room.stored()] == [before]
     assert len(room.stored("conflicts")) == room.count(Conflict) == 1
 
@@ -113,7 +113,7 @@ def test_the_same_bytes_in_another_encoding_are_a_conflict(room: Room) -> None:
     first = image(transfer_syntax=JPEGBaseline8Bit)
     room.keep(first)
     first.file_meta.TransferSyntaxUID = JPEGExtended12Bit
-    assert room.keep(first).outcome is Outcome.CONFLICT
+    assert room.keep(first).outcome is StoreOutcome.CONFLICT
 
 
 def test_a_file_lost_from_the_disk_comes_back_with_its_duplicate(room: Room) -> None:
@@ -122,7 +122,7 @@ def test_a_file_lost_from_the_disk_comes_back_with_its_duplicate(room: Room) -> 
     (path,) = room.stored()
     content = path.read_bytes()
     path.unlink()
-    assert room.keep(dataset).outcome is Outcome.DUPLICATE
+    assert room.keep(dataset).outcome is StoreOutcome.DUPLICATE
     assert path.read_bytes() == content
 
 
@@ -131,7 +131,7 @@ def test_other_bytes_never_take_the_place_of_a_lost_file(room: Room) -> None:
     room.keep(first)
     room.stored()[0].unlink()
     other = sibling(first, SOPInstanceUID=first.SOPInstanceUID, content=1)
-    assert room.keep(other).outcome is Outcome.CONFLICT
+    assert room.keep(other).outcome is StoreOutcome.CONFLICT
     assert not room.stored()
 
 
@@ -206,7 +206,7 @@ def test_sending_again_revives_a_study_that_was_given_up(room: Room) -> None:
         claim = jobs.claim(session, job.id, NOW)
         assert claim
         jobs.fail(session, claim, "no such preset", NOW, permanent=True)
-    assert room.keep(dataset).outcome is Outcome.DUPLICATE
+    assert room.keep(dataset).outcome is StoreOutcome.DUPLICATE
     assert [job.status for job in jobs_of(room)] == [JobStatus.QUEUED]
 
 
@@ -218,7 +218,7 @@ SENDERS = [Sender("MODALITY", f"10.0.0.{number % 3}") for number in range(8)]
 def test_eight_associations_storing_one_uid_keep_it_once(room: Room) -> None:
     dataset = image()
     outcomes = room.together(*(lambda s=s: room.keep(dataset, sender=s) for s in SENDERS))
-    assert outcomes == {Outcome.STORED: 1, Outcome.DUPLICATE: 7}
+    assert outcomes == {StoreOutcome.STORED: 1, StoreOutcome.DUPLICATE: 7}
     assert len(room.stored()) == room.count(Instance) == 1
     with room.database.read() as session:
         assert audit.verify(session).events == 8
@@ -228,7 +228,7 @@ def test_eight_associations_opening_one_study_share_it(room: Room) -> None:
     first = image()
     images = [first, *(sibling(first) for _ in range(7))]
     outcomes = room.together(*(lambda i=i: room.keep(i) for i in images))
-    assert outcomes == {Outcome.STORED: 8}
+    assert outcomes == {StoreOutcome.STORED: 8}
     assert (room.count(Study), room.count(Series), room.count(Instance)) == (1, 1, 8)
     assert len(jobs_of(room)) == 1
     with room.database.read() as session:
@@ -241,5 +241,5 @@ def test_conflicts_duplicates_and_new_images_do_not_block_each_other(room: Room)
     other = sibling(first, SOPInstanceUID=first.SOPInstanceUID, content=1)
     kinds = [first, first, other, other, other, sibling(first), sibling(first), image()]
     outcomes = room.together(*(lambda i=i: room.keep(i) for i in kinds))
-    assert outcomes == {Outcome.STORED: 3, Outcome.DUPLICATE: 2, Outcome.CONFLICT: 3}
+    assert outcomes == {StoreOutcome.STORED: 3, StoreOutcome.DUPLICATE: 2, StoreOutcome.CONFLICT: 3}
     assert len(room.stored("conflicts")) == room.count(Conflict) == 1

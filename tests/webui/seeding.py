@@ -276,10 +276,10 @@ def _study_of(session: Session, uid: str) -> Study:
     return found
 
 
-def _received(path: Path, facts: StudyContext) -> intake.Received:
+def _received(path: Path, facts: StudyContext) -> intake.ReceivedInstance:
     header = read_header(path)
-    return intake.Received(
-        intake.StudyFacts(
+    return intake.ReceivedInstance(
+        intake.StudyAttributes(
             header.study_instance_uid,
             header.patient.patient_id,
             header.patient.patient_name,
@@ -290,10 +290,10 @@ def _received(path: Path, facts: StudyContext) -> intake.Received:
             header.study_time,
             facts.study_description,
         ),
-        intake.SeriesFacts(
+        intake.SeriesAttributes(
             header.series_instance_uid, "US", header.series_number, header.series_description
         ),
-        intake.InstanceFacts(
+        intake.InstanceAttributes(
             header.sop_instance_uid,
             header.sop_class_uid,
             header.transfer_syntax_uid,

@@ -65,7 +65,7 @@ def test_senders_are_shown_with_what_they_did(visitor: Visitor, hospital: Hospit
     hospital.receive([CYST])
     with hospital.database.write() as session:
         stranger = intake.Sender("STRANGER", "10.0.0.9")
-        intake.count(session, stranger, "association-refused", hospital.now)
+        intake.count_event(session, stranger, "association-refused", hospital.now)
     visitor.sign_in("admin")
     page = visitor.get("/admin/senders").text
     assert "stored <b>1</b>" in page

@@ -11,7 +11,13 @@ from sqlalchemy import select
 from db import intake, jobs
 from db.engine import Database
 from db.files import instance_file
-from db.intake import InstanceFacts, Received, Sender, SeriesFacts, StudyFacts
+from db.intake import (
+    InstanceAttributes,
+    ReceivedInstance,
+    Sender,
+    SeriesAttributes,
+    StudyAttributes,
+)
 from db.schema import AuditEvent, Job, JobKind
 from dicom.images.header import InstanceHeader, read_header
 from workers.queue.runner import JobRunner, job_handlers
@@ -94,10 +100,10 @@ class Hospital:
             return [tag for tag in tags if tag.startswith("worker:")]
 
 
-def _received(header: InstanceHeader) -> Received:
+def _received(header: InstanceHeader) -> ReceivedInstance:
     patient = header.patient
-    return Received(
-        StudyFacts(
+    return ReceivedInstance(
+        StudyAttributes(
             study_instance_uid=header.study_instance_uid,
             patient_id=patient.patient_id,
             patient_name=patient.patient_name,
@@ -108,13 +114,13 @@ def _received(header: InstanceHeader) -> Received:
             study_time=header.study_time,
             description=header.study_description,
         ),
-        SeriesFacts(
+        SeriesAttributes(
             series_instance_uid=header.series_instance_uid,
             modality=header.modality,
             number=header.series_number,
             description=header.series_description,
         ),
-        InstanceFacts(
+        InstanceAttributes(
             sop_instance_uid=header.sop_instance_uid,
             sop_class_uid=header.sop_class_uid,
             transfer_syntax_uid=header.transfer_syntax_uid,

@@ -83,14 +83,14 @@ class Analyze:
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         study = session.get_one(Study, job.subject_id)
-        if failure.given_up and job.key == intake.job_key(study):
+        if failure.given_up and job.key == intake.analysis_job_key(study):
             analyses.fail(session, study.id, failure.reason, now)
 
 
 def _begin(session: Session, claim: Claim, pipeline: Pipeline, now: datetime) -> Analysis | None:
     """None: images came after this job was first tried, and their own job is on its way."""
     study = session.get_one(Study, claim.subject_id, with_for_update=True)
-    if session.get_one(Job, claim.job_id).key != intake.job_key(study):
+    if session.get_one(Job, claim.job_id).key != intake.analysis_job_key(study):
         return None
     return analyses.begin(session, study, pipeline, now)
 
