@@ -1,1 +1,1 @@
-"""DICOM in: Storage and Verification SCP. Bytes to disk, one row, then Success."""
+"""Verification and Storage SCP. Success means that the bytes are on disk and the row is committed."""

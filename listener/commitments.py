@@ -1,6 +1,4 @@
-"""What a PACS says, on an association of its own, of objects that it was asked to keep."""
-
-from dataclasses import dataclass
+"""Record storage commitment reports that a PACS sends on its own associations."""
 
 from db import commitments
 from db.audit_tags import AuditTag
@@ -11,28 +9,22 @@ from dicom.commitment import CommitmentReport
 from listener.errors import UnknownTransaction
 
 
-@dataclass(frozen=True)
-class Commitments:
-    """Rows of requests, waiting for their answers."""
+def record_report(database: Database, report: CommitmentReport, sender: Sender) -> None:
+    """Commit a report. The listener may answer Success once this returns.
 
-    database: Database
-
-    def keep(self, report: CommitmentReport, sender: Sender) -> None:
-        """Once this returns, Success may be answered.
-
-        Raises:
-            UnknownTransaction: nobody here asked.
-            SQLAlchemyError: the database is down.
-        """
-        with self.database.write() as session:
-            known = commitments.record_report(
-                session,
-                report.transaction_uid,
-                report.committed,
-                report.failed,
-                tag=AuditTag.LISTENER_COMMITMENT_ANSWERED,
-                sender=sender,
-                now=now_utc(),
-            )
-        if not known:
-            raise UnknownTransaction
+    Raises:
+        UnknownTransaction: Sonogate did not send the request.
+        SQLAlchemyError: The database is not available.
+    """
+    with database.write() as session:
+        known = commitments.record_report(
+            session,
+            report.transaction_uid,
+            report.committed,
+            report.failed,
+            tag=AuditTag.LISTENER_COMMITMENT_ANSWERED,
+            sender=sender,
+            now=now_utc(),
+        )
+    if not known:
+        raise UnknownTransaction

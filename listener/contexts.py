@@ -1,7 +1,7 @@
-"""What a sender may propose: SOP classes, and transfer syntaxes in the order that we prefer.
+"""Accepted SOP classes, and transfer syntaxes in order of preference.
 
-A context that offers several transfer syntaxes gets the first of ours. So lossless ones come first:
-a machine that holds raw images and could compress them must not lose anything on the way to us.
+Of the transfer syntaxes proposed in one presentation context, the first in this order is accepted.
+Lossless ones come first, so that a modality does not compress raw images with loss.
 """
 
 from typing import Final
@@ -56,7 +56,7 @@ RETIRED_CLASSES: Final = {
     "UltrasoundImageStorageRetired": UID("1.2.840.10008.5.1.4.1.1.6"),
     "UltrasoundMultiFrameImageStorageRetired": UID("1.2.840.10008.5.1.4.1.1.3"),
 }
-"""Of the years before 1993 (PS3.4 B.6), still sent by old machines and out of old archives."""
+"""Retired in 1993 (PS3.4 B.6), but still sent by old modalities and archives."""
 
 STORAGE_CLASSES: Final = (
     UltrasoundImageStorage,
@@ -109,6 +109,6 @@ STORED_ONLY: Final = (
     HEVCMP51,
     HEVCM10P51,
 )
-"""Video: kept bit for bit; the analysis refuses it with a coded reason."""
+"""Video: stored without change; the analysis refuses it with a code."""
 
 TRANSFER_SYNTAXES: Final = (*NATIVE, *LOSSLESS, *LOSSY, *STORED_ONLY)

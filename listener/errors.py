@@ -1,45 +1,48 @@
-"""What can go wrong while an object comes in. No text here carries anything from the network."""
+"""Errors of the listener. Their texts contain nothing that came from the network."""
 
 
 class ListenerError(Exception):
-    """Base of every error of this package; ``permanent`` says that sending again cannot help."""
+    """Base class of the errors of this package.
+
+    Sending the same object again cannot resolve a ``permanent`` error.
+    """
 
     permanent = True
 
 
 class NotAuthorized(ListenerError):
-    """The sender was struck off the routes file while its association was open."""
+    """Raised when a sender was removed from the routes file during its association."""
 
     def __init__(self) -> None:
-        super().__init__("The sender is no longer among the sources of the routes file.")
+        super().__init__("The routes file has no source for this sender. Add it as a [[source]].")
 
 
 class IdentityMismatch(ListenerError):
-    """The C-STORE request says one thing and the data set another (PS3.4 B.2.3, status A9xx)."""
+    """Raised when C-STORE request and data set disagree (PS3.4 B.2.3, status A9xx)."""
 
     def __init__(self, keyword: str) -> None:
-        super().__init__(f"The data set's {keyword} is not the one of the C-STORE request.")
+        super().__init__(f"The data set's {keyword} differs from that of the C-STORE request.")
         self.keyword = keyword
 
 
 class UnknownTransaction(ListenerError):
-    """A storage commitment report under a Transaction UID that nobody here asked with."""
+    """Raised for a storage commitment report with an unknown Transaction UID."""
 
     code = "unknown-transaction"
 
     def __init__(self) -> None:
-        super().__init__("Nobody here asked for storage commitment under this Transaction UID.")
+        super().__init__("Sonogate requested no storage commitment with this Transaction UID.")
 
 
 class CannotListen(ListenerError):
-    """The address and port of the settings cannot be had."""
+    """Raised when the configured address and port are not available."""
 
     permanent = False
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(
             f"cannot listen on {host} port {port}: {reason}."
-            " Set SONOGATE_DICOM_HOST and SONOGATE_DICOM_PORT to a free one"
+            " Set SONOGATE_DICOM_HOST and SONOGATE_DICOM_PORT to an available one"
         )
         self.host = host
         self.port = port

@@ -1,4 +1,4 @@
-"""The listener as a process."""
+"""Run the listener as a process."""
 
 import logging
 import signal
@@ -13,68 +13,67 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.types import now_utc
-from listener.reconcile import Reconciler
+from listener.orphans import OrphanRecovery
 from listener.server import Listener
 from listener.settings import ListenerSettings
 
 logger = logging.getLogger(__name__)
 
-HOUSEKEEPING_S: Final = 600.0
+MAINTENANCE_INTERVAL_SECONDS: Final = 600.0
 _ORPHAN_AGE: Final = timedelta(minutes=10)
-"""Longer than any commit takes: a younger file may be about to get its row."""
-_PART_AGE_S: Final = 3600.0
-"""Longer than any sender pauses within a transfer: see ``dicom_network_timeout_seconds``."""
+"""Longer than any commit takes, so a younger file may still get its row."""
+_INCOMING_FILE_AGE_SECONDS: Final = 3600.0
+"""Longer than a sender may pause within a transfer: see ``dicom_network_timeout_seconds``."""
 
 
 def run(settings: ListenerSettings) -> None:
-    """Listen until SIGTERM or SIGINT; running transfers may then go on for the time of grace.
+    """Listen until SIGTERM or SIGINT, then let transfers finish within ``dicom_stop_grace_seconds``.
 
     Raises:
-        SettingsError: the routes file or a certificate is wrong.
-        CannotListen: the port is taken.
+        SettingsError: The routes file or a certificate is invalid.
+        CannotListen: The port is not available.
     """
     stop = Event()
-    with _stop_signals() as signals, Listener(settings) as listener:
-        Thread(target=keep_house, args=(listener, stop), name="housekeeping", daemon=True).start()
-        signals.recv(1)
+    with _receive_stop_signals() as stop_socket, Listener(settings) as listener:
+        Thread(
+            target=run_maintenance, args=(listener, stop), name="maintenance", daemon=True
+        ).start()
+        stop_socket.recv(1)
         logger.info("stopping")
         stop.set()
 
 
 @contextmanager
-def _stop_signals() -> Iterator[socket]:
-    """A socket that has a byte to read once the process was told to stop.
+def _receive_stop_signals() -> Iterator[socket]:
+    """Yield a socket that receives one byte at SIGTERM or SIGINT.
 
-    The system may hand a signal to any thread, and Python runs handlers in the main one only: if
-    that waits for an Event it sleeps on. The byte is written wherever the signal arrives.
+    The system may deliver a signal to any thread, but Python runs its handler in the main thread
+    only, which would not wake up from waiting for an Event. The byte is written in every case.
     """
     receiver, sender = socketpair()
     sender.setblocking(False)
     with receiver, sender:
-        before = signal.set_wakeup_fd(sender.fileno())
+        previous = signal.set_wakeup_fd(sender.fileno())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         try:
             yield receiver
         finally:
-            signal.set_wakeup_fd(before)
+            signal.set_wakeup_fd(previous)
 
 
-def keep_house(listener: Listener, stop: Event) -> None:
-    """Settle what a crash left behind, at the start and now and then."""
-    reconciler = Reconciler(listener.database, listener.files, listener.keeper, listener.journal)
+def run_maintenance(listener: Listener, stop: Event) -> None:
+    """Remove aborted transfers and recover orphans, at the start and every ten minutes."""
+    recovery = OrphanRecovery(listener.database, listener.files, listener.storage, listener.events)
     while not stop.is_set():
         try:
-            tidy(listener, reconciler)
+            removed = listener.files.remove_stale_spool_files(
+                time.time() - _INCOMING_FILE_AGE_SECONDS
+            )
+            if removed:
+                logger.info("removed %d files of aborted transfers", removed)
+            now = now_utc()
+            recovery.recover(untouched_since=now - _ORPHAN_AGE, now=now)
         except (OSError, SQLAlchemyError) as error:
-            logger.error("housekeeping put off: %s", type(error).__name__)
-        stop.wait(HOUSEKEEPING_S)
-
-
-def tidy(listener: Listener, reconciler: Reconciler) -> None:
-    """One round. Raises OSError, SQLAlchemyError."""
-    now = now_utc()
-    removed = listener.files.remove_stale_spool_files(time.time() - _PART_AGE_S)
-    if removed:
-        logger.info("%d parts of broken transfers removed", removed)
-    reconciler.settle(untouched_since=now - _ORPHAN_AGE, now=now)
+            logger.error("maintenance postponed: %s", type(error).__name__)
+        stop.wait(MAINTENANCE_INTERVAL_SECONDS)

@@ -1,4 +1,4 @@
-"""The listener: an application entity, composed from its parts."""
+"""The listener: an application entity with its storage, handlers and server."""
 
 import logging
 import time
@@ -18,7 +18,6 @@ from db.errors import StoreFull
 from db.intake import Sender
 from db.routes_file import RoutesFile
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from listener.commitments import Commitments
 from listener.contexts import (
     RETIRED_CLASSES,
     STORAGE_CLASSES,
@@ -27,95 +26,102 @@ from listener.contexts import (
     VERIFICATION,
 )
 from listener.errors import CannotListen
+from listener.events import EventRecorder
 from listener.handlers import Handlers
-from listener.journal import Journal
-from listener.keeper import Keeper
+from listener.incoming_files import IncomingFiles
 from listener.settings import ListenerSettings
-from listener.spool import Spool
-from listener.transport import Reception, tls_context
+from listener.storage import InstanceStorage
+from listener.transport import AssociationServer, build_tls_context
 
 logger = logging.getLogger(__name__)
 
-_POLL_S: Final = 0.1
-_FAREWELL_S: Final = 2.0
-"""How long an aborted association may take to end before its connection is cut."""
+_POLL_SECONDS: Final = 0.1
+_ABORT_SECONDS: Final = 2.0
+"""How long an aborted association may take to end before its connection is closed."""
 
 
 class Listener:
-    """A DICOM Verification and Storage SCP over one database and one file store; SCU of Storage
-    Commitment, as far as reports about our own requests come in by associations of the PACS.
+    """A Verification and Storage SCP over one database and one file store.
 
-    One at a time in a process, and no other Storage SCP beside it: pynetdicom keeps the switch
-    for chunked receiving, and the place that the chunks go to, once for the process.
+    It is also an SCU of Storage Commitment for reports that a PACS sends on its own associations.
+
+    Run one listener in a process, and no other Storage SCP beside it: pynetdicom has one setting
+    for chunked receiving, and one temporary file class, for the whole process.
     """
 
     def __init__(self, settings: ListenerSettings) -> None:
-        """Reads the routes file and the certificates; opens nothing.
+        """Read the routes file and the certificates.
 
         Raises:
-            SettingsError: one of them is wrong.
+            SettingsError: One of them is invalid.
         """
         self._settings = settings
-        self._tls = tls_context(settings)
+        self._tls_context = build_tls_context(settings)
         self.files = settings.file_store()
         self.database = Database(settings.effective_database_url)
-        self.journal = Journal(self.database)
-        self.keeper = Keeper(self.database, self.files)
-        self._spool = Spool(self.files)
+        self.events = EventRecorder(self.database)
+        self.storage = InstanceStorage(self.database, self.files)
+        self._incoming_files = IncomingFiles(self.files)
         self._handlers = Handlers(
-            RoutesFile(settings.effective_routes_file),
-            self._spool,
-            self.keeper,
-            Commitments(self.database),
-            self.journal,
-            settings.ae_title if settings.dicom_require_called_ae_title else "",
+            routes=RoutesFile(settings.effective_routes_file),
+            incoming_files=self._incoming_files,
+            storage=self.storage,
+            database=self.database,
+            events=self.events,
+            required_called_ae=settings.ae_title if settings.dicom_require_called_ae_title else "",
         )
         self._open = ExitStack()
-        self._server: Reception | None = None
+        self._server: AssociationServer | None = None
         self._thread: Thread | None = None
 
     @property
     def port(self) -> int:
-        """The TCP port that it listens on; known once it was started."""
+        """The TCP port of a started listener."""
         assert self._server is not None
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Listen, in a thread of its own.
+        """Listen in a separate thread.
 
         Raises:
-            CannotListen: the port is taken, or the address is not ours.
+            CannotListen: The address or the port is not available.
         """
         self.files.prepare()
-        _prepare_pynetdicom()
-        self._server = self._bind()
-        self._open.enter_context(self._spool.installed())
+        _configure_pynetdicom()
+        self._server = self._create_server()
+        self._open.enter_context(self._incoming_files.installed())
         self._thread = Thread(
-            target=self._server.serve_forever, args=(_POLL_S,), name="listener", daemon=True
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="listener", daemon=True
         )
         self._thread.start()
         logger.info("listening as %s on port %d", self._settings.ae_title, self.port)
 
     def stop(self) -> None:
-        """Take no new associations, let running ones finish for the time of grace, end the rest."""
+        """Accept no new associations, wait for open ones, then abort those that remain."""
         if self._server is None:
             return
         self._server.stop()
         self.join()
         self._server.server_close()
         self._wait_for_associations(self._settings.dicom_stop_grace_seconds)
-        self._end_associations()
+        for association in self._server.active_associations:
+            logger.warning("aborting an association because the listener stops")
+            association.abort(block=False)
+        self._wait_for_associations(_ABORT_SECONDS)
+        for association in self._server.active_associations:
+            if association.dul.socket is not None:
+                association.dul.socket.close()
         self._open.close()
         self.database.close()
         self._server = None
 
     def join(self) -> None:
-        """Wait until it was stopped."""
+        """Wait until the listener has stopped."""
         if self._thread is not None:
             self._thread.join()
 
     def ready(self) -> bool:
-        """Whether an object sent now would be stored: listening, database up, room on the disk."""
+        """Whether the listener runs, its database answers, and the disk has enough free space."""
         if self._thread is None or not self._thread.is_alive():
             return False
         try:
@@ -133,22 +139,22 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _bind(self) -> Reception:
+    def _create_server(self) -> AssociationServer:
         address = (self._settings.dicom_host, self._settings.dicom_port)
         try:
-            server = self._application_entity().make_server(
+            server = self._create_application_entity().make_server(
                 address,
-                ssl_context=self._tls,
+                ssl_context=self._tls_context,
                 evt_handlers=self._handlers.bindings(),
-                server_class=Reception,
+                server_class=AssociationServer,
             )
         except OSError as error:
             raise CannotListen(*address, error.strerror or "") from error
-        assert isinstance(server, Reception)
-        server.turned_away = self._turned_away
+        assert isinstance(server, AssociationServer)
+        server.on_not_dicom = self._on_not_dicom
         return server
 
-    def _application_entity(self) -> ApplicationEntity:
+    def _create_application_entity(self) -> ApplicationEntity:
         settings = self._settings
         entity = ApplicationEntity(settings.ae_title)
         entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
@@ -159,35 +165,25 @@ class Listener:
         entity.acse_timeout = settings.dicom_acse_timeout_seconds
         entity.dimse_timeout = settings.dicom_dimse_timeout_seconds
         entity.add_supported_context(VERIFICATION)
-        # Roles are the requestor's: the PACS that reports is the SCP of this class (PS3.7 D.3.3.4).
+        # the roles are those of the requestor: the reporting PACS is the SCP (PS3.7 D.3.3.4)
         entity.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)
         for sop_class in STORAGE_CLASSES:
             entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
         return entity
 
-    def _turned_away(self, address: str) -> None:
-        logger.info("%s: connection closed: it does not speak DICOM", address)
-        self.journal.count(Sender("", address), "not-dicom")
+    def _on_not_dicom(self, address: str) -> None:
+        logger.info("%s: connection closed: no DICOM association request", address)
+        self.events.count(Sender("", address), "not-dicom")
 
     def _wait_for_associations(self, seconds: float) -> None:
         assert self._server is not None
         deadline = time.monotonic() + seconds
         while self._server.active_associations and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-
-    def _end_associations(self) -> None:
-        assert self._server is not None
-        for association in self._server.active_associations:
-            logger.warning("an association was aborted because the listener stops")
-            association.abort(block=False)
-        self._wait_for_associations(_FAREWELL_S)
-        for association in self._server.active_associations:
-            if association.dul.socket is not None:
-                association.dul.socket.close()
+            time.sleep(_POLL_SECONDS)
 
 
-class _WithoutValues(logging.Filter):
-    """pynetdicom logs exceptions whole, and some quote the UID or text that they choked on."""
+class _RemoveErrorTexts(logging.Filter):
+    """Reduces errors to their type: pynetdicom logs texts that may quote UIDs and values."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -196,14 +192,14 @@ class _WithoutValues(logging.Filter):
         return True
 
 
-_WITHOUT_VALUES: Final = _WithoutValues()
+_REMOVE_ERROR_TEXTS: Final = _RemoveErrorTexts()
 
 
-def _prepare_pynetdicom() -> None:
-    """Its switches for the whole process; setting them again changes nothing."""
-    _config.LOG_HANDLER_LEVEL = "none"  # its summaries cost time, and name what was sent
+def _configure_pynetdicom() -> None:
+    """Apply settings for the whole process. Safe to call again."""
+    _config.LOG_HANDLER_LEVEL = "none"  # summaries of messages cost time and quote UIDs
     logging.getLogger("pynetdicom").setLevel(logging.WARNING)
     for part in ("acse", "association", "dimse", "dul", "events", "fsm", "service-c"):
-        logging.getLogger(f"pynetdicom.{part}").addFilter(_WITHOUT_VALUES)
+        logging.getLogger(f"pynetdicom.{part}").addFilter(_REMOVE_ERROR_TEXTS)
     for keyword, uid in RETIRED_CLASSES.items():
         register_uid(uid, keyword, StorageServiceClass)

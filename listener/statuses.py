@@ -1,4 +1,4 @@
-"""Every status that the listener answers (PS3.4 B.2.3, PS3.7 C), and what leads to it."""
+"""The status of every DIMSE response, and the error that leads to it (PS3.4 B.2.3, PS3.7 C)."""
 
 import enum
 from dataclasses import dataclass
@@ -21,22 +21,22 @@ class Status(enum.IntEnum):
     INVALID_ARGUMENT = 0x0115
     SOP_CLASS_NOT_SUPPORTED = 0x0122
     NOT_AUTHORIZED = 0x0124
-    DISK_FULL = 0xA700  # A7xx, out of resources: the sender tries again later
+    DISK_FULL = 0xA700  # A7xx, out of resources: the sender may try again later
     DATABASE_DOWN = 0xA701
-    MISMATCH = 0xA900  # A9xx: the data set does not match the SOP class, or the request
+    MISMATCH = 0xA900  # A9xx: the data set does not match the SOP class or the request
     CANNOT_UNDERSTAND = 0xC000
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the sender gets to see. ``code`` is stable, for counts, audit and logs."""
+class Response:
+    """The response to a C-STORE request. ``code`` is stable; counts, audit and log use it."""
 
     status: Status
     code: str = ""
     comment: str = ""
 
-    def as_dataset(self) -> Dataset:
-        """Status (0000,0900) and, for a failure, Error Comment (0000,0902)."""
+    def to_dataset(self) -> Dataset:
+        """Return Status (0000,0900) and, for a failure, Error Comment (0000,0902)."""
         dataset = Dataset()
         dataset.Status = int(self.status)
         if self.comment:
@@ -44,32 +44,35 @@ class Answer:
         return dataset
 
 
-SUCCESS: Final = Answer(Status.SUCCESS)
-UNEXPECTED: Final = Answer(Status.PROCESSING_FAILURE, "unexpected", "Unexpected failure")
+SUCCESS: Final = Response(Status.SUCCESS)
+UNEXPECTED: Final = Response(Status.PROCESSING_FAILURE, "unexpected", "Unexpected failure")
 
-_FAILURES: Final[tuple[tuple[type[Exception], Answer], ...]] = (
-    (NotAuthorized, Answer(Status.NOT_AUTHORIZED, "not-authorized", "Sender not authorized")),
-    (IdentityMismatch, Answer(Status.MISMATCH, "identity-mismatch", "Request and data set differ")),
-    (StoreFull, Answer(Status.DISK_FULL, "disk-full", "Disk full, try again later")),
-    (OSError, Answer(Status.DISK_FULL, "disk-failed", "Disk failed, try again later")),
-    (SQLAlchemyError, Answer(Status.DATABASE_DOWN, "database-down", "Database, try again later")),
+_FAILURES: Final[tuple[tuple[type[Exception], Response], ...]] = (
+    (NotAuthorized, Response(Status.NOT_AUTHORIZED, "not-authorized", "Sender not authorized")),
+    (
+        IdentityMismatch,
+        Response(Status.MISMATCH, "identity-mismatch", "Request and data set differ"),
+    ),
+    (StoreFull, Response(Status.DISK_FULL, "disk-full", "Disk full, try again later")),
+    (OSError, Response(Status.DISK_FULL, "disk-failed", "Disk failed, try again later")),
+    (
+        SQLAlchemyError,
+        Response(Status.DATABASE_DOWN, "database-down", "Database not available, try again later"),
+    ),
 )
 
 
-def answer_to(error: Exception) -> Answer:
-    """The answer to a failed C-STORE; whatever is not in the table is a fault of ours."""
+def build_store_failure(error: Exception) -> Response:
+    """Return the response to a C-STORE that failed with `error`."""
     if isinstance(error, DicomError):
-        return Answer(_status_of(error), error.code, str(error))
-    return next((answer for kind, answer in _FAILURES if isinstance(error, kind)), UNEXPECTED)
+        lacks_uid = isinstance(error, InvalidHeader) and error.keyword.endswith("UID")
+        status = Status.MISMATCH if lacks_uid else Status.CANNOT_UNDERSTAND
+        return Response(status, error.code, str(error))
+    return next((response for kind, response in _FAILURES if isinstance(error, kind)), UNEXPECTED)
 
 
-def answer_to_report(error: Exception) -> Answer:
-    """The answer to an N-EVENT-REPORT that failed (PS3.7 10.1.1.1.8)."""
+def build_report_failure(error: Exception) -> Response:
+    """Return the response to an N-EVENT-REPORT that failed with `error` (PS3.7 10.1.1.1.8)."""
     if isinstance(error, DicomError | UnknownTransaction):
-        return Answer(Status.INVALID_ARGUMENT, error.code)
-    return Answer(Status.PROCESSING_FAILURE, answer_to(error).code)
-
-
-def _status_of(error: DicomError) -> Status:
-    lacks_identity = isinstance(error, InvalidHeader) and error.keyword.endswith("UID")
-    return Status.MISMATCH if lacks_identity else Status.CANNOT_UNDERSTAND
+        return Response(Status.INVALID_ARGUMENT, error.code)
+    return Response(Status.PROCESSING_FAILURE, build_store_failure(error).code)

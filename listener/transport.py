@@ -1,4 +1,4 @@
-"""TCP and TLS below the associations: nothing that is not an association gets as far as one."""
+"""TCP and TLS connections: only an association request starts an association."""
 
 import gc
 import logging
@@ -18,36 +18,38 @@ logger = logging.getLogger(__name__)
 
 _A_ASSOCIATE_RQ: Final = 0x01
 _TLS_HANDSHAKE: Final = 0x16
-_COLLECT_EVERY_S: Final = 30.0
-_HEADER_BYTES: Final = 6  # of a PDU (PS3.8 9.3.1): type, reserved, length
-_LONGEST_REQUEST: Final = 1 << 20  # 128 contexts with all their transfer syntaxes take 200 kB
+_COLLECT_INTERVAL_SECONDS: Final = 30.0
+_PDU_HEADER_BYTES: Final = 6  # type, reserved, length (PS3.8 9.3.1)
+_MAX_REQUEST_BYTES: Final = 1 << 20  # 128 contexts with all transfer syntaxes have 200 kB
 
 Address = tuple[str, int]
 
 
-class Reception(ThreadedAssociationServer):
-    """Looks at the first bytes of a connection before it makes an association of it.
+class AssociationServer(ThreadedAssociationServer):
+    """Checks the first bytes of a connection before it starts an association.
 
-    pynetdicom gives each connection two threads until its timeout, even one that a load balancer
-    opened and closed to see whether we live; shakes TLS hands in the accept loop, where one
-    silent caller keeps out all others; and reads a first PDU of any length.
+    pynetdicom itself starts two threads for every connection and ends them at a timeout, even if a
+    load balancer only probes the port. It performs the TLS handshake in the accept loop, where one
+    silent peer blocks all others. And it reads a first PDU of any length.
     """
 
     daemon_threads = True
     request_queue_size = 128
     _collect_at = 0.0
-    turned_away: Callable[[str], None]
-    """Called with the address of a peer that does not speak DICOM."""
+    on_not_dicom: Callable[[str], None]
+    """Called with the address of a peer whose first bytes are not an association request."""
 
     def get_request(self) -> tuple[socket.socket, Address]:
+        """Accept a connection, without the TLS handshake."""
         assert self.socket is not None
         connection, address = self.socket.accept()
         return connection, address
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Start an association if the peer requests one, in the thread of its connection."""
         try:
-            connection = self._welcome(request)
-        except OSError as error:  # TLS errors are of this kind too
+            connection = self._prepare(request)
+        except OSError as error:  # includes TLS errors
             logger.info("%s: connection dropped: %s", client_address[0], type(error).__name__)
             connection = None
         if connection is None:
@@ -56,46 +58,53 @@ class Reception(ThreadedAssociationServer):
             super().process_request_thread(connection, client_address)
 
     def service_actions(self) -> None:
-        """Ended associations are cycles that hold sockets and parts: collect them now and then.
+        """Collect ended associations: they are reference cycles with sockets and open files.
 
-        pynetdicom does it every 60th poll, which at our short ones would be too often.
+        pynetdicom collects at every 60th poll, which is too often for the short polls used here.
         """
         if time.monotonic() > self._collect_at:
             gc.collect()
-            self._collect_at = time.monotonic() + _COLLECT_EVERY_S
+            self._collect_at = time.monotonic() + _COLLECT_INTERVAL_SECONDS
 
     def stop(self) -> None:
-        """Take no new connections; those that run go on."""
-        # pynetdicom's own shutdown() expects to be in a list that only start_server() fills
+        """Accept no new connections. Open ones continue."""
+        # shutdown() of pynetdicom expects the server in a list that only start_server() fills
         TCPServer.shutdown(self)
 
-    def _welcome(self, connection: socket.socket) -> socket.socket | None:
-        """The connection, ready for an association; None when it does not want one."""
-        _prepare(connection, self.ae.acse_timeout)
-        first = _peek(connection, self.ae.acse_timeout)
+    def _prepare(self, connection: socket.socket) -> socket.socket | None:
+        """Return the connection ready for an association, None when the peer requests none."""
+        # without TCP_NODELAY, every response waits some 40 ms for a delayed acknowledgement
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        # without a timeout, pynetdicom waits forever for the rest of a PDU
+        connection.settimeout(self.ae.acse_timeout)
+        first = _peek_pdu_header(connection, self.ae.acse_timeout)
         if not first:
             return None
-        if not self._is_welcome(first):
-            self.turned_away(connection.getpeername()[0])
+        if not self._is_association_request(first):
+            self.on_not_dicom(connection.getpeername()[0])
             return None
         if self.ssl_context is not None:
             connection = self.ssl_context.wrap_socket(connection, server_side=True)
         connection.settimeout(self.ae.network_timeout)
         return connection
 
-    def _is_welcome(self, first: bytes) -> bool:
+    def _is_association_request(self, first: bytes) -> bool:
+        """Whether `first` starts a TLS handshake on a TLS port, or else an A-ASSOCIATE-RQ."""
         if self.ssl_context is not None:
             return first[0] == _TLS_HANDSHAKE
-        if len(first) < _HEADER_BYTES or first[0] != _A_ASSOCIATE_RQ:
+        if len(first) < _PDU_HEADER_BYTES or first[0] != _A_ASSOCIATE_RQ:
             return False
-        return int.from_bytes(first[2:], "big") <= _LONGEST_REQUEST
+        return int.from_bytes(first[2:], "big") <= _MAX_REQUEST_BYTES
 
 
-def tls_context(settings: ListenerSettings) -> ssl.SSLContext | None:
-    """TLS 1.2 or newer with our certificate, and callers' if an authority is given; None: no TLS.
+def build_tls_context(settings: ListenerSettings) -> ssl.SSLContext | None:
+    """Return a context for TLS 1.2 or newer, None when no certificate is set.
+
+    With a certificate authority, callers must present a certificate.
 
     Raises:
-        SettingsError: a PEM file is not what it should be; names the variables.
+        SettingsError: A PEM file is invalid. The text names the variables.
     """
     if settings.dicom_tls_certificate is None:
         return None
@@ -114,19 +123,11 @@ def tls_context(settings: ListenerSettings) -> ssl.SSLContext | None:
     return context
 
 
-def _prepare(connection: socket.socket, patience_s: float | None) -> None:
-    # Without it each answer waits some 40 ms for the peer's delayed acknowledgement.
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    # pynetdicom would wait for ever for the rest of a PDU whose sender vanished.
-    connection.settimeout(patience_s)
-
-
-def _peek(connection: socket.socket, patience_s: float | None) -> bytes:
-    """The first bytes, left where they are; fewer than a PDU's header if no more came in time."""
-    deadline = time.monotonic() + (patience_s or 0)
+def _peek_pdu_header(connection: socket.socket, timeout_seconds: float | None) -> bytes:
+    """Return the first bytes without consuming them, fewer than a PDU header at a timeout."""
+    deadline = time.monotonic() + (timeout_seconds or 0)
     while True:
-        first = connection.recv(_HEADER_BYTES, socket.MSG_PEEK)
-        if len(first) in (0, _HEADER_BYTES) or time.monotonic() > deadline:
+        first = connection.recv(_PDU_HEADER_BYTES, socket.MSG_PEEK)
+        if len(first) in (0, _PDU_HEADER_BYTES) or time.monotonic() > deadline:
             return first
-        time.sleep(0.01)  # a header in two segments: rare, and cannot be waited for while peeking
+        time.sleep(0.01)  # a header in two segments is rare, and a peek cannot wait for the rest

@@ -1,4 +1,4 @@
-"""A running listener over a real database, and eyes to see what it did."""
+"""A listener on a free port with its database and files."""
 
 import json
 import logging
@@ -20,19 +20,19 @@ from tests.listener import sending
 
 
 @dataclass(frozen=True)
-class Door:
-    """A listener that runs, seen from outside."""
+class RunningListener:
+    """A started listener, with queries for what it stored and recorded."""
 
-    listener: Listener
+    server: Listener
     database: Database
 
     @property
     def port(self) -> int:
-        return self.listener.port
+        return self.server.port
 
     @property
     def files(self) -> Path:
-        return self.listener.files.root
+        return self.server.files.root
 
     def instances(self) -> list[Instance]:
         with self.database.read() as session:
@@ -41,7 +41,7 @@ class Door:
     def stored_files(self) -> list[Path]:
         return sorted((self.files / "instances").rglob("*.dcm"))
 
-    def spooled(self) -> list[Path]:
+    def incoming_files(self) -> list[Path]:
         return list((self.files / "spool").iterdir())
 
     def counts(self) -> dict[str, int]:
@@ -49,7 +49,7 @@ class Door:
             return {row.event: row.count for row in session.scalars(select(SenderCount))}
 
     def wait_for_counts(self, counts: dict[str, int]) -> None:
-        """What happens after the answer went out is counted a moment later."""
+        """Wait, since events after the response are counted a moment later."""
         peers.wait_until(lambda: self.counts() == counts, seconds=5, what=f"{counts}")
 
     def events(self, tag: str) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ class Door:
             return [json.loads(event.details) for event in session.scalars(query)]
 
 
-Opener = Callable[..., Door]
+StartListener = Callable[..., RunningListener]
 
 
 def settings_for(home: Path, database: Database, **overrides: Any) -> ListenerSettings:
@@ -75,31 +75,31 @@ def settings_for(home: Path, database: Database, **overrides: Any) -> ListenerSe
 
 
 @pytest.fixture
-def open_door(tmp_path: Path) -> Iterator[Opener]:
-    """Starts listeners that stop with the test."""
+def start_listener(tmp_path: Path) -> Iterator[StartListener]:
+    """Start listeners that stop at the end of the test."""
     with ExitStack() as running:
 
-        def opened(database: Database, home: Path = tmp_path, **overrides: Any) -> Door:
-            listener = Listener(settings_for(home, database, **overrides))
-            running.enter_context(listener)
-            return Door(listener, database)
+        def start(database: Database, home: Path = tmp_path, **overrides: Any) -> RunningListener:
+            server = Listener(settings_for(home, database, **overrides))
+            running.enter_context(server)
+            return RunningListener(server, database)
 
-        yield opened
+        yield start
 
 
 @pytest.fixture
-def door(open_door: Opener, sqlite_database: Database) -> Door:
-    return open_door(sqlite_database)
+def listener(start_listener: StartListener, sqlite_database: Database) -> RunningListener:
+    return start_listener(sqlite_database)
 
 
 @pytest.fixture(autouse=True)
-def _no_socket_stays_open() -> Iterator[None]:
+def _close_sockets() -> Iterator[None]:
     yield
     sending.close_sockets()
 
 
 @pytest.fixture(autouse=True)
-def _pynetdicom_logs_as_before() -> Iterator[None]:
+def _restore_pynetdicom_log_level() -> Iterator[None]:
     logger = logging.getLogger("pynetdicom")
     level = logger.level
     yield

@@ -1,4 +1,4 @@
-"""A modality: pynetdicom as storage SCU."""
+"""A modality: pynetdicom as Storage SCU."""
 
 import socket
 from collections.abc import Iterator, Sequence
@@ -35,7 +35,7 @@ def request(
     ae_title: str = CALLER,
     called: str = "SONOGATE",
 ) -> Association:
-    """Ask for an association; the answer may be a rejection."""
+    """Request an association, which may be rejected."""
     entity = ApplicationEntity(ae_title)
     entity.connection_timeout = entity.acse_timeout = entity.dimse_timeout = 20
     return entity.associate(
@@ -43,32 +43,32 @@ def request(
         port,
         contexts=list(contexts),
         ae_title=called,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _remember), (evt.EVT_PDU_RECV, _note_rejection)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _record_socket), (evt.EVT_PDU_RECV, _record_rejection)],
     )
 
 
-def rejection(answer: Association) -> tuple[int | None, ...] | None:
-    """Result, source and reason (PS3.8 9.3.4) of an association that was rejected.
+def get_rejection(association: Association) -> tuple[int | None, ...] | None:
+    """Return result, source and reason (PS3.8 9.3.4) of a rejected association.
 
-    pynetdicom 3.0 takes a rejection that comes at once for a failure to connect.
+    pynetdicom 3.0 reports an immediate rejection as a failure to connect.
     """
-    said = _rejections.get(answer)
-    return (said.result, said.source, said.reason_diagnostic) if said else None
+    pdu = _rejections.get(association)
+    return (pdu.result, pdu.source, pdu.reason_diagnostic) if pdu else None
 
 
-def _note_rejection(event: evt.Event) -> None:
+def _record_rejection(event: evt.Event) -> None:
     if isinstance(event.pdu, A_ASSOCIATE_RJ):
         _rejections[event.assoc] = event.pdu
 
 
-def _remember(event: evt.Event) -> None:
+def _record_socket(event: evt.Event) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
         _sockets.append(transport.socket)
 
 
 def close_sockets() -> None:
-    """pynetdicom forgets to close the socket of a connection that the peer cut."""
+    """Close sockets that pynetdicom leaves open after the peer closed the connection."""
     while _sockets:
         _sockets.pop().close()
 
@@ -89,7 +89,7 @@ def association(
 
 
 def send(port: int, *datasets: Dataset, ae_title: str = CALLER) -> list[int]:
-    """The statuses of C-STOREs over one association."""
+    """Send objects over one association and return their statuses."""
     kinds = {(d.SOPClassUID, d.file_meta.TransferSyntaxUID) for d in datasets}
     contexts = [build_context(*kind) for kind in sorted(kinds)]
     with association(port, contexts, ae_title=ae_title) as opened:
@@ -98,7 +98,7 @@ def send(port: int, *datasets: Dataset, ae_title: str = CALLER) -> list[int]:
 
 @contextmanager
 def raw_files() -> Iterator[None]:
-    """Makes the sender send the bytes of a file as they are, whatever they are."""
+    """Make the sender send the bytes of a file without decoding them."""
     before = _config.STORE_SEND_CHUNKED_DATASET
     _config.STORE_SEND_CHUNKED_DATASET = True
     try:
@@ -108,7 +108,7 @@ def raw_files() -> Iterator[None]:
 
 
 def send_file(opened: Association, path: Path) -> int:
-    """The status of a C-STORE of the file's own bytes."""
+    """Send the bytes of a file and return the status."""
     with raw_files():
         status: int = opened.send_c_store(path).Status
     return status
@@ -122,9 +122,9 @@ def send_broken(
     cut_bytes: int = 0,
     instead: bytes = b"",
 ) -> int:
-    """Send a data set under another instance UID, or without its end, or other bytes for it.
+    """Send a data set with another instance UID, without its end, or replaced by other bytes.
 
-    The request always names US Image Storage.
+    The request always names Ultrasound Image Storage.
     """
     body = encode(dataset, is_implicit_vr=False, is_little_endian=True)
     assert body is not None
@@ -141,7 +141,7 @@ def send_broken(
 
 
 def send_half(opened: Association, dataset: Dataset) -> None:
-    """Send a C-STORE request with the beginning of its data set, and nothing more."""
+    """Send a C-STORE request with only the first part of its data set."""
     (context,) = opened.accepted_contexts
     assert context.context_id is not None
     body = encode(dataset, is_implicit_vr=False, is_little_endian=True)
@@ -158,7 +158,7 @@ def send_half(opened: Association, dataset: Dataset) -> None:
 
 
 def data_set_bytes(path: Path) -> bytes:
-    """What follows the file meta information, byte for byte, found by pydicom."""
+    """Return the bytes after the file meta information, located by pydicom."""
     meta = dcmread(path, stop_before_pixels=True).file_meta
     start = 128 + 4 + 12 + int(meta.FileMetaInformationGroupLength)
     return path.read_bytes()[start:]

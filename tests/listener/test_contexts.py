@@ -1,4 +1,4 @@
-"""The table of what may be proposed."""
+"""Accepted presentation contexts."""
 
 from itertools import chain
 
@@ -11,11 +11,11 @@ def test_nothing_is_listed_twice() -> None:
     assert len(set(STORAGE_CLASSES)) == len(STORAGE_CLASSES)
 
 
-def test_every_entry_is_what_the_standard_registers() -> None:
+def test_every_uid_is_registered_in_the_standard() -> None:
     assert all(syntax.is_transfer_syntax for syntax in SYNTAXES)
     assert all(uid.type == "SOP Class" for uid in STORAGE_CLASSES)
 
 
-def test_raw_and_lossless_come_before_lossy_and_video() -> None:
+def test_native_and_lossless_come_before_lossy_and_video() -> None:
     assert tuple(chain(NATIVE, LOSSLESS, LOSSY, STORED_ONLY)) == SYNTAXES
     assert not any(syntax.is_encapsulated for syntax in NATIVE)

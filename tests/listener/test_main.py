@@ -1,4 +1,4 @@
-"""The listener as a process: killed, stopped, and tidying up after itself."""
+"""The listener as a process: killed, stopped, and its maintenance."""
 
 import gc
 import os
@@ -18,11 +18,11 @@ from sqlalchemy import select
 from db.engine import Database
 from db.files import FileStore, flush_and_digest
 from db.schema import Instance
-from listener.main import keep_house
-from listener.part10 import read_whole
+from listener.main import run_maintenance
+from listener.part10 import read_complete_header
 from tests import peers
-from tests.listener.conftest import Door
-from tests.listener.making import image, save, sibling
+from tests.listener.conftest import RunningListener
+from tests.listener.images import image, save, sibling
 from tests.listener.sending import association, request, send, send_half
 
 PROGRAM = """
@@ -48,9 +48,9 @@ def process(home: Path, port: int, database: Database) -> Iterator[subprocess.Po
 
 
 def send_until_cut(port: int, images: list[Dataset], acknowledged: set[str]) -> None:
-    """Send one after the other; what was answered Success goes on the list."""
+    """Send images until the connection breaks and collect the acknowledged UIDs."""
     opened = request(port)
-    opened.dimse_timeout = 5  # pynetdicom waits as long for the answer of a peer that is gone
+    opened.dimse_timeout = 5  # pynetdicom waits this long for a peer that is gone
     for dataset in images:
         if not opened.is_established:
             return
@@ -59,8 +59,8 @@ def send_until_cut(port: int, images: list[Dataset], acknowledged: set[str]) -> 
             acknowledged.add(dataset.SOPInstanceUID)
 
 
-def held(database: Database, files: FileStore) -> set[str]:
-    """UIDs of the instances whose file is there as its row says."""
+def load_stored_uids(database: Database, files: FileStore) -> set[str]:
+    """Check the file of every instance and return the SOP Instance UIDs."""
     with database.read() as session:
         rows = session.scalars(select(Instance)).all()
     for row in rows:
@@ -68,7 +68,7 @@ def held(database: Database, files: FileStore) -> set[str]:
     return {row.sop_instance_uid for row in rows}
 
 
-def test_a_kill_in_the_middle_of_a_transfer_loses_nothing_acknowledged(
+def test_a_kill_during_a_transfer_loses_no_acknowledged_image(
     tmp_path: Path, sqlite_database: Database, free_port: int
 ) -> None:
     first = image()
@@ -77,22 +77,24 @@ def test_a_kill_in_the_middle_of_a_transfer_loses_nothing_acknowledged(
     acknowledged: set[str] = set()
     with process(tmp_path, free_port, sqlite_database) as listener:
         send_half(request(free_port), image(size_bytes=64 * 20_000))
-        peers.wait_until(lambda: any(files.spool.iterdir()), seconds=10, what="the part")
+        peers.wait_until(lambda: any(files.spool.iterdir()), seconds=10, what="the incoming file")
         sender = Thread(target=send_until_cut, args=(free_port, images, acknowledged))
         sender.start()
         peers.wait_until(lambda: len(acknowledged) >= 5, seconds=30, what="the first five")
         listener.kill()
         sender.join(30)
-    assert acknowledged <= held(sqlite_database, files)
+    assert acknowledged <= load_stored_uids(sqlite_database, files)
     for path in (files.root / "instances").rglob("*.dcm"):
-        assert read_whole(path).rows == 64  # never half a file among the instances
+        assert read_complete_header(path).rows == 64  # no partial file
 
     with process(tmp_path, free_port, sqlite_database):
         assert send(free_port, *images) == [0x0000] * len(images)
-    assert held(sqlite_database, files) == {dataset.SOPInstanceUID for dataset in images}
+    assert load_stored_uids(sqlite_database, files) == {
+        dataset.SOPInstanceUID for dataset in images
+    }
 
 
-def test_a_term_signal_lets_the_running_association_finish(
+def test_sigterm_lets_an_open_association_finish(
     tmp_path: Path, sqlite_database: Database, free_port: int
 ) -> None:
     with process(tmp_path, free_port, sqlite_database) as listener:
@@ -101,7 +103,7 @@ def test_a_term_signal_lets_the_running_association_finish(
             peers.wait_until(lambda: not peers.listens(free_port), seconds=10, what="the stop")
             assert opened.send_c_store(image()).Status == 0x0000
         assert listener.wait(10) == 0
-    assert len(held(sqlite_database, FileStore(tmp_path / "files"))) == 1
+    assert len(load_stored_uids(sqlite_database, FileStore(tmp_path / "files"))) == 1
 
 
 def test_it_starts_without_tensorflow() -> None:
@@ -109,48 +111,52 @@ def test_it_starts_without_tensorflow() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_part_of_a_broken_transfer_goes_with_its_association(door: Door) -> None:
-    opened = request(door.port)
+def test_an_aborted_transfer_leaves_no_file(listener: RunningListener) -> None:
+    opened = request(listener.port)
     send_half(opened, image(size_bytes=64 * 20_000))
-    peers.wait_until(lambda: bool(door.spooled()), seconds=5, what="the part")
+    peers.wait_until(lambda: bool(listener.incoming_files()), seconds=5, what="the incoming file")
     opened.abort()
-    peers.wait_until(lambda: gc.collect() >= 0 and not door.spooled(), seconds=10, what="its end")
+    peers.wait_until(
+        lambda: gc.collect() >= 0 and not listener.incoming_files(), seconds=10, what="its end"
+    )
 
 
-def test_a_part_that_a_killed_listener_left_goes_after_an_hour(door: Door) -> None:
-    part = door.files / "spool" / "left.part"
-    part.touch()
-    keep_house_once(door)
-    assert part.exists()
-    os.utime(part, (time.time() - 4000,) * 2)
-    keep_house_once(door)
-    assert not part.exists()
-
-
-def test_housekeeping_is_put_off_while_the_database_is_down(
-    door: Door, caplog: pytest.LogCaptureFixture
+def test_a_file_left_by_a_killed_listener_is_removed_after_an_hour(
+    listener: RunningListener,
 ) -> None:
-    orphan = door.files / "instances" / "aa" / "x.dcm"
+    incoming = listener.files / "spool" / "left.part"
+    incoming.touch()
+    run_maintenance_once(listener)
+    assert incoming.exists()
+    os.utime(incoming, (time.time() - 4000,) * 2)
+    run_maintenance_once(listener)
+    assert not incoming.exists()
+
+
+def test_maintenance_is_postponed_while_the_database_is_down(
+    listener: RunningListener, caplog: pytest.LogCaptureFixture
+) -> None:
+    orphan = listener.files / "instances" / "aa" / "x.dcm"
     orphan.parent.mkdir()
     save(image(), orphan)
     os.utime(orphan, (time.time() - 4000,) * 2)
-    with door.database.write() as session:
+    with listener.database.write() as session:
         session.connection().exec_driver_sql("ALTER TABLE instance RENAME TO elsewhere")
-    keep_house_once(door)
-    assert "housekeeping put off: OperationalError" in caplog.text
+    run_maintenance_once(listener)
+    assert "maintenance postponed: OperationalError" in caplog.text
     assert orphan.exists()
-    with door.database.write() as session:
+    with listener.database.write() as session:
         session.connection().exec_driver_sql("ALTER TABLE elsewhere RENAME TO instance")
-    keep_house_once(door)
-    assert len(door.instances()) == 1
+    run_maintenance_once(listener)
+    assert len(listener.instances()) == 1
 
 
-def keep_house_once(door: Door) -> None:
-    """One round: it is told to stop as soon as it begins to wait."""
+def run_maintenance_once(listener: RunningListener) -> None:
+    """Run maintenance and stop it as soon as it waits."""
 
-    class Once(Event):
+    class StopAtFirstWait(Event):
         def wait(self, timeout: float | None = None) -> bool:
             self.set()
             return super().wait(timeout)
 
-    keep_house(door.listener, Once())
+    run_maintenance(listener.server, StopAtFirstWait())

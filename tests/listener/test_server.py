@@ -32,14 +32,14 @@ from listener.contexts import RETIRED_CLASSES, STORAGE_CLASSES, TRANSFER_SYNTAXE
 from listener.errors import CannotListen
 from listener.server import Listener
 from tests import peers
-from tests.listener.conftest import Door, Opener, settings_for
-from tests.listener.making import PATIENT, PATIENT_ID, image, save, sibling
+from tests.listener.conftest import RunningListener, StartListener, settings_for
+from tests.listener.images import PATIENT, PATIENT_ID, image, save, sibling
 from tests.listener.sending import (
     ULTRASOUND,
     VERIFICATION,
     association,
     data_set_bytes,
-    rejection,
+    get_rejection,
     request,
     send,
     send_broken,
@@ -52,26 +52,28 @@ def status_of(answer: Dataset) -> int:
     return status
 
 
-# ------------------------------------------------------------------------------ what it takes
+# ------------------------------------------------------------------------------ accepted objects
 
 
-def test_it_answers_an_echo(door: Door) -> None:
-    with association(door.port, [VERIFICATION]) as opened:
+def test_it_answers_an_echo(listener: RunningListener) -> None:
+    with association(listener.port, [VERIFICATION]) as opened:
         assert status_of(opened.send_c_echo()) == 0x0000
 
 
-def test_it_names_itself_to_the_sender_and_in_the_files_it_writes(door: Door) -> None:
-    with association(door.port, [ULTRASOUND]) as opened:
+def test_it_states_its_implementation_to_the_sender_and_in_files(
+    listener: RunningListener,
+) -> None:
+    with association(listener.port, [ULTRASOUND]) as opened:
         assert opened.acceptor.implementation_class_uid == IMPLEMENTATION_CLASS_UID
         assert opened.acceptor.implementation_version_name == IMPLEMENTATION_VERSION_NAME
-    assert send(door.port, image()) == [0x0000]
-    (row,) = door.instances()
-    meta = dcmread(door.files / row.file, stop_before_pixels=True).file_meta
+    assert send(listener.port, image()) == [0x0000]
+    (row,) = listener.instances()
+    meta = dcmread(listener.files / row.file, stop_before_pixels=True).file_meta
     assert meta.ImplementationClassUID == IMPLEMENTATION_CLASS_UID
     assert meta.ImplementationVersionName == IMPLEMENTATION_VERSION_NAME
 
 
-def test_every_class_negotiates_in_every_transfer_syntax(door: Door) -> None:
+def test_every_class_negotiates_in_every_transfer_syntax(listener: RunningListener) -> None:
     contexts = [
         build_context(sop_class, syntax)
         for syntax in TRANSFER_SYNTAXES
@@ -79,88 +81,96 @@ def test_every_class_negotiates_in_every_transfer_syntax(door: Door) -> None:
     ]
     for start in range(0, len(contexts), 128):
         batch = contexts[start : start + 128]
-        with association(door.port, batch) as opened:
+        with association(listener.port, batch) as opened:
             assert len(opened.accepted_contexts) == len(batch)
             assert not opened.rejected_contexts
 
 
-def test_it_keeps_every_transfer_syntax_bit_for_bit(door: Door, tmp_path: Path) -> None:
+def test_it_stores_every_transfer_syntax_bit_for_bit(
+    listener: RunningListener, tmp_path: Path
+) -> None:
     sent = {}
     contexts = [build_context(UltrasoundImageStorage, syntax) for syntax in TRANSFER_SYNTAXES]
-    with association(door.port, contexts) as opened:
+    with association(listener.port, contexts) as opened:
         for number, syntax in enumerate(TRANSFER_SYNTAXES):
             dataset = image(transfer_syntax=syntax, size_bytes=192_000)
             path = save(dataset, tmp_path / f"{number}.dcm")
             assert send_file(opened, path) == 0x0000
             sent[dataset.SOPInstanceUID] = (syntax, path)
-    for row in door.instances():
+    for row in listener.instances():
         syntax, path = sent.pop(row.sop_instance_uid)
-        kept = door.files / row.file
-        assert row.transfer_syntax_uid == dcmread(kept).file_meta.TransferSyntaxUID == syntax
-        assert data_set_bytes(kept) == data_set_bytes(path)
+        path = listener.files / row.file
+        assert row.transfer_syntax_uid == dcmread(path).file_meta.TransferSyntaxUID == syntax
+        assert data_set_bytes(path) == data_set_bytes(path)
     assert not sent
 
 
 @pytest.mark.parametrize("sop_class", RETIRED_CLASSES.values())
-def test_it_stores_the_retired_ultrasound_classes(door: Door, sop_class: str) -> None:
-    assert send(door.port, image(sop_class=sop_class)) == [0x0000]
-    assert [row.sop_class_uid for row in door.instances()] == [sop_class]
+def test_it_stores_the_retired_ultrasound_classes(
+    listener: RunningListener, sop_class: str
+) -> None:
+    assert send(listener.port, image(sop_class=sop_class)) == [0x0000]
+    assert [row.sop_class_uid for row in listener.instances()] == [sop_class]
 
 
-def test_it_prefers_what_loses_nothing(door: Door) -> None:
+def test_it_prefers_lossless_transfer_syntaxes(listener: RunningListener) -> None:
     proposal = build_context(
         UltrasoundImageStorage, [JPEGBaseline8Bit, ImplicitVRLittleEndian, ExplicitVRLittleEndian]
     )
-    with association(door.port, [proposal]) as opened:
+    with association(listener.port, [proposal]) as opened:
         (accepted,) = opened.accepted_contexts
     assert accepted.transfer_syntax == [ExplicitVRLittleEndian]
 
 
-def test_a_stored_file_is_a_dicom_file_with_its_row(open_door: Opener, database: Database) -> None:
-    door = open_door(database)
+def test_a_stored_file_is_a_dicom_file_with_its_row(
+    start_listener: StartListener, database: Database
+) -> None:
+    listener = start_listener(database)
     dataset = image()
-    assert send(door.port, dataset) == [0x0000]
-    (row,) = door.instances()
-    (path,) = door.stored_files()
-    assert door.files / row.file == path
+    assert send(listener.port, dataset) == [0x0000]
+    (row,) = listener.instances()
+    (path,) = listener.stored_files()
+    assert listener.files / row.file == path
     assert row.size_bytes == path.stat().st_size
     assert path.read_bytes()[:132] == b"\0" * 128 + b"DICM"
     meta = dcmread(path).file_meta
     assert meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID == row.sop_instance_uid
     assert row.source_ae == "MODALITY"
     assert row.source_address == "127.0.0.1"
-    assert not door.spooled()
-    assert door.counts() == {"stored": 1}
-    (event,) = door.events("listener:instance:stored")
+    assert not listener.incoming_files()
+    assert listener.counts() == {"stored": 1}
+    (event,) = listener.events("listener:instance:stored")
     assert event["sha256"] == row.sha256
 
 
 def test_stable_after_seconds_are_those_of_the_sender(
-    open_door: Opener, sqlite_database: Database, tmp_path: Path
+    start_listener: StartListener, sqlite_database: Database, tmp_path: Path
 ) -> None:
     source = '[[source]]\nae_title = "MODALITY"\nstable_after_seconds = 120\n'
     (tmp_path / "routes.toml").write_text(source)
-    door = open_door(sqlite_database)
-    send(door.port, image())
+    listener = start_listener(sqlite_database)
+    send(listener.port, image())
     with sqlite_database.read() as session:
         job = session.scalars(select(Job)).one()
     assert job.due_at - job.created_at == timedelta(seconds=120)
 
 
-def test_associations_side_by_side_store_one_study(open_door: Opener, database: Database) -> None:
-    door = open_door(database)
+def test_simultaneous_associations_store_one_study(
+    start_listener: StartListener, database: Database
+) -> None:
+    listener = start_listener(database)
     first = image()
     batches = [[sibling(first) for _ in range(4)] for _ in range(6)]
     with ThreadPoolExecutor(6) as senders:
-        answers = list(senders.map(lambda batch: send(door.port, *batch), batches))
+        answers = list(senders.map(lambda batch: send(listener.port, *batch), batches))
     assert answers == [[0x0000] * 4] * 6
-    assert len(door.instances()) == len(door.stored_files()) == 24
-    assert door.counts() == {"stored": 24}
+    assert len(listener.instances()) == len(listener.stored_files()) == 24
+    assert listener.counts() == {"stored": 24}
 
 
-def test_an_object_without_pixels_is_kept(door: Door) -> None:
-    assert send(door.port, image(PixelData=None)) == [0x0000]
-    assert len(door.instances()) == 1
+def test_an_object_without_pixels_is_stored(listener: RunningListener) -> None:
+    assert send(listener.port, image(PixelData=None)) == [0x0000]
+    assert len(listener.instances()) == 1
 
 
 def tags(dataset: Dataset) -> set[int]:
@@ -180,44 +190,46 @@ def tags(dataset: Dataset) -> set[int]:
         ("ExplVR_BigEnd.dcm", "-xb"),
     ],
 )
-def test_it_takes_what_dcmtk_sends(door: Door, shared_data: Path, name: str, option: str) -> None:
+def test_it_stores_objects_from_dcmtk(
+    listener: RunningListener, shared_data: Path, name: str, option: str
+) -> None:
     storescu = peers.program("storescu")
     file = shared_data / "dicom" / name
-    command = [storescu, *filter(None, [option]), "127.0.0.1", str(door.port), str(file)]
+    command = [storescu, *filter(None, [option]), "127.0.0.1", str(listener.port), str(file)]
     subprocess.run(command, check=True, capture_output=True)
-    (row,) = door.instances()
+    (row,) = listener.instances()
     sent = dcmread(file)
-    kept = dcmread(door.files / row.file)
+    kept = dcmread(listener.files / row.file)
     assert kept.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
     assert kept.PixelData == sent.PixelData
     assert tags(kept) == tags(sent)
 
 
 @pytest.mark.peer
-def test_dcmtk_can_echo(door: Door) -> None:
-    subprocess.run([peers.program("echoscu"), "127.0.0.1", str(door.port)], check=True)
+def test_dcmtk_can_echo(listener: RunningListener) -> None:
+    subprocess.run([peers.program("echoscu"), "127.0.0.1", str(listener.port)], check=True)
 
 
-# ------------------------------------------------------------------------------ whom it admits
+# ------------------------------------------------------------------------------ accepted senders
 
 ONLY_ONE_SOURCE = '[[source]]\nae_title = "KNOWN"\nstable_after_seconds = 3\n'
 
 
 def is_rejected(answer: Association, reason: int) -> bool:
     """A permanent rejection by the service user (PS3.8 9.3.4)."""
-    return rejection(answer) == (1, 1, reason)
+    return get_rejection(answer) == (1, 1, reason)
 
 
 def test_it_rejects_an_unknown_ae_title(
-    open_door: Opener, sqlite_database: Database, tmp_path: Path
+    start_listener: StartListener, sqlite_database: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "routes.toml").write_text(ONLY_ONE_SOURCE)
-    door = open_door(sqlite_database)
-    assert is_rejected(request(door.port, ae_title="STRANGER"), reason=3)
-    with association(door.port, ae_title="KNOWN"):
+    listener = start_listener(sqlite_database)
+    assert is_rejected(request(listener.port, ae_title="STRANGER"), reason=3)
+    with association(listener.port, ae_title="KNOWN"):
         pass
-    door.wait_for_counts({"association-refused:unknown-source": 1})
-    (event,) = door.events("listener:association:refused")
+    listener.wait_for_counts({"association-refused:unknown-source": 1})
+    (event,) = listener.events("listener:association:refused")
     assert event == {
         "calling_ae": "STRANGER",
         "address": "127.0.0.1",
@@ -226,62 +238,64 @@ def test_it_rejects_an_unknown_ae_title(
 
 
 def test_it_rejects_a_known_ae_title_from_another_address(
-    open_door: Opener, sqlite_database: Database, tmp_path: Path
+    start_listener: StartListener, sqlite_database: Database, tmp_path: Path
 ) -> None:
     source = '[[source]]\nae_title = "MODALITY"\naddresses = ["10.1.2.0/24"]\n'
     (tmp_path / "routes.toml").write_text(source)
-    assert is_rejected(request(open_door(sqlite_database).port), reason=3)
+    assert is_rejected(request(start_listener(sqlite_database).port), reason=3)
 
 
-def test_it_rejects_another_called_ae_title_when_told_to(
-    open_door: Opener, sqlite_database: Database
+def test_it_rejects_another_called_ae_title_when_configured(
+    start_listener: StartListener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_require_called_ae_title=True)
-    assert is_rejected(request(door.port, called="SOMEONE"), reason=7)
-    with association(door.port):
+    listener = start_listener(sqlite_database, dicom_require_called_ae_title=True)
+    assert is_rejected(request(listener.port, called="SOMEONE"), reason=7)
+    with association(listener.port):
         pass
-    door.wait_for_counts({"association-refused:unknown-called-ae": 1})
+    listener.wait_for_counts({"association-refused:unknown-called-ae": 1})
 
 
-def test_it_answers_to_any_called_ae_title_by_default(door: Door) -> None:
-    answer = request(door.port, called="SOMEONE")
+def test_it_accepts_any_called_ae_title_by_default(listener: RunningListener) -> None:
+    answer = request(listener.port, called="SOMEONE")
     assert answer.is_established
     answer.release()
 
 
-def test_one_association_too_many_is_refused_for_now(
-    open_door: Opener, sqlite_database: Database
+def test_an_association_over_the_limit_is_rejected_temporarily(
+    start_listener: StartListener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_max_associations=1)
-    with association(door.port):
-        answer = request(door.port)
-        said = rejection(answer)
-        assert said is not None
-        assert said[0] == 2  # transient: the sender tries again
-    door.wait_for_counts({"association-refused:too-many-associations": 1})
+    listener = start_listener(sqlite_database, dicom_max_associations=1)
+    with association(listener.port):
+        answer = request(listener.port)
+        rejection = get_rejection(answer)
+        assert rejection is not None
+        assert rejection[0] == 2  # transient: the sender may try again
+    listener.wait_for_counts({"association-refused:too-many-associations": 1})
 
 
-def test_a_sender_struck_off_during_its_association_stores_nothing_more(
-    open_door: Opener, sqlite_database: Database, tmp_path: Path
+def test_a_sender_removed_during_its_association_is_not_authorized(
+    start_listener: StartListener, sqlite_database: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "routes.toml").write_text('[[source]]\nae_title = "MODALITY"\n')
-    door = open_door(sqlite_database)
-    with association(door.port) as opened:
+    listener = start_listener(sqlite_database)
+    with association(listener.port) as opened:
         assert status_of(opened.send_c_store(image())) == 0x0000
         (tmp_path / "routes.toml").write_text(ONLY_ONE_SOURCE)
         assert status_of(opened.send_c_store(image())) == 0x0124
-    assert len(door.instances()) == 1
+    assert len(listener.instances()) == 1
 
 
-def test_a_rejected_context_is_told_of_once_and_counted_each_time(door: Door) -> None:
+def test_a_rejected_context_is_audited_once_and_counted_every_time(
+    listener: RunningListener,
+) -> None:
     for _ in range(2):
         with association(
-            door.port, [ULTRASOUND, build_context(CTImageStorage, ExplicitVRLittleEndian)]
+            listener.port, [ULTRASOUND, build_context(CTImageStorage, ExplicitVRLittleEndian)]
         ) as opened:
             assert [c.abstract_syntax for c in opened.rejected_contexts] == [CTImageStorage]
             assert status_of(opened.send_c_store(image())) == 0x0000
-    assert door.counts() == {"context-rejected": 2, "stored": 2}
-    (event,) = door.events("listener:context:rejected")
+    assert listener.counts() == {"context-rejected": 2, "stored": 2}
+    (event,) = listener.events("listener:context:rejected")
     assert event["calling_ae"] == "MODALITY"
     assert event["contexts"] == [
         {
@@ -293,70 +307,70 @@ def test_a_rejected_context_is_told_of_once_and_counted_each_time(door: Door) ->
     ]
 
 
-def test_a_transfer_syntax_that_it_does_not_know_is_named(door: Door) -> None:
+def test_an_unknown_transfer_syntax_is_recorded(listener: RunningListener) -> None:
     private = "1.2.840.113619.5.2"
-    answer = request(door.port, [build_context(UltrasoundImageStorage, private)])
+    answer = request(listener.port, [build_context(UltrasoundImageStorage, private)])
     assert not answer.is_established
-    door.wait_for_counts({"context-rejected": 1})
-    (event,) = door.events("listener:context:rejected")
+    listener.wait_for_counts({"context-rejected": 1})
+    (event,) = listener.events("listener:context:rejected")
     assert event["contexts"][0]["transfer_syntax"] == private
     assert event["contexts"][0]["reason"] == "transfer-syntaxes-not-supported"
 
 
-# ------------------------------------------------------------------------------ what it refuses
+# ------------------------------------------------------------------------------ refused objects
 
 
-def assert_refused(door: Door, code: str, status: str, *, times: int = 1) -> None:
-    assert not door.instances()
-    assert not door.stored_files()
-    assert not door.spooled()
-    assert door.counts() == {f"refused:{code}": times}
+def assert_refused(listener: RunningListener, code: str, status: str, *, times: int = 1) -> None:
+    assert not listener.instances()
+    assert not listener.stored_files()
+    assert not listener.incoming_files()
+    assert listener.counts() == {f"refused:{code}": times}
     event = {"calling_ae": "MODALITY", "address": "127.0.0.1", "code": code, "status": status}
-    assert door.events("listener:instance:refused") == [event] * times
+    assert listener.events("listener:instance:refused") == [event] * times
 
 
-def test_an_instance_uid_other_than_the_requests_is_refused(door: Door) -> None:
+def test_an_instance_uid_other_than_the_requests_is_refused(listener: RunningListener) -> None:
     dataset = image()
-    with association(door.port) as opened:
+    with association(listener.port) as opened:
         assert send_broken(opened, dataset, announced=generate_uid()) == 0xA900
-    assert_refused(door, "identity-mismatch", "A900")
+    assert_refused(listener, "identity-mismatch", "A900")
 
 
-def test_a_data_set_without_a_study_is_refused(door: Door) -> None:
-    with association(door.port) as opened:
+def test_a_data_set_without_a_study_is_refused(listener: RunningListener) -> None:
+    with association(listener.port) as opened:
         assert send_broken(opened, image(StudyInstanceUID=None)) == 0xA900
-    assert_refused(door, "invalid-header", "A900")
+    assert_refused(listener, "invalid-header", "A900")
 
 
-def test_a_class_other_than_the_contexts_is_refused(door: Door) -> None:
+def test_a_class_other_than_the_contexts_is_refused(listener: RunningListener) -> None:
     dataset = image(sop_class=STORAGE_CLASSES[1])
-    with association(door.port) as opened:
+    with association(listener.port) as opened:
         assert send_broken(opened, dataset) == 0xA900
-    assert_refused(door, "identity-mismatch", "A900")
+    assert_refused(listener, "identity-mismatch", "A900")
 
 
-def test_a_truncated_data_set_is_refused(door: Door) -> None:
-    with association(door.port) as opened:
+def test_a_truncated_data_set_is_refused(listener: RunningListener) -> None:
+    with association(listener.port) as opened:
         assert send_broken(opened, image(), cut_bytes=1000) == 0xC000
-    assert_refused(door, "truncated-file", "C000")
+    assert_refused(listener, "truncated-file", "C000")
 
 
-def test_garbage_for_a_data_set_is_refused(door: Door) -> None:
-    with association(door.port) as opened:
+def test_random_bytes_are_refused(listener: RunningListener) -> None:
+    with association(listener.port) as opened:
         status = send_broken(opened, image(), instead=b"\xff\x00garbage\x01" * 300)
         assert status in (0xA900, 0xC000)
-        assert status_of(opened.send_c_store(image())) == 0x0000  # the association lives on
-    assert len(door.instances()) == 1
-    assert door.events("listener:instance:refused")
+        assert status_of(opened.send_c_store(image())) == 0x0000  # the association continues
+    assert len(listener.instances()) == 1
+    assert listener.events("listener:instance:refused")
 
 
-def test_a_full_disk_is_answered_out_of_resources_and_nothing_is_written(
-    open_door: Opener, sqlite_database: Database
+def test_a_full_disk_is_out_of_resources_and_nothing_is_written(
+    start_listener: StartListener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, min_free_bytes=2**62)
-    assert send(door.port, image(), image()) == [0xA700, 0xA700]
-    assert_refused(door, "disk-full", "A700", times=2)
-    assert not door.listener.ready()
+    listener = start_listener(sqlite_database, min_free_bytes=2**62)
+    assert send(listener.port, image(), image()) == [0xA700, 0xA700]
+    assert_refused(listener, "disk-full", "A700", times=2)
+    assert not listener.server.ready()
 
 
 @pytest.fixture
@@ -371,45 +385,47 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_disk_that_fills_up_during_a_transfer_costs_that_object_only(
-    open_door: Opener, sqlite_database: Database, tiny_disk: Path
+def test_a_disk_that_fills_up_during_a_transfer_refuses_only_that_object(
+    start_listener: StartListener, sqlite_database: Database, tiny_disk: Path
 ) -> None:
-    door = open_door(sqlite_database, home=tiny_disk)
-    with association(door.port) as opened:
+    listener = start_listener(sqlite_database, home=tiny_disk)
+    with association(listener.port) as opened:
         assert status_of(opened.send_c_store(image(size_bytes=64 * 40_000))) == 0xA700
-        assert not door.spooled()
+        assert not listener.incoming_files()
         assert status_of(opened.send_c_store(image(size_bytes=64 * 4_000))) == 0x0000
-    assert len(door.instances()) == len(door.stored_files()) == 1
-    door.listener.stop()  # lets go of the disk
+    assert len(listener.instances()) == len(listener.stored_files()) == 1
+    listener.server.stop()  # releases the disk
 
 
-def test_a_database_that_is_down_is_answered_out_of_resources(
-    open_door: Opener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_a_database_that_is_down_is_out_of_resources(
+    start_listener: StartListener, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = Database(f"sqlite:///{tmp_path / 'never-migrated.db'}")
-    door = open_door(broken)
-    assert send(door.port, image()) == [0xA701]
-    assert not door.stored_files()
-    assert not door.spooled()
+    listener = start_listener(broken)
+    assert send(listener.port, image()) == [0xA701]
+    assert not listener.stored_files()
+    assert not listener.incoming_files()
     assert "database-down" in caplog.text
     broken.close()
 
 
-def test_the_error_comment_tells_the_operator(open_door: Opener, sqlite_database: Database) -> None:
-    door = open_door(sqlite_database, min_free_bytes=2**62)
-    with association(door.port) as opened:
+def test_the_error_comment_explains_the_failure(
+    start_listener: StartListener, sqlite_database: Database
+) -> None:
+    listener = start_listener(sqlite_database, min_free_bytes=2**62)
+    with association(listener.port) as opened:
         answer = opened.send_c_store(image())
     assert answer.ErrorComment == "Disk full, try again later"
 
 
 def test_no_log_line_names_the_patient_or_the_objects(
-    door: Door, caplog: pytest.LogCaptureFixture
+    listener: RunningListener, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     first = image()
     other = sibling(first, SOPInstanceUID=first.SOPInstanceUID, content=1)
-    assert send(door.port, first, first, other) == [0x0000] * 3
-    with association(door.port) as opened:
+    assert send(listener.port, first, first, other) == [0x0000] * 3
+    with association(listener.port) as opened:
         send_broken(opened, image(StudyInstanceUID=None))
         send_broken(opened, image(), cut_bytes=900)
     lines = "\n".join(r.getMessage() for r in caplog.records if r.name.startswith("listener"))
@@ -418,48 +434,50 @@ def test_no_log_line_names_the_patient_or_the_objects(
         assert secret not in lines
 
 
-# ------------------------------------------------------------------------------ starting, stopping
+# ------------------------------------------------------------------------------ start and stop
 
 
-def test_a_taken_port_is_named(door: Door, sqlite_database: Database, tmp_path: Path) -> None:
-    second = Listener(settings_for(tmp_path, sqlite_database, dicom_port=door.port))
+def test_a_port_in_use_is_an_error(
+    listener: RunningListener, sqlite_database: Database, tmp_path: Path
+) -> None:
+    second = Listener(settings_for(tmp_path, sqlite_database, dicom_port=listener.port))
     with pytest.raises(CannotListen, match="SONOGATE_DICOM_PORT"):
         second.start()
 
 
-def test_a_wrong_routes_file_stops_the_start(sqlite_database: Database, tmp_path: Path) -> None:
+def test_an_invalid_routes_file_prevents_the_start(
+    sqlite_database: Database, tmp_path: Path
+) -> None:
     (tmp_path / "routes.toml").write_text("[[source]]\nae_titel = 'X'\n")
     with pytest.raises(SettingsError, match="ae_titel"):
         Listener(settings_for(tmp_path, sqlite_database))
 
 
-def test_stopping_lets_a_running_transfer_finish(
-    open_door: Opener, sqlite_database: Database
+def test_stop_lets_an_open_association_finish(
+    start_listener: StartListener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database)
-    port = door.port
+    listener = start_listener(sqlite_database)
+    port = listener.port
     with association(port) as opened:
-        stopping = Thread(target=door.listener.stop)
+        stopping = Thread(target=listener.server.stop)
         stopping.start()
         peers.wait_until(lambda: not peers.listens(port), seconds=5, what="the stop")
         assert status_of(opened.send_c_store(image())) == 0x0000
     stopping.join(10)
     assert not stopping.is_alive()
-    assert len(door.instances()) == 1
+    assert len(listener.instances()) == 1
 
 
-def test_stopping_ends_an_idle_association_after_the_time_of_grace(
-    open_door: Opener, sqlite_database: Database
+def test_stop_aborts_an_idle_association_after_the_grace_period(
+    start_listener: StartListener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_stop_grace_seconds=0.2)
-    opened = request(door.port)
-    door.listener.stop()
+    listener = start_listener(sqlite_database, dicom_stop_grace_seconds=0.2)
+    opened = request(listener.port)
+    listener.server.stop()
     peers.wait_until(lambda: not opened.is_established, seconds=5, what="the abort")
 
 
-def test_stopping_gives_pynetdicom_back_as_it_was(
-    sqlite_database: Database, tmp_path: Path
-) -> None:
+def test_stop_restores_pynetdicom(sqlite_database: Database, tmp_path: Path) -> None:
     before = vars(dimse_messages)["NamedTemporaryFile"]
     with Listener(settings_for(tmp_path, sqlite_database)) as listener:
         assert listener.ready()

@@ -1,4 +1,4 @@
-"""The listener's settings."""
+"""Settings of the listener."""
 
 from pathlib import Path
 

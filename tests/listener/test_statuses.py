@@ -1,4 +1,4 @@
-"""One table from failures to statuses."""
+"""Errors and their statuses."""
 
 import errno
 
@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from db.errors import StoreFull
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
 from listener.errors import IdentityMismatch, NotAuthorized
-from listener.statuses import SUCCESS, Status, answer_to
+from listener.statuses import SUCCESS, Status, build_store_failure
 
 
 @pytest.mark.parametrize(
@@ -24,12 +24,12 @@ from listener.statuses import SUCCESS, Status, answer_to
         (NotDicom(), 0xC000, "not-dicom"),
         (TruncatedFile(), 0xC000, "truncated-file"),
         (NotAuthorized(), 0x0124, "not-authorized"),
-        (KeyError("a fault of ours"), 0x0110, "unexpected"),
+        (KeyError("a programming error"), 0x0110, "unexpected"),
     ],
 )
-def test_each_failure_has_its_status(error: Exception, status: int, code: str) -> None:
-    answer = answer_to(error)
-    assert (answer.status, answer.code) == (status, code)
+def test_each_error_has_its_status(error: Exception, status: int, code: str) -> None:
+    response = build_store_failure(error)
+    assert (response.status, response.code) == (status, code)
 
 
 def test_every_status_is_one_of_the_storage_service() -> None:
@@ -37,13 +37,13 @@ def test_every_status_is_one_of_the_storage_service() -> None:
 
 
 def test_a_comment_fits_its_value_representation() -> None:
-    answer = answer_to(InvalidHeader("StudyInstanceUID", "x" * 100))
-    assert len(answer.as_dataset().ErrorComment) == 64
+    response = build_store_failure(InvalidHeader("StudyInstanceUID", "x" * 100))
+    assert len(response.to_dataset().ErrorComment) == 64
 
 
 def test_success_has_no_comment() -> None:
-    assert "ErrorComment" not in SUCCESS.as_dataset()
+    assert "ErrorComment" not in SUCCESS.to_dataset()
 
 
-def test_an_unexpected_failure_quotes_nothing() -> None:
-    assert "Doe" not in answer_to(ValueError("Doe^Jane")).comment
+def test_an_unexpected_failure_does_not_quote_the_error() -> None:
+    assert "Doe" not in build_store_failure(ValueError("Doe^Jane")).comment

@@ -1,4 +1,4 @@
-"""What arrives at the port and is no association, and associations over TLS."""
+"""Connections that are no associations, and associations over TLS."""
 
 import logging
 import socket
@@ -16,10 +16,10 @@ from pynetdicom.ae import ApplicationEntity
 
 from db.engine import Database
 from db.errors import SettingsError
-from listener.transport import tls_context
+from listener.transport import build_tls_context
 from tests import peers
-from tests.listener.conftest import Door, Opener, settings_for
-from tests.listener.making import image
+from tests.listener.conftest import RunningListener, StartListener, settings_for
+from tests.listener.images import image
 from tests.listener.sending import ULTRASOUND, VERIFICATION, association, request, send
 
 
@@ -29,7 +29,7 @@ def connected(port: int) -> Iterator[socket.socket]:
         yield connection
 
 
-def hangs_up(connection: socket.socket) -> bool:
+def is_closed(connection: socket.socket) -> bool:
     try:
         return connection.recv(1) == b""
     except ConnectionResetError:
@@ -39,17 +39,17 @@ def hangs_up(connection: socket.socket) -> bool:
 # ------------------------------------------------------------------------------ no association
 
 
-def test_a_health_check_leaves_no_thread_and_no_line(
-    door: Door, caplog: pytest.LogCaptureFixture
+def test_a_health_check_leaves_no_thread_and_no_log_line(
+    listener: RunningListener, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     before = threading.active_count()
     for _ in range(30):
-        with connected(door.port):
+        with connected(listener.port):
             pass
     peers.wait_until(lambda: threading.active_count() <= before, seconds=5, what="their end")
     assert not [r for r in caplog.records if r.levelno >= logging.INFO]
-    assert not door.counts()
+    assert not listener.counts()
 
 
 @pytest.mark.parametrize(
@@ -57,38 +57,38 @@ def test_a_health_check_leaves_no_thread_and_no_line(
     [b"GET / HTTP/1.1\r\n\r\n", b"\x04\x00\x00\x00\x00\x04abcd", b"\x01\x00\xff\xff\xff\xff" * 3],
     ids=["http", "data-before-association", "request-of-four-gigabytes"],
 )
-def test_what_is_no_association_request_is_hung_up_on(door: Door, garbage: bytes) -> None:
-    with connected(door.port) as connection:
+def test_a_connection_without_an_association_request_is_closed(
+    listener: RunningListener, garbage: bytes
+) -> None:
+    with connected(listener.port) as connection:
         connection.sendall(garbage)
-        assert hangs_up(connection)
-    door.wait_for_counts({"not-dicom": 1})
-    assert send(door.port, image()) == [0x0000]
+        assert is_closed(connection)
+    listener.wait_for_counts({"not-dicom": 1})
+    assert send(listener.port, image()) == [0x0000]
 
 
-def test_a_silent_caller_is_hung_up_on_and_keeps_nobody_out(
-    open_door: Opener, sqlite_database: Database
+def test_a_silent_connection_is_closed_and_does_not_block_others(
+    start_listener: StartListener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_acse_timeout_seconds=1)
-    with connected(door.port) as silent:
-        assert send(door.port, image()) == [0x0000]
-        assert hangs_up(silent)
+    listener = start_listener(sqlite_database, dicom_acse_timeout_seconds=1)
+    with connected(listener.port) as silent:
+        assert send(listener.port, image()) == [0x0000]
+        assert is_closed(silent)
 
 
-def test_half_a_header_is_not_waited_for_longer_than_a_whole_one(
-    open_door: Opener, sqlite_database: Database
-) -> None:
-    door = open_door(sqlite_database, dicom_acse_timeout_seconds=0.3)
-    with connected(door.port) as slow:
+def test_half_a_header_times_out(start_listener: StartListener, sqlite_database: Database) -> None:
+    listener = start_listener(sqlite_database, dicom_acse_timeout_seconds=0.3)
+    with connected(listener.port) as slow:
         slow.sendall(b"\x01\x00\x00")
-        assert hangs_up(slow)
+        assert is_closed(slow)
 
 
-def test_a_sender_that_vanishes_within_a_transfer_frees_its_association(
-    open_door: Opener, sqlite_database: Database
+def test_a_sender_lost_during_a_transfer_frees_its_association(
+    start_listener: StartListener, sqlite_database: Database
 ) -> None:
-    door = open_door(sqlite_database, dicom_network_timeout_seconds=0.5)
+    listener = start_listener(sqlite_database, dicom_network_timeout_seconds=0.5)
     before = threading.active_count()
-    opened = request(door.port)
+    opened = request(listener.port)
     connection = opened.dul.socket.socket if opened.dul.socket else None
     assert connection is not None
     connection.sendall(b"\x04\x00\x00\x01\x00\x00half a PDU")
@@ -96,13 +96,13 @@ def test_a_sender_that_vanishes_within_a_transfer_frees_its_association(
     peers.wait_until(lambda: threading.active_count() <= before, seconds=5, what="their end")
 
 
-def test_answers_are_not_delayed(door: Door) -> None:
-    with association(door.port, [VERIFICATION]) as opened:
+def test_responses_are_not_delayed(listener: RunningListener) -> None:
+    with association(listener.port, [VERIFICATION]) as opened:
         opened.send_c_echo()
         start = time.monotonic()
         for _ in range(20):
             opened.send_c_echo()
-        assert time.monotonic() - start < 20 * 0.04  # what Nagle's algorithm would cost
+        assert time.monotonic() - start < 20 * 0.04  # the delay of Nagle's algorithm
 
 
 # ------------------------------------------------------------------------------ TLS
@@ -114,10 +114,10 @@ class Certificates:
 
     folder: Path
 
-    def make(self) -> None:
+    def create(self) -> None:
         self._openssl(
             *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Test CA"),
-            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),  # Python 3.13 insists
+            *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),  # required by Python 3.13
             *("-keyout", "ca.key", "-out", "ca.pem", "-days", "2"),
         )
         for name in ("server", "client"):
@@ -159,14 +159,16 @@ class Certificates:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    made = Certificates(tmp_path_factory.mktemp("tls"))
-    made.make()
-    return made
+    authority = Certificates(tmp_path_factory.mktemp("tls"))
+    authority.create()
+    return authority
 
 
 @pytest.fixture
-def tls_door(open_door: Opener, sqlite_database: Database, certificates: Certificates) -> Door:
-    return open_door(sqlite_database, dicom_acse_timeout_seconds=3, **certificates.settings())
+def tls_listener(
+    start_listener: StartListener, sqlite_database: Database, certificates: Certificates
+) -> RunningListener:
+    return start_listener(sqlite_database, dicom_acse_timeout_seconds=3, **certificates.settings())
 
 
 def stores_over_tls(port: int, context: ssl.SSLContext) -> bool:
@@ -180,48 +182,50 @@ def stores_over_tls(port: int, context: ssl.SSLContext) -> bool:
     return status == 0x0000
 
 
-def test_it_stores_over_mutual_tls(tls_door: Door, certificates: Certificates) -> None:
-    assert stores_over_tls(tls_door.port, certificates.client())
-    assert len(tls_door.instances()) == 1
+def test_it_stores_over_mutual_tls(
+    tls_listener: RunningListener, certificates: Certificates
+) -> None:
+    assert stores_over_tls(tls_listener.port, certificates.client())
+    assert len(tls_listener.instances()) == 1
 
 
-def test_a_caller_without_a_certificate_is_refused(
-    tls_door: Door, certificates: Certificates
+def test_a_peer_without_a_certificate_is_refused(
+    tls_listener: RunningListener, certificates: Certificates
 ) -> None:
     context = certificates.client(with_certificate=False)
     with (
-        connected(tls_door.port) as plain,
+        connected(tls_listener.port) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as connection,
         pytest.raises(ssl.SSLError, match="certificate required"),
     ):
-        connection.recv(1)  # TLS 1.3 tells a client of its refusal with the first answer
+        connection.recv(1)  # TLS 1.3 reports the refusal with the first response
 
 
-def test_a_plain_caller_on_the_tls_port_is_hung_up_on(tls_door: Door) -> None:
-    assert not request(tls_door.port).is_established
-    tls_door.wait_for_counts({"not-dicom": 1})
+def test_a_connection_without_tls_is_closed(tls_listener: RunningListener) -> None:
+    assert not request(tls_listener.port).is_established
+    tls_listener.wait_for_counts({"not-dicom": 1})
 
 
-def test_one_silent_caller_on_the_tls_port_keeps_nobody_out(
-    tls_door: Door, certificates: Certificates
+def test_a_silent_connection_does_not_block_others_over_tls(
+    tls_listener: RunningListener, certificates: Certificates
 ) -> None:
-    with connected(tls_door.port) as silent:
-        assert stores_over_tls(tls_door.port, certificates.client())
+    with connected(tls_listener.port) as silent:
+        assert stores_over_tls(tls_listener.port, certificates.client())
         silent.sendall(b"\x16")  # the first byte of a handshake that never comes
-        assert stores_over_tls(tls_door.port, certificates.client())
+        assert stores_over_tls(tls_listener.port, certificates.client())
 
 
 @pytest.mark.peer
-def test_dcmtk_can_echo_over_tls(tls_door: Door, certificates: Certificates) -> None:
+def test_dcmtk_can_echo_over_tls(tls_listener: RunningListener, certificates: Certificates) -> None:
     key, certificate, authority = map(certificates.path, ("client.key", "client.pem", "ca.pem"))
     tls = ["+tls", str(key), str(certificate), "+cf", str(authority)]
     echoscu = peers.program("echoscu")
-    subprocess.run([echoscu, *tls, "127.0.0.1", str(tls_door.port)], check=True)
+    subprocess.run([echoscu, *tls, "127.0.0.1", str(tls_listener.port)], check=True)
 
 
-def test_a_key_that_does_not_fit_its_certificate_names_the_variables(
+def test_a_key_that_does_not_match_its_certificate_names_the_variables(
     certificates: Certificates, sqlite_database: Database, tmp_path: Path
 ) -> None:
     wrong = certificates.settings() | {"dicom_tls_key": certificates.path("client.key")}
     with pytest.raises(SettingsError, match="SONOGATE_DICOM_TLS_KEY"):
-        tls_context(settings_for(tmp_path, sqlite_database, **wrong))
+        build_tls_context(settings_for(tmp_path, sqlite_database, **wrong))

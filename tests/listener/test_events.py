@@ -1,4 +1,4 @@
-"""Telling of what happened, also when nobody can write it down."""
+"""Recording of events, also while the database is down."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from db.audit_tags import AuditTag
 from db.engine import Database
 from db.intake import Sender
 from db.schema import AuditEvent, SenderCount
-from listener.journal import Journal
+from listener.events import EventRecorder
 
 SENDER = Sender("MODALITY", "10.0.0.7")
 
 
-def test_a_note_is_an_event_and_a_count(database: Database) -> None:
-    journal = Journal(database)
+def test_a_record_is_an_audit_event_and_a_count(database: Database) -> None:
+    recorder = EventRecorder(database)
     for _ in range(2):
-        journal.note(AuditTag.INSTANCE_REFUSED, SENDER, "refused:not-dicom", code="not-dicom")
-    journal.count(SENDER, "not-dicom")
+        recorder.record(AuditTag.INSTANCE_REFUSED, SENDER, "refused:not-dicom", code="not-dicom")
+    recorder.count(SENDER, "not-dicom")
     with database.read() as session:
         assert audit.verify(session).events == 2
         counts = {row.event: row.count for row in session.scalars(select(SenderCount))}
@@ -28,10 +28,10 @@ def test_a_note_is_an_event_and_a_count(database: Database) -> None:
         assert (first.actor, first.tag) == ("listener", AuditTag.INSTANCE_REFUSED)
 
 
-def test_a_database_that_is_down_costs_a_log_line_only(
+def test_a_database_that_is_down_leads_to_a_log_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     database = Database(f"sqlite:///{tmp_path / 'never-migrated.db'}")
-    Journal(database).note(AuditTag.INSTANCE_REFUSED, SENDER, "refused:not-dicom")
+    EventRecorder(database).record(AuditTag.INSTANCE_REFUSED, SENDER, "refused:not-dicom")
     assert "listener:instance:refused could not be recorded: OperationalError" in caplog.text
     database.close()

@@ -1,4 +1,4 @@
-"""Small ultrasound objects in any transfer syntax; the listener never looks at their pixels."""
+"""Small ultrasound images in any transfer syntax. Their pixels are not valid in most of them."""
 
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ def image(
     content: int = 0,
     **attributes: Any,
 ) -> Dataset:
-    """An image of a study of its own, 64 pixels wide, so ``size_bytes`` is a multiple of that.
+    """Return an image of its own study. ``size_bytes`` is a multiple of its width, 64 pixels.
 
-    ``attributes`` replace or, as None, take away.
+    ``attributes`` replace attributes, or remove them when None.
     """
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = sop_class, generate_uid()
@@ -52,7 +52,7 @@ def image(
 
 
 def sibling(of: Dataset, **attributes: Any) -> Dataset:
-    """Another image of the same series."""
+    """Return another image of the same series."""
     return image(
         StudyInstanceUID=of.StudyInstanceUID, SeriesInstanceUID=of.SeriesInstanceUID, **attributes
     )

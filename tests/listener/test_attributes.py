@@ -1,4 +1,4 @@
-"""Headers of hostile senders as rows that both databases take."""
+"""Attributes of hostile senders fit the columns of both databases."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,10 +16,10 @@ from db.intake import Sender
 from db.schema import Series, Study
 from db.worklist import Filter, Order, load_page
 from dicom.images.header import InstanceHeader, PatientAttributes, read_header
-from listener import facts
-from listener.part10 import read_whole
+from listener.attributes import build_received, build_sender, to_printable
+from listener.part10 import read_complete_header
 from tests.dicom.images.test_header import NAMES, write_name
-from tests.listener.making import image, save
+from tests.listener.images import image, save
 
 SENDER = Sender("MODALITY", "10.0.0.7")
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
@@ -56,8 +56,8 @@ def hostile_header() -> InstanceHeader:
     )
 
 
-def test_both_databases_take_what_a_hostile_header_says(database: Database) -> None:
-    received = facts.received_from(hostile_header(), facts.sender_of(NASTY, "fe80::1%eth0"))
+def test_both_databases_accept_a_hostile_header(database: Database) -> None:
+    received = build_received(hostile_header(), build_sender(NASTY, "fe80::1%eth0"))
     kept = StoredFile("instances/aa/x.dcm", "0" * 64, 1)
     with database.write() as session:
         intake.record_stored(session, received, uuid4(), kept, stable_after=timedelta(1), now=NOW)
@@ -68,24 +68,24 @@ def test_both_databases_take_what_a_hostile_header_says(database: Database) -> N
         assert session.scalars(select(Series)).one().number is None
 
 
-def test_names_in_every_script_stay_as_they_are(tmp_path: Path) -> None:
+def test_names_in_every_script_are_not_changed(tmp_path: Path) -> None:
     name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
     dataset = image(SpecificCharacterSet="ISO_IR 192", PatientName=name)
-    header = read_whole(save(dataset, tmp_path / "x.dcm"))
-    assert facts.received_from(header, SENDER).study.patient_name == name
+    header = read_complete_header(save(dataset, tmp_path / "x.dcm"))
+    assert build_received(header, SENDER).study.patient_name == name
 
 
 def test_a_zone_is_not_part_of_an_address() -> None:
-    assert facts.sender_of("AE", "fe80::1%eth0") == Sender("AE", "fe80::1")
+    assert build_sender("AE", "fe80::1%eth0") == Sender("AE", "fe80::1")
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(), st.integers(1, 64))
-def test_clean_text_is_printable_and_fits(text: str, length: int) -> None:
-    cleaned = facts.clean(text, length)
-    assert len(cleaned) <= length
-    assert cleaned.isprintable()
-    cleaned.encode()
+def test_text_is_printable_and_fits(text: str, length: int) -> None:
+    printable = to_printable(text, length)
+    assert len(printable) <= length
+    assert printable.isprintable()
+    printable.encode()
 
 
 @pytest.mark.parametrize("character_set", NAMES)
@@ -94,7 +94,7 @@ def test_names_in_every_character_set_reach_the_worklist_and_are_found_there(
 ) -> None:
     name = NAMES[character_set]
     header = read_header(write_name(tmp_path / "image.dcm", character_set, name))
-    received = facts.received_from(header, SENDER)
+    received = build_received(header, SENDER)
     kept = StoredFile("instances/1.dcm", "a" * 64, 1)
     with database.write() as session:
         intake.record_stored(session, received, uuid4(), kept, stable_after=timedelta(1), now=NOW)
