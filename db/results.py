@@ -1,4 +1,4 @@
-"""Rows of what we made, and of its way to the destinations."""
+"""Rows of result objects and of their deliveries."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -22,20 +22,23 @@ from db.schema import (
 )
 
 ACTOR: Final = "worker"
-_ERROR_CHARACTERS: Final = 1024
+_MAX_ERROR_LENGTH: Final = 1024
 
 
-def set_of_analysis(session: Session, analysis_id: UUID) -> ResultSet | None:
-    """What was published for the analysis itself."""
-    return _set(session, ResultSet.analysis_id == analysis_id, ResultSet.review_id.is_(None))
+# ------------------------------------------------------------------------------ result sets
 
 
-def set_of_review(session: Session, review_id: UUID) -> ResultSet | None:
-    """What was published for a signed review."""
-    return _set(session, ResultSet.review_id == review_id)
+def find_analysis_result_set(session: Session, analysis_id: UUID) -> ResultSet | None:
+    """Return the result set of the analysis itself, not of its reviews."""
+    return _find_set(session, ResultSet.analysis_id == analysis_id, ResultSet.review_id.is_(None))
 
 
-def _set(session: Session, *where: ColumnElement[bool]) -> ResultSet | None:
+def find_review_result_set(session: Session, review_id: UUID) -> ResultSet | None:
+    """Return the result set of a signed review."""
+    return _find_set(session, ResultSet.review_id == review_id)
+
+
+def _find_set(session: Session, *where: ColumnElement[bool]) -> ResultSet | None:
     return session.scalar(
         select(ResultSet)
         .where(*where)
@@ -43,27 +46,29 @@ def _set(session: Session, *where: ColumnElement[bool]) -> ResultSet | None:
     )
 
 
-def published_before(session: Session, analysis: Analysis) -> ResultSet | None:
-    """The result set of the nearest analysis before this one that was published before it."""
-    own = set_of_analysis(session, analysis.id)
+def find_published_before(session: Session, analysis: Analysis) -> ResultSet | None:
+    """Return the result set of the newest predecessor that was published before this analysis."""
+    own = find_analysis_result_set(session, analysis.id)
     for before in analyses.line_before(session, analysis):
-        result_set = set_of_analysis(session, before)
+        result_set = find_analysis_result_set(session, before)
         if result_set and (own is None or result_set.created_at <= own.created_at):
             return result_set
     return None
 
 
-def published_after(session: Session, analysis: Analysis) -> ResultSet | None:
-    """The result set of a later analysis of the study, where that was published already."""
-    return _set_after(session, analysis, ResultSet.review_id.is_(None))
+def find_published_after(session: Session, analysis: Analysis) -> ResultSet | None:
+    """Return the result set of the next analysis of the study that is published already."""
+    return _find_set_after(session, analysis, ResultSet.review_id.is_(None))
 
 
-def signed_after(session: Session, analysis: Analysis) -> ResultSet | None:
-    """The result set of a signed review of a later analysis of the study."""
-    return _set_after(session, analysis, ResultSet.review_id.is_not(None))
+def find_signed_after(session: Session, analysis: Analysis) -> ResultSet | None:
+    """Return the result set of a signed review of a later analysis of the study."""
+    return _find_set_after(session, analysis, ResultSet.review_id.is_not(None))
 
 
-def _set_after(session: Session, analysis: Analysis, kind: ColumnElement[bool]) -> ResultSet | None:
+def _find_set_after(
+    session: Session, analysis: Analysis, kind: ColumnElement[bool]
+) -> ResultSet | None:
     return session.scalar(
         select(ResultSet)
         .join(Analysis)
@@ -77,19 +82,20 @@ def _set_after(session: Session, analysis: Analysis, kind: ColumnElement[bool]) 
     )
 
 
-def waits_for_another(session: Session, analysis: Analysis) -> bool:
-    """Whether an earlier analysis of the study is about to be published. One that was given up
-    holds nothing up.
+def is_predecessor_pending(session: Session, analysis: Analysis) -> bool:
+    """Return whether a predecessor is still to be published.
+
+    Predecessors in the dead-letter queue do not count.
     """
     for before in analyses.line_before(session, analysis):
-        if set_of_analysis(session, before):
+        if find_analysis_result_set(session, before):
             return False
         if jobs.is_pending(session, JobKind.PUBLISH, before):
             return True
     return False
 
 
-def add_set(
+def add_result_set(
     session: Session,
     analysis_id: UUID,
     objects: Iterable[ResultObject],
@@ -97,12 +103,63 @@ def add_set(
     *,
     review_id: UUID | None = None,
 ) -> ResultSet:
-    """Record the objects of an analysis, or of a review of it, whose files are in place."""
+    """Add the result set of an analysis, or of a review of it. The files must exist."""
     result_set = ResultSet(id=uuid4(), analysis_id=analysis_id, review_id=review_id, created_at=now)
     result_set.objects = list(objects)
     session.add(result_set)
     session.flush()
     return result_set
+
+
+def record_published(
+    session: Session,
+    result_set: ResultSet,
+    deliveries: Iterable[Delivery],
+    now: datetime,
+    *,
+    left_out: Mapping[str, Sequence[str]] | None = None,
+    superseded_by: UUID | None = None,
+    previous_selection: Sequence[str] = (),
+) -> None:
+    """Append the audit event. Call it last in the transaction, because it locks the audit log.
+
+    Args:
+        left_out: by spec, why a selected object was not created.
+        superseded_by: a later analysis that is published already, so that nothing is sent.
+        previous_selection: of the destination, if its result selection changed.
+    """
+    optional = {
+        "left_out": dict(left_out or {}),
+        "superseded_by": superseded_by,
+        "instead_of": list(previous_selection),
+    }
+    audit.append(
+        session,
+        AuditTag.REVIEW_PUBLISHED if result_set.review_id else AuditTag.ANALYSIS_PUBLISHED,
+        actor=ACTOR,
+        now=now,
+        study_id=result_set.analysis.study_id,
+        analysis_id=result_set.analysis_id,
+        review_id=result_set.review_id,
+        objects={row.sop_instance_uid: row.sha256 for row in result_set.objects},
+        destinations=[delivery.destination.name for delivery in deliveries],
+        **{name: value for name, value in optional.items() if value},
+    )
+
+
+def record_no_route(session: Session, result_set: ResultSet, now: datetime) -> None:
+    """Append the audit event of a study that no route matches."""
+    audit.append(
+        session,
+        AuditTag.STUDY_NO_ROUTE,
+        actor=ACTOR,
+        now=now,
+        study_id=result_set.analysis.study_id,
+        analysis_id=result_set.analysis_id,
+    )
+
+
+# ------------------------------------------------------------------------------ deliveries
 
 
 def add_delivery(
@@ -113,8 +170,8 @@ def add_delivery(
     route: str,
     now: datetime,
 ) -> Delivery | None:
-    """Send what the set holds for `selection` to the destination; None when that is nothing."""
-    if not any(list(selection) in made.selections for made in result_set.objects):
+    """Queue the objects of a selection for a destination. Return None if the set has none."""
+    if not any(list(selection) in row.selections for row in result_set.objects):
         return None
     delivery = Delivery(
         id=uuid4(),
@@ -133,55 +190,8 @@ def add_delivery(
     return delivery
 
 
-def tell_published(
-    session: Session,
-    result_set: ResultSet,
-    deliveries: Iterable[Delivery],
-    now: datetime,
-    *,
-    left_out: Mapping[str, Sequence[str]] | None = None,
-    superseded_by: UUID | None = None,
-    instead_of: Sequence[str] = (),
-) -> None:
-    """Tell what was made and where it goes. The last in a transaction: it locks the chain.
-
-    `left_out` says by spec why something that was wished for was not made, `superseded_by` names
-    the later analysis for whose sake nothing is sent, `instead_of` is what the destination wanted
-    before it changed its mind.
-    """
-    besides = {
-        "left_out": dict(left_out or {}),
-        "superseded_by": superseded_by,
-        "instead_of": list(instead_of),
-    }
-    audit.append(
-        session,
-        AuditTag.REVIEW_PUBLISHED if result_set.review_id else AuditTag.ANALYSIS_PUBLISHED,
-        actor=ACTOR,
-        now=now,
-        study_id=result_set.analysis.study_id,
-        analysis_id=result_set.analysis_id,
-        review_id=result_set.review_id,
-        objects={made.sop_instance_uid: made.sha256 for made in result_set.objects},
-        destinations=[delivery.destination.name for delivery in deliveries],
-        **{name: told for name, told in besides.items() if told},
-    )
-
-
-def tell_no_route(session: Session, result_set: ResultSet, now: datetime) -> None:
-    """Tell that no route takes the study: its results stay here."""
-    audit.append(
-        session,
-        AuditTag.STUDY_NO_ROUTE,
-        actor=ACTOR,
-        now=now,
-        study_id=result_set.analysis.study_id,
-        analysis_id=result_set.analysis_id,
-    )
-
-
-def delivery_with_destination(session: Session, delivery_id: UUID) -> Delivery:
-    """The delivery, readable when detached."""
+def load_delivery(session: Session, delivery_id: UUID) -> Delivery:
+    """Return a delivery with its destination and result set loaded."""
     return session.scalars(
         select(Delivery)
         .where(Delivery.id == delivery_id)
@@ -189,33 +199,35 @@ def delivery_with_destination(session: Session, delivery_id: UUID) -> Delivery:
     ).one()
 
 
-def change_selection(
+def update_selection(
     session: Session,
     delivery_id: UUID,
     selection: Sequence[str],
     objects: Iterable[ResultObject],
     now: datetime,
 ) -> None:
-    """Bring the destination what it wants now. `objects` are those that its set lacks for that,
-    with their files in place; what has got there meanwhile stays as it is.
+    """Give a delivery the present result selection of its destination.
+
+    Args:
+        objects: those that the result set may lack for the selection. Their files must exist.
+            Objects that the set has meanwhile are not added again.
     """
     delivery = session.get_one(Delivery, delivery_id, with_for_update=True, populate_existing=True)
-    # the selection may be new to another delivery of the set at the same time
+    # Another delivery may add objects to the set at the same time.
     result_set = session.get_one(
         ResultSet, delivery.result_set_id, with_for_update=True, populate_existing=True
     )
-    there = {made.sop_instance_uid for made in result_set.objects}
-    result_set.objects += [made for made in objects if made.sop_instance_uid not in there]
-    before, delivery.selection = delivery.selection, list(selection)
+    known = {row.sop_instance_uid for row in result_set.objects}
+    result_set.objects += [row for row in objects if row.sop_instance_uid not in known]
+    previous, delivery.selection = delivery.selection, list(selection)
     session.flush()
-    tell_published(session, result_set, [delivery], now, instead_of=before)
+    record_published(session, result_set, [delivery], now, previous_selection=previous)
 
 
-def objects_of(session: Session, delivery: Delivery) -> Sequence[ResultObject]:
-    """All that the delivery is to bring, in the order of its selection: a report that arrives before
-    what it refers to cannot be shown.
+def list_delivery_objects(session: Session, delivery: Delivery) -> Sequence[ResultObject]:
+    """Return the objects of a delivery in the order of its selection.
 
-    Each selection has a report of its own. All else of one spec is the same in every selection.
+    Some viewers cannot display a report that arrives before the objects that it refers to.
     """
     objects = session.scalars(
         select(ResultObject).where(
@@ -223,26 +235,27 @@ def objects_of(session: Session, delivery: Delivery) -> Sequence[ResultObject]:
             ResultObject.spec.in_(delivery.selection),
         )
     )
+    # Each selection has its own report. Other objects are the same in every selection.
     return sorted(
-        (made for made in objects if made.kind != "sr" or delivery.selection in made.selections),
-        key=lambda made: (delivery.selection.index(made.spec), made.sop_instance_uid),
+        (row for row in objects if row.kind != "sr" or delivery.selection in row.selections),
+        key=lambda row: (delivery.selection.index(row.spec), row.sop_instance_uid),
     )
 
 
-def accepted_objects(
-    session: Session, delivery: Delivery, accepted: Callable[[int], bool]
+def find_accepted_objects(
+    session: Session, delivery: Delivery, is_accepted: Callable[[int], bool]
 ) -> frozenset[UUID]:
-    """The ids of what the destination has taken, by what ``accepted`` says of its answers."""
-    answers = session.scalars(
+    """Return the IDs of the objects whose last C-STORE status ``is_accepted``."""
+    responses = session.scalars(
         select(DeliveredObject).where(DeliveredObject.delivery_id == delivery.id)
     )
-    return frozenset(row.result_object_id for row in answers if accepted(row.status_code))
+    return frozenset(row.result_object_id for row in responses if is_accepted(row.status_code))
 
 
-def record_answers(
+def record_store_statuses(
     session: Session, delivery_id: UUID, statuses: Mapping[UUID, int], now: datetime
 ) -> None:
-    """Keep the peer's last answer for each object, by the object's id."""
+    """Store the last C-STORE status of each object, by the ID of the object."""
     known = {
         row.result_object_id: row
         for row in session.scalars(
@@ -258,38 +271,42 @@ def record_answers(
     session.flush()
 
 
-def delivered(
+def record_delivered(
     session: Session, delivery_id: UUID, now: datetime, *, withdrawn: Sequence[str] = ()
 ) -> None:
-    """The destination has it all, but for the specs ``withdrawn``, which it no longer wants."""
-    delivery = _attempted(session, delivery_id)
+    """Record that the destination accepted all objects.
+
+    Args:
+        withdrawn: specs that it no longer selects and that were not sent.
+    """
+    delivery = _count_attempt(session, delivery_id)
     delivery.status, delivery.error = DeliveryStatus.DELIVERED, ""
     delivery.delivered_at = now
-    besides = {"withdrawn": list(withdrawn)} if withdrawn else {}
-    _tell(session, delivery, AuditTag.DELIVERY_DELIVERED, now, **besides)
+    optional = {"withdrawn": list(withdrawn)} if withdrawn else {}
+    _append_event(session, delivery, AuditTag.DELIVERY_DELIVERED, now, **optional)
 
 
-def not_delivered(
+def record_not_delivered(
     session: Session, delivery_id: UUID, error: str, now: datetime, *, given_up: bool
 ) -> None:
-    """One attempt failed: it is tried again, or waits in the dead letter for a person."""
-    delivery = _attempted(session, delivery_id)
+    """Record a failed attempt. If ``given_up``, the job is in the dead-letter queue."""
+    delivery = _count_attempt(session, delivery_id)
     delivery.status = DeliveryStatus.FAILED if given_up else DeliveryStatus.RETRYING
-    first = not delivery.error
-    delivery.error = error[:_ERROR_CHARACTERS]
+    is_first_error = not delivery.error
+    delivery.error = error[:_MAX_ERROR_LENGTH]
     if given_up:
-        _tell(session, delivery, AuditTag.DELIVERY_FAILED, now, error=error)
-    elif first:  # one line for an absent PACS, not one for each of twenty attempts
-        _tell(session, delivery, AuditTag.DELIVERY_RETRYING, now, error=error)
+        _append_event(session, delivery, AuditTag.DELIVERY_FAILED, now, error=error)
+    elif is_first_error:  # one event for a PACS that is down, not one for each attempt
+        _append_event(session, delivery, AuditTag.DELIVERY_RETRYING, now, error=error)
 
 
-def _attempted(session: Session, delivery_id: UUID) -> Delivery:
+def _count_attempt(session: Session, delivery_id: UUID) -> Delivery:
     delivery = session.get_one(Delivery, delivery_id, with_for_update=True, populate_existing=True)
     delivery.attempts += 1
     return delivery
 
 
-def _tell(
+def _append_event(
     session: Session, delivery: Delivery, tag: AuditTag, now: datetime, **details: object
 ) -> None:
     audit.append(

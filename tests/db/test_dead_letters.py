@@ -39,7 +39,7 @@ def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
         destination = Destination(name="pacs", ae_title="P", host="h", port=104, results=[])
         session.add_all([review, destination])
         session.flush()
-        made = results.add_set(session, analysis.id, [], NOW)
+        made = results.add_result_set(session, analysis.id, [], NOW)
         delivery = _delivery(session, made.id, destination.id)
         subjects = {
             JobKind.ANALYZE: study.id,

@@ -79,7 +79,7 @@ def delivery_id(database: Database, analysis: Analysis) -> UUID:
     """A SEG and an SR on their way to a destination that wants both."""
     with database.write() as session:
         objects = [made("sr"), made("seg")]
-        result_set = results.add_set(session, analysis.id, objects, NOW)
+        result_set = results.add_result_set(session, analysis.id, objects, NOW)
         delivery = results.add_delivery(
             session, result_set, destination(session, *WISH), WISH, "route", NOW
         )
@@ -88,16 +88,18 @@ def delivery_id(database: Database, analysis: Analysis) -> UUID:
 
 
 def due(session: Session, delivery_id: UUID) -> list[str]:
-    delivery = results.delivery_with_destination(session, delivery_id)
-    done = results.accepted_objects(session, delivery, lambda status: status == 0)
-    return [row.spec for row in results.objects_of(session, delivery) if row.id not in done]
+    delivery = results.load_delivery(session, delivery_id)
+    done = results.find_accepted_objects(session, delivery, lambda status: status == 0)
+    return [
+        row.spec for row in results.list_delivery_objects(session, delivery) if row.id not in done
+    ]
 
 
 def test_an_analysis_has_one_set_of_its_own(database: Database, analysis: Analysis) -> None:
     with database.write() as session:
-        results.add_set(session, analysis.id, [made("sr")], NOW)
+        results.add_result_set(session, analysis.id, [made("sr")], NOW)
     with pytest.raises(IntegrityError), database.write() as session:
-        results.add_set(session, analysis.id, [made("sr")], NOW)
+        results.add_result_set(session, analysis.id, [made("sr")], NOW)
 
 
 def test_the_kind_of_an_object_is_its_spec_without_the_variant() -> None:
@@ -112,13 +114,13 @@ def test_the_nearest_published_analysis_comes_before(
     database: Database, analysis: Analysis
 ) -> None:
     with database.write() as session:
-        first = results.add_set(session, analysis.id, [made("sr")], NOW)
+        first = results.add_result_set(session, analysis.id, [made("sr")], NOW)
         unpublished = add_analysis(session, analysis.study_id, "b", analysis.id)
         third = add_analysis(session, analysis.study_id, "c", unpublished.id)
-        found = results.published_before(session, third)
+        found = results.find_published_before(session, third)
         assert found is not None
         assert found.id == first.id
-        assert results.published_before(session, analysis) is None
+        assert results.find_published_before(session, analysis) is None
 
 
 def test_a_delivery_brings_its_job(database: Database, delivery_id: UUID) -> None:
@@ -131,7 +133,7 @@ def test_nothing_is_sent_where_nothing_of_it_is_wanted(
     database: Database, analysis: Analysis
 ) -> None:
     with database.write() as session:
-        result_set = results.add_set(session, analysis.id, [made("sr")], NOW)
+        result_set = results.add_result_set(session, analysis.id, [made("sr")], NOW)
         assert (
             results.add_delivery(
                 session, result_set, destination(session, "seg"), ["seg"], "route", NOW
@@ -150,7 +152,7 @@ def test_objects_go_in_the_order_of_the_wish(database: Database, analysis: Analy
     selection = ["seg:fractional", "sr:enhanced", "heatmap-sc", "key-objects"]
     with database.write() as session:
         objects = [made(spec, selection) for spec in reversed(selection)]
-        result_set = results.add_set(session, analysis.id, objects, NOW)
+        result_set = results.add_result_set(session, analysis.id, objects, NOW)
         there = destination(session, *selection)
         delivery = results.add_delivery(session, result_set, there, selection, "route", NOW)
         assert delivery is not None
@@ -162,13 +164,15 @@ def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
 ) -> None:
     with database.write() as session:
         alone, beside = made("sr", ["sr"]), made("sr", WISH)
-        result_set = results.add_set(session, analysis.id, [alone, beside], NOW)
+        result_set = results.add_result_set(session, analysis.id, [alone, beside], NOW)
         for selection, report in ((["sr"], alone), (WISH, beside)):
             there = destination(session, *selection)
             delivery = results.add_delivery(session, result_set, there, selection, "route", NOW)
             assert delivery is not None
-            delivery = results.delivery_with_destination(session, delivery.id)
-            assert [row.id for row in results.objects_of(session, delivery)] == [report.id]
+            delivery = results.load_delivery(session, delivery.id)
+            assert [row.id for row in results.list_delivery_objects(session, delivery)] == [
+                report.id
+            ]
 
 
 def test_a_changed_wish_adds_what_is_missing_and_shares_all_but_reports(
@@ -180,10 +184,10 @@ def test_a_changed_wish_adds_what_is_missing_and_shares_all_but_reports(
         report, picture = made("sr", selection), made("heatmap-sc", selection)
         again = made("seg", selection)
         again.sop_instance_uid = there["seg"].sop_instance_uid
-        results.change_selection(session, delivery_id, selection, [again, report, picture], NOW)
+        results.update_selection(session, delivery_id, selection, [again, report, picture], NOW)
     with database.read() as session:
-        delivery = results.delivery_with_destination(session, delivery_id)
-        brings = [row.id for row in results.objects_of(session, delivery)]
+        delivery = results.load_delivery(session, delivery_id)
+        brings = [row.id for row in results.list_delivery_objects(session, delivery)]
         assert brings == [there["seg"].id, report.id, picture.id]
         assert delivery.selection == selection
         told = json.loads(session.scalars(select(AuditEvent.details)).one())
@@ -195,9 +199,9 @@ def test_what_was_accepted_is_no_longer_due(database: Database, delivery_id: UUI
     with database.write() as session:
         rows = {row.spec: row.id for row in session.scalars(select(ResultObject))}
         statuses = {rows["seg"]: 0, rows["sr"]: 0xA700}
-        results.record_answers(session, delivery_id, statuses, NOW)
+        results.record_store_statuses(session, delivery_id, statuses, NOW)
         assert due(session, delivery_id) == ["sr"]
-        results.record_answers(session, delivery_id, {rows["sr"]: 0}, NOW)
+        results.record_store_statuses(session, delivery_id, {rows["sr"]: 0}, NOW)
         assert due(session, delivery_id) == []
         assert len(session.scalars(select(DeliveredObject)).all()) == 2
 
@@ -207,7 +211,9 @@ def test_a_failing_delivery_is_told_at_first_and_at_last(
 ) -> None:
     with database.write() as session:
         for given_up in (False, False, True):
-            results.not_delivered(session, delivery_id, "nothing answers", NOW, given_up=given_up)
+            results.record_not_delivered(
+                session, delivery_id, "nothing answers", NOW, given_up=given_up
+            )
         delivery = session.get_one(Delivery, delivery_id)
         assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 3)
         assert session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq)).all() == [
@@ -218,8 +224,8 @@ def test_a_failing_delivery_is_told_at_first_and_at_last(
 
 def test_a_delivery_that_succeeds_forgets_its_error(database: Database, delivery_id: UUID) -> None:
     with database.write() as session:
-        results.not_delivered(session, delivery_id, "nothing answers", NOW, given_up=False)
-        results.delivered(session, delivery_id, NOW)
+        results.record_not_delivered(session, delivery_id, "nothing answers", NOW, given_up=False)
+        results.record_delivered(session, delivery_id, NOW)
         delivery = session.get_one(Delivery, delivery_id)
         assert (delivery.status, delivery.error) == (DeliveryStatus.DELIVERED, "")
         assert (delivery.attempts, delivery.delivered_at) == (2, NOW)

@@ -196,7 +196,7 @@ def test_a_delivery_has_the_objects_of_its_old_selection(upgraded: Database) -> 
         query = select(Delivery).where(Delivery.status == DeliveryStatus.PENDING)
         deliveries = {row.destination.name: row for row in session.scalars(query)}
         specs = {
-            name: [row.spec for row in results.objects_of(session, delivery)]
+            name: [row.spec for row in results.list_delivery_objects(session, delivery)]
             for name, delivery in deliveries.items()
         }
     assert specs == {"pacs": ["seg", "sr"], "reports": ["sr"]}
@@ -215,7 +215,7 @@ def test_workers_finish_what_the_old_release_began(hospital: Hospital, free_port
         assert audit.verify(session).intact
         review = session.scalars(select(Review).order_by(Review.created_at.desc())).first()
         assert review is not None
-        signed = results.set_of_review(session, review.id)
+        signed = results.find_review_result_set(session, review.id)
         assert signed is not None
         assert {row.sop_instance_uid for row in signed.objects} <= set(archive.kept)
 

@@ -160,7 +160,7 @@ def test_the_review_state_follows_the_readers(database: Database) -> None:
 
 
 def _send(session: Session, study: Study, *statuses: DeliveryStatus) -> None:
-    made = results.add_set(session, add_analysis(session, study).id, [], NOW)
+    made = results.add_result_set(session, add_analysis(session, study).id, [], NOW)
     for status in statuses:
         destination = Destination(
             name=f"d{uuid4().hex[:8]}", ae_title="D", host="h", port=104, results=["sr"]

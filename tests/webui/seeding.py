@@ -181,17 +181,19 @@ class Hospital:
         """Results built and sent: ``error`` empty: delivered, text: retried, None: on its way."""
         with self.database.write() as session:
             study = session.get_one(Study, study_id)
-            made = results.add_set(session, study.analyses[-1].id, [self._object(study)], self.now)
+            made = results.add_result_set(
+                session, study.analyses[-1].id, [self._object(study)], self.now
+            )
             destination = session.get_one(Destination, destination_id)
             delivery = results.add_delivery(
                 session, made, destination, destination.results, "all", self.now
             )
             assert delivery is not None
-            results.tell_published(session, made, [delivery], self.now)
+            results.record_published(session, made, [delivery], self.now)
             if error:
-                results.not_delivered(session, delivery.id, error, self.now, given_up=False)
+                results.record_not_delivered(session, delivery.id, error, self.now, given_up=False)
             elif error is not None:
-                results.delivered(session, delivery.id, self.now)
+                results.record_delivered(session, delivery.id, self.now)
             return delivery.id
 
     def _store(self, facts: StudyContext, picture: Picture, number: int) -> None:

@@ -111,7 +111,7 @@ class Deliver:
         """
         delivery, selection = order.delivery, list(order.wanted)
         with self._services.database.read() as session:
-            result_set = results.set_of_analysis(session, delivery.result_set.analysis_id)
+            result_set = results.find_analysis_result_set(session, delivery.result_set.analysis_id)
         assert result_set is not None
         there = result_set.objects
         made = (
@@ -122,13 +122,13 @@ class Deliver:
             raise SelectionNotAvailable(delivery.selection, selection)
         rows = [each.row(now) for each in made]
         with self._services.database.write() as session:
-            results.change_selection(session, delivery.id, selection, rows, now)
+            results.update_selection(session, delivery.id, selection, rows, now)
 
     def _build(self, order: _Order, there: Sequence[ResultObject]) -> list[WrittenObject]:
         store, selection = self._services.store, parse_selection(order.wanted)
         with self._services.database.read() as session:
             analysis = analyses.whole(session, order.delivery.result_set.analysis_id)
-            before = results.published_before(session, analysis)
+            before = results.find_published_before(session, analysis)
         store.check_free_space()
         result = load_result(analysis, store)
         had = [made for made in order.objects if made.id in order.accepted]
@@ -158,18 +158,18 @@ class Deliver:
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if isinstance(failure.error, DeliveryIncomplete):
-            results.record_answers(session, job.subject_id, failure.error.statuses, now)
-        results.not_delivered(
+            results.record_store_statuses(session, job.subject_id, failure.error.statuses, now)
+        results.record_not_delivered(
             session, job.subject_id, failure.reason, now, given_up=failure.given_up
         )
 
 
 def _order(session: Session, delivery_id: UUID) -> _Order:
-    delivery = results.delivery_with_destination(session, delivery_id)
+    delivery = results.load_delivery(session, delivery_id)
     return _Order(
         delivery,
-        results.objects_of(session, delivery),
-        results.accepted_objects(session, delivery, is_accepted),
+        results.list_delivery_objects(session, delivery),
+        results.find_accepted_objects(session, delivery, is_accepted),
     )
 
 
@@ -179,5 +179,5 @@ def _summary(refused: Sequence[SendOutcome], sent: int) -> str:
 
 
 def _write(session: Session, order: _Order, statuses: Mapping[UUID, int], now: datetime) -> None:
-    results.record_answers(session, order.delivery.id, statuses, now)
-    results.delivered(session, order.delivery.id, now, withdrawn=order.withdrawn)
+    results.record_store_statuses(session, order.delivery.id, statuses, now)
+    results.record_delivered(session, order.delivery.id, now, withdrawn=order.withdrawn)

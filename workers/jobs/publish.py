@@ -46,12 +46,12 @@ class Publish:
     def handle(self, claim: Claim, now: datetime) -> SaveResult:
         store = self._services.store
         with self._services.database.read() as session:
-            if results.set_of_analysis(session, claim.subject_id):
+            if results.find_analysis_result_set(session, claim.subject_id):
                 return _nothing
             analysis = analyses.whole(session, claim.subject_id)
-            if results.waits_for_another(session, analysis):
+            if results.is_predecessor_pending(session, analysis):
                 raise EarlierAnalysisPending
-            before = results.published_before(session, analysis)
+            before = results.find_published_before(session, analysis)
         routes, study = self._services.routes.current(), analysis.study
         route = routes.route_for(study.source_ae, study.description)
         store.check_free_space()
@@ -88,16 +88,16 @@ def _write(
     analysis = session.get_one(Analysis, published.analysis_id)
     # one analysis of a study at a time: each must see what the others have published
     session.get_one(Study, analysis.study_id, with_for_update=True, populate_existing=True)
-    before = results.published_before(session, analysis)
+    before = results.find_published_before(session, analysis)
     if before and (published.before is None or published.before.id != before.id):
         raise EarlierAnalysisPending
     if analysis.study.status is StudyStatus.FAILED:  # publishing had been given up before
         analyses.settle(session, analysis.id, now)
     rows = [one.row(now) for one in published.made]
-    result_set = results.add_set(session, analysis.id, rows, now)
-    later = results.published_after(session, analysis)
+    result_set = results.add_result_set(session, analysis.id, rows, now)
+    later = results.find_published_after(session, analysis)
     deliveries = _send(session, result_set, routes, route, now) if route and not later else []
-    results.tell_published(
+    results.record_published(
         session,
         result_set,
         deliveries,
@@ -106,7 +106,7 @@ def _write(
         superseded_by=later.analysis_id if later else None,
     )
     if route is None:
-        results.tell_no_route(session, result_set, now)
+        results.record_no_route(session, result_set, now)
 
 
 def _send(

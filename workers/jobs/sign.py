@@ -40,7 +40,7 @@ class Sign:
     def handle(self, claim: Claim, now: datetime) -> SaveResult:
         store = self._services.store
         with self._services.database.read() as session:
-            if results.set_of_review(session, claim.subject_id):
+            if results.find_review_result_set(session, claim.subject_id):
                 return _nothing
             signing = _look(session, claim.subject_id)
         analysis = signing.analysis
@@ -136,7 +136,7 @@ def _segmentations(published: ResultSet, selection: ResultSelection, store: File
 
 def _look(session: Session, review_id: UUID) -> _Signing:
     review = session.get_one(Review, review_id)
-    published = results.set_of_analysis(session, review.analysis_id)
+    published = results.find_analysis_result_set(session, review.analysis_id)
     if published is None:
         raise PrerequisitePending("the analysis that was reviewed is not published yet")
     return _Signing(
@@ -152,7 +152,7 @@ def _look(session: Session, review_id: UUID) -> _Signing:
 def _amended(session: Session, review: Review) -> ResultSet | None:
     if review.predecessor_id is None:
         return None
-    amended = results.set_of_review(session, review.predecessor_id)
+    amended = results.find_review_result_set(session, review.predecessor_id)
     if amended is None:
         raise PrerequisitePending("the review that this one amends is not published yet")
     return amended
@@ -163,7 +163,7 @@ def _signed_earlier(session: Session, review: Review) -> ResultSet | None:
     if review.predecessor_id is not None:
         return None
     for earlier in reviews.signed_before(session, review.analysis):
-        signed = results.set_of_review(session, earlier.id)
+        signed = results.find_review_result_set(session, earlier.id)
         if signed is not None:
             return signed
         if jobs.is_pending(session, JobKind.SIGN, earlier.id):
@@ -195,7 +195,7 @@ def _write(session: Session, signing: _Signing, made: list[WrittenObject], now: 
     went = [session.get_one(Delivery, each.id) for each in signing.published.deliveries]
     if any(parse_selection(each.selection) not in signing.selections() for each in went):
         raise PrerequisitePending("what a destination gets of the analysis has just changed")
-    result_set = results.add_set(
+    result_set = results.add_result_set(
         session,
         signing.analysis.id,
         [one.row(now) for one in made],
@@ -203,13 +203,13 @@ def _write(session: Session, signing: _Signing, made: list[WrittenObject], now: 
         review_id=UUID(signing.review.review_id),
     )
     # One that was given up and is brought back must not arrive as the newest.
-    later = results.signed_after(session, signing.analysis)
+    later = results.find_signed_after(session, signing.analysis)
     sent = [
         results.add_delivery(session, result_set, each.destination, each.selection, each.route, now)
         for each in went
         if later is None
     ]
-    results.tell_published(
+    results.record_published(
         session,
         result_set,
         filter(None, sent),

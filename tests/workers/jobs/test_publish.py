@@ -149,7 +149,7 @@ def wants(hospital: Hospital, *results: str) -> None:
 def due_at(hospital: Hospital, name: str) -> Sequence[ResultObject]:
     with hospital.database.read() as session:
         (delivery,) = (d for d in session.scalars(select(Delivery)) if d.destination.name == name)
-        return results.objects_of(session, delivery)
+        return results.list_delivery_objects(session, delivery)
 
 
 def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_path: Path) -> None:

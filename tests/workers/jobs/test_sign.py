@@ -404,7 +404,7 @@ def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: H
     put_in = job_handlers(analyzed.services)[JobKind.SIGN].handle(claim, analyzed.clock())
     with analyzed.database.write() as session:
         delivery_id = session.scalars(select(Delivery.id)).one()
-        results.change_selection(session, delivery_id, ["seg"], [], analyzed.clock())
+        results.update_selection(session, delivery_id, ["seg"], [], analyzed.clock())
     with (
         pytest.raises(PrerequisitePending, match="just changed"),
         analyzed.database.write() as session,
