@@ -1,7 +1,7 @@
-"""People: accounts, passwords, and the wait after wrong ones.
+"""User accounts, passwords and locks after wrong passwords.
 
-A username is never reused, so that it names one person in the audit chain for ever; an account is
-switched off, not deleted.
+Accounts are deactivated, not deleted, so that a username in the audit log always means the same
+person.
 """
 
 import hashlib
@@ -28,18 +28,19 @@ from db.schema import Role, User
 FIRST_ADMIN = "admin"
 MIN_PASSWORD_LENGTH = 12
 MAX_PASSWORD_LENGTH = 256
-FREE_FAILURES = 4
-"""Wrong passwords in a row before an account starts to wait."""
-FIRST_WAIT = timedelta(seconds=15)
-LONGEST_WAIT = timedelta(minutes=15)
+FAILURES_WITHOUT_LOCK = 4
+"""Number of consecutive wrong passwords that do not lock an account."""
+FIRST_LOCK = timedelta(seconds=15)
+"""It doubles with each further wrong password."""
+LONGEST_LOCK = timedelta(minutes=15)
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9._-]{1,39}")
 _MAX_NAME_LENGTH = 64
-_HASHER = PasswordHasher()  # argon2id with the parameters of RFC 9106, low memory
+_HASHER = PasswordHasher()  # argon2id, the low-memory parameters of RFC 9106
 
 
 class AccountInvalid(DbError):
-    """``field`` names what was wrong with an account or password; the text says what to do."""
+    """Raised when a field of an account, or a password, is invalid. ``field`` names it."""
 
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
@@ -47,15 +48,17 @@ class AccountInvalid(DbError):
 
 
 class UnknownUser(DbError):
+    """Raised when no account has the username."""
+
     def __init__(self, username: str) -> None:
         super().__init__(f"there is no user {username!r}")
 
 
 @dataclass(frozen=True)
 class NewUser:
-    """What is asked of a new account.
+    """Fields of an account.
 
-    ``dicom_name``, a PN, ``Family^Given``, and ``organization`` sign results.
+    ``dicom_name`` (a PN, ``Family^Given``) and ``organization`` appear in verified reports.
     """
 
     username: str
@@ -66,20 +69,20 @@ class NewUser:
 
 
 def actor(username: str) -> str:
-    """How a person is named in the audit chain; programs stand there without the prefix."""
+    """Return the actor of an audit event for a user. Actors without the prefix are services."""
     return f"user:{username}"
 
 
 def create_user(session: Session, new: NewUser, *, actor: str, now: datetime) -> str:
-    """Add an account; returns its one-time password, which must be changed at the first login.
+    """Add an account and return its one-time password, to be changed at the first login.
 
     Raises:
-        AccountInvalid: a name is malformed or taken, or a radiologist has no organization.
+        AccountInvalid: a name is malformed or in use, or a radiologist has no organization.
     """
     username = new.username.strip().lower()
     _check_names(username, new)
     if find_user(session, username) is not None:
-        raise AccountInvalid("username", f"the username {username!r} is taken")
+        raise AccountInvalid("username", f"the username {username!r} is already in use")
     password = one_time_password()
     display_name = new.display_name.strip() or username
     user = User(
@@ -101,7 +104,7 @@ def create_user(session: Session, new: NewUser, *, actor: str, now: datetime) ->
 
 
 def ensure_first_admin(session: Session, now: datetime) -> str | None:
-    """Create ``admin`` in a database without people; its one-time password, or None if not needed."""
+    """Create ``admin`` and return its one-time password. Return None if there are accounts."""
     if session.scalar(select(func.count()).select_from(User)):
         return None
     new = NewUser(FIRST_ADMIN, Role.ADMINISTRATOR, "Administrator")
@@ -109,26 +112,26 @@ def ensure_first_admin(session: Session, now: datetime) -> str | None:
 
 
 def set_password(session: Session, user: User, password: str, *, actor: str, now: datetime) -> None:
-    """A password that the person chose.
+    """Set a password that the user chose.
 
     Raises:
-        AccountInvalid: too short, too long, or the one in use.
+        AccountInvalid: it is too short or too long, contains the username or is the current one.
     """
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
         raise AccountInvalid(
             "password",
-            f"a password has {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters",
+            f"the password must have {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters",
         )
     if password_matches(user.password_hash, password):
-        raise AccountInvalid("password", "the new password must differ from the one in use")
+        raise AccountInvalid("password", "the new password must differ from the current one")
     if user.username in password.lower():
-        raise AccountInvalid("password", "a password must not contain the username")
+        raise AccountInvalid("password", "the password must not contain the username")
     _store_password(user, password, one_time=False)
     _record(session, user, AuditTag.USER_PASSWORD_CHANGED, actor=actor, now=now)
 
 
 def reset_password(session: Session, user: User, *, actor: str, now: datetime) -> str:
-    """Replace a lost password by a one-time one, which is returned; ends every session and wait."""
+    """Set and return a one-time password. This ends all sessions and any lock of the account."""
     password = one_time_password()
     _store_password(user, password, one_time=True)
     _record(session, user, AuditTag.USER_PASSWORD_RESET, actor=actor, now=now)
@@ -138,15 +141,15 @@ def reset_password(session: Session, user: User, *, actor: str, now: datetime) -
 def change_account(
     session: Session, user: User, new: NewUser, *, actor: str, now: datetime
 ) -> None:
-    """Set role and names; the username stays.
+    """Set role, names and organization. The username does not change.
 
     Raises:
-        AccountInvalid: a name is malformed, a radiologist has no organization, or nobody would be
-            left to administer.
+        AccountInvalid: a name is malformed, a radiologist has no organization, or this is the last
+            active administrator.
     """
     _check_names(user.username, new)
     if new.role is not Role.ADMINISTRATOR:
-        _keep_an_administrator(session, user)
+        _check_not_last_administrator(session, user)
     user.role = new.role
     user.display_name = new.display_name.strip() or user.username
     user.dicom_name = new.dicom_name.strip() or user.display_name
@@ -155,13 +158,13 @@ def change_account(
 
 
 def set_active(session: Session, user: User, active: bool, *, actor: str, now: datetime) -> None:
-    """Switch an account on or off.
+    """Activate or deactivate an account.
 
     Raises:
-        AccountInvalid: it is the last active administrator.
+        AccountInvalid: this is the last active administrator.
     """
     if not active:
-        _keep_an_administrator(session, user)
+        _check_not_last_administrator(session, user)
     user.active = active
     tag = AuditTag.USER_ACTIVATED if active else AuditTag.USER_DEACTIVATED
     _record(session, user, tag, actor=actor, now=now)
@@ -176,61 +179,66 @@ def find_user(session: Session, username: str) -> User | None:
 
 
 def get_user(session: Session, username: str) -> User:
-    """Raises UnknownUser."""
+    """Return the account. Raises: UnknownUser."""
     user = find_user(session, username)
     if user is None:
         raise UnknownUser(username)
     return user
 
 
-# ------------------------------------------------------------------------------ logging in
+# ------------------------------------------------------------------------------ login
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """A login that has begun. ``user_id`` is None for a name that nobody has."""
+class LoginAttempt:
+    """The account to log in to. ``user_id`` is None for an unknown username."""
 
     user_id: UUID | None
     password_hash: str
-    waiting: bool
+    locked: bool
 
 
 def verify_login(database: Database, username: str, password: str, now: datetime) -> User | None:
-    """The user whose password this is; None: wrong, unknown, switched off or waiting.
+    """Return the user, or None if the password is wrong or the account unknown or not usable.
 
-    Takes the database, not a session: hashing is slow by design, and between two transactions it
-    keeps nobody from writing. An unknown name costs the same time as a wrong password.
+    Takes the database instead of a session, because no transaction may be open during the slow
+    password hashing. An unknown username takes the same time as a wrong password.
     """
     with database.read() as session:
         attempt = begin_login(session, username, now)
     matched = password_matches(attempt.password_hash, password[:MAX_PASSWORD_LENGTH])
-    if attempt.waiting or attempt.user_id is None:
+    if attempt.locked or attempt.user_id is None:
         return None
     with database.write() as session:
         return finish_login(session, attempt.user_id, matched, now)
 
 
-def begin_login(session: Session, username: str, now: datetime) -> Attempt:
+def begin_login(session: Session, username: str, now: datetime) -> LoginAttempt:
     user = find_user(session, username)
     if user is None:
-        return Attempt(None, _hash_of_nothing(), waiting=False)
-    return Attempt(user.id, user.password_hash, waiting=_waits(user, now))
+        return LoginAttempt(None, _dummy_hash(), locked=False)
+    return LoginAttempt(user.id, user.password_hash, locked=_is_locked(user, now))
 
 
 def finish_login(session: Session, user_id: UUID, matched: bool, now: datetime) -> User | None:
-    """Count a wrong password, or let the user in; looks again whether the account waits by now."""
+    """Count a wrong password, or return the user if the account is still active and not locked."""
     user = session.get_one(User, user_id, with_for_update=True)
-    if _waits(user, now) or not user.active:
+    if _is_locked(user, now) or not user.active:
         return None
     if not matched:
-        _count_failure(session, user, now)
+        user.failed_logins += 1
+        failures = user.failed_logins - FAILURES_WITHOUT_LOCK
+        if failures > 0:
+            lock = FIRST_LOCK * 2 ** min(failures - 1, 10)
+            user.locked_until = now + min(lock, LONGEST_LOCK)
+        _record(session, user, AuditTag.USER_LOGIN_FAILED, actor=actor(user.username), now=now)
         return None
     user.failed_logins, user.locked_until = 0, None
     return user
 
 
 def hash_password(password: str) -> str:
-    """argon2id, with its parameters and salt in the text."""
+    """Return an argon2id hash with its parameters and salt."""
     return _HASHER.hash(password)
 
 
@@ -242,30 +250,22 @@ def password_matches(password_hash: str, password: str) -> bool:
 
 
 def fingerprint(user: User) -> str:
-    """Changes with the password: a session that holds an older one is over."""
+    """Return a value that changes with the password, to end sessions with an older one."""
     return hashlib.sha256(user.password_hash.encode()).hexdigest()[:16]
 
 
 def one_time_password() -> str:
-    """Some 95 random bits, in groups that can be read out over a telephone."""
-    letters = "abcdefghjkmnpqrstuvwxyz23456789"  # none that looks like another
+    """Return about 99 random bits as groups of letters that are easy to dictate."""
+    letters = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look alike
     return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))
 
 
-def _waits(user: User, now: datetime) -> bool:
+def _is_locked(user: User, now: datetime) -> bool:
     return user.locked_until is not None and user.locked_until > now
 
 
-def _count_failure(session: Session, user: User, now: datetime) -> None:
-    user.failed_logins += 1
-    beyond = user.failed_logins - FREE_FAILURES
-    if beyond > 0:
-        user.locked_until = now + min(FIRST_WAIT * 2 ** min(beyond - 1, 10), LONGEST_WAIT)
-    _record(session, user, AuditTag.USER_LOGIN_FAILED, actor=actor(user.username), now=now)
-
-
 @cache
-def _hash_of_nothing() -> str:
+def _dummy_hash() -> str:
     return hash_password(secrets.token_hex())
 
 
@@ -278,22 +278,25 @@ def _store_password(user: User, password: str, *, one_time: bool) -> None:
 def _check_names(username: str, new: NewUser) -> None:
     if not _USERNAME.fullmatch(username):
         raise AccountInvalid(
-            "username", "a username has 2 to 40 lower-case letters, digits, dots, dashes or _"
+            "username",
+            "the username must have 2 to 40 characters: lowercase letters, digits, dots, dashes or _",
         )
     for field in ("display_name", "dicom_name", "organization"):
         text: str = getattr(new, field)
         if len(text) > _MAX_NAME_LENGTH or "\\" in text or not text.isprintable():
             raise AccountInvalid(
-                field, f"the {field} has at most {_MAX_NAME_LENGTH} printable characters, no \\"
+                field,
+                f"the {field.replace('_', ' ')} must have at most {_MAX_NAME_LENGTH} printable"
+                " characters and no backslash",
             )
     if new.role is Role.RADIOLOGIST and not new.organization.strip():
         raise AccountInvalid(
-            "organization", "a radiologist signs for an organization: enter its name"
+            "organization", "enter the organization for which the radiologist signs"
         )
 
 
-def _keep_an_administrator(session: Session, user: User) -> None:
-    # Locked in one order: of two administrators who switch each other off, one is told no.
+def _check_not_last_administrator(session: Session, user: User) -> None:
+    # Lock in one order, so that two administrators cannot deactivate each other at the same time.
     others = session.scalars(
         select(User)
         .where(User.role == Role.ADMINISTRATOR, User.active)
@@ -301,7 +304,7 @@ def _keep_an_administrator(session: Session, user: User) -> None:
         .with_for_update()
     ).all()
     if [other.id for other in others] == [user.id]:
-        raise AccountInvalid("role", "this is the last active administrator")
+        raise AccountInvalid("role", "this is the last active administrator: add another one first")
 
 
 def _record(

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from db import users
 from db.engine import Database
 from db.schema import AuditEvent, Role, User
-from db.users import FREE_FAILURES, LONGEST_WAIT, AccountInvalid, NewUser
+from db.users import FAILURES_WITHOUT_LOCK, LONGEST_LOCK, AccountInvalid, NewUser
 from tests.db.readings import NOW
 
 GOOD = "a sentence that is long enough"
@@ -61,13 +61,13 @@ def test_passwords_are_kept_as_argon2id(database: Database, rita: str) -> None:
 def test_wrong_passwords_make_the_account_wait_and_the_wait_grows(
     database: Database, rita: str
 ) -> None:
-    for _ in range(FREE_FAILURES + 1):
+    for _ in range(FAILURES_WITHOUT_LOCK + 1):
         assert _enter(database, "wrong") is None
     assert _enter(database, rita) is None  # right, but too early
-    later = NOW + users.FIRST_WAIT + timedelta(seconds=1)
+    later = NOW + users.FIRST_LOCK + timedelta(seconds=1)
     assert _enter(database, "wrong", later) is None
-    assert _enter(database, rita, later + users.FIRST_WAIT) is None  # twice as long by now
-    assert _enter(database, rita, later + 2 * users.FIRST_WAIT) is not None
+    assert _enter(database, rita, later + users.FIRST_LOCK) is None  # twice as long by now
+    assert _enter(database, rita, later + 2 * users.FIRST_LOCK) is not None
 
 
 def test_the_wait_has_an_end_however_often_somebody_tried(database: Database, rita: str) -> None:
@@ -75,7 +75,7 @@ def test_the_wait_has_an_end_however_often_somebody_tried(database: Database, ri
         user = users.get_user(session, "rita")
         user.failed_logins = 5000
         users.finish_login(session, user.id, matched=False, now=NOW)
-        assert user.locked_until == NOW + LONGEST_WAIT
+        assert user.locked_until == NOW + LONGEST_LOCK
 
 
 def test_a_burst_of_attempts_that_began_together_meets_the_wait(
@@ -84,7 +84,7 @@ def test_a_burst_of_attempts_that_began_together_meets_the_wait(
     with database.read() as session:
         attempt = users.begin_login(session, "rita", NOW)
     assert attempt.user_id is not None
-    for _ in range(FREE_FAILURES + 1):
+    for _ in range(FAILURES_WITHOUT_LOCK + 1):
         _enter(database, "wrong")
     with database.write() as session:
         assert users.finish_login(session, attempt.user_id, matched=True, now=NOW) is None
@@ -96,10 +96,10 @@ def test_on_a_server_a_failed_login_is_counted_in_a_locked_row(
     with postgresql_database.write() as session:
         password = users.ensure_first_admin(session, NOW)
     assert password is not None
-    for _ in range(FREE_FAILURES + 1):
+    for _ in range(FAILURES_WITHOUT_LOCK + 1):
         assert users.verify_login(postgresql_database, "admin", "wrong", NOW) is None
     assert users.verify_login(postgresql_database, "admin", password, NOW) is None
-    later = NOW + users.FIRST_WAIT
+    later = NOW + users.FIRST_LOCK
     assert users.verify_login(postgresql_database, "admin", password, later) is not None
 
 
@@ -140,10 +140,10 @@ def test_the_one_time_password_cannot_be_chosen_again(database: Database, rita: 
         )
 
 
-def test_a_reset_ends_the_wait_and_gives_a_new_one_time_password(
+def test_a_reset_ends_the_lock_and_gives_a_new_one_time_password(
     database: Database, rita: str
 ) -> None:
-    for _ in range(FREE_FAILURES + 1):
+    for _ in range(FAILURES_WITHOUT_LOCK + 1):
         _enter(database, "wrong")
     with database.write() as session:
         fresh = users.reset_password(session, users.get_user(session, "rita"), actor="cli", now=NOW)
@@ -153,7 +153,7 @@ def test_a_reset_ends_the_wait_and_gives_a_new_one_time_password(
     assert user.must_change_password
 
 
-def test_a_user_who_is_switched_off_stays_out(database: Database, rita: str) -> None:
+def test_a_deactivated_user_cannot_log_in(database: Database, rita: str) -> None:
     with database.write() as session:
         users.set_active(session, users.get_user(session, "rita"), False, actor="cli", now=NOW)
     assert _enter(database, rita) is None
@@ -209,7 +209,7 @@ def test_a_radiologist_keeps_an_organization_to_sign_for(database: Database, rit
     with database.write() as session:
         user = users.get_user(session, "rita")
         new = NewUser("rita", Role.RADIOLOGIST, "Rita R", "R^Rita")
-        with pytest.raises(AccountInvalid, match="signs for an organization"):
+        with pytest.raises(AccountInvalid, match="the organization for which"):
             users.change_account(session, user, new, actor="user:admin", now=NOW)
         assert user.organization == "Clinic"
 

@@ -53,7 +53,7 @@ def test_db_check_shows_how_a_database_differs(run: Run, installed: Path) -> Non
 
 def test_a_person_is_added_listed_reset_and_switched_off(run: Run, installed: Path) -> None:
     reader = ("users", "add", "jane", "--role", "radiologist", "--name", "Jane Doe")
-    assert "a radiologist signs for an organization" in run(*reader).stderr
+    assert "the organization for which the radiologist signs" in run(*reader).stderr
     added = run(*reader, "--organization", "Clinic")
     first = one_time_password(added.output)
     assert login("jane", first)
@@ -70,7 +70,9 @@ def test_a_person_is_added_listed_reset_and_switched_off(run: Run, installed: Pa
 def test_the_last_administrator_stays(run: Run, installed: Path) -> None:
     result = run("users", "deactivate", "admin")
     assert result.exit_code == 1
-    assert result.stderr == "sonogate: this is the last active administrator\n"
+    assert (
+        result.stderr == "sonogate: this is the last active administrator: add another one first\n"
+    )
 
 
 def test_routes_check_says_what_a_file_means(run: Run, home: Path, tmp_path: Path) -> None:

@@ -105,11 +105,11 @@ def test_a_malformed_user_is_refused_with_what_to_do(visitor: Visitor) -> None:
     visitor.sign_in("admin")
     answer = visitor.post("/admin/users", username="A B", role="auditor")
     assert answer.status_code == 422
-    assert "2 to 40 lower-case letters" in answer.text
+    assert "2 to 40 characters: lowercase letters" in answer.text
     assert visitor.post("/admin/users", username="rob", role="surgeon").status_code == 400
     answer = visitor.post("/admin/users", username="rob", role="radiologist")
     assert answer.status_code == 422
-    assert "A radiologist signs for an organization: enter its name." in answer.text
+    assert "Enter the organization for which the radiologist signs." in answer.text
     assert visitor.post("/admin/users/ghost", role="auditor").status_code == 404
 
 
