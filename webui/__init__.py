@@ -1,1 +1,1 @@
-"""People: worklist, study review, audit and administration in the browser. One folder per screen."""
+"""The web service: worklist, study review, audit log and administration, one folder per page."""

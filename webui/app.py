@@ -1,4 +1,4 @@
-"""The web application, composed."""
+"""The Flask application."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -8,7 +8,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from db.engine import Database
 from db.types import now_utc
-from webui import access, context, errors, formats, identity, security
+from webui import access, context, errors, formats, identity, labels, security
 from webui.admin.views import blueprint as admin
 from webui.audit.views import blueprint as audit
 from webui.auth.views import blueprint as auth
@@ -22,23 +22,21 @@ from webui.worklist.views import blueprint as worklist
 def create_app(
     settings: WebSettings, database: Database, clock: Callable[[], datetime] = now_utc
 ) -> Flask:
-    """Args:
-    clock: an aware "now"; a test may pass its own.
+    """Create the application.
+
+    Args:
+        clock: returns the current time with its time zone.
     """
     app = Flask(__name__)
     app.secret_key = effective_secret_key(settings)
     app.config["SESSION_COOKIE_SECURE"] = settings.cookie_secure
-    context.install(app, context.Services(settings, database, settings.file_store(), clock))
+    context.install(app, context.AppContext(settings, database, settings.file_store(), clock))
     for blueprint in (auth, worklist, study, audit, admin, health):
         app.register_blueprint(blueprint)
-    for part in (formats, identity, access, security, errors):
+    for part in (formats, labels, identity, access, security, errors):
         part.install(app)
-    app.context_processor(_everywhere)
+    app.context_processor(lambda: {"person": identity.current_person(), "settings": settings})
     if settings.web_trusted_proxies:
         count = settings.web_trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count)  # type: ignore[method-assign]  # Flask's documented way
     return app
-
-
-def _everywhere() -> dict[str, object]:
-    return {"person": identity.current_person(), "settings": context.services().settings}

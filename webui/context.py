@@ -1,4 +1,4 @@
-"""What a request works with: settings, clock, files, and a session for reading."""
+"""What a request works with: settings, database, files, clock, and a session for reading."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,8 +16,8 @@ _KEY = "sonogate"
 
 
 @dataclass(frozen=True)
-class Services:
-    """Composed once, by ``create_app``."""
+class AppContext:
+    """The resources of the application, created once by ``create_app``."""
 
     settings: WebSettings
     database: Database
@@ -25,24 +25,24 @@ class Services:
     clock: Callable[[], datetime]
 
 
-def install(app: Flask, services: Services) -> None:
-    app.extensions[_KEY] = services
+def install(app: Flask, context: AppContext) -> None:
+    app.extensions[_KEY] = context
     app.teardown_appcontext(_close_reader)
 
 
-def services() -> Services:
-    found: Services = current_app.extensions[_KEY]
-    return found
+def app_context() -> AppContext:
+    context: AppContext = current_app.extensions[_KEY]
+    return context
 
 
 def now() -> datetime:
-    return services().clock()
+    return app_context().clock()
 
 
 def reader() -> Session:
-    """The request's one session for looking."""
+    """Return the request's session for reading."""
     if "reader" not in g:
-        g.reader_context = services().database.read()
+        g.reader_context = app_context().database.read()
         g.reader = g.reader_context.__enter__()
     session: Session = g.reader
     return session
@@ -50,9 +50,9 @@ def reader() -> Session:
 
 @contextmanager
 def writer() -> Iterator[Session]:
-    """A transaction. What the reader saw before is stale afterwards, so it is closed."""
+    """Open a transaction. Closes the session for reading, because its rows become stale."""
     _close_reader(None)
-    with services().database.write() as session:
+    with app_context().database.write() as session:
         yield session
 
 

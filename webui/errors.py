@@ -1,4 +1,4 @@
-"""Errors as pages: what happened and what to do, never a stack trace or a patient's data."""
+"""Error pages: what happened and what to do, without stack traces or patient data."""
 
 import logging
 import secrets
@@ -22,86 +22,95 @@ from db.users import AccountInvalid, UnknownUser
 from dicom.errors import DicomError
 
 _LOG = logging.getLogger(__name__)
-_STATUS: dict[type[DbError], int] = {
-    AccountInvalid: 422,
-    AlreadySigned: 409,
-    DraftChanged: 409,
-    MayNotReview: 403,
-    NoOrganization: 409,
-    ReviewInvalid: 422,
-    SignedReviewIsFinal: 409,
-    Superseded: 409,
-    UnknownUser: 404,
+_HTTP_TEXTS = {
+    400: "The server could not process this request. Reload the page and try again.",
+    403: "Your role does not have access to this page.",
+    404: "This page does not exist.",
+    405: "This address does not support this request method.",
+    413: "The request is too large.",
 }
-_SAYS = {
-    400: "The request could not be understood.",
-    403: "Your role does not open this page.",
-    404: "There is nothing here.",
-    405: "This address does not take that kind of request.",
-    413: "That is too much at once.",
+_HEADINGS = {
+    403: "Access denied",
+    404: "Not found",
+    413: "Request too large",
+    422: "Check your entries",
+    503: "Service unavailable",
 }
+_DATABASE_ERRORS: dict[type[DbError], tuple[int, str]] = {
+    AccountInvalid: (422, "Account not saved"),
+    AlreadySigned: (409, "Already signed"),
+    DraftChanged: (409, "Out of date: reload"),
+    MayNotReview: (403, "Access denied"),
+    NoOrganization: (409, "Organization missing"),
+    ReviewInvalid: (422, "Review not saved"),
+    SignedReviewIsFinal: (409, "Already signed"),
+    Superseded: (409, "Out of date: reload"),
+    UnknownUser: (404, "User not found"),
+}
+"""HTTP status and heading of each error."""
 
 
 def install(app: Flask) -> None:
-    app.register_error_handler(CSRFError, _stale_form)
-    app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(NoResultFound, _not_found)
-    app.register_error_handler(DbError, _refused)
-    app.register_error_handler(DicomError, _unreadable)
-    app.register_error_handler(OperationalError, _no_database)
-    app.register_error_handler(Exception, _unexpected)
+    app.register_error_handler(CSRFError, handle_csrf_error)
+    app.register_error_handler(HTTPException, handle_http_error)
+    app.register_error_handler(NoResultFound, handle_missing_row)
+    app.register_error_handler(DbError, handle_database_error)
+    app.register_error_handler(DicomError, handle_dicom_error)
+    app.register_error_handler(OperationalError, handle_unavailable_database)
+    app.register_error_handler(Exception, handle_unexpected_error)
 
 
-def _page(status: int, text: str, code: str = "") -> ResponseReturnValue:
-    if request.headers.get("HX-Request"):
-        return text, status, {"Content-Type": "text/plain; charset=utf-8"}
-    return render_template("error.html", status=status, text=text, code=code), status
+def handle_csrf_error(_error: CSRFError) -> ResponseReturnValue:
+    return _error_page(400, "This form has expired. Reload the page and submit the form again.")
 
 
-def _http(error: HTTPException) -> ResponseReturnValue:
+def handle_http_error(error: HTTPException) -> ResponseReturnValue:
     status = error.code or 500
     if 300 <= status < 400:
         return error.get_response()
-    return _page(status, _SAYS.get(status, error.name))
+    return _error_page(status, _HTTP_TEXTS.get(status, error.name))
 
 
-def _stale_form(_error: CSRFError) -> ResponseReturnValue:
-    return _page(400, "This form is older than your session. Open the page again and repeat it.")
+def handle_missing_row(_error: NoResultFound) -> ResponseReturnValue:
+    return _error_page(404, _HTTP_TEXTS[404])
 
 
-def _not_found(_error: NoResultFound) -> ResponseReturnValue:
-    return _page(404, _SAYS[404])
+def handle_database_error(error: DbError) -> ResponseReturnValue:
+    status, heading = _DATABASE_ERRORS.get(type(error), (409, "Not saved"))
+    text = str(error)
+    sentence = text[:1].upper() + text[1:]
+    return _error_page(status, sentence if sentence.endswith(".") else f"{sentence}.", heading)
 
 
-def _refused(error: DbError) -> ResponseReturnValue:
-    return _page(_STATUS.get(type(error), 409), _sentence(str(error)))
+def handle_dicom_error(error: DicomError) -> ResponseReturnValue:
+    return _error_page(422, str(error), "Image cannot be displayed", error.code)
 
 
-def _unreadable(error: DicomError) -> ResponseReturnValue:
-    return _page(422, str(error), error.code)
+def handle_unavailable_database(error: OperationalError) -> ResponseReturnValue:
+    _LOG.error("the database is unavailable: %s", type(error.orig).__name__)
+    return _error_page(
+        503, "The database is unavailable. No changes were saved. Try again in a few minutes."
+    )
 
 
-def _no_database(error: OperationalError) -> ResponseReturnValue:
-    _LOG.error("the database does not answer: %s", type(error.orig).__name__)
-    return _page(503, "The database does not answer. Nothing was changed. Try again in a moment.")
-
-
-def _unexpected(error: Exception) -> ResponseReturnValue:
-    # The message of an exception may quote a value, so the log gets its type and place only.
+def handle_unexpected_error(error: Exception) -> ResponseReturnValue:
+    # The message of an exception may quote patient data: the log gets its type and location only.
     incident = secrets.token_hex(4)
-    _LOG.error("incident %s: %s at %s", incident, type(error).__name__, _place(error))
-    return _page(500, f"Something failed here. The log names it incident {incident}.")
+    _LOG.error("incident %s: %s at %s", incident, type(error).__name__, _location(error))
+    return _error_page(500, f"An internal error occurred. The log lists it as incident {incident}.")
 
 
-def _place(error: Exception) -> str:
-    trace, places = error.__traceback__, []
+def _error_page(status: int, text: str, heading: str = "", code: str = "") -> ResponseReturnValue:
+    if request.headers.get("HX-Request"):
+        return text, status, {"Content-Type": "text/plain; charset=utf-8"}
+    heading = heading or _HEADINGS.get(status, "Something went wrong")
+    return render_template("error.html", heading=heading, text=text, code=code), status
+
+
+def _location(error: Exception) -> str:
+    """Return the innermost six calls of the traceback."""
+    trace, calls = error.__traceback__, []
     while trace is not None:
-        code = trace.tb_frame.f_code
-        places.append(f"{code.co_qualname}:{trace.tb_lineno}")
+        calls.append(f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}")
         trace = trace.tb_next
-    return " > ".join(places[-6:])
-
-
-def _sentence(text: str) -> str:
-    whole = text[:1].upper() + text[1:]
-    return whole if whole.endswith(".") else f"{whole}."
+    return " > ".join(calls[-6:])

@@ -1,4 +1,4 @@
-"""How the field writes things down: names, ages, dates, sizes. Template filters."""
+"""Template filters for names, ages, dates and probabilities."""
 
 from datetime import date, datetime
 
@@ -6,7 +6,7 @@ from flask import Flask
 
 
 def person_name(value: str) -> str:
-    """DICOM PN to text: alphabetic group, "Family, Given Middle" (PS3.5 6.2.1.1)."""
+    """Format a PN as "Family, Given Middle": its first group that is not empty (PS3.5 6.2.1.1)."""
     groups = value.split("=")
     chosen = next((group for group in groups if group.strip("^ ")), "")
     family, _, rest = chosen.partition("^")
@@ -15,26 +15,28 @@ def person_name(value: str) -> str:
 
 
 def dicom_date(value: str) -> str:
-    """DA (YYYYMMDD) as 2026-11-20; anything else as it came."""
-    whole = len(value) == 8 and value.isdigit()
-    return f"{value[:4]}-{value[4:6]}-{value[6:]}" if whole else value
+    """Format a DA (YYYYMMDD) as 2026-11-20; return any other text unchanged."""
+    if len(value) != 8 or not value.isdigit():
+        return value
+    return f"{value[:4]}-{value[4:6]}-{value[6:]}"
 
 
 def age_years(birth: str, on: str) -> int | None:
-    """Whole years between two DA values; None unless both are dates in order."""
-    born, then = _date(birth), _date(on)
+    """Return the whole years between two DA values; None unless both are dates in this order."""
+    born, then = _parse_date(birth), _parse_date(on)
     if born is None or then is None or then < born:
         return None
     return then.year - born.year - ((then.month, then.day) < (born.month, born.day))
 
 
 def age_sex(birth: str, sex: str, on: str) -> str:
+    """Format age and sex as "58 y F"; leave out what is unknown."""
     age = age_years(birth, on)
     return " ".join(part for part in (f"{age} y" if age is not None else "", sex) if part)
 
 
 def percent(value: float | None) -> str:
-    """A probability; never rounded up to certainty."""
+    """Format a probability; only exactly 0 and 1 become 0 % and 100 %."""
     if value is None:
         return ""
     if 0.995 <= value < 1:
@@ -43,11 +45,12 @@ def percent(value: float | None) -> str:
 
 
 def clock(value: datetime | None) -> str:
-    """Local time of the server, to the minute."""
+    """Format a time to the minute, in the time zone of the server."""
     return value.astimezone().strftime("%Y-%m-%d %H:%M") if value else ""
 
 
 def seconds(value: datetime | None) -> str:
+    """Format a time to the second, in the time zone of the server."""
     return value.astimezone().strftime("%Y-%m-%d %H:%M:%S") if value else ""
 
 
@@ -57,7 +60,7 @@ def install(app: Flask) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
 
-def _date(value: str) -> date | None:
+def _parse_date(value: str) -> date | None:
     try:
         return datetime.strptime(value, "%Y%m%d").date()  # noqa: DTZ007  a DA has no time zone
     except ValueError:

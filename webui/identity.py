@@ -1,7 +1,7 @@
-"""Who is asking: the signed-in user of a request, and how long a sign-in lasts."""
+"""The signed-in user of a request, and the lifetime of a session."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from flask import Flask, session
 
 from db.schema import Role, User
 from db.users import actor, fingerprint
-from webui.context import now, reader, services
+from webui.context import app_context, now, reader
 
 _STARTED, _ACTIVE = "started", "active"
 
@@ -46,26 +46,35 @@ class Person:
 
 def install(app: Flask) -> None:
     manager = flask_login.LoginManager(app)
-    manager.session_protection = "strong"  # a cookie carried to another browser is worth nothing
-    manager.user_loader(_load)
+    manager.session_protection = "strong"  # a cookie copied to another browser is not accepted
+    manager.user_loader(load_person)
+
+
+def load_person(session_key: str) -> Person | None:
+    """Return the user that a session names; None if the account or its password has changed."""
+    user_id, _, known_fingerprint = session_key.partition(":")
+    user = reader().get(User, UUID(user_id))
+    if user is None or not user.active or fingerprint(user) != known_fingerprint:
+        return None
+    return _to_person(user)
 
 
 def current_person() -> Person | None:
-    found: Any = flask_login.current_user
-    return found._get_current_object() if found.is_authenticated else None
+    current: Any = flask_login.current_user
+    return current._get_current_object() if current.is_authenticated else None
 
 
 def person() -> Person:
-    """The signed-in user; only for views behind ``access.allow``."""
-    found = current_person()
-    assert found is not None
-    return found
+    """Return the signed-in user; only for views behind ``access.allow``."""
+    current = current_person()
+    assert current is not None
+    return current
 
 
 def sign_in(user: User) -> None:
-    """Start a session that shares nothing with the one before."""
+    """Start a session that keeps nothing of the previous one."""
     session.clear()
-    flask_login.login_user(_person(user))
+    flask_login.login_user(_to_person(user))
     session[_STARTED] = session[_ACTIVE] = now().timestamp()
 
 
@@ -74,34 +83,25 @@ def sign_out() -> None:
     session.clear()
 
 
-def keep_alive() -> None:
-    """A person did something. Refreshes by the page itself do not count."""
+def extend_session() -> None:
+    """Record user activity, which restarts the idle time."""
     if _STARTED in session:
         session[_ACTIVE] = int(now().timestamp())
 
 
-def end_if_too_old() -> None:
-    if _STARTED in session and _is_too_old(now()):
+def end_expired_session() -> None:
+    if _STARTED not in session:
+        return
+    settings, seconds = app_context().settings, now().timestamp()
+    idle = timedelta(seconds=seconds - session[_ACTIVE])
+    age = timedelta(seconds=seconds - session[_STARTED])
+    if idle > timedelta(minutes=settings.session_idle_minutes) or age > timedelta(
+        hours=settings.session_lifetime_hours
+    ):
         sign_out()
 
 
-def _is_too_old(moment: datetime) -> bool:
-    settings = services().settings
-    idle = moment.timestamp() - session[_ACTIVE]
-    age = moment.timestamp() - session[_STARTED]
-    too_idle = idle > timedelta(minutes=settings.session_idle_minutes).total_seconds()
-    return bool(too_idle or age > timedelta(hours=settings.session_lifetime_hours).total_seconds())
-
-
-def _load(session_key: str) -> Person | None:
-    user_id, _, seen = session_key.partition(":")
-    user = reader().get(User, UUID(user_id))
-    if user is None or not user.active or fingerprint(user) != seen:
-        return None
-    return _person(user)
-
-
-def _person(user: User) -> Person:
+def _to_person(user: User) -> Person:
     return Person(
         user.id,
         user.username,

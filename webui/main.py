@@ -1,4 +1,4 @@
-"""The web service as a process."""
+"""The process of the web service."""
 
 import signal
 import sys
@@ -12,9 +12,9 @@ from webui.settings import WebSettings
 
 
 def run(settings: WebSettings) -> None:
-    """Serve until SIGTERM or SIGINT. The database must be at this version's schema."""
+    """Serve until SIGTERM or SIGINT. The database must have the schema of this version."""
     database = Database(settings.effective_database_url)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit)
     try:
         waitress.serve(
             create_app(settings, database),
@@ -27,5 +27,5 @@ def run(settings: WebSettings) -> None:
         database.close()
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(0)  # waitress takes SystemExit as its order to finish what it is serving
+def _exit(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)  # waitress then finishes the requests that it is serving

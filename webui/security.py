@@ -1,4 +1,4 @@
-"""Headers that keep a page to itself."""
+"""Security headers, cookie settings and CSRF protection."""
 
 from flask import Flask, Response
 from flask_wtf.csrf import CSRFProtect
@@ -23,17 +23,16 @@ def install(app: Flask) -> None:
         SESSION_COOKIE_NAME="sonogate",
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        WTF_CSRF_TIME_LIMIT=None,  # as long as the session
-        # It would ask for the Referer header, which our own policy withholds.
+        WTF_CSRF_TIME_LIMIT=None,  # valid as long as the session
+        # The strict check needs the Referer header, which Referrer-Policy removes.
         WTF_CSRF_SSL_STRICT=False,
         MAX_CONTENT_LENGTH=1_000_000,
     )
     CSRFProtect(app)
-    app.after_request(_add_headers)
 
-
-def _add_headers(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
+    @app.after_request
+    def add_headers(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response

@@ -13,7 +13,7 @@ from sonogate.database import open_current_database
 from sonogate.settings import CliSettings
 from webui.audit import export as formats
 
-WRITERS = {"jsonl": formats.jsonl, "csv": formats.csv_lines}
+WRITERS = {"jsonl": formats.to_json_lines, "csv": formats.to_csv_lines}
 MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 

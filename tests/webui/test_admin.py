@@ -24,11 +24,11 @@ def test_work_that_was_given_up_is_shown_and_starts_again(
 ) -> None:
     _bury_delivery(hospital)
     visitor.sign_in("admin")
-    page = visitor.get("/admin/problems").text
-    assert "delivery to pacs" in page
+    page = visitor.get("/admin/dead-letters").text
+    assert "Delivery to pacs" in page
     assert "called AE not recognized" in page
-    address = page.partition('action="/admin/problems/')[2].partition('"')[0]
-    assert visitor.post(f"/admin/problems/{address}").status_code == 303
+    address = page.partition('action="/admin/dead-letters/')[2].partition('"')[0]
+    assert visitor.post(f"/admin/dead-letters/{address}").status_code == 303
     with hospital.database.read() as session:
         job = session.scalars(select(Job).where(Job.kind == JobKind.DELIVER)).one()
         delivery = session.scalars(select(Delivery)).one()
@@ -38,9 +38,9 @@ def test_work_that_was_given_up_is_shown_and_starts_again(
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
     assert delivery.status is DeliveryStatus.RETRYING
     assert retried.actor == "user:admin"
-    assert "Nothing was given up" in visitor.get("/admin/problems").text
-    visitor.post(f"/admin/problems/{address}")
-    assert "not waiting here any more" in visitor.get("/admin/problems").text
+    assert "The dead-letter queue is empty" in visitor.get("/admin/dead-letters").text
+    visitor.post(f"/admin/dead-letters/{address}")
+    assert "no longer in the dead-letter queue" in visitor.get("/admin/dead-letters").text
 
 
 def test_all_that_was_given_up_starts_again_at_once(visitor: Visitor, hospital: Hospital) -> None:
@@ -53,12 +53,12 @@ def test_all_that_was_given_up_starts_again_at_once(visitor: Visitor, hospital: 
             assert job is not None
             job.status, job.finished_at = JobStatus.DEAD_LETTER, hospital.now
     visitor.sign_in("admin")
-    assert "Start all again" in visitor.get("/admin/problems").text
-    assert visitor.post("/admin/problems/retry").status_code == 303
+    assert "Retry all" in visitor.get("/admin/dead-letters").text
+    assert visitor.post("/admin/dead-letters/retry").status_code == 303
     with hospital.database.read() as session:
         statuses = session.scalars(select(Job.status).where(Job.key.in_(studies))).all()
     assert statuses == [JobStatus.QUEUED] * 2
-    assert "Nothing was given up" in visitor.get("/admin/problems").text
+    assert "The dead-letter queue is empty" in visitor.get("/admin/dead-letters").text
 
 
 def test_senders_are_shown_with_what_they_did(visitor: Visitor, hospital: Hospital) -> None:
@@ -68,9 +68,9 @@ def test_senders_are_shown_with_what_they_did(visitor: Visitor, hospital: Hospit
         intake.count_event(session, stranger, "association-refused", hospital.now)
     visitor.sign_in("admin")
     page = visitor.get("/admin/senders").text
-    assert "stored <b>1</b>" in page
+    assert "Stored <b>1</b>" in page
     assert "STRANGER" in page
-    assert "association-refused <b>1</b>" in page
+    assert "Association refused <b>1</b>" in page
 
 
 def test_destinations_are_shown_with_what_arrived(visitor: Visitor, hospital: Hospital) -> None:
@@ -117,13 +117,13 @@ def test_an_account_is_changed_reset_and_switched_off(visitor: Visitor, hospital
     visitor.sign_in("admin")
     visitor.post("/admin/users/reader", role="auditor", display_name="R. Reader")
     page = visitor.post("/admin/users/reader/password").text
-    assert "One-time password of reader" in page
+    assert "One-time password for reader" in page
     visitor.post("/admin/users/reader/active", active="no")
     with hospital.database.read() as session:
         reader = users.get_user(session, "reader")
     assert (reader.role, reader.display_name, reader.active) == (Role.AUDITOR, "R. Reader", False)
     visitor.post("/admin/users/reader/active", active="yes")
-    assert "(off)" not in visitor.get("/admin/users").text
+    assert "deactivated</small>" not in visitor.get("/admin/users").text
 
 
 def test_the_last_administrator_is_kept(visitor: Visitor) -> None:

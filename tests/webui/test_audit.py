@@ -30,9 +30,12 @@ def test_the_log_is_narrowed_by_event_actor_study_and_day(
     assert "2 events" in visitor.get("/audit?tag=listener:instance:stored").text
     assert "2 events" in visitor.get("/audit?tag=listener:").text
     assert "1 event<" in visitor.get("/audit?actor=worker").text
-    assert "No event fits" in visitor.get("/audit?from=2027-01-01").text
-    assert "No event fits" in visitor.get("/audit?to=2026-11-19").text
-    assert "No event fits" not in visitor.get("/audit?from=2026-11-20&to=2026-11-20").text
+    assert "No events match these filters" in visitor.get("/audit?from=2027-01-01").text
+    assert "No events match these filters" in visitor.get("/audit?to=2026-11-19").text
+    assert (
+        "No events match these filters"
+        not in visitor.get("/audit?from=2026-11-20&to=2026-11-20").text
+    )
 
 
 def test_a_filter_that_no_page_sends_is_refused(visitor: Visitor) -> None:
@@ -61,7 +64,7 @@ def test_verifying_shows_the_head_and_is_an_event(visitor: Visitor, hospital: Ho
         event = session.scalars(
             select(AuditEvent).where(AuditEvent.tag == "web:audit:verified")
         ).one()
-    assert "The chain is intact" in page
+    assert "The hash chain is intact" in page
     assert event.previous_hash in page
     assert json.loads(event.details) == {"events": event.seq - 1, "intact": True}
 
@@ -74,7 +77,7 @@ def test_a_changed_event_is_found_and_named(visitor: Visitor, hospital: Hospital
         session.execute(text("UPDATE audit_event SET actor = 'mallory' WHERE seq = 1"))
     visitor.sign_in("auditor")
     page = visitor.post("/audit/verify").text
-    assert "The chain is broken: event 1 was changed" in page
+    assert "The hash chain is broken: event 1 was changed" in page
 
 
 def test_an_anchor_that_is_not_in_the_chain_is_told(visitor: Visitor) -> None:
@@ -159,7 +162,7 @@ def test_an_auditor_is_led_to_the_events_of_the_study(visitor: Visitor, differin
 
 def test_without_a_shadow_the_page_says_how_to_have_one(visitor: Visitor) -> None:
     visitor.sign_in("auditor")
-    assert "SONOGATE_SHADOW_PRESET_DIR names one" in visitor.get("/audit/shadow").text
+    assert "Set SONOGATE_SHADOW_PRESET_DIR" in visitor.get("/audit/shadow").text
 
 
 def test_readers_see_nothing_of_what_the_shadow_says(visitor: Visitor, hospital: Hospital) -> None:
@@ -171,6 +174,6 @@ def test_readers_see_nothing_of_what_the_shadow_says(visitor: Visitor, hospital:
     visitor.sign_in("reader")
     assert visitor.get("/audit/shadow").status_code == 403
     page = visitor.get(f"/study/{study_id}").text
-    assert "shadow preset compared" in page
+    assert "Shadow preset compared" in page
     assert "label malignant" not in page
     assert "candidate" not in page

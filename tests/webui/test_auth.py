@@ -77,8 +77,8 @@ def test_a_one_time_password_opens_only_the_page_that_changes_it(
 def test_a_password_is_changed_only_by_who_knows_it(visitor: Visitor) -> None:
     visitor.sign_in("reader")
     cases = {
-        "differ": {"old": PASSWORD, "new": CHOSEN, "again": "x"},
-        "is not the one": {"old": "wrong", "new": CHOSEN, "again": CHOSEN},
+        "do not match": {"old": PASSWORD, "new": CHOSEN, "again": "x"},
+        "current password is incorrect": {"old": "wrong", "new": CHOSEN, "again": CHOSEN},
         "12 to 256": {"old": PASSWORD, "new": "short", "again": "short"},
     }
     for text, form in cases.items():

@@ -41,7 +41,7 @@ def study(page: Page, study_id: UUID) -> Page:
     """The study's page, open in front of a radiologist, its first frame drawn."""
     sign_in(page, "reader")
     page.goto(f"/study/{study_id}")
-    expect(page.locator("#corner")).to_contain_text("AI on this frame")
+    expect(page.locator("#corner")).to_contain_text("AI in this frame")
     return page
 
 
@@ -74,13 +74,13 @@ def test_a_one_time_password_is_changed_before_anything_else(
     page.get_by_label("Username").fill("reader")
     page.get_by_label("Password").fill(one_time)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading")).to_have_text("Change your password")
-    page.get_by_label("Password in use").fill(one_time)
+    expect(page.get_by_role("heading")).to_have_text("Change password")
+    page.get_by_label("Current password").fill(one_time)
     page.get_by_label("New password", exact=False).first.fill(CHOSEN)
-    page.get_by_label("New password, again").fill(CHOSEN)
+    page.get_by_label("Confirm new password").fill(CHOSEN)
     page.keyboard.press("Enter")
     page.wait_for_url("**/worklist")
-    expect(page.get_by_role("status")).to_have_text("Your password is changed.")
+    expect(page.get_by_role("status")).to_have_text("Password changed.")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading")).to_have_text("Sign in")
 
@@ -133,10 +133,10 @@ def test_new_rows_come_by_themselves_and_leave_scroll_and_focus(
     with hospital.database.write() as session:
         session.get_one(Study, changed).status = StudyStatus.FAILED
     row = page.locator("tr", has=page.locator(f"#{focused}"))
-    expect(row).to_contain_text("failed")
+    expect(row).to_contain_text("Analysis failed")
     assert page.evaluate("document.activeElement.id") == focused
     assert page.evaluate("window.scrollY") == before
-    expect(page.locator("#summary")).to_contain_text("30 studies in the list")
+    expect(page.locator("#summary")).to_contain_text("30 studies in the updated worklist")
 
 
 def _many(hospital: Hospital, count: int) -> None:
@@ -163,7 +163,7 @@ def test_the_list_works_without_javascript(
     page = context.new_page()
     sign_in(page, "reader")
     page.locator("#filter-label").select_option("malignant")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Filter").click()
     expect(page.locator("#list .name")).to_have_text(["Berg, Anna"])
     page.get_by_role("link", name="Berg, Anna").click()
     expect(page.locator("noscript img")).to_be_visible()
@@ -289,7 +289,7 @@ def test_a_frame_that_cannot_be_shown_says_so(
         path.write_bytes(b"gone")
     sign_in(page, "reader")
     page.goto(f"/study/{study_id}")
-    expect(page.locator("#trouble")).to_contain_text("cannot be shown")
+    expect(page.locator("#trouble")).to_contain_text("cannot be displayed")
     complaints.clear()  # the browser logs each refused picture
 
 
@@ -297,9 +297,9 @@ def test_a_frame_that_cannot_be_shown_says_so(
 
 
 def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, hospital: Hospital) -> None:
-    expect(study.get_by_text("What you see")).to_be_hidden()
+    expect(study.get_by_text("Your classification")).to_be_hidden()
     study.keyboard.press("2")
-    study.get_by_role("radio", name="benign").check()
+    study.get_by_role("radio", name="Benign").check()
     study.get_by_label("Reason").locator("visible=true").select_option("Class is wrong")
     study.get_by_label("BI-RADS").select_option("3")
     study.get_by_role("textbox", name="Comment").fill("smooth, h and s stay letters here")
@@ -308,8 +308,8 @@ def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, hospital: 
     expect(study.locator("#saved")).to_contain_text("not signed")
     study.locator("#stage").focus()
     study.keyboard.press("s")
-    dialog = study.get_by_role("dialog", name="Sign the review")
-    expect(dialog).to_contain_text("class changed: benign")
+    dialog = study.get_by_role("dialog", name="Sign review")
+    expect(dialog).to_contain_text("Class changed: Benign")
     expect(dialog).to_contain_text("Reader, Dr, Clinic")
     study.keyboard.type(PASSWORD)
     study.keyboard.press("Enter")
@@ -347,9 +347,9 @@ def test_outlines_are_drawn_undone_removed_and_signed(study: Page, hospital: Hos
     expect(lesions).not_to_contain_text("by reader")
     study.get_by_role("button", name="Remove lesion").click()
     expect(lesions).to_contain_text("removed by reader")
-    study.get_by_role("button", name="Use AI outline again").click()
+    study.get_by_role("button", name="Restore AI outline").click()
     expect(lesions).not_to_contain_text("by reader")
-    study.get_by_label("Draw").select_option("a new lesion")
+    study.get_by_label("Draw").select_option("New lesion")
     _draw(study, (40, 40), (90, 40), (90, 90), (40, 90))
     expect(lesions).to_contain_text("drawn by reader")
     study.keyboard.press("Escape")
@@ -359,7 +359,7 @@ def test_outlines_are_drawn_undone_removed_and_signed(study: Page, hospital: Hos
     study.reload()
     expect(study.locator("#outlines polygon.edited")).to_have_count(1)
     study.keyboard.press("s")
-    dialog = study.get_by_role("dialog", name="Sign the review")
+    dialog = study.get_by_role("dialog", name="Sign review")
     expect(dialog).to_contain_text("1 drawn")
     study.keyboard.type(PASSWORD)
     study.keyboard.press("Enter")
@@ -401,18 +401,18 @@ def test_what_is_missing_is_said_beside_the_form(study: Page, complaints: list[s
     complaints.clear()  # the browser logs the refusal, a 422, as an error
     study.get_by_label("Reason").locator("visible=true").select_option("Image quality")
     study.get_by_role("button", name="Sign…").click()
-    dialog = study.get_by_role("dialog", name="Sign the review")
+    dialog = study.get_by_role("dialog", name="Sign review")
     expect(dialog).to_contain_text("AI result rejected")
-    dialog.get_by_text("Not yet").click()
+    dialog.get_by_text("Cancel").click()
     expect(dialog).to_be_hidden()
 
 
 def test_news_of_the_delivery_come_by_themselves(
     study: Page, hospital: Hospital, study_id: UUID
 ) -> None:
-    expect(study.locator("#news")).to_contain_text("Nothing yet.")
+    expect(study.locator("#updates")).to_contain_text("No results created yet.")
     hospital.publish(study_id, hospital.destination("pacs"))
-    expect(study.locator("#news .delivered")).to_have_text("delivered")
+    expect(study.locator("#updates .delivered")).to_have_text("Delivered")
 
 
 # ------------------------------------------------------------------------------ control
@@ -422,27 +422,27 @@ def test_an_auditor_narrows_verifies_and_exports(
     page: Page, hospital: Hospital, study_id: UUID
 ) -> None:
     sign_in(page, "auditor")
-    page.get_by_role("link", name="Audit", exact=True).click()
+    page.get_by_role("link", name="Audit log", exact=True).click()
     page.get_by_label("Event").select_option("worker:study:analysed")
-    page.get_by_role("button", name="Show").click()
+    page.get_by_role("button", name="Filter").click()
     expect(page.locator(".events tbody tr")).to_have_count(1)
     page.get_by_role("link", name=str(study_id)[:8]).click()
     expect(page.locator(".events tbody tr")).to_have_count(4)
-    page.get_by_role("button", name="Verify the chain").click()
-    expect(page.get_by_role("status")).to_contain_text("The chain is intact")
+    page.get_by_role("button", name="Verify hash chain").click()
+    expect(page.get_by_role("status")).to_contain_text("The hash chain is intact")
     with page.expect_download() as download:
-        page.get_by_role("button", name="JSON lines").click()
+        page.get_by_role("button", name="JSON Lines").click()
     assert len(Path(download.value.path()).read_text().splitlines()) == 4
 
 
 def test_an_administrator_sees_every_page(page: Page, hospital: Hospital, study_id: UUID) -> None:
     sign_in(page, "admin")
-    for name in ("Audit", "Problems", "Senders", "Destinations", "Users"):
+    for name in ("Audit log", "Dead-letter queue", "Senders", "Destinations", "Users"):
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280
     page.goto(f"/study/{study_id}")
-    expect(page.locator("#corner")).to_contain_text("AI on this frame")
+    expect(page.locator("#corner")).to_contain_text("AI in this frame")
 
 
 # ------------------------------------------------------------------------------ pictures for the README
@@ -453,7 +453,7 @@ def test_the_reader_of_an_undecided_study_gives_the_class(page: Page, hospital: 
     study_id = hospital.study(unsure, CINE)
     sign_in(page, "reader")
     page.goto(f"/study/{study_id}")
-    expect(page.locator(".result h2")).to_have_text("AI: undecided")
+    expect(page.locator(".result h2")).to_have_text("AI: Undecided")
     expect(page.locator("#outlines polygon.undecided")).to_have_count(1)
     expect(page.locator("input[value=accept]")).to_be_disabled()
     page.keyboard.press("2")
@@ -475,7 +475,7 @@ def test_the_comparison_of_presets_fits_its_page(page: Page, hospital: Hospital)
     for width, height in ((1280, 800), (1920, 1080)):
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    link = page.get_by_role("link", name="open")
+    link = page.get_by_role("link", name="Open study")
     expect(link).to_have_attribute("href", f"/study/{analysis.study_id}")
 
 
@@ -493,7 +493,7 @@ def test_the_pictures_of_the_readme_are_renewed(
     sign_in(page, "reader")
     page.screenshot(path=images / f"worklist-{width}.jpg", quality=90)
     page.goto(f"/study/{shown}")
-    expect(page.locator("#corner")).to_contain_text("AI on this frame")
+    expect(page.locator("#corner")).to_contain_text("AI in this frame")
     page.keyboard.press("h")
     page.keyboard.press("1")
     page.wait_for_load_state("networkidle")

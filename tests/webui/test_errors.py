@@ -43,7 +43,7 @@ def test_a_failed_statement_never_takes_its_values_into_the_log(
     with caplog.at_level(logging.ERROR):
         answer = visitor.get("/worklist")
     assert answer.status_code == 503
-    assert "Nothing was changed" in answer.text
+    assert "No changes were saved" in answer.text
     assert "okafor" not in caplog.text
 
 
@@ -52,7 +52,7 @@ def test_pages_that_are_not_there_say_so_kindly(visitor: Visitor) -> None:
     for path in ("/nowhere", f"/study/{uuid4()}", "/study/not-an-id"):
         answer = visitor.get(path)
         assert answer.status_code == 404
-        assert "There is nothing here." in answer.text
+        assert "This page does not exist." in answer.text
 
 
 def test_a_stale_form_is_told_what_to_do(visitor: Visitor) -> None:
@@ -60,13 +60,16 @@ def test_a_stale_form_is_told_what_to_do(visitor: Visitor) -> None:
     visitor.token = "stale"
     answer = visitor.post("/login", username="reader", password=PASSWORD)
     assert answer.status_code == 400
-    assert "older than your session" in answer.text
+    assert "form has expired" in answer.text
 
 
 def test_a_script_gets_the_bare_text(app: Flask, visitor: Visitor) -> None:
     visitor.sign_in("reader")
     answer = visitor.get("/audit", headers={"HX-Request": "true"})
-    assert (answer.status_code, answer.text) == (403, "Your role does not open this page.")
+    assert (answer.status_code, answer.text) == (
+        403,
+        "Your role does not have access to this page.",
+    )
 
 
 def test_a_form_may_not_be_huge(visitor: Visitor) -> None:

@@ -18,7 +18,7 @@ def test_without_its_database_it_lives_but_is_not_ready(
     client = create_app(settings, gone).test_client()
     assert client.get("/healthz").status_code == 200
     answer = client.get("/readyz")
-    assert (answer.status_code, answer.json) == (503, {"status": "the database does not answer"})
+    assert (answer.status_code, answer.json) == (503, {"status": "the database is unavailable"})
     assert client.get("/login").status_code == 200
     gone.close()
 

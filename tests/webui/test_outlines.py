@@ -105,7 +105,7 @@ def test_a_change_on_one_frame_leaves_the_others(
     lesion = _findings(hospital, FindingKind.LESION)[-1]
     answer = _post(visitor, hospital, f"/study/{study_id}/lesions", [_edit(lesion, SQUARE)])
     assert "edited by reader" in answer.text
-    assert 'class="dim">fr ' in answer.text
+    assert "<small>frame " in answer.text
 
 
 def test_what_cannot_be_an_outline_is_refused_in_words(
@@ -164,7 +164,7 @@ def test_the_signature_is_asked_for_what_was_drawn(
     saved = _post(visitor, hospital, f"/study/{study_id}/review", edits, sign="1", **MODIFY)
     page = visitor.get(saved.headers["Location"]).text
     assert "1 drawn, 1 removed" in page
-    assert "class kept, outlines changed" in page
+    assert "Outlines changed, same class" in page
 
 
 def test_an_administrator_gets_no_tools(visitor: Visitor, hospital: Hospital) -> None:

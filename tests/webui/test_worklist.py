@@ -11,7 +11,7 @@ from tests.webui.conftest import Clock, Visitor
 from tests.webui.seeding import Hospital, Picture, still
 from webui.app import create_app
 from webui.settings import WebSettings
-from webui.worklist.query import parse
+from webui.worklist.query import parse_query
 
 CYST = Picture([still("cyst", 1)], (0.1, 0.8, 0.1))
 SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
@@ -25,7 +25,7 @@ def test_a_line_tells_what_a_reader_asks_first(visitor: Visitor, hospital: Hospi
     page = visitor.get("/worklist").text
     for text in ("Berg, Anna", "PID00001", "58 y F", "2026-11-20", "US left", "ACC00001"):
         assert text in page
-    for text in ("analyzed", "malignant", "87 %", "to read", "delivered 1/1"):
+    for text in ("Analyzed", "Malignant", "87 %", "Not reviewed", "Delivered 1/1"):
         assert text in page
 
 
@@ -36,7 +36,7 @@ def test_trouble_on_the_way_to_the_pacs_stands_in_the_line(
     hospital.publish(study_id, hospital.destination("pacs"), "the peer does not answer")
     visitor.sign_in("reader")
     page = visitor.get("/worklist").text
-    assert "retrying 0/1" in page
+    assert "Retrying 0/1" in page
     assert 'title="pacs: the peer does not answer"' in page
 
 
@@ -44,7 +44,7 @@ def test_a_refused_study_says_why(visitor: Visitor, hospital: Hospital) -> None:
     hospital.study(DOPPLER)
     visitor.sign_in("reader")
     page = visitor.get("/worklist?status=refused").text
-    assert "not analyzed" in page
+    assert "Not analyzed" in page
     assert "refused: color-doppler" in page
 
 
@@ -75,7 +75,7 @@ def test_clearing_takes_away_the_text_and_the_filters(visitor: Visitor, hospital
     hospital.receive([CYST], name="Berg^Anna")
     visitor.sign_in("reader")
     visitor.post("/worklist/search", text="nobody")
-    assert "No study fits" in visitor.get("/worklist").text
+    assert "No studies match" in visitor.get("/worklist").text
     assert visitor.post("/worklist/search", text="nobody", clear="1").status_code == 303
     assert "Berg, Anna" in visitor.get("/worklist").text
 
@@ -112,7 +112,7 @@ def test_rows_come_again_only_when_something_changed(visitor: Visitor, hospital:
     answer = visitor.get(asked)
     assert answer.status_code == 200
     assert "Okafor, Ngozi" in answer.text
-    assert "2 studies in the list" in answer.text
+    assert "2 studies in the updated worklist" in answer.text
     assert visitor.get(_live_address(answer.text)).status_code == 204
 
 
@@ -160,7 +160,7 @@ def test_the_list_is_no_triage_device_unless_the_site_asks(
 def test_an_address_that_no_page_sends_is_refused(query: str) -> None:
     arguments = {name: values[0] for name, values in parse_qs(query).items()}
     with pytest.raises(BadRequest):
-        parse(arguments, "", suspicion_first=False)
+        parse_query(arguments, "", suspicion_first=False)
 
 
 def test_a_query_reads_back_from_its_own_address() -> None:
@@ -175,17 +175,17 @@ def test_a_query_reads_back_from_its_own_address() -> None:
         "order": "up",
         "page": "3",
     }
-    query = parse(given, "text", suspicion_first=False)
+    query = parse_query(given, "text", suspicion_first=False)
     assert query.arguments == given
     assert query.wanted.date_from == "20260102"
-    assert parse({"status": "", "page": "1"}, "", suspicion_first=False).arguments == {}
+    assert parse_query({"status": "", "page": "1"}, "", suspicion_first=False).arguments == {}
 
 
 def test_a_second_click_on_a_head_turns_the_order_round() -> None:
-    query = parse({}, "", suspicion_first=False)
+    query = parse_query({}, "", suspicion_first=False)
     assert query.order == Order(SortKey.RECEIVED, descending=True)
-    once = parse(query.sorted_by("patient"), "", suspicion_first=False)
-    twice = parse(once.sorted_by("patient"), "", suspicion_first=False)
+    once = parse_query(query.sorted_by("patient"), "", suspicion_first=False)
+    twice = parse_query(once.sorted_by("patient"), "", suspicion_first=False)
     assert [once.order.descending, twice.order.descending] == [False, True]
 
 
@@ -197,7 +197,7 @@ def test_an_undecided_study_says_so_and_can_be_asked_for(
     hospital.study(CYST, name="Berg^Anna")
     visitor.sign_in("reader")
     page = visitor.get("/worklist?label=undecided").text
-    assert '<span class="label undecided">undecided</span>' in page
+    assert '<span class="label undecided">Undecided</span>' in page
     assert "40 %" in page
     assert "Berg, Anna" not in page
     benign = visitor.get("/worklist?label=benign").text

@@ -1,1 +1,1 @@
-"""For administrators: work that was given up, senders, destinations, people."""
+"""Administration: dead-letter queue, senders, destinations and users."""

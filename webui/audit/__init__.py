@@ -1,1 +1,1 @@
-"""The audit chain, read, proved and exported."""
+"""The audit log: reading, verifying and exporting it."""

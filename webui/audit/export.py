@@ -1,4 +1,4 @@
-"""The audit chain as files. Every column is there, so that the hashes can be checked elsewhere."""
+"""The audit log as files, with every column, so that other programs can verify the hash chain."""
 
 import csv
 import io
@@ -12,17 +12,20 @@ COLUMNS = ("seq", "at", "tag", "actor", "study_id", "details", "previous_hash", 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def jsonl(events: Iterable[AuditEvent]) -> Iterator[str]:
-    """One object a line. ``details`` stays the text that the hash covers."""
+def to_json_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
+    """Yield one object per line. ``details`` stays the text that the hash covers."""
     for event in events:
         yield json.dumps(_values(event), ensure_ascii=False) + "\n"
 
 
-def csv_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
-    """For spreadsheets; a cell that one would run as a formula gets an apostrophe in front."""
-    yield _line(COLUMNS)
+def to_csv_lines(events: Iterable[AuditEvent]) -> Iterator[str]:
+    """Yield CSV lines. A cell that a spreadsheet would run as a formula gets a leading apostrophe."""
+    yield _csv_line(COLUMNS)
     for event in events:
-        yield _line([_harmless(str(value)) for value in _values(event).values()])
+        cells = [str(value) for value in _values(event).values()]
+        yield _csv_line(
+            [f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell for cell in cells]
+        )
 
 
 def _values(event: AuditEvent) -> dict[str, object]:
@@ -38,11 +41,7 @@ def _values(event: AuditEvent) -> dict[str, object]:
     }
 
 
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
-
-
-def _line(cells: Iterable[str]) -> str:
+def _csv_line(cells: Iterable[str]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer).writerow(cells)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The audit page's address: filters by our own words and ids only, never by a patient's."""
+"""The query string of the audit page: tags, actors, study ids and dates, never patient data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from db.events import EventFilter
 
 
 @dataclass(frozen=True)
-class Query:
-    """``arguments`` give the same query again when they are parsed."""
+class AuditQuery:
+    """A page of the audit log. ``arguments`` parse back to the same query."""
 
     wanted: EventFilter
     arguments: dict[str, str]
@@ -22,8 +22,12 @@ class Query:
         return {**self.arguments, "page": str(number)}
 
 
-def parse(arguments: Mapping[str, str]) -> Query:
-    """Raises BadRequest for a value that no page of ours sends."""
+def parse_query(arguments: Mapping[str, str]) -> AuditQuery:
+    """Parse the arguments of an audit address.
+
+    Raises:
+        BadRequest: a value is malformed.
+    """
     given = {
         name: arguments[name]
         for name in ("tag", "actor", "study", "from", "to")
@@ -34,13 +38,13 @@ def parse(arguments: Mapping[str, str]) -> Query:
             tag=given.get("tag", ""),
             actor=given.get("actor", ""),
             study_id=UUID(given["study"].strip()) if "study" in given else None,
-            since=_day(given["from"]) if "from" in given else None,
-            until=_day(given["to"]) + timedelta(days=1) if "to" in given else None,
+            since=_parse_day(given["from"]) if "from" in given else None,
+            until=_parse_day(given["to"]) + timedelta(days=1) if "to" in given else None,
         )
-        return Query(wanted, given, max(1, int(arguments.get("page") or 1)))
+        return AuditQuery(wanted, given, max(1, int(arguments.get("page") or 1)))
     except (ValueError, OverflowError):
         raise BadRequest from None
 
 
-def _day(text: str) -> datetime:
+def _parse_day(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)

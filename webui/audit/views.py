@@ -1,4 +1,4 @@
-"""/audit: for auditors and administrators."""
+"""/audit: pages for auditors and administrators."""
 
 from collections.abc import Iterator
 
@@ -12,36 +12,39 @@ from db.events import EventFilter, iter_events, list_actors, list_tags, load_eve
 from db.schema import Role
 from webui.access import allow
 from webui.audit import export
-from webui.audit.query import Query, parse
-from webui.context import now, reader, services, writer
+from webui.audit.query import AuditQuery, parse_query
+from webui.context import app_context, now, reader, writer
 from webui.identity import person
 
 blueprint = Blueprint("audit", __name__, template_folder="templates")
 AUDITORS = (Role.AUDITOR, Role.ADMINISTRATOR)
-_FORMATS = {"csv": (export.csv_lines, "text/csv"), "jsonl": (export.jsonl, "application/jsonl")}
+_FORMATS = {
+    "csv": (export.to_csv_lines, "text/csv"),
+    "jsonl": (export.to_json_lines, "application/jsonl"),
+}
 
 
 @blueprint.get("/audit")
 @allow(*AUDITORS)
 def index() -> ResponseReturnValue:
-    return _page(parse(request.args))
+    return _audit_page(parse_query(request.args))
 
 
 @blueprint.post("/audit/verify")
 @allow(*AUDITORS)
 def verify() -> ResponseReturnValue:
-    """Walk the whole chain; that this was done is itself an event."""
+    """Verify the whole hash chain, and record that as an audit event."""
     verdict = audit.verify(reader(), request.form.get("anchor", "").strip())
-    with writer() as rows:
+    with writer() as session:
         audit.append(
-            rows,
+            session,
             AuditTag.AUDIT_VERIFIED,
             actor=person().actor,
             now=now(),
             intact=verdict.intact,
             events=verdict.events,
         )
-    return _page(parse(request.args), verdict)
+    return _audit_page(parse_query(request.args), verdict)
 
 
 @blueprint.post("/audit/export")
@@ -50,13 +53,17 @@ def download() -> ResponseReturnValue:
     kind = request.form.get("format", "")
     if kind not in _FORMATS:
         abort(400)
-    query = parse(request.args)
-    with writer() as rows:
+    query = parse_query(request.args)
+    with writer() as session:
         audit.append(
-            rows, AuditTag.AUDIT_EXPORTED, actor=person().actor, now=now(), filter=query.arguments
+            session,
+            AuditTag.AUDIT_EXPORTED,
+            actor=person().actor,
+            now=now(),
+            filter=query.arguments,
         )
     response = Response(
-        _stream(services().database, query.wanted, kind), mimetype=_FORMATS[kind][1]
+        _iter_export(app_context().database, query.wanted, kind), mimetype=_FORMATS[kind][1]
     )
     name = f"sonogate-audit-{now():%Y%m%d-%H%M}.{kind}"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
@@ -66,12 +73,12 @@ def download() -> ResponseReturnValue:
 @blueprint.get("/audit/shadow")
 @allow(*AUDITORS)
 def shadow() -> ResponseReturnValue:
-    """How a second preset compares with the active one: for deciding whether to switch."""
+    """Compare the shadow preset with the active one, to decide whether to switch."""
     return render_template("audit/shadow.html", report=shadows.load_report(reader()))
 
 
-def _page(query: Query, verdict: audit.AuditVerification | None = None) -> str:
-    size = services().settings.page_size
+def _audit_page(query: AuditQuery, verdict: audit.AuditVerification | None = None) -> str:
+    size = app_context().settings.page_size
     return render_template(
         "audit/index.html",
         query=query,
@@ -82,8 +89,8 @@ def _page(query: Query, verdict: audit.AuditVerification | None = None) -> str:
     )
 
 
-def _stream(database: Database, wanted: EventFilter, kind: str) -> Iterator[str]:
-    """Runs after the request's own session is closed, so it opens one."""
+def _iter_export(database: Database, wanted: EventFilter, kind: str) -> Iterator[str]:
+    """Yield an export. It runs after the request has closed its session, so it opens its own."""
     write, _ = _FORMATS[kind]
     with database.read() as session:
         yield from write(iter_events(session, wanted))

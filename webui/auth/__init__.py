@@ -1,1 +1,1 @@
-"""Signing in and out, and one's own account."""
+"""Signing in and out, and the user's own account."""

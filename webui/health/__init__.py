@@ -1,1 +1,1 @@
-"""Whether this process lives, and whether it can work. No login, no patient data."""
+"""Liveness and readiness of the web service. No sign-in, no patient data."""

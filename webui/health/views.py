@@ -6,7 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db import migrate
 from webui.access import public
-from webui.context import services
+from webui.context import app_context
 
 blueprint = Blueprint("health", __name__)
 
@@ -20,13 +20,10 @@ def live() -> ResponseReturnValue:
 @blueprint.get("/readyz")
 @public
 def ready() -> ResponseReturnValue:
-    problem = _problem()
-    return ({"status": problem}, 503) if problem else {"status": "ok"}
-
-
-def _problem() -> str:
     try:
-        current = migrate.is_current(services().database.engine)
+        current = migrate.is_current(app_context().database.engine)
     except SQLAlchemyError:
-        return "the database does not answer"
-    return "" if current else "the database is not at this version's schema: sonogate db upgrade"
+        return {"status": "the database is unavailable"}, 503
+    if not current:
+        return {"status": "the database schema is out of date: run sonogate db upgrade"}, 503
+    return {"status": "ok"}

@@ -1,1 +1,1 @@
-"""One study: pictures, what the AI says of them, and what the reader decides."""
+"""The study page: images, AI result, review and delivery."""

@@ -1,4 +1,4 @@
-"""The review form, read."""
+"""Parsing of the review form."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
@@ -10,19 +10,22 @@ from db.schema import Decision, Finding
 from webui.study import outlines
 
 
-def judgment(
+def parse_judgment(
     form: Mapping[str, str], findings: Sequence[Finding], numbered: Mapping[str, int]
 ) -> Judgment:
-    """What the reader entered of an analysis with ``findings``; ``db.reviews`` judges whether it
-    is complete. ``numbered`` as in `webui.study.outlines.read`.
+    """Return the reader's judgment of an analysis with ``findings``.
+
+    `db.reviews` checks that it is complete. ``numbered`` is as in `webui.study.outlines.read`.
 
     Raises:
-        ReviewInvalid: no decision is chosen, or an outline cannot be one.
+        ReviewInvalid: no decision is chosen, or an outline is invalid.
     """
     try:
         decision = Decision(form.get("decision", ""))
     except ValueError:
-        raise ReviewInvalid("decision", "choose whether you accept the AI result") from None
+        raise ReviewInvalid(
+            "decision", "choose to accept, modify or reject the AI result"
+        ) from None
     return Judgment(
         decision=decision,
         final_label=form.get("final_label") or None,
@@ -33,8 +36,12 @@ def judgment(
     )
 
 
-def identity(form: Mapping[str, str], name: str) -> UUID:
-    """Raises BadRequest."""
+def parse_id(form: Mapping[str, str], name: str) -> UUID:
+    """Return the id in field ``name``.
+
+    Raises:
+        BadRequest: it is missing or malformed.
+    """
     try:
         return UUID(form.get(name, ""))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Loading what a study page shows. A row is loaded through the study that it must belong to."""
+"""Queries of the study page. Every row is loaded through the study that it must belong to."""
 
 import hashlib
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ from db.worklist import find_current_analysis
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Where a study stands: all that an open page keeps asking for."""
+class StudyState:
+    """The parts of a study that can change while its page is open."""
 
     study: Study
     analysis: Analysis | None
@@ -37,59 +37,67 @@ class Standing:
     result_sets: Sequence[ResultSet]
 
     @property
-    def moving(self) -> bool:
-        """New images are coming or being analyzed: nothing may be signed."""
+    def in_progress(self) -> bool:
+        """New images are being received or analyzed, so that nothing may be signed."""
         return self.study.status in (StudyStatus.RECEIVING, StudyStatus.ANALYZING)
 
     @property
-    def state(self) -> str:
-        """Changes whenever an open page should tell its reader that something is new."""
-        sent = [(str(d.id), d.status, d.attempts) for s in self.result_sets for d in s.deliveries]
-        signed = self.signed.id if self.signed else ""
-        current = self.analysis.id if self.analysis else ""
-        facts = (self.study.revision, self.study.status, str(current), str(signed), sent)
-        return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    def digest(self) -> str:
+        """A hash that changes with everything that the page shows of this state."""
+        deliveries = [
+            (str(delivery.id), delivery.status, delivery.attempts)
+            for result_set in self.result_sets
+            for delivery in result_set.deliveries
+        ]
+        analysis_id = self.analysis.id if self.analysis else ""
+        signed_id = self.signed.id if self.signed else ""
+        revision, status = self.study.revision, self.study.status
+        state = (revision, status, str(analysis_id), str(signed_id), deliveries)
+        return hashlib.sha256(repr(state).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
-class StudyPage(Standing):
-    """Everything about one study, as of one moment."""
+class StudyPage(StudyState):
+    """Everything about one study, read in one transaction."""
 
     instances: Sequence[Instance]
     findings: Sequence[Finding]
     refusals: Sequence[Refusal]
     reviews: Sequence[Review]
     draft: Review | None
-    story: Sequence[HistoryEntry]
+    history: Sequence[HistoryEntry]
 
     @property
-    def phantom(self) -> bool:
+    def is_phantom(self) -> bool:
         return self.study.patient_id.upper().startswith("PHANTOM")
 
     @property
-    def outdated(self) -> Sequence[Review]:
-        """Signed reviews of analyses that a newer one replaced."""
+    def outdated_reviews(self) -> Sequence[Review]:
+        """Signed reviews of analyses that a newer one has replaced."""
         current = self.analysis.id if self.analysis else None
         return [r for r in self.reviews if r.signed_at and r.analysis_id != current]
 
     @property
-    def at_hand(self) -> Review | None:
-        """The review whose outlines are shown: the draft that its reader works on, or the signed
-        one.
+    def displayed_review(self) -> Review | None:
+        """The review whose outlines are shown: the draft if it amends the signed review or if
+        none is signed, otherwise the signed review.
         """
         amending = self.draft and self.signed and self.draft.predecessor_id == self.signed.id
         return self.draft if amending or not self.signed else self.signed
 
     @property
     def outlines(self) -> Sequence[ReaderOutline]:
-        return outlines_of(self.at_hand) if self.at_hand else ()
+        return outlines_of(self.displayed_review) if self.displayed_review else ()
 
     @property
-    def open_to_review(self) -> bool:
-        return self.analysis is not None and (not self.signed or self.at_hand is not self.signed)
+    def is_reviewable(self) -> bool:
+        """There is an analysis, and no signed review of it that is not being amended."""
+        if self.analysis is None:
+            return False
+        return self.signed is None or self.displayed_review is not self.signed
 
     def number_of(self, instance_id: UUID) -> int:
-        """Place of an image in the study, from 1."""
+        """Return the position of an image in the study, from 1."""
         return 1 + [instance.id for instance in self.instances].index(instance_id)
 
 
@@ -98,26 +106,44 @@ def load_study(session: Session, study_id: UUID) -> Study:
     return session.get_one(Study, study_id)
 
 
-def load_standing(session: Session, study_id: UUID) -> Standing:
+def load_state(session: Session, study_id: UUID) -> StudyState:
     """Raises NoResultFound."""
     study = load_study(session, study_id)
     analysis = find_current_analysis(session, study_id)
     signed = reviews.find_signed(session, analysis.id) if analysis else None
-    return Standing(study, analysis, signed, _result_sets(session, study_id))
+    result_sets = session.scalars(
+        select(ResultSet)
+        .join(Analysis)
+        .where(Analysis.study_id == study_id)
+        .order_by(ResultSet.created_at.desc())
+        .options(
+            selectinload(ResultSet.objects),
+            selectinload(ResultSet.deliveries).joinedload(Delivery.destination),
+            selectinload(ResultSet.deliveries).selectinload(Delivery.objects),
+        )
+    ).all()
+    return StudyState(study, analysis, signed, result_sets)
 
 
 def load_page(session: Session, study_id: UUID, reader_id: UUID) -> StudyPage:
-    """Raises NoResultFound."""
-    standing = load_standing(session, study_id)
-    analysis = standing.analysis
+    """Load the page for one reader, who alone sees the own draft.
+
+    Raises:
+        NoResultFound: there is no such study.
+    """
+    state = load_state(session, study_id)
+    analysis = state.analysis
     return StudyPage(
-        **vars(standing),
+        study=state.study,
+        analysis=analysis,
+        signed=state.signed,
+        result_sets=state.result_sets,
         instances=load_instances(session, study_id),
         findings=load_findings(session, analysis) if analysis else [],
-        refusals=_refusals(session, analysis),
+        refusals=load_refusals(session, analysis) if analysis else [],
         reviews=reviews.reviews_of(session, study_id),
         draft=reviews.find_draft(session, analysis.id, reader_id) if analysis else None,
-        story=load_study_history(session, study_id),
+        history=load_study_history(session, study_id),
     )
 
 
@@ -131,7 +157,7 @@ def load_instance(session: Session, study_id: UUID, instance_id: UUID) -> Instan
 def load_image_finding(
     session: Session, study_id: UUID, analysis_id: UUID, instance_id: UUID
 ) -> Finding:
-    """What the classifier said of one instance. Raises NoResultFound."""
+    """Load the classification of one instance. Raises NoResultFound."""
     return session.scalars(
         select(Finding)
         .join(Analysis)
@@ -159,6 +185,7 @@ def load_review(session: Session, study_id: UUID, review_id: UUID) -> Review:
 
 
 def load_instances(session: Session, study_id: UUID) -> Sequence[Instance]:
+    """Load the instances of a study in the order of their series and instance numbers."""
     return session.scalars(
         select(Instance)
         .join(Series)
@@ -177,25 +204,9 @@ def load_findings(session: Session, analysis: Analysis) -> Sequence[Finding]:
     ).all()
 
 
-def _refusals(session: Session, analysis: Analysis | None) -> Sequence[Refusal]:
-    if analysis is None:
-        return []
+def load_refusals(session: Session, analysis: Analysis) -> Sequence[Refusal]:
     return session.scalars(
         select(Refusal)
         .where(Refusal.analysis_id == analysis.id)
         .order_by(Refusal.frame_number.nulls_first())
-    ).all()
-
-
-def _result_sets(session: Session, study_id: UUID) -> Sequence[ResultSet]:
-    return session.scalars(
-        select(ResultSet)
-        .join(Analysis)
-        .where(Analysis.study_id == study_id)
-        .order_by(ResultSet.created_at.desc())
-        .options(
-            selectinload(ResultSet.objects),
-            selectinload(ResultSet.deliveries).joinedload(Delivery.destination),
-            selectinload(ResultSet.deliveries).selectinload(Delivery.objects),
-        )
     ).all()

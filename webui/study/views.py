@@ -1,4 +1,4 @@
-"""/study/<id>: the page, its pictures, and the review."""
+"""/study/<id>: the study page, its images, and the review."""
 
 from datetime import timedelta
 from functools import partial
@@ -13,14 +13,13 @@ from db import audit, reviews, users
 from db.audit_tags import AuditTag
 from db.outlines import lesion_numbers
 from db.reviews import NO_CLASS, REASONS
-from db.schema import Role, User
+from db.schema import Decision, Role, User
 from dicom.terms.birads import BIRADS_CATEGORIES
 from dicom.terms.classification import CLASSES
 from webui.access import allow, background
-from webui.context import now, reader, services, writer
+from webui.context import app_context, now, reader, writer
 from webui.identity import person
-from webui.study import forms, history, loading, outlines, pictures, viewer
-from webui.study.loading import StudyPage
+from webui.study import forms, history, loading, outlines, rendering, viewer
 
 blueprint = Blueprint(
     "study",
@@ -32,16 +31,17 @@ blueprint = Blueprint(
 _STUDY = "/study/<uuid:study_id>"
 _INSTANCE = f"{_STUDY}/instance/<uuid:instance_id>"
 READERS = (Role.RADIOLOGIST, Role.ADMINISTRATOR)
-PICTURE_AGE = timedelta(minutes=10)
-_LOOKED, _REMEMBERED = "looked", 20
+IMAGE_CACHE_TIME = timedelta(minutes=10)
+_VIEWED, _MAX_VIEWED = "viewed", 20
 
 
 @blueprint.get(_STUDY)
 @allow(*READERS)
 def index(study_id: UUID) -> ResponseReturnValue:
-    _record_look(study_id)
+    _record_view(study_id)
     page = loading.load_page(reader(), study_id, person().id)
-    images = viewer.images_of(page, _addresses(page))
+    addresses = _build_addresses(study_id, page.analysis.id if page.analysis else None)
+    images = viewer.images_of(page, addresses)
     return render_template(
         "study/index.html",
         page=page,
@@ -51,8 +51,9 @@ def index(study_id: UUID) -> ResponseReturnValue:
         start=viewer.first_image(images, page.analysis),
         lesions=viewer.lesions_of(page.instances, page.findings, page.outlines),
         edits=outlines.as_form(page.outlines),
-        editable=person().may_sign and page.open_to_review,
-        story=history.lines(page.story),
+        editable=person().may_sign and page.is_reviewable,
+        history=history.to_lines(page.history),
+        decisions=Decision,
         reasons=REASONS,
         no_class=NO_CLASS,
         classes=CLASSES,
@@ -60,33 +61,33 @@ def index(study_id: UUID) -> ResponseReturnValue:
     )
 
 
-@blueprint.get(f"{_STUDY}/news")
+@blueprint.get(f"{_STUDY}/updates")
 @allow(*READERS)
 @background
-def news(study_id: UUID) -> ResponseReturnValue:
-    """Deliveries, and whether the page shows the newest analysis; 204 when nothing changed."""
-    page = loading.load_standing(reader(), study_id)
-    if request.args.get("seen") == page.state:
+def updates(study_id: UUID) -> ResponseReturnValue:
+    """Return the deliveries, and a warning if the open page is out of date; 204 if unchanged."""
+    page = loading.load_state(reader(), study_id)
+    if request.args.get("seen") == page.digest:
         return "", 204
     shown = {name: request.args.get(name, "") for name in ("analysis", "signed")}
-    return render_template("study/_news.html", page=page, study=page.study, shown=shown)
+    return render_template("study/_updates.html", page=page, study=page.study, shown=shown)
 
 
-# ------------------------------------------------------------------------------ pictures
+# ------------------------------------------------------------------------------ images
 
 
 @blueprint.get(f"{_INSTANCE}/frame/<int:number>.jpg")
 @allow(*READERS)
 def frame(study_id: UUID, instance_id: UUID, number: int) -> ResponseReturnValue:
-    path = _file_with_frame(study_id, instance_id, number)
-    return _picture(pictures.frame_jpeg(path, number), "image/jpeg")
+    path = _find_file(study_id, instance_id, number)
+    return _cached_response(rendering.frame_jpeg(path, number), "image/jpeg")
 
 
 @blueprint.get(f"{_INSTANCE}/thumbnail/<int:number>.jpg")
 @allow(*READERS)
 def thumbnail(study_id: UUID, instance_id: UUID, number: int) -> ResponseReturnValue:
-    path = _file_with_frame(study_id, instance_id, number)
-    return _picture(pictures.thumbnail_jpeg(path, number), "image/jpeg")
+    path = _find_file(study_id, instance_id, number)
+    return _cached_response(rendering.thumbnail_jpeg(path, number), "image/jpeg")
 
 
 @blueprint.get(f"{_INSTANCE}/heatmap/<uuid:analysis_id>/<int:number>.png")
@@ -94,14 +95,14 @@ def thumbnail(study_id: UUID, instance_id: UUID, number: int) -> ResponseReturnV
 def heatmap(
     study_id: UUID, instance_id: UUID, analysis_id: UUID, number: int
 ) -> ResponseReturnValue:
-    _record_first_look(study_id)
+    _record_first_view(study_id)
     finding = loading.load_image_finding(reader(), study_id, analysis_id, instance_id)
     frames = finding.frames or ()
     file = next((frame.heatmap_file for frame in frames if frame.frame_number == number), None)
-    path = services().files.path(file) if file else None
+    path = app_context().files.path(file) if file else None
     if path is None or not path.is_file():
         abort(404)
-    return _picture(pictures.heatmap_png(path), "image/png")
+    return _cached_response(rendering.heatmap_png(path), "image/png")
 
 
 # ------------------------------------------------------------------------------ review
@@ -110,27 +111,28 @@ def heatmap(
 @blueprint.post(f"{_STUDY}/review")
 @allow(Role.RADIOLOGIST)
 def save_review(study_id: UUID) -> ResponseReturnValue:
-    analysis_id = forms.identity(request.form, "analysis_id")
+    analysis_id = forms.parse_id(request.form, "analysis_id")
     analysis = loading.load_analysis(reader(), study_id, analysis_id)
     findings = loading.load_findings(reader(), analysis)
-    judgment = forms.judgment(request.form, findings, lesion_numbers(reader(), study_id))
+    numbered = lesion_numbers(reader(), study_id)
+    judgment = forms.parse_judgment(request.form, findings, numbered)
     with writer() as rows:
-        reader_row = rows.get_one(User, person().id)
-        draft = reviews.save_draft(rows, analysis_id, reader_row, judgment, now())
+        user = rows.get_one(User, person().id)
+        draft = reviews.save_draft(rows, analysis_id, user, judgment, now())
     if "sign" in request.form:
         return redirect(url("study.confirm", study_id=study_id, review_id=draft.id), 303)
     if request.headers.get("HX-Request"):
         return render_template("study/_saved.html", at=now())
-    flash("The draft is saved. It is not signed.")
+    flash("Draft saved. It is not signed.")
     return redirect(url("study.index", study_id=study_id), 303)
 
 
 @blueprint.post(f"{_STUDY}/lesions")
 @allow(Role.RADIOLOGIST)
 def lesions(study_id: UUID) -> ResponseReturnValue:
-    """The list of lesions with the outlines of the form, measured; nothing is saved."""
-    _record_first_look(study_id)
-    analysis_id = forms.identity(request.form, "analysis_id")
+    """Return the list of lesions with the form's outlines measured. Nothing is saved."""
+    _record_first_view(study_id)
+    analysis_id = forms.parse_id(request.form, "analysis_id")
     analysis = loading.load_analysis(reader(), study_id, analysis_id)
     findings = loading.load_findings(reader(), analysis)
     numbered = lesion_numbers(reader(), study_id)
@@ -149,13 +151,13 @@ def confirm(study_id: UUID, review_id: UUID) -> ResponseReturnValue:
 @allow(Role.RADIOLOGIST)
 def sign(study_id: UUID, review_id: UUID) -> ResponseReturnValue:
     password = request.form.get("password", "")
-    if users.verify_login(services().database, person().username, password, now()) is None:
-        return _confirmation(study_id, review_id, "That is not your password."), 422
+    if users.verify_login(app_context().database, person().username, password, now()) is None:
+        return _confirmation(study_id, review_id, "Incorrect password."), 422
     with writer() as rows:
         review = loading.load_review(rows, study_id, review_id)
-        reader_row = rows.get_one(User, person().id)
-        reviews.sign(rows, review.id, reader_row, request.form.get("shown", ""), now())
-    flash("Signed. The verified report is on its way.")
+        user = rows.get_one(User, person().id)
+        reviews.sign(rows, review.id, user, request.form.get("shown", ""), now())
+    flash("Review signed. The verified report will be sent.")
     return redirect(url("study.index", study_id=study_id), 303)
 
 
@@ -172,9 +174,9 @@ def _confirmation(study_id: UUID, review_id: UUID, problem: str = "") -> str:
     review = loading.load_review(reader(), study_id, review_id)
     if review.reader_id != person().id:
         abort(403)
-    part = bool(request.headers.get("HX-Request"))
+    is_dialog = bool(request.headers.get("HX-Request"))
     return render_template(
-        "study/_sign.html" if part else "study/sign.html",
+        "study/_sign.html" if is_dialog else "study/sign.html",
         review=review,
         study=review.analysis.study,
         shown=reviews.judgment_of(review).digest,
@@ -185,44 +187,47 @@ def _confirmation(study_id: UUID, review_id: UUID, problem: str = "") -> str:
 # ------------------------------------------------------------------------------ helpers
 
 
-def _record_look(study_id: UUID) -> None:
-    """Each look at a patient's data is an event; of the pictures, the first in a session."""
+def _record_view(study_id: UUID) -> None:
+    """Record an audit event for the access to a patient's data.
+
+    Raises:
+        NoResultFound: there is no such study.
+    """
     with writer() as rows:
         loading.load_study(rows, study_id)
         audit.append(
             rows, AuditTag.STUDY_VIEWED, actor=person().actor, now=now(), study_id=study_id
         )
-    session[_LOOKED] = [*session.get(_LOOKED, []), study_id.hex][-_REMEMBERED:]
+    session[_VIEWED] = [*session.get(_VIEWED, []), study_id.hex][-_MAX_VIEWED:]
 
 
-def _record_first_look(study_id: UUID) -> None:
-    if study_id.hex not in session.get(_LOOKED, []):
-        _record_look(study_id)
+def _record_first_view(study_id: UUID) -> None:
+    """Record the access to an image unless this session has opened the study already."""
+    if study_id.hex not in session.get(_VIEWED, []):
+        _record_view(study_id)
 
 
-def _file_with_frame(study_id: UUID, instance_id: UUID, number: int) -> Path:
-    _record_first_look(study_id)
+def _find_file(study_id: UUID, instance_id: UUID, frame_number: int) -> Path:
+    """Return the file of an instance that has this frame."""
+    _record_first_view(study_id)
     instance = loading.load_instance(reader(), study_id, instance_id)
-    if not 1 <= number <= max(1, instance.number_of_frames):
+    if not 1 <= frame_number <= max(1, instance.number_of_frames):
         abort(404)
-    return services().files.path(instance.file)
+    return app_context().files.path(instance.file)
 
 
-def _picture(content: bytes, mimetype: str) -> Response:
+def _cached_response(content: bytes, mimetype: str) -> Response:
     response = Response(content, mimetype=mimetype)
-    seconds = int(PICTURE_AGE.total_seconds())
+    seconds = int(IMAGE_CACHE_TIME.total_seconds())
     response.headers["Cache-Control"] = f"private, max-age={seconds}, immutable"
     return response
 
 
-def _addresses(page: StudyPage) -> viewer.Addresses:
-    study_id = page.study.id
-    analysis_id = page.analysis.id if page.analysis else None
-
-    def picture(endpoint: str, instance_id: UUID, number: int) -> str:
+def _build_addresses(study_id: UUID, analysis_id: UUID | None) -> viewer.Addresses:
+    def address(endpoint: str, instance_id: UUID, number: int) -> str:
         return url(endpoint, study_id=study_id, instance_id=instance_id, number=number)
 
-    def heat(instance_id: UUID, number: int) -> str:
+    def heatmap_address(instance_id: UUID, number: int) -> str:
         return url(
             "study.heatmap",
             study_id=study_id,
@@ -232,7 +237,7 @@ def _addresses(page: StudyPage) -> viewer.Addresses:
         )
 
     return viewer.Addresses(
-        frame=partial(picture, "study.frame"),
-        thumbnail=partial(picture, "study.thumbnail"),
-        heatmap=heat,
+        frame=partial(address, "study.frame"),
+        thumbnail=partial(address, "study.thumbnail"),
+        heatmap=heatmap_address,
     )

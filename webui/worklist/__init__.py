@@ -1,1 +1,1 @@
-"""The list of studies, live."""
+"""The worklist, with live updates."""

@@ -1,7 +1,8 @@
-"""What of the worklist is asked for. The address carries everything but the search text.
+"""The query of the worklist. The address carries all of it except the search text.
 
-A search text is a patient's name or number, and addresses end up in logs, histories and proxies: so
-it is sent by POST and kept in the signed, HttpOnly session cookie, which ends with the browser.
+A search text is a patient's name or number, and addresses end up in logs, browser histories and
+proxies. The text is therefore sent by POST and stored in the signed, HttpOnly session cookie, which
+ends with the browser.
 """
 
 import enum
@@ -18,8 +19,9 @@ from dicom.terms.classification import CLASSES, UNDECIDED
 
 MAX_TEXT_LENGTH = 64
 CHOICES = (*CLASSES, UNDECIDED)
-"""AI results that the list can be narrowed to."""
+"""AI results that the list can be filtered by."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_PAGE_NUMBER = re.compile(r"[0-9]{1,6}")
 _DESCENDING_FIRST = (
     SortKey.RECEIVED,
     SortKey.STUDY_DATE,
@@ -30,7 +32,7 @@ Choice = TypeVar("Choice", bound=enum.StrEnum)
 
 
 @dataclass(frozen=True)
-class Query:
+class WorklistQuery:
     """A page of the worklist: its filter, order and number."""
 
     wanted: Filter
@@ -40,65 +42,66 @@ class Query:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """For ``url_for``; reading them back gives this query again. No search text."""
-        given = {
+        """Arguments for ``url_for`` that parse back to this query, without the search text."""
+        arguments = {
             "status": self.wanted.status or "",
             "label": self.wanted.label,
             "review": self.wanted.review or "",
             "delivery": self.wanted.delivery or "",
-            "from": _dashed(self.wanted.date_from),
-            "to": _dashed(self.wanted.date_to),
-            **(_order_arguments(self.order) if self.order != self.default else {}),
+            "from": _format_date(self.wanted.date_from),
+            "to": _format_date(self.wanted.date_to),
             "page": str(self.number) if self.number > 1 else "",
         }
-        return {name: str(value) for name, value in given.items() if value}
+        if self.order != self.default:
+            arguments["sort"] = self.order.key.value
+            arguments["order"] = "down" if self.order.descending else "up"
+        return {name: str(value) for name, value in arguments.items() if value}
 
     def sorted_by(self, name: str) -> dict[str, Any]:
-        """Arguments of the link in a column's head: a second click turns the order round."""
+        """Arguments of the link in a column header; a second click reverses the order."""
         key = SortKey(name)
-        again = self.order.key is key
-        down = not self.order.descending if again else key in _DESCENDING_FIRST
-        return replace(self, order=Order(key, down), number=1).arguments
+        is_current = self.order.key is key
+        descending = not self.order.descending if is_current else key in _DESCENDING_FIRST
+        return replace(self, order=Order(key, descending), number=1).arguments
 
     def at_page(self, number: int) -> dict[str, Any]:
         return replace(self, number=number).arguments
 
     @property
-    def narrowed(self) -> bool:
+    def is_filtered(self) -> bool:
         return self.wanted != Filter()
 
 
-def parse(arguments: Mapping[str, str], text: str, *, suspicion_first: bool) -> Query:
-    """Raises BadRequest for a value that no page of ours sends."""
+def parse_query(arguments: Mapping[str, str], text: str, *, suspicion_first: bool) -> WorklistQuery:
+    """Parse the arguments of a worklist address.
+
+    Raises:
+        BadRequest: a value is malformed, or asks for an order that the site does not offer.
+    """
     default = Order(SortKey.SUSPICION) if suspicion_first else Order()
     label = arguments.get("label", "")
     if label and label not in CHOICES:
         raise BadRequest
     wanted = Filter(
         text=text,
-        status=_choice(StudyStatus, arguments.get("status", "")),
+        status=_parse_choice(StudyStatus, arguments.get("status", "")),
         label=label,
-        review=_choice(ReviewState, arguments.get("review", "")),
-        delivery=_choice(DeliveryState, arguments.get("delivery", "")),
-        date_from=_date(arguments.get("from", "")),
-        date_to=_date(arguments.get("to", "")),
+        review=_parse_choice(ReviewState, arguments.get("review", "")),
+        delivery=_parse_choice(DeliveryState, arguments.get("delivery", "")),
+        date_from=_parse_date(arguments.get("from", "")),
+        date_to=_parse_date(arguments.get("to", "")),
     )
-    order = _order(arguments, default)
+    key = _parse_choice(SortKey, arguments.get("sort", ""))
+    order = Order(key, arguments.get("order") == "down") if key else default
     if order.key is SortKey.SUSPICION and not suspicion_first:
         raise BadRequest
-    return Query(wanted, order, default, _number(arguments.get("page", "1")))
+    page = arguments.get("page", "1")
+    if not _PAGE_NUMBER.fullmatch(page):
+        raise BadRequest
+    return WorklistQuery(wanted, order, default, max(1, int(page)))
 
 
-def _order(arguments: Mapping[str, str], default: Order) -> Order:
-    key = _choice(SortKey, arguments.get("sort", ""))
-    return Order(key, arguments.get("order") == "down") if key else default
-
-
-def _order_arguments(order: Order) -> dict[str, str]:
-    return {"sort": order.key.value, "order": "down" if order.descending else "up"}
-
-
-def _choice(choices: type[Choice], text: str) -> Choice | None:
+def _parse_choice(choices: type[Choice], text: str) -> Choice | None:
     if not text:
         return None
     try:
@@ -107,17 +110,12 @@ def _choice(choices: type[Choice], text: str) -> Choice | None:
         raise BadRequest from None
 
 
-def _date(text: str) -> str:
+def _parse_date(text: str) -> str:
+    """Convert 2026-11-20 to a DA, as the database stores it."""
     if text and not _DATE.fullmatch(text):
         raise BadRequest
     return text.replace("-", "")
 
 
-def _dashed(date: str) -> str:
+def _format_date(date: str) -> str:
     return f"{date[:4]}-{date[4:6]}-{date[6:]}" if date else ""
-
-
-def _number(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > 6:
-        raise BadRequest
-    return max(1, int(text))

@@ -1,4 +1,4 @@
-"""/worklist: the page, its live rows, and the search that stays out of the address."""
+"""/worklist: the page, its live rows, and the search, whose text is not in the address."""
 
 import hashlib
 
@@ -10,9 +10,9 @@ from db.audit_tags import AuditTag
 from db.schema import StudyStatus
 from db.worklist import DeliveryState, Page, ReviewState, load_page
 from webui.access import ANY_ROLE, allow, background
-from webui.context import now, reader, services, writer
+from webui.context import app_context, now, reader, writer
 from webui.identity import person
-from webui.worklist.query import CHOICES, MAX_TEXT_LENGTH, Query, parse
+from webui.worklist.query import CHOICES, MAX_TEXT_LENGTH, WorklistQuery, parse_query
 
 blueprint = Blueprint(
     "worklist",
@@ -33,11 +33,11 @@ def home() -> ResponseReturnValue:
 @blueprint.get("/worklist")
 @allow(*ANY_ROLE)
 def index() -> ResponseReturnValue:
-    query = _query()
+    query = _request_query()
     return render_template(
         "worklist/index.html",
         query=query,
-        rows=_rows(query, _page(query)),
+        rows=_render_rows(query, _load_page(query)),
         text=query.wanted.text,
         statuses=StudyStatus,
         labels=CHOICES,
@@ -49,38 +49,38 @@ def index() -> ResponseReturnValue:
 @blueprint.get("/worklist/rows")
 @allow(*ANY_ROLE)
 @background
-def live() -> ResponseReturnValue:
-    """The rows again, or 204 when they are the ones that the browser shows."""
-    query = _query()
-    page = _page(query)
+def rows() -> ResponseReturnValue:
+    """Return the rows, or 204 if the browser shows them already."""
+    query = _request_query()
+    page = _load_page(query)
     if request.args.get("seen") == _digest(page):
         return "", 204
-    return _rows(query, page)
+    return _render_rows(query, page)
 
 
 @blueprint.post("/worklist/search")
 @allow(*ANY_ROLE)
 def search() -> ResponseReturnValue:
-    given = "" if "clear" in request.form else request.form.get("text", "")
-    text = " ".join(given[:MAX_TEXT_LENGTH].split())
+    entered = "" if "clear" in request.form else request.form.get("text", "")
+    text = " ".join(entered[:MAX_TEXT_LENGTH].split())
     session[_SEARCH] = text
     if text:
-        with writer() as rows:
-            audit.append(rows, AuditTag.WORKLIST_SEARCHED, actor=person().actor, now=now())
-    return redirect(url_for("worklist.index", **_query().at_page(1)), 303)
+        with writer() as transaction:
+            audit.append(transaction, AuditTag.WORKLIST_SEARCHED, actor=person().actor, now=now())
+    return redirect(url_for("worklist.index", **_request_query().at_page(1)), 303)
 
 
-def _query() -> Query:
-    option = services().settings.suspicion_first
-    return parse(request.args, session.get(_SEARCH, ""), suspicion_first=option)
+def _request_query() -> WorklistQuery:
+    option = app_context().settings.suspicion_first
+    return parse_query(request.args, session.get(_SEARCH, ""), suspicion_first=option)
 
 
-def _page(query: Query) -> Page:
-    size = services().settings.page_size
+def _load_page(query: WorklistQuery) -> Page:
+    size = app_context().settings.page_size
     return load_page(reader(), query.wanted, query.order, number=query.number, size=size)
 
 
-def _rows(query: Query, page: Page) -> str:
+def _render_rows(query: WorklistQuery, page: Page) -> str:
     return render_template("worklist/_rows.html", query=query, page=page, digest=_digest(page))
 
 

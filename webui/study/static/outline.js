@@ -181,8 +181,8 @@ export class Editor {
     }
     const lesions = this.#outlines.lesions(image, number);
     this.#target.replaceChildren(
-      ...lesions.map(({ uid, lesion, points }) => new Option(`lesion ${lesion}${points.length ? "" : " (removed)"}`, uid)),
-      new Option("a new lesion", ""),
+      ...lesions.map(({ uid, lesion, points }) => new Option(`Lesion ${lesion}${points.length ? "" : " (removed)"}`, uid)),
+      new Option("New lesion", ""),
     );
     this.#target.value = lesions.some((lesion) => lesion.uid === uid) ? uid : (lesions[0]?.uid ?? "");
     this.#enable();

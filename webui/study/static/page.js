@@ -127,7 +127,7 @@ async function measure() {
       return; // a later change is on its way
     }
     if (answer.redirected) {
-      say("Your session has ended. Sign in again in another tab, then save.");
+      say("Your session has expired. Sign in again in another tab, then save.");
     } else if (answer.ok) {
       document.getElementById("lesions").innerHTML = text;
     } else {
@@ -137,7 +137,7 @@ async function measure() {
       say(text);
     }
   } catch {
-    say("The server does not answer. The outline is not measured or saved yet.");
+    say("The server is not responding. The outline has not been measured or saved.");
   }
 }
 
@@ -153,7 +153,7 @@ document.body.addEventListener("htmx:responseError", (event) => {
 });
 document.body.addEventListener("htmx:sendError", (event) => {
   if (event.target.closest("#review")) {
-    say("The server does not answer. Nothing was saved.");
+    say("The server is not responding. Your review has not been saved.");
   }
 });
 document.body.addEventListener("htmx:afterSwap", (event) => {

@@ -76,7 +76,7 @@ export class Viewer {
     } catch {
       if (wanted()) {
         this.stage.clear();
-        this.#tell(image.refused || `Frame ${number} cannot be shown.`);
+        this.#tell(image.refused || `Frame ${number} cannot be displayed.`);
       }
     }
     if (wanted()) {
@@ -149,7 +149,7 @@ export class Viewer {
   }
 
   #showPlaying() {
-    at("play").textContent = this.#playing ? "Stop" : "Play";
+    at("play").textContent = this.#playing ? "Pause" : "Play";
     at("play").setAttribute("aria-pressed", this.#playing);
   }
 
@@ -175,11 +175,11 @@ export class Viewer {
     const cine = image.frames > 1;
     at("seek").value = this.#number;
     at("position").textContent = cine ? `${this.#number} / ${image.frames}` : "";
-    const pace = image.frame_time_ms ? `${Math.round(1000 / image.frame_time_ms)} frames/s` : "frame rate not known";
+    const pace = image.frame_time_ms ? `${Math.round(1000 / image.frame_time_ms)} frames/s` : "unknown frame rate";
     const facts = [
       `Image ${image.number}${image.laterality ? ` ${image.laterality}` : ""}${cine ? ` · ${pace}` : ""} · ${this.stage.percent} %`,
       this.#verdict(),
-      image.spacing_mm || image.refused ? "" : "Not calibrated: no sizes in mm",
+      image.spacing_mm || image.refused ? "" : "Not calibrated: sizes in pixels",
     ];
     at("corner").textContent = facts.filter(Boolean).join("\n");
   }
@@ -198,7 +198,7 @@ export class Viewer {
     }
     const values = this.#classes.map((name, at) => `${name} ${Math.round(100 * sampled.probabilities[at])} %`);
     const heat = this.#heat && !sampled.heatmap ? " · no heat map" : "";
-    return `AI on this frame: ${values.join(", ")}${heat}`;
+    return `AI in this frame: ${values.join(", ")}${heat}`;
   }
 
   #tell(text) {
