@@ -30,7 +30,7 @@ from db.schema import (
     User,
 )
 from db.users import actor
-from db.worklist import find_current_analysis, stands
+from db.worklist import find_current_analysis, is_signed_and_current
 from dicom.terms.birads import BIRADS_CATEGORIES
 from dicom.terms.classification import CLASSES
 
@@ -216,7 +216,9 @@ def find_draft(session: Session, analysis_id: UUID, reader_id: UUID) -> Review |
 
 def find_signed(session: Session, analysis_id: UUID) -> Review | None:
     """The signed review that stands: the last of its line."""
-    return session.scalar(select(Review).where(Review.analysis_id == analysis_id, stands()))
+    return session.scalar(
+        select(Review).where(Review.analysis_id == analysis_id, is_signed_and_current())
+    )
 
 
 def signed_before(session: Session, analysis: Analysis) -> Iterator[Review]:

@@ -1,6 +1,6 @@
-"""The list that readers work through: filtered, sorted and cut into pages by the database.
+"""The worklist, filtered, sorted and paged by the database.
 
-A page costs three statements however long it is: its number of studies, its rows, their deliveries.
+A page takes three statements of any size: the number of studies, the rows, their deliveries.
 """
 
 import enum
@@ -42,16 +42,16 @@ from dicom.terms.classification import UNDECIDED
 
 
 class ReviewState(enum.StrEnum):
-    """Where the reading of a study stands."""
+    """State of the reviews of a study."""
 
     UNREVIEWED = "unreviewed"
     DRAFT = "draft"
     SIGNED = "signed"
-    OUTDATED = "outdated"  # signed, but a newer analysis has come since
+    OUTDATED = "outdated"  # signed, but for an older analysis
 
 
 class DeliveryState(enum.StrEnum):
-    """Where the results of a study's current analysis stand, taken together."""
+    """Combined state of the deliveries of a study's current analysis."""
 
     NONE = "none"
     WAITING = "waiting"
@@ -67,15 +67,15 @@ class SortKey(enum.StrEnum):
     STUDY_DATE = "study-date"
     DESCRIPTION = "description"
     CONFIDENCE = "confidence"
-    SUSPICION = "suspicion"  # makes the list a triage device: a site option, off by default
+    SUSPICION = "suspicion"  # makes the worklist a triage device; off by default
 
 
 @dataclass(frozen=True)
-class Filter:
-    """What the list is narrowed to; every field left alone takes everything."""
+class WorklistFilter:
+    """Conditions that studies must meet. An empty field is no condition."""
 
     text: str = ""
-    """Words that must each stand in the patient's name or id or the accession number."""
+    """Words that must all occur in the patient name, Patient ID or accession number."""
     status: StudyStatus | None = None
     label: str = ""
     """A class, or `db.schema.UNDECIDED`."""
@@ -87,14 +87,14 @@ class Filter:
 
 
 @dataclass(frozen=True)
-class Order:
+class WorklistOrder:
     key: SortKey = SortKey.RECEIVED
     descending: bool = True
 
 
 @dataclass(frozen=True)
 class DeliverySummary:
-    """Deliveries of all result sets of the current analysis; ``errors`` name their destination."""
+    """Number of deliveries of the current analysis by status. ``errors`` name the destination."""
 
     delivered: int = 0
     waiting: int = 0
@@ -108,17 +108,18 @@ class DeliverySummary:
 
     @property
     def state(self) -> DeliveryState:
-        for state in (DeliveryState.FAILED, DeliveryState.RETRYING, DeliveryState.WAITING):
-            if getattr(self, state.value):
-                return state
+        if self.failed:
+            return DeliveryState.FAILED
+        if self.retrying:
+            return DeliveryState.RETRYING
+        if self.waiting:
+            return DeliveryState.WAITING
         return DeliveryState.DELIVERED if self.delivered else DeliveryState.NONE
 
 
 @dataclass(frozen=True)
-class Row:
-    """One study of the list. ``label``, whether it is ``undecided``, and ``confidence`` are those
-    of its current analysis.
-    """
+class WorklistRow:
+    """A study. ``label``, ``undecided`` and ``confidence`` are those of its current analysis."""
 
     id: UUID
     status: StudyStatus
@@ -148,11 +149,11 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Page:
-    rows: tuple[Row, ...]
+class WorklistPage:
+    rows: tuple[WorklistRow, ...]
     total: int
     number: int
-    """Counts from 1; never beyond the last page."""
+    """From 1 to `pages`."""
     size: int
 
     @property
@@ -161,25 +162,32 @@ class Page:
 
 
 def load_page(
-    session: Session, wanted: Filter, order: Order, *, number: int = 1, size: int = 50
-) -> Page:
-    """One page of the worklist."""
-    conditions = _conditions(wanted)
+    session: Session,
+    condition: WorklistFilter,
+    order: WorklistOrder,
+    *,
+    number: int = 1,
+    size: int = 50,
+) -> WorklistPage:
+    """Return one page of the worklist. A page number out of range is clamped."""
+    conditions = _conditions(condition)
     total = session.scalar(_joined(select(func.count(Study.id))).where(*conditions)) or 0
     number = min(max(1, number), max(1, -(-total // size)))
-    found = session.execute(
+    column = _sort_column(order.key)
+    rows = session.execute(
         _joined(select(*_columns()))
         .where(*conditions)
-        .order_by(*_ordering(order))
+        .order_by(column.desc().nulls_last() if order.descending else column.asc().nulls_last())
+        .order_by(Study.received_at.desc(), Study.id)
         .limit(size)
         .offset((number - 1) * size)
     ).all()
-    deliveries = _deliveries(session, [row.analysis_id for row in found if row.analysis_id])
-    return Page(tuple(_row(row, deliveries) for row in found), total, number, size)
+    deliveries = _load_deliveries(session, [row.analysis_id for row in rows if row.analysis_id])
+    return WorklistPage(tuple(_to_row(row, deliveries) for row in rows), total, number, size)
 
 
 def current_analysis_id() -> ScalarSelect[UUID]:
-    """The newest finished analysis of the enclosing statement's Study."""
+    """Select the newest finished analysis of the enclosing statement's study."""
     return (
         select(Analysis.id)
         .where(Analysis.study_id == Study.id, Analysis.status != AnalysisStatus.RUNNING)
@@ -191,19 +199,19 @@ def current_analysis_id() -> ScalarSelect[UUID]:
 
 
 def find_current_analysis(session: Session, study_id: UUID) -> Analysis | None:
-    """The analysis that a reader reads: the newest finished one, whatever state it describes."""
-    wanted = select(current_analysis_id()).where(Study.id == study_id).scalar_subquery()
-    return session.scalar(select(Analysis).where(Analysis.id == wanted))
+    """Return the newest finished analysis, even if newer images are not analyzed yet."""
+    current = select(current_analysis_id()).where(Study.id == study_id).scalar_subquery()
+    return session.scalar(select(Analysis).where(Analysis.id == current))
 
 
-def stands() -> ColumnElement[bool]:
-    """Whether a review is signed and no signed one amends it.
+def is_signed_and_current() -> ColumnElement[bool]:
+    """Return the condition that a review is signed and no signed review amends it.
 
-    The times of signing do not tell: the clocks of two web hosts may differ.
+    It does not compare the times of signing, because the clocks of two web hosts may differ.
     """
     amendment = aliased(Review)
     amends = select(amendment.id).where(
-        amendment.analysis_id == Review.analysis_id,  # always so, and it has an index
+        amendment.analysis_id == Review.analysis_id,  # always true; this column has an index
         amendment.predecessor_id == Review.id,
         amendment.signed_at.is_not(None),
     )
@@ -217,25 +225,22 @@ _Reader = aliased(User, name="reader")
 
 
 def _joined(statement: Select[Any]) -> Select[Any]:
-    # The foreign keys look superfluous beside the ids. Without them, SQLite starts a filter on the
-    # label from the analyses, and tries every study for each one: minutes for 10,000 studies.
+    # The conditions on foreign keys are redundant, but without them SQLite filters by label in a
+    # nested loop over analyses and studies, which takes minutes for 10,000 studies.
     current = and_(Analysis.study_id == Study.id, Analysis.id == current_analysis_id())
-    signed = and_(_Signed.analysis_id == Analysis.id, _Signed.id == _last_signed())
+    last_signed = (
+        select(Review.id)
+        .where(Review.analysis_id == Analysis.id, is_signed_and_current())
+        .limit(1)
+        .correlate(Analysis)
+        .scalar_subquery()
+    )
+    signed = and_(_Signed.analysis_id == Analysis.id, _Signed.id == last_signed)
     return (
         statement.select_from(Study)
         .outerjoin(Analysis, current)
         .outerjoin(_Signed, signed)
         .outerjoin(_Reader, _Reader.id == _Signed.reader_id)
-    )
-
-
-def _last_signed() -> ScalarSelect[UUID]:
-    return (
-        select(Review.id)
-        .where(Review.analysis_id == Analysis.id, stands())
-        .limit(1)
-        .correlate(Analysis)
-        .scalar_subquery()
     )
 
 
@@ -288,27 +293,27 @@ def _columns() -> list[InstrumentedAttribute[Any] | Label[Any]]:
     ]
 
 
-def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    conditions = [_has_word(word) for word in wanted.text.replace("^", " ").split()]
-    if wanted.status:
-        conditions.append(Study.status == wanted.status)
-    if wanted.label == UNDECIDED:
+def _conditions(condition: WorklistFilter) -> list[ColumnElement[bool]]:
+    conditions = [_has_word(word) for word in condition.text.replace("^", " ").split()]
+    if condition.status:
+        conditions.append(Study.status == condition.status)
+    if condition.label == UNDECIDED:
         conditions.append(Analysis.undecided.is_(True))
-    elif wanted.label:
-        conditions += [Analysis.label == wanted.label, Analysis.undecided.is_(False)]
-    if wanted.review:
-        conditions.append(_review_state() == wanted.review.value)
-    if wanted.delivery:
-        conditions.append(_delivery_state() == wanted.delivery.value)
-    if wanted.date_from:
-        conditions.append(Study.study_date >= wanted.date_from)
-    if wanted.date_to:
-        conditions.append(and_(Study.study_date != "", Study.study_date <= wanted.date_to))
+    elif condition.label:
+        conditions += [Analysis.label == condition.label, Analysis.undecided.is_(False)]
+    if condition.review:
+        conditions.append(_review_state() == condition.review.value)
+    if condition.delivery:
+        conditions.append(_delivery_state() == condition.delivery.value)
+    if condition.date_from:
+        conditions.append(Study.study_date >= condition.date_from)
+    if condition.date_to:
+        conditions.append(and_(Study.study_date != "", Study.study_date <= condition.date_to))
     return conditions
 
 
 def _has_word(word: str) -> ColumnElement[bool]:
-    # SQLite folds the case of ASCII only, so a name in another script is tried in each case.
+    # SQLite ignores the case of ASCII letters only, so other letters are searched in each case.
     variants = {word, word.lower(), word.upper(), word.capitalize()}
     places = (Study.patient_name, Study.patient_id, Study.accession_number)
     return or_(
@@ -339,12 +344,6 @@ def _delivery_state() -> ColumnElement[str]:
     )
 
 
-def _ordering(order: Order) -> list[ColumnElement[Any]]:
-    column = _sort_column(order.key)
-    wanted = column.desc().nulls_last() if order.descending else column.asc().nulls_last()
-    return [wanted, Study.received_at.desc(), Study.id.asc()]
-
-
 def _sort_column(key: SortKey) -> ColumnElement[Any]:
     match key:
         case SortKey.RECEIVED:
@@ -366,16 +365,16 @@ def _sort_column(key: SortKey) -> ColumnElement[Any]:
 # ------------------------------------------------------------------------------ rows
 
 
-def _row(found: Any, deliveries: dict[UUID, DeliverySummary]) -> Row:
-    values = dict(found._mapping)
+def _to_row(selected: Any, deliveries: dict[UUID, DeliverySummary]) -> WorklistRow:
+    values = dict(selected._mapping)
     values["review"] = ReviewState(values["review"])
     values["reader"] = values["reader"] or ""
     values["delivery"] = deliveries.get(values["analysis_id"], DeliverySummary())
-    return Row(**values)
+    return WorklistRow(**values)
 
 
-def _deliveries(session: Session, analyses: Sequence[UUID]) -> dict[UUID, DeliverySummary]:
-    found = session.execute(
+def _load_deliveries(session: Session, analyses: Sequence[UUID]) -> dict[UUID, DeliverySummary]:
+    selected = session.execute(
         select(ResultSet.analysis_id, Delivery.status, Delivery.error, Destination.name)
         .join(ResultSet, ResultSet.id == Delivery.result_set_id)
         .join(Destination, Destination.id == Delivery.destination_id)
@@ -383,7 +382,7 @@ def _deliveries(session: Session, analyses: Sequence[UUID]) -> dict[UUID, Delive
         .order_by(Delivery.created_at)
     )
     grouped: dict[UUID, list[tuple[DeliveryStatus, str, str]]] = {}
-    for analysis_id, status, error, destination in found:
+    for analysis_id, status, error, destination in selected:
         grouped.setdefault(analysis_id, []).append((status, error, destination))
     return {analysis_id: _summary(lines) for analysis_id, lines in grouped.items()}
 

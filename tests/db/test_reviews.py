@@ -34,7 +34,7 @@ from db.schema import (
     StudyStatus,
     User,
 )
-from db.worklist import Filter
+from db.worklist import WorklistFilter
 from tests.db.readings import NOW, add_analysis, add_instance, add_study, add_user
 
 ACCEPT = Judgment(Decision.ACCEPT)
@@ -254,7 +254,7 @@ def test_the_last_of_a_line_stands_whatever_the_clocks_of_the_web_hosts_say(
             standing = reviews.sign(session, draft.id, sam, shown, clock)
     with database.read() as session:
         found = reviews.find_signed(session, analysis_id)
-        (row,) = worklist.load_page(session, Filter(), worklist.Order()).rows
+        (row,) = worklist.load_page(session, WorklistFilter(), worklist.WorklistOrder()).rows
     assert found is not None
     assert found.id == standing.id
     assert row.reader == "sam"

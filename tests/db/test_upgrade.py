@@ -124,7 +124,7 @@ def test_values_have_their_new_names(upgraded: Database) -> None:
 
 def test_the_worklist_lists_every_study_in_its_state(upgraded: Database) -> None:
     with upgraded.read() as session:
-        page = worklist.load_page(session, worklist.Filter(), worklist.Order())
+        page = worklist.load_page(session, worklist.WorklistFilter(), worklist.WorklistOrder())
     rows = {
         row.patient_name.partition("^")[0]: (row.status, row.review, row.delivery.state)
         for row in page.rows

@@ -21,15 +21,17 @@ from db.schema import (
     Study,
     StudyStatus,
 )
-from db.worklist import DeliveryState, Filter, Order, ReviewState, SortKey
+from db.worklist import DeliveryState, ReviewState, SortKey, WorklistFilter, WorklistOrder
 from dicom.terms.classification import UNDECIDED
 from tests.db.readings import NOW, add_analysis, add_study, add_user
 
-ANY = Filter()
-LATEST = Order()
+ANY = WorklistFilter()
+LATEST = WorklistOrder()
 
 
-def _names(session: Session, wanted: Filter = ANY, order: Order = LATEST) -> list[str]:
+def _names(
+    session: Session, wanted: WorklistFilter = ANY, order: WorklistOrder = LATEST
+) -> list[str]:
     return [row.patient_name for row in worklist.load_page(session, wanted, order).rows]
 
 
@@ -101,7 +103,7 @@ def test_text_is_looked_for_in_names_ids_and_accession_numbers(database: Databas
         "山田": ["Yamada^Tarou=山田^太郎"],
     }
     with database.read() as session:
-        found = {text: sorted(_names(session, Filter(text=text))) for text in expected}
+        found = {text: sorted(_names(session, WorklistFilter(text=text))) for text in expected}
     assert found == expected
 
 
@@ -111,12 +113,12 @@ def test_status_label_and_dates_narrow_the_list(database: Database) -> None:
         add_analysis(session, add_study(session, "B", study_date="20260601"), (0.1, 0.1, 0.8))
         add_study(session, "C", study_date="", status=StudyStatus.RECEIVING)
     with database.read() as session:
-        assert _names(session, Filter(status=StudyStatus.RECEIVING)) == ["C"]
-        assert _names(session, Filter(label="benign")) == ["A"]
-        assert _names(session, Filter(date_from="20260301")) == ["B"]
-        assert _names(session, Filter(label=UNDECIDED)) == []
-        assert _names(session, Filter(date_to="20260301")) == ["A"]
-        assert _names(session, Filter(date_from="20260101", date_to="20260101")) == ["A"]
+        assert _names(session, WorklistFilter(status=StudyStatus.RECEIVING)) == ["C"]
+        assert _names(session, WorklistFilter(label="benign")) == ["A"]
+        assert _names(session, WorklistFilter(date_from="20260301")) == ["B"]
+        assert _names(session, WorklistFilter(label=UNDECIDED)) == []
+        assert _names(session, WorklistFilter(date_to="20260301")) == ["A"]
+        assert _names(session, WorklistFilter(date_from="20260101", date_to="20260101")) == ["A"]
 
 
 def test_an_undecided_study_is_found_as_such_and_under_no_class(database: Database) -> None:
@@ -124,9 +126,9 @@ def test_an_undecided_study_is_found_as_such_and_under_no_class(database: Databa
         add_analysis(session, add_study(session, "A"), (0.1, 0.8, 0.1))
         add_analysis(session, add_study(session, "B"), (0.3, 0.4, 0.3)).undecided = True
     with database.read() as session:
-        assert _names(session, Filter(label=UNDECIDED)) == ["B"]
-        assert _names(session, Filter(label="benign")) == ["A"]
-        row = worklist.load_page(session, Filter(label=UNDECIDED), LATEST).rows[0]
+        assert _names(session, WorklistFilter(label=UNDECIDED)) == ["B"]
+        assert _names(session, WorklistFilter(label="benign")) == ["A"]
+        row = worklist.load_page(session, WorklistFilter(label=UNDECIDED), LATEST).rows[0]
     assert (row.displayed_class, row.label, row.confidence) == ("undecided", "benign", 0.4)
 
 
@@ -148,8 +150,8 @@ def test_the_review_state_follows_the_readers(database: Database) -> None:
     with database.read() as session:
         rows = {r.patient_name: r for r in worklist.load_page(session, ANY, LATEST).rows}
         states = {name: row.review.value for name, row in rows.items()}
-        assert _names(session, Filter(review=ReviewState.SIGNED)) == ["signed"]
-        assert _names(session, Filter(review=ReviewState.UNREVIEWED)) == ["to read"]
+        assert _names(session, WorklistFilter(review=ReviewState.SIGNED)) == ["signed"]
+        assert _names(session, WorklistFilter(review=ReviewState.UNREVIEWED)) == ["to read"]
     assert states == {
         "to read": "unreviewed",
         "draft": "draft",
@@ -197,8 +199,8 @@ def test_deliveries_are_summed_up_and_the_worst_one_speaks(database: Database) -
         _send(session, add_study(session, "under way"), DeliveryStatus.PENDING)
     with database.read() as session:
         rows = worklist.load_page(session, ANY, LATEST).rows
-        assert _names(session, Filter(delivery=DeliveryState.FAILED)) == ["broken"]
-        assert _names(session, Filter(delivery=DeliveryState.RETRYING)) == ["slow"]
+        assert _names(session, WorklistFilter(delivery=DeliveryState.FAILED)) == ["broken"]
+        assert _names(session, WorklistFilter(delivery=DeliveryState.RETRYING)) == ["slow"]
     found = {row.patient_name: row.delivery for row in rows}
     assert (found["fine"].delivered, found["fine"].total) == (2, 2)
     assert found["slow"].state is DeliveryState.RETRYING
@@ -223,8 +225,8 @@ def test_every_order_goes_both_ways(database: Database) -> None:
     }
     with database.read() as session:
         for key, names in ascending.items():
-            assert _names(session, ANY, Order(key, descending=False)) == names
-            assert _names(session, ANY, Order(key, descending=True)) == names[::-1]
+            assert _names(session, ANY, WorklistOrder(key, descending=False)) == names
+            assert _names(session, ANY, WorklistOrder(key, descending=True)) == names[::-1]
 
 
 def test_studies_without_a_result_stand_last_in_either_direction(database: Database) -> None:
@@ -233,7 +235,7 @@ def test_studies_without_a_result_stand_last_in_either_direction(database: Datab
         add_analysis(session, add_study(session, "some"))
     with database.read() as session:
         for descending in (True, False):
-            assert _names(session, ANY, Order(SortKey.CONFIDENCE, descending))[-1] == "none"
+            assert _names(session, ANY, WorklistOrder(SortKey.CONFIDENCE, descending))[-1] == "none"
 
 
 def test_a_page_beyond_the_last_is_the_last(sqlite_database: Database) -> None:
@@ -253,7 +255,10 @@ def test_two_thousand_studies_cost_three_statements(database: Database) -> None:
         session.execute(insert(Analysis), [_analysis_values(key) for key in studies])
     with database.read() as session, _statements(database) as statements:
         page = worklist.load_page(
-            session, Filter(text="number", label="benign"), Order(SortKey.PATIENT), number=3
+            session,
+            WorklistFilter(text="number", label="benign"),
+            WorklistOrder(SortKey.PATIENT),
+            number=3,
         )
     assert (page.total, len(page.rows)) == (2000, 50)
     assert page.rows[0].patient_name == "Number^1899"
@@ -265,10 +270,12 @@ def test_filters_together_never_try_every_study_for_every_analysis(database: Dat
     with database.write() as session:
         session.execute(insert(Study), [_study_values(n, key) for n, key in enumerate(studies)])
         session.execute(insert(Analysis), [_analysis_values(key) for key in studies])
-    together = Filter(label="benign", review=ReviewState.UNREVIEWED, delivery=DeliveryState.NONE)
+    together = WorklistFilter(
+        label="benign", review=ReviewState.UNREVIEWED, delivery=DeliveryState.NONE
+    )
     began = time.monotonic()
     with database.read() as session:
-        page = worklist.load_page(session, together, Order(SortKey.CONFIDENCE))
+        page = worklist.load_page(session, together, WorklistOrder(SortKey.CONFIDENCE))
     assert page.total == 2000
     assert time.monotonic() - began < 4  # some 0.02 s; four million tries take over 10 s
 

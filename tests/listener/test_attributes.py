@@ -14,7 +14,7 @@ from db.engine import Database
 from db.files import StoredFile
 from db.intake import Sender
 from db.schema import Series, Study
-from db.worklist import Filter, Order, load_page
+from db.worklist import WorklistFilter, WorklistOrder, load_page
 from dicom.images.header import InstanceHeader, PatientAttributes, read_header
 from listener.attributes import build_received, build_sender, to_printable
 from listener.part10 import read_complete_header
@@ -99,5 +99,5 @@ def test_names_in_every_character_set_reach_the_worklist_and_are_found_there(
     with database.write() as session:
         intake.record_stored(session, received, uuid4(), kept, stable_after=timedelta(1), now=NOW)
     with database.read() as session:
-        page = load_page(session, Filter(text=name.partition("^")[0]), Order())
+        page = load_page(session, WorklistFilter(text=name.partition("^")[0]), WorklistOrder())
     assert [row.patient_name for row in page.rows] == [name]

@@ -6,7 +6,7 @@ from sqlalchemy import select
 from werkzeug.exceptions import BadRequest
 
 from db.schema import AuditEvent, Study, StudyStatus
-from db.worklist import Order, SortKey
+from db.worklist import SortKey, WorklistOrder
 from tests.webui.conftest import Clock, Visitor
 from tests.webui.seeding import Hospital, Picture, still
 from webui.app import create_app
@@ -183,7 +183,7 @@ def test_a_query_reads_back_from_its_own_address() -> None:
 
 def test_a_second_click_on_a_head_turns_the_order_round() -> None:
     query = parse_query({}, "", suspicion_first=False)
-    assert query.order == Order(SortKey.RECEIVED, descending=True)
+    assert query.order == WorklistOrder(SortKey.RECEIVED, descending=True)
     once = parse_query(query.sorted_by("patient"), "", suspicion_first=False)
     twice = parse_query(once.sorted_by("patient"), "", suspicion_first=False)
     assert [once.order.descending, twice.order.descending] == [False, True]

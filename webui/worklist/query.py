@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from werkzeug.exceptions import BadRequest
 
 from db.schema import StudyStatus
-from db.worklist import DeliveryState, Filter, Order, ReviewState, SortKey
+from db.worklist import DeliveryState, ReviewState, SortKey, WorklistFilter, WorklistOrder
 from dicom.terms.classification import CLASSES, UNDECIDED
 
 MAX_TEXT_LENGTH = 64
@@ -35,9 +35,9 @@ Choice = TypeVar("Choice", bound=enum.StrEnum)
 class WorklistQuery:
     """A page of the worklist: its filter, order and number."""
 
-    wanted: Filter
-    order: Order
-    default: Order
+    wanted: WorklistFilter
+    order: WorklistOrder
+    default: WorklistOrder
     number: int = 1
 
     @property
@@ -62,14 +62,14 @@ class WorklistQuery:
         key = SortKey(name)
         is_current = self.order.key is key
         descending = not self.order.descending if is_current else key in _DESCENDING_FIRST
-        return replace(self, order=Order(key, descending), number=1).arguments
+        return replace(self, order=WorklistOrder(key, descending), number=1).arguments
 
     def at_page(self, number: int) -> dict[str, Any]:
         return replace(self, number=number).arguments
 
     @property
     def is_filtered(self) -> bool:
-        return self.wanted != Filter()
+        return self.wanted != WorklistFilter()
 
 
 def parse_query(arguments: Mapping[str, str], text: str, *, suspicion_first: bool) -> WorklistQuery:
@@ -78,11 +78,11 @@ def parse_query(arguments: Mapping[str, str], text: str, *, suspicion_first: boo
     Raises:
         BadRequest: a value is malformed, or asks for an order that the site does not offer.
     """
-    default = Order(SortKey.SUSPICION) if suspicion_first else Order()
+    default = WorklistOrder(SortKey.SUSPICION) if suspicion_first else WorklistOrder()
     label = arguments.get("label", "")
     if label and label not in CHOICES:
         raise BadRequest
-    wanted = Filter(
+    wanted = WorklistFilter(
         text=text,
         status=_parse_choice(StudyStatus, arguments.get("status", "")),
         label=label,
@@ -92,7 +92,7 @@ def parse_query(arguments: Mapping[str, str], text: str, *, suspicion_first: boo
         date_to=_parse_date(arguments.get("to", "")),
     )
     key = _parse_choice(SortKey, arguments.get("sort", ""))
-    order = Order(key, arguments.get("order") == "down") if key else default
+    order = WorklistOrder(key, arguments.get("order") == "down") if key else default
     if order.key is SortKey.SUSPICION and not suspicion_first:
         raise BadRequest
     page = arguments.get("page", "1")

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from db import audit
 from db.audit_tags import AuditTag
 from db.schema import StudyStatus
-from db.worklist import DeliveryState, Page, ReviewState, load_page
+from db.worklist import DeliveryState, ReviewState, WorklistPage, load_page
 from webui.access import ANY_ROLE, allow, background
 from webui.context import app_context, now, reader, writer
 from webui.identity import person
@@ -75,14 +75,14 @@ def _request_query() -> WorklistQuery:
     return parse_query(request.args, session.get(_SEARCH, ""), suspicion_first=option)
 
 
-def _load_page(query: WorklistQuery) -> Page:
+def _load_page(query: WorklistQuery) -> WorklistPage:
     size = app_context().settings.page_size
     return load_page(reader(), query.wanted, query.order, number=query.number, size=size)
 
 
-def _render_rows(query: WorklistQuery, page: Page) -> str:
+def _render_rows(query: WorklistQuery, page: WorklistPage) -> str:
     return render_template("worklist/_rows.html", query=query, page=page, digest=_digest(page))
 
 
-def _digest(page: Page) -> str:
+def _digest(page: WorklistPage) -> str:
     return hashlib.sha256(repr(page).encode()).hexdigest()[:16]
