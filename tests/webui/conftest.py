@@ -1,4 +1,4 @@
-"""A hospital with a small staff, the application over it, and a real browser in front."""
+"""A site with a small staff, the application over it, and a real browser in front."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from werkzeug.test import TestResponse
 from db.engine import Database
 from db.schema import Role
 from tests import peers
-from tests.webui.seeding import NOW, PASSWORD, Hospital
+from tests.webui.seeding import NOW, PASSWORD, Site
 from webui.app import create_app
 from webui.settings import WebSettings
 
@@ -67,28 +67,28 @@ def settings(tmp_path: Path) -> WebSettings:
     return WebSettings(home=tmp_path / "home", refresh_interval_seconds=1, page_size=20)
 
 
-def _hospital(database: Database, settings: WebSettings) -> Hospital:
+def build_site(database: Database, settings: WebSettings) -> Site:
     files = settings.file_store()
     files.prepare()
-    hospital = Hospital(database, files)
+    site = Site(database, files)
     for username, role in (
         ("admin", Role.ADMINISTRATOR),
         ("reader", Role.RADIOLOGIST),
         ("auditor", Role.AUDITOR),
     ):
-        hospital.hire(username, role)
-    return hospital
+        site.add_user(username, role)
+    return site
 
 
 @pytest.fixture
-def hospital(sqlite_database: Database, settings: WebSettings) -> Hospital:
-    return _hospital(sqlite_database, settings)
+def site(sqlite_database: Database, settings: WebSettings) -> Site:
+    return build_site(sqlite_database, settings)
 
 
 @pytest.fixture
-def either_hospital(database: Database, settings: WebSettings) -> Hospital:
+def either_site(database: Database, settings: WebSettings) -> Site:
     """On SQLite and on PostgreSQL."""
-    return _hospital(database, settings)
+    return build_site(database, settings)
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def app(settings: WebSettings, hospital: Hospital, clock: Clock) -> Flask:
-    return create_app(settings, hospital.database, clock)
+def app(settings: WebSettings, site: Site, clock: Clock) -> Flask:
+    return create_app(settings, site.database, clock)
 
 
 @pytest.fixture
@@ -127,9 +127,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def address(settings: WebSettings, hospital: Hospital) -> Iterator[str]:
+def address(settings: WebSettings, site: Site) -> Iterator[str]:
     """The application on a real socket, with the real clock."""
-    app = create_app(settings, hospital.database)
+    app = create_app(settings, site.database)
     sockets: dict[int, object] = {}
     server = waitress.create_server(app, map=sockets, host="127.0.0.1", port=0, threads=6)
     thread = threading.Thread(target=server.run, daemon=True)

@@ -1,4 +1,4 @@
-"""Studies in every state a page can show: real rows and real files, written as the services do."""
+"""Users and studies in every state that the pages show, stored as the services store them."""
 
 import io
 from collections.abc import Sequence
@@ -62,38 +62,38 @@ def cine(kind: str, seed: int, frames: int, height: int = 240, width: int = 320)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """One still (a list of one) or cine, and what the AI shall have said of each of its frames."""
+class SampleImage:
+    """A still (one frame) or a cine, with the AI result that every frame gets."""
 
     frames: Sequence[Phantom]
-    says: Probabilities
+    probabilities: Probabilities
     calibrated: bool = True
     refused: str = ""
     heat: Sequence[NDArray[np.float32]] = ()
-    """0 to 1, one for each frame; empty: warm where the lesion is."""
+    """One map per frame, 0 to 1. If empty, maps that are high at the lesion."""
     confidence_threshold: float = 0.0
 
     @property
     def undecided(self) -> bool:
-        return max(self.says) < self.confidence_threshold
+        return max(self.probabilities) < self.confidence_threshold
 
     @property
     def label(self) -> str:
-        return CLASSES[self.says.index(max(self.says))]
+        return CLASSES[self.probabilities.index(max(self.probabilities))]
 
 
 @dataclass
-class Hospital:
-    """A database and file store, and quick ways to bring studies to a wanted state."""
+class Site:
+    """A database and file store with users, studies and destinations."""
 
     database: Database
     files: FileStore
     now: datetime = NOW
     count: int = 0
-    people: dict[str, User] = field(default_factory=dict)
+    users: dict[str, User] = field(default_factory=dict)
 
-    def hire(self, username: str, role: Role, name: str = "") -> User:
-        """A user with ``PASSWORD``, free to work at once."""
+    def add_user(self, username: str, role: Role, name: str = "") -> User:
+        """Add a user with ``PASSWORD``, who need not change it."""
         user = User(
             username=username,
             display_name=name or username.title(),
@@ -106,19 +106,19 @@ class Hospital:
         )
         with self.database.write() as session:
             session.add(user)
-        self.people[username] = user
+        self.users[username] = user
         return user
 
-    def receive(
+    def receive_study(
         self,
-        pictures: Sequence[Picture] = (),
+        images: Sequence[SampleImage] = (),
         *,
         name: str = "Berg^Anna",
         patient_id: str = "",
         description: str = "US breast",
         study_day: datetime | None = None,
     ) -> UUID:
-        """A study whose images came in, as the listener leaves it: its files, rows and job."""
+        """Store a study as the listener does: its files, rows and job."""
         self.count += 1
         day = study_day or self.now - timedelta(minutes=self.count)
         facts = StudyContext(
@@ -131,28 +131,28 @@ class Hospital:
             study_description=description,
             laterality="L",
         )
-        for number, picture in enumerate(pictures, 1):
-            self._store(facts, picture, number)
+        for number, image in enumerate(images, 1):
+            self._store(facts, image, number)
         with self.database.read() as session:
             return _study_of(session, facts.study_instance_uid).id
 
-    def analyze(self, study_id: UUID, pictures: Sequence[Picture]) -> UUID:
-        """What the worker writes when it is done, for pictures in the order of the images."""
+    def analyze_study(self, study_id: UUID, images: Sequence[SampleImage]) -> UUID:
+        """Store the analysis of a study as the worker does. Returns its id."""
         with self.database.write() as session:
             study = session.get_one(Study, study_id)
-            threshold = max((picture.confidence_threshold for picture in pictures), default=0.0)
+            threshold = max((image.confidence_threshold for image in images), default=0.0)
             pipeline = replace(PIPELINE, confidence_threshold=threshold)
             analysis = analyses.begin(session, study, pipeline, self.now)
             instances = analyses.images_of(session, study_id)
         findings: list[Finding] = []
         refusals: list[Refusal] = []
-        for number, (instance, picture) in enumerate(zip(instances, pictures, strict=True), 1):
-            if picture.refused:
-                refusals.append(_refusal(analysis, instance, picture))
+        for number, (instance, image) in enumerate(zip(instances, images, strict=True), 1):
+            if image.refused:
+                refusals.append(_refusal(analysis, instance, image))
             else:
-                findings += self._findings(analysis, instance, picture, number)
-        said = [picture.says for picture in pictures if not picture.refused]
-        verdict = study_verdict(said, threshold)
+                findings += self._findings(analysis, instance, image, number)
+        probabilities = [image.probabilities for image in images if not image.refused]
+        verdict = study_verdict(probabilities, threshold)
         conclusion = (
             Conclusion(verdict.label, verdict.probabilities, verdict.undecided)
             if verdict
@@ -162,13 +162,13 @@ class Hospital:
             analyses.conclude(session, analysis.id, conclusion, findings, refusals, self.now)
         return analysis.id
 
-    def study(self, *pictures: Picture, **facts: Any) -> UUID:
-        """Received and analyzed."""
-        study_id = self.receive(pictures, **facts)
-        self.analyze(study_id, pictures)
+    def add_study(self, *images: SampleImage, **facts: Any) -> UUID:
+        """Store a study and its analysis."""
+        study_id = self.receive_study(images, **facts)
+        self.analyze_study(study_id, images)
         return study_id
 
-    def destination(self, name: str = "pacs") -> UUID:
+    def add_destination(self, name: str = "pacs") -> UUID:
         row = Destination(
             id=uuid4(), name=name, ae_title=name.upper(), host="127.0.0.1", port=104,
             results=["seg", "sr"], active=True,
@@ -177,31 +177,34 @@ class Hospital:
             session.add(row)
         return row.id
 
-    def publish(self, study_id: UUID, destination_id: UUID, error: str | None = "") -> UUID:
-        """Results built and sent: ``error`` empty: delivered, text: retried, None: on its way."""
+    def publish_results(self, study_id: UUID, destination_id: UUID, error: str | None = "") -> UUID:
+        """Store results and their delivery: delivered, retrying with ``error``, or pending if None.
+
+        Returns the id of the delivery.
+        """
         with self.database.write() as session:
             study = session.get_one(Study, study_id)
-            made = results.add_result_set(
+            result_set = results.add_result_set(
                 session, study.analyses[-1].id, [self._object(study)], self.now
             )
             destination = session.get_one(Destination, destination_id)
             delivery = results.add_delivery(
-                session, made, destination, destination.results, "all", self.now
+                session, result_set, destination, destination.results, "all", self.now
             )
             assert delivery is not None
-            results.record_published(session, made, [delivery], self.now)
+            results.record_published(session, result_set, [delivery], self.now)
             if error:
                 results.record_not_delivered(session, delivery.id, error, self.now, given_up=False)
             elif error is not None:
                 results.record_delivered(session, delivery.id, self.now)
             return delivery.id
 
-    def _store(self, facts: StudyContext, picture: Picture, number: int) -> None:
-        images = [frame.image for frame in picture.frames]
+    def _store(self, facts: StudyContext, image: SampleImage, number: int) -> None:
+        pixels = [frame.image for frame in image.frames]
         dataset = build_ultrasound_image(
-            images[0] if len(images) == 1 else images,
+            pixels[0] if len(pixels) == 1 else pixels,
             study=facts,
-            spacing_mm=picture.frames[0].spacing_mm if picture.calibrated else None,
+            spacing_mm=image.frames[0].spacing_mm if image.calibrated else None,
             instance_number=number,
             frame_time_ms=50,
         )
@@ -209,53 +212,55 @@ class Hospital:
         path = self.files.path(instance_file(instance_id))
         path.parent.mkdir(parents=True, exist_ok=True)
         written = write_dataset(dataset, path)
-        kept = StoredFile(instance_file(instance_id), written.sha256, written.size_bytes)
+        stored = StoredFile(instance_file(instance_id), written.sha256, written.size_bytes)
         with self.database.write() as session:
             intake.record_stored(
                 session,
                 _received(path, facts),
                 instance_id,
-                kept,
+                stored,
                 stable_after=timedelta(seconds=15),
                 now=self.now,
             )
 
     def _findings(
-        self, analysis: Analysis, instance: Instance, picture: Picture, number: int
+        self, analysis: Analysis, instance: Instance, image: SampleImage, number: int
     ) -> list[Finding]:
-        frames = range(1, len(picture.frames) + 1)
-        # Like the worker: a still is looked at, of a cine every second frame.
-        looked = [frame for frame in frames if frame % 2 or len(picture.frames) == 1]
-        speaker = max(looked, key=lambda frame: picture.frames[frame - 1].mask.sum())
+        frames = range(1, len(image.frames) + 1)
+        # As the worker does: of a cine, every second frame is analyzed.
+        analyzed = [frame for frame in frames if frame % 2 or len(image.frames) == 1]
+        representative = max(analyzed, key=lambda frame: image.frames[frame - 1].mask.sum())
         common = {"analysis_id": analysis.id, "instance_id": instance.id}
-        said = [
-            ClassifiedFrame(frame, picture.says, self._heatmap(analysis, instance, picture, frame))
-            for frame in looked
+        classified = [
+            ClassifiedFrame(
+                frame, image.probabilities, self._heatmap(analysis, instance, image, frame)
+            )
+            for frame in analyzed
         ]
-        image = Finding(
-            **common, kind=FindingKind.IMAGE, number=number, frame_number=speaker, frames=said,
-            tracking_uid=derived_uid(str(instance.id), "image"), **_said(picture),
+        image_finding = Finding(
+            **common, kind=FindingKind.IMAGE, number=number, frame_number=representative, frames=classified,
+            tracking_uid=derived_uid(str(instance.id), "image"), **_classification(image),
         )  # fmt: skip
-        outlined = [] if picture.label == "normal" else looked
+        outlined = [] if image.label == "normal" else analyzed
         return [
-            image,
+            image_finding,
             *(
                 lesion
                 for frame in outlined
-                for lesion in _lesions(common, instance, picture, number, frame)
+                for lesion in _lesions(common, instance, image, number, frame)
             ),
         ]
 
     def _heatmap(
-        self, analysis: Analysis, instance: Instance, picture: Picture, number: int
+        self, analysis: Analysis, instance: Instance, image: SampleImage, number: int
     ) -> str:
-        if picture.heat:
-            warm = picture.heat[number - 1]
+        if image.heat:
+            heat = image.heat[number - 1]
         else:
-            blurred = ndimage.gaussian_filter(picture.frames[number - 1].mask.astype(float), 14)
-            warm = blurred / max(blurred.max(), 1e-6)
+            blurred = ndimage.gaussian_filter(image.frames[number - 1].mask.astype(float), 14)
+            heat = blurred / max(blurred.max(), 1e-6)
         name = f"{instance.id}/frame-{number:05d}-heatmap.png"
-        content = _png((255 * warm).astype(np.uint8))
+        content = _png((255 * heat).astype(np.uint8))
         return self.files.write(result_file(analysis.id, name), content).file
 
     def _object(self, study: Study) -> ResultObject:
@@ -310,20 +315,20 @@ def _received(path: Path, facts: StudyContext) -> intake.ReceivedInstance:
     )
 
 
-def _said(picture: Picture) -> dict[str, Any]:
-    spacing = picture.frames[0].spacing_mm if picture.calibrated else None
+def _classification(image: SampleImage) -> dict[str, Any]:
+    spacing = image.frames[0].spacing_mm if image.calibrated else None
     return {
-        "classification": Classification(picture.label, picture.says, picture.undecided),
+        "classification": Classification(image.label, image.probabilities, image.undecided),
         "spacing_mm": (spacing, spacing) if spacing else None,
     }
 
 
 def _lesions(
-    common: dict[str, Any], instance: Instance, picture: Picture, number: int, frame: int
+    common: dict[str, Any], instance: Instance, image: SampleImage, number: int, frame: int
 ) -> list[Finding]:
-    shown = picture.frames[frame - 1]
+    shown = image.frames[frame - 1]
     rows = []
-    spacing_mm = (shown.spacing_mm, shown.spacing_mm) if picture.calibrated else None
+    spacing_mm = (shown.spacing_mm, shown.spacing_mm) if image.calibrated else None
     for lesion in find_lesions(shown.mask, spacing_mm, max_lesions=1):
         rows.append(
             Finding(
@@ -335,16 +340,16 @@ def _lesions(
                 bbox=list(lesion.bbox),
                 contour=[list(point) for point in lesion.contour],
                 measurements=lesion.measurements,
-                **_said(picture),
+                **_classification(image),
             )
         )
     return rows
 
 
-def _refusal(analysis: Analysis, instance: Instance, picture: Picture) -> Refusal:
+def _refusal(analysis: Analysis, instance: Instance, image: SampleImage) -> Refusal:
     return Refusal(
-        analysis_id=analysis.id, instance_id=instance.id, code=picture.refused,
-        text="The picture shows color Doppler, which the networks were not made for.",
+        analysis_id=analysis.id, instance_id=instance.id, code=image.refused,
+        text="The image shows color Doppler, which the networks were not made for.",
     )  # fmt: skip
 
 

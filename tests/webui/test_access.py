@@ -5,12 +5,14 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from db import users
 from db.schema import Analysis, Decision, Instance, Job, Review
 from tests.webui.conftest import Clock, Visitor
-from tests.webui.seeding import Hospital, Picture, still
+from tests.webui.seeding import SampleImage, Site, still
 from webui import access
 from webui.security import HEADERS
 
+CHOSEN = "another sentence, chosen by her"
 NOBODY, ADMIN, READER, AUDITOR = "", "admin", "reader", "auditor"
 EVERYBODY = {NOBODY, ADMIN, READER, AUDITOR}
 STAFF = {ADMIN, READER, AUDITOR}
@@ -64,18 +66,36 @@ FILES = {
 }
 
 
+def _one_time(site: Site, username: str) -> str:
+    with site.database.write() as session:
+        user = users.get_user(session, username)
+        return users.reset_password(session, user, actor="test", now=site.now)
+
+
+def test_a_one_time_password_opens_only_the_page_that_changes_it(
+    visitor: Visitor, site: Site
+) -> None:
+    password = _one_time(site, "reader")
+    visitor.sign_in("reader", password)
+    for path in ("/worklist", "/account", "/worklist/rows"):
+        assert visitor.get(path).headers["Location"] == "/account/password"
+    answer = visitor.post("/account/password", old=password, new=CHOSEN, again=CHOSEN)
+    assert answer.headers["Location"] == "/worklist"
+    assert visitor.get("/worklist").status_code == 200
+
+
 @pytest.fixture
-def arguments(hospital: Hospital) -> dict[str, object]:
+def arguments(site: Site) -> dict[str, object]:
     """Values for every variable part of an address, of things that exist."""
-    study_id = hospital.study(Picture([still("cyst", 1)], (0.1, 0.8, 0.1)))
-    with hospital.database.write() as session:
+    study_id = site.add_study(SampleImage([still("cyst", 1)], (0.1, 0.8, 0.1)))
+    with site.database.write() as session:
         analysis = session.scalars(select(Analysis)).one()
         review = Review(
             analysis_id=analysis.id,
-            reader_id=hospital.people[READER].id,
+            reader_id=site.users[READER].id,
             decision=Decision.ACCEPT,
             final_label="benign",
-            created_at=hospital.now,
+            created_at=site.now,
         )
         session.add(review)
         session.flush()
@@ -106,7 +126,7 @@ def test_each_role_opens_its_own_pages_and_no_other(
     assert not wrong
 
 
-def test_no_form_is_taken_without_its_token(
+def test_a_form_without_its_csrf_token_is_refused(
     app: Flask, clock: Clock, arguments: dict[str, object]
 ) -> None:
     for who in STAFF:
@@ -116,7 +136,7 @@ def test_no_form_is_taken_without_its_token(
                 assert _answer(app, cookie, method, path).status_code == 400, endpoint
 
 
-def test_every_page_withholds_itself_from_other_sites_and_from_caches(
+def test_every_response_has_the_security_headers_and_is_not_cached(
     app: Flask, clock: Clock, arguments: dict[str, object]
 ) -> None:
     cookie = _cookie_of(app, clock, ADMIN)
@@ -128,7 +148,7 @@ def test_every_page_withholds_itself_from_other_sites_and_from_caches(
             assert answer.headers["Cache-Control"].startswith(("no-store", "private")), endpoint
 
 
-def test_a_view_without_a_rule_stops_the_start() -> None:
+def test_a_view_without_an_access_rule_stops_the_start() -> None:
     fresh = Flask("fresh")
     fresh.add_url_rule("/forgotten", view_func=lambda: "open to all")
     with pytest.raises(AttributeError):

@@ -20,20 +20,20 @@ from models.predictor import Predictor
 from tests import peers
 from tests.db.compared import BENIGN, MALIGNANT, add_read_image, shadow_of
 from tests.webui.conftest import sign_in
-from tests.webui.seeding import PASSWORD, Hospital, Picture, cine, still
+from tests.webui.seeding import PASSWORD, SampleImage, Site, cine, still
 from workers.pipeline.verdict import image_verdict
 
 pytestmark = pytest.mark.peer
 
-SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
-CINE = Picture(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
-NORMAL = Picture([still("normal", 3)], (0.9, 0.07, 0.03))
+SPICULATED = SampleImage([still("spiculated", 1)], (0.03, 0.1, 0.87))
+CINE = SampleImage(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
+NORMAL = SampleImage([still("normal", 3)], (0.9, 0.07, 0.03))
 CHOSEN = "another sentence, chosen by her"
 
 
 @pytest.fixture
-def study_id(hospital: Hospital) -> UUID:
-    return hospital.study(NORMAL, SPICULATED, CINE, name="Berg^Anna")
+def study_id(site: Site) -> UUID:
+    return site.add_study(NORMAL, SPICULATED, CINE, name="Berg^Anna")
 
 
 @pytest.fixture
@@ -64,12 +64,10 @@ def _names(page: Page) -> list[str]:
 # ------------------------------------------------------------------------------ signing in
 
 
-def test_a_one_time_password_is_changed_before_anything_else(
-    page: Page, hospital: Hospital
-) -> None:
-    with hospital.database.write() as session:
+def test_a_one_time_password_is_changed_before_anything_else(page: Page, site: Site) -> None:
+    with site.database.write() as session:
         user = users.get_user(session, "reader")
-        one_time = users.reset_password(session, user, actor="test", now=hospital.now)
+        one_time = users.reset_password(session, user, actor="test", now=site.now)
     page.goto("/")
     page.get_by_label("Username").fill("reader")
     page.get_by_label("Password").fill(one_time)
@@ -88,10 +86,10 @@ def test_a_one_time_password_is_changed_before_anything_else(
 # ------------------------------------------------------------------------------ the worklist
 
 
-def test_the_list_is_searched_filtered_and_sorted(page: Page, hospital: Hospital) -> None:
-    hospital.study(SPICULATED, name="Berg^Anna")
-    hospital.study(NORMAL, name="Okafor^Ngozi")
-    hospital.study(NORMAL, name="Abel^Zoe")
+def test_the_list_is_searched_filtered_and_sorted(page: Page, site: Site) -> None:
+    site.add_study(SPICULATED, name="Berg^Anna")
+    site.add_study(NORMAL, name="Okafor^Ngozi")
+    site.add_study(NORMAL, name="Abel^Zoe")
     sign_in(page, "reader")
     page.locator("#filter-label").focus()
     page.keyboard.type("n")  # chooses "normal"
@@ -110,8 +108,8 @@ def test_the_list_is_searched_filtered_and_sorted(page: Page, hospital: Hospital
     expect(page.locator("#list .name")).to_have_count(3)
 
 
-def test_the_list_turns_its_pages(page: Page, hospital: Hospital) -> None:
-    _many(hospital, 45)
+def test_the_list_turns_its_pages(page: Page, site: Site) -> None:
+    _many(site, 45)
     sign_in(page, "reader")
     page.get_by_role("link", name="Next page").click()
     page.get_by_role("link", name="Next page").click()
@@ -120,17 +118,15 @@ def test_the_list_turns_its_pages(page: Page, hospital: Hospital) -> None:
     expect(page.locator(".pager")).to_contain_text("21–40 of 45")
 
 
-def test_new_rows_come_by_themselves_and_leave_scroll_and_focus(
-    page: Page, hospital: Hospital
-) -> None:
-    _many(hospital, 30)
+def test_new_rows_come_by_themselves_and_leave_scroll_and_focus(page: Page, site: Site) -> None:
+    _many(site, 30)
     sign_in(page, "reader")
     page.keyboard.press("ArrowUp")  # to the last patient of the page
     focused = page.evaluate("document.activeElement.id")
     before = page.evaluate("window.scrollY")
     assert before > 0
     changed = UUID(focused.removeprefix("study-"))
-    with hospital.database.write() as session:
+    with site.database.write() as session:
         session.get_one(Study, changed).status = StudyStatus.FAILED
     row = page.locator("tr", has=page.locator(f"#{focused}"))
     expect(row).to_contain_text("Analysis failed")
@@ -139,26 +135,24 @@ def test_new_rows_come_by_themselves_and_leave_scroll_and_focus(
     expect(page.locator("#summary")).to_contain_text("30 studies in the updated worklist")
 
 
-def _many(hospital: Hospital, count: int) -> None:
-    with hospital.database.write() as session:
+def _many(site: Site, count: int) -> None:
+    with site.database.write() as session:
         session.add_all(
             Study(
                 study_instance_uid=f"2.25.{number + 1}",
                 patient_name=f"P{number:02}",
                 source_ae="PROBE",
                 status=StudyStatus.RECEIVING,
-                received_at=hospital.now,
-                last_instance_at=hospital.now,
+                received_at=site.now,
+                last_instance_at=site.now,
             )
             for number in range(count)
         )
 
 
-def test_the_list_works_without_javascript(
-    chromium: Browser, address: str, hospital: Hospital
-) -> None:
-    hospital.study(NORMAL, name="Okafor^Ngozi")
-    hospital.study(SPICULATED, name="Berg^Anna")
+def test_the_list_works_without_javascript(chromium: Browser, address: str, site: Site) -> None:
+    site.add_study(NORMAL, name="Okafor^Ngozi")
+    site.add_study(SPICULATED, name="Berg^Anna")
     context = chromium.new_context(base_url=address, java_script_enabled=False)
     page = context.new_page()
     sign_in(page, "reader")
@@ -283,9 +277,9 @@ def test_a_lesion_of_the_list_leads_to_its_frame(study: Page) -> None:
 
 
 def test_a_frame_that_cannot_be_shown_says_so(
-    page: Page, hospital: Hospital, study_id: UUID, complaints: list[str]
+    page: Page, site: Site, study_id: UUID, complaints: list[str]
 ) -> None:
-    for path in hospital.files.root.glob("instances/*/*.dcm"):
+    for path in site.files.root.glob("instances/*/*.dcm"):
         path.write_bytes(b"gone")
     sign_in(page, "reader")
     page.goto(f"/study/{study_id}")
@@ -296,7 +290,7 @@ def test_a_frame_that_cannot_be_shown_says_so(
 # ------------------------------------------------------------------------------ the review
 
 
-def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, hospital: Hospital) -> None:
+def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, site: Site) -> None:
     expect(study.get_by_text("Your classification")).to_be_hidden()
     study.keyboard.press("2")
     study.get_by_role("radio", name="Benign").check()
@@ -315,7 +309,7 @@ def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, hospital: 
     study.keyboard.press("Enter")
     expect(study.locator(".verified")).to_contain_text("signed by Reader")
     expect(study.get_by_role("button", name="Amend…")).to_be_visible()
-    with hospital.database.read() as session:
+    with site.database.read() as session:
         review = session.scalars(select(Review)).one()
     assert (review.final_label, review.birads) == ("benign", "3")
     assert review.signed_at is not None
@@ -333,7 +327,7 @@ def _draw(page: Page, *corners: tuple[float, float]) -> None:
     page.mouse.up()
 
 
-def test_outlines_are_drawn_undone_removed_and_signed(study: Page, hospital: Hospital) -> None:
+def test_outlines_are_drawn_undone_removed_and_signed(study: Page, site: Site) -> None:
     study.keyboard.press("e")
     expect(study.get_by_role("toolbar", name="Edit outlines")).to_be_visible()
     _draw(study, (40, 40), (90, 40), (90, 90), (40, 90))
@@ -366,7 +360,7 @@ def test_outlines_are_drawn_undone_removed_and_signed(study: Page, hospital: Hos
     expect(study.locator(".verified")).to_contain_text("signed by Reader")
     expect(study.locator("#outlines polygon.edited")).to_have_count(1)
     expect(study.locator("#edit")).to_have_count(0)
-    with hospital.database.read() as session:
+    with site.database.read() as session:
         (outline,) = session.scalars(select(Review)).one().outlines
     xs, ys = zip(*outline.contour, strict=True)
     assert [min(xs), min(ys), max(xs), max(ys)] == pytest.approx([40, 40, 90, 90], abs=1)
@@ -407,20 +401,16 @@ def test_what_is_missing_is_said_beside_the_form(study: Page, complaints: list[s
     expect(dialog).to_be_hidden()
 
 
-def test_news_of_the_delivery_come_by_themselves(
-    study: Page, hospital: Hospital, study_id: UUID
-) -> None:
+def test_news_of_the_delivery_come_by_themselves(study: Page, site: Site, study_id: UUID) -> None:
     expect(study.locator("#updates")).to_contain_text("No results created yet.")
-    hospital.publish(study_id, hospital.destination("pacs"))
+    site.publish_results(study_id, site.add_destination("pacs"))
     expect(study.locator("#updates .delivered")).to_have_text("Delivered")
 
 
 # ------------------------------------------------------------------------------ control
 
 
-def test_an_auditor_narrows_verifies_and_exports(
-    page: Page, hospital: Hospital, study_id: UUID
-) -> None:
+def test_an_auditor_narrows_verifies_and_exports(page: Page, site: Site, study_id: UUID) -> None:
     sign_in(page, "auditor")
     page.get_by_role("link", name="Audit log", exact=True).click()
     page.get_by_label("Event").select_option("worker:study:analysed")
@@ -435,7 +425,7 @@ def test_an_auditor_narrows_verifies_and_exports(
     assert len(Path(download.value.path()).read_text().splitlines()) == 4
 
 
-def test_an_administrator_sees_every_page(page: Page, hospital: Hospital, study_id: UUID) -> None:
+def test_an_administrator_sees_every_page(page: Page, site: Site, study_id: UUID) -> None:
     sign_in(page, "admin")
     for name in ("Audit log", "Dead-letter queue", "Senders", "Destinations", "Users"):
         page.get_by_role("link", name=name, exact=True).click()
@@ -448,9 +438,9 @@ def test_an_administrator_sees_every_page(page: Page, hospital: Hospital, study_
 # ------------------------------------------------------------------------------ pictures for the README
 
 
-def test_the_reader_of_an_undecided_study_gives_the_class(page: Page, hospital: Hospital) -> None:
-    unsure = replace(SPICULATED, says=(0.2, 0.35, 0.45), confidence_threshold=0.6)
-    study_id = hospital.study(unsure, CINE)
+def test_the_reader_of_an_undecided_study_gives_the_class(page: Page, site: Site) -> None:
+    unsure = replace(SPICULATED, probabilities=(0.2, 0.35, 0.45), confidence_threshold=0.6)
+    study_id = site.add_study(unsure, CINE)
     sign_in(page, "reader")
     page.goto(f"/study/{study_id}")
     expect(page.locator(".result h2")).to_have_text("AI: Undecided")
@@ -463,11 +453,11 @@ def test_the_reader_of_an_undecided_study_gives_the_class(page: Page, hospital: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_the_comparison_of_presets_fits_its_page(page: Page, hospital: Hospital) -> None:
-    with hospital.database.write() as session:
+def test_the_comparison_of_presets_fits_its_page(page: Page, site: Site) -> None:
+    with site.database.write() as session:
         for said in (BENIGN, MALIGNANT):
             analysis, instance = add_read_image(session, BENIGN)
-            shadows.record(session, shadow_of(analysis, instance, said), hospital.now)
+            shadows.record(session, shadow_of(analysis, instance, said), site.now)
     sign_in(page, "admin")
     page.goto("/audit")
     page.get_by_role("link", name="Shadow preset").click()
@@ -484,9 +474,9 @@ def test_the_comparison_of_presets_fits_its_page(page: Page, hospital: Hospital)
 )
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (1920, 1080)])
 def test_the_pictures_of_the_readme_are_renewed(
-    page: Page, hospital: Hospital, width: int, height: int
+    page: Page, site: Site, width: int, height: int
 ) -> None:
-    shown = _exhibition(hospital)
+    shown = _exhibition(site)
     images = Path(__file__).parents[2] / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     page.set_viewport_size({"width": width, "height": height})
@@ -500,7 +490,7 @@ def test_the_pictures_of_the_readme_are_renewed(
     page.screenshot(path=images / f"study-{width}.jpg", quality=90)
 
 
-def _exhibition(hospital: Hospital) -> UUID:
+def _exhibition(site: Site) -> UUID:
     """Phantoms, said to be phantoms, with what the shipped networks make of them."""
     size = {"height": 480, "width": 640}
     spiculated, cyst, normal = (
@@ -508,21 +498,21 @@ def _exhibition(hospital: Hospital) -> UUID:
         for kind, seed in (("spiculated", 3), ("cyst", 6), ("normal", 7))
     )
     sweep = _looked_at(cine("fibroadenoma", 5, 12, **size))
-    doppler = Picture([still("normal", 8)], (1, 0, 0), refused="color-doppler")
-    pacs = hospital.destination("pacs")
-    hospital.study(doppler, name="Phantom^Doppler", patient_id="PHANTOM-0004")
+    doppler = SampleImage([still("normal", 8)], (1, 0, 0), refused="color-doppler")
+    pacs = site.add_destination("pacs")
+    site.add_study(doppler, name="Phantom^Doppler", patient_id="PHANTOM-0004")
     for number, (name, picture) in enumerate({"Normal": normal, "Cyst": cyst}.items(), 2):
-        study = hospital.study(picture, name=f"Phantom^{name}", patient_id=f"PHANTOM-000{number}")
-        hospital.publish(study, pacs, "the peer does not answer" if name == "Cyst" else "")
-    shown = hospital.study(
+        study = site.add_study(picture, name=f"Phantom^{name}", patient_id=f"PHANTOM-000{number}")
+        site.publish_results(study, pacs, "the peer does not answer" if name == "Cyst" else "")
+    shown = site.add_study(
         spiculated, sweep, cyst, normal, name="Phantom^Spiculated", patient_id="PHANTOM-0001"
     )
-    hospital.publish(shown, pacs)
-    hospital.receive([cyst], name="Phantom^Arriving", patient_id="PHANTOM-0005")
+    site.publish_results(shown, pacs)
+    site.receive_study([cyst], name="Phantom^Arriving", patient_id="PHANTOM-0005")
     return shown
 
 
-def _looked_at(frames: Sequence[Phantom]) -> Picture:
+def _looked_at(frames: Sequence[Phantom]) -> SampleImage:
     networks = Predictor.load()
     said = networks.predict([frame.image for frame in frames])
     verdict = image_verdict([prediction.probabilities for prediction in said])
@@ -531,4 +521,4 @@ def _looked_at(frames: Sequence[Phantom]) -> Picture:
     ]
     heat = [prediction.heatmap for prediction in said]
     limit = networks.info.confidence_threshold
-    return Picture(seen, verdict.probabilities, heat=heat, confidence_threshold=limit)
+    return SampleImage(seen, verdict.probabilities, heat=heat, confidence_threshold=limit)

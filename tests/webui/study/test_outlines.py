@@ -10,25 +10,25 @@ from werkzeug.test import TestResponse
 from db.outlines import lesion_numbers, outlines_of
 from db.schema import Finding, FindingKind, OutlineOrigin, Review
 from tests.webui.conftest import Visitor
-from tests.webui.seeding import Hospital, Picture, cine, still
+from tests.webui.seeding import SampleImage, Site, cine, still
 
-SPICULATED = Picture([still("spiculated", 1)], (0.03, 0.1, 0.87))
-CINE = Picture(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
-DOPPLER = Picture([still("normal", 4)], (1, 0, 0), refused="color-doppler")
+SPICULATED = SampleImage([still("spiculated", 1)], (0.03, 0.1, 0.87))
+CINE = SampleImage(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
+DOPPLER = SampleImage([still("normal", 4)], (1, 0, 0), refused="color-doppler")
 SQUARE = [[20, 30], [70, 30], [70, 80], [20, 80]]  # 8 mm on a side: 64 mm2
 NEW = "2.25.123456789"
 MODIFY = {"decision": "modify", "final_label": "malignant", "reason_modify": "Outline is wrong"}
 
 
 @pytest.fixture
-def study_id(visitor: Visitor, hospital: Hospital) -> UUID:
+def study_id(visitor: Visitor, site: Site) -> UUID:
     """Read by a radiologist who is signed in."""
     visitor.sign_in("reader")
-    return hospital.study(SPICULATED, CINE, DOPPLER)
+    return site.add_study(SPICULATED, CINE, DOPPLER)
 
 
-def _findings(hospital: Hospital, kind: FindingKind) -> list[Finding]:
-    with hospital.database.read() as session:
+def _findings(site: Site, kind: FindingKind) -> list[Finding]:
+    with site.database.read() as session:
         return list(
             session.scalars(
                 select(Finding)
@@ -48,20 +48,18 @@ def _edit(finding: Finding, points: object, **other: object) -> dict[str, object
     }
 
 
-def _post(
-    visitor: Visitor, hospital: Hospital, path: str, edits: object, **form: str
-) -> TestResponse:
-    analysis_id = str(_findings(hospital, FindingKind.IMAGE)[0].analysis_id)
+def _post(visitor: Visitor, site: Site, path: str, edits: object, **form: str) -> TestResponse:
+    analysis_id = str(_findings(site, FindingKind.IMAGE)[0].analysis_id)
     return visitor.post(path, analysis_id=analysis_id, outlines=json.dumps(edits), **form)
 
 
-def test_outlines_are_saved_with_the_draft_and_shown_measured_again(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
+def test_outlines_are_saved_with_the_draft_and_measured(
+    visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
-    lesion = _findings(hospital, FindingKind.LESION)[0]
+    lesion = _findings(site, FindingKind.LESION)[0]
     edits = [_edit(lesion, SQUARE), _edit(lesion, SQUARE, lesion=NEW)]
-    assert _post(visitor, hospital, f"/study/{study_id}/review", edits, **MODIFY).status_code == 303
-    with hospital.database.read() as session:
+    assert _post(visitor, site, f"/study/{study_id}/review", edits, **MODIFY).status_code == 303
+    with site.database.read() as session:
         kept = outlines_of(session.scalars(select(Review)).one())
     assert [(each.tracking_uid, each.origin) for each in kept] == [
         (lesion.tracking_uid, OutlineOrigin.CORRECTED),
@@ -72,47 +70,45 @@ def test_outlines_are_saved_with_the_draft_and_shown_measured_again(
         assert text in page
 
 
-def test_a_number_that_a_reader_gave_is_given_to_no_other_lesion(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
-) -> None:
-    lesion = _findings(hospital, FindingKind.LESION)[0]
+def test_a_lesion_number_is_never_reused(visitor: Visitor, site: Site, study_id: UUID) -> None:
+    lesion = _findings(site, FindingKind.LESION)[0]
     another = NEW[:-1] + "7"
     review = f"/study/{study_id}/review"
-    _post(visitor, hospital, review, [_edit(lesion, SQUARE, lesion=NEW)], **MODIFY)
-    with hospital.database.read() as session:
+    _post(visitor, site, review, [_edit(lesion, SQUARE, lesion=NEW)], **MODIFY)
+    with site.database.read() as session:
         given = lesion_numbers(session, study_id)
     assert given[NEW] == 1 + max(number for uid, number in given.items() if uid != NEW)
     both = [_edit(lesion, SQUARE, lesion=another), _edit(lesion, SQUARE, lesion=NEW)]
-    _post(visitor, hospital, review, both, **MODIFY)
-    with hospital.database.read() as session:
+    _post(visitor, site, review, both, **MODIFY)
+    with site.database.read() as session:
         assert lesion_numbers(session, study_id) == given | {another: given[NEW] + 1}
 
 
-def test_the_list_is_measured_before_anything_is_saved(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
+def test_outlines_are_measured_without_being_saved(
+    visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
-    lesion = _findings(hospital, FindingKind.LESION)[0]
-    answer = _post(visitor, hospital, f"/study/{study_id}/lesions", [_edit(lesion, [])])
+    lesion = _findings(site, FindingKind.LESION)[0]
+    answer = _post(visitor, site, f"/study/{study_id}/lesions", [_edit(lesion, [])])
     assert "removed by reader" in answer.text
     assert "<html" not in answer.text
-    with hospital.database.read() as session:
+    with site.database.read() as session:
         assert session.scalars(select(Review)).all() == []
 
 
 def test_a_change_on_one_frame_leaves_the_others(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
+    visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
-    lesion = _findings(hospital, FindingKind.LESION)[-1]
-    answer = _post(visitor, hospital, f"/study/{study_id}/lesions", [_edit(lesion, SQUARE)])
+    lesion = _findings(site, FindingKind.LESION)[-1]
+    answer = _post(visitor, site, f"/study/{study_id}/lesions", [_edit(lesion, SQUARE)])
     assert "edited by reader" in answer.text
     assert "<small>frame " in answer.text
 
 
-def test_what_cannot_be_an_outline_is_refused_in_words(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
+def test_an_invalid_outline_is_refused_with_the_reason(
+    visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
-    lesion = _findings(hospital, FindingKind.LESION)[0]
-    image, other = _findings(hospital, FindingKind.IMAGE)
+    lesion = _findings(site, FindingKind.LESION)[0]
+    image, other = _findings(site, FindingKind.IMAGE)
     bow = [[2, 2], [40, 30], [40, 2], [2, 30]]
     refused: list[tuple[object, str]] = [
         ("no list", "could not be read"),
@@ -134,41 +130,41 @@ def test_what_cannot_be_an_outline_is_refused_in_words(
     ]
     for edits, says in refused:
         for path in ("review", "lesions"):
-            answer = _post(visitor, hospital, f"/study/{study_id}/{path}", edits, **MODIFY)
+            answer = _post(visitor, site, f"/study/{study_id}/{path}", edits, **MODIFY)
             assert (answer.status_code, says in answer.text) == (422, True), says
 
 
 def test_changed_outlines_are_neither_accepted_nor_rejected(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
+    visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
-    edits = [_edit(_findings(hospital, FindingKind.LESION)[0], SQUARE)]
+    edits = [_edit(_findings(site, FindingKind.LESION)[0], SQUARE)]
     for form in ({"decision": "accept"}, {"decision": "reject", "reason_reject": "Image quality"}):
-        answer = _post(visitor, hospital, f"/study/{study_id}/review", edits, **form)
+        answer = _post(visitor, site, f"/study/{study_id}/review", edits, **form)
         assert answer.status_code == 422
         assert "You changed outlines: choose to change the AI result" in answer.text
 
 
-def test_the_networks_own_class_without_another_outline_is_no_change(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
+def test_modifying_requires_another_class_or_outline(
+    visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
-    answer = _post(visitor, hospital, f"/study/{study_id}/review", [], **MODIFY)
+    answer = _post(visitor, site, f"/study/{study_id}/review", [], **MODIFY)
     assert answer.status_code == 422
     assert "That is the AI&#39;s class: accept it" in answer.text
 
 
-def test_the_signature_is_asked_for_what_was_drawn(
-    visitor: Visitor, hospital: Hospital, study_id: UUID
+def test_the_signing_dialog_counts_the_changed_outlines(
+    visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
-    lesion = _findings(hospital, FindingKind.LESION)[0]
+    lesion = _findings(site, FindingKind.LESION)[0]
     edits = [_edit(lesion, []), _edit(lesion, SQUARE, lesion=NEW)]
-    saved = _post(visitor, hospital, f"/study/{study_id}/review", edits, sign="1", **MODIFY)
+    saved = _post(visitor, site, f"/study/{study_id}/review", edits, sign="1", **MODIFY)
     page = visitor.get(saved.headers["Location"]).text
     assert "1 drawn, 1 removed" in page
     assert "Outlines changed, same class" in page
 
 
-def test_an_administrator_gets_no_tools(visitor: Visitor, hospital: Hospital) -> None:
-    study_id = hospital.study(SPICULATED)
+def test_an_administrator_cannot_edit_outlines(visitor: Visitor, site: Site) -> None:
+    study_id = site.add_study(SPICULATED)
     visitor.sign_in("admin")
     page = visitor.get(f"/study/{study_id}").text
     assert 'id="edit"' not in page

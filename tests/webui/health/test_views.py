@@ -11,7 +11,7 @@ def test_a_process_with_a_database_is_ready(visitor: Visitor) -> None:
     assert visitor.get("/readyz").json == {"status": "ok"}
 
 
-def test_without_its_database_it_lives_but_is_not_ready(
+def test_without_its_database_the_process_is_alive_but_not_ready(
     settings: WebSettings, tmp_path: Path
 ) -> None:
     gone = Database(f"sqlite:///{tmp_path / 'nowhere' / 'gone.db'}")
@@ -23,7 +23,7 @@ def test_without_its_database_it_lives_but_is_not_ready(
     gone.close()
 
 
-def test_an_old_schema_is_told_with_the_remedy(settings: WebSettings, tmp_path: Path) -> None:
+def test_an_old_schema_is_reported_with_the_remedy(settings: WebSettings, tmp_path: Path) -> None:
     empty = Database(f"sqlite:///{tmp_path / 'empty.db'}")
     answer = create_app(settings, empty).test_client().get("/readyz")
     assert answer.status_code == 503
