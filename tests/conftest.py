@@ -1,4 +1,4 @@
-"""Real parts for every test: databases, a Redis, a free port, the shared data."""
+"""Fixtures for all tests: databases, Redis, free ports, shared data."""
 
 import os
 import shutil
@@ -19,16 +19,16 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _remove_settings_from_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in [name for name in os.environ if name.startswith("SONOGATE_")]:
         monkeypatch.delenv(variable)
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real ultrasound images and DICOM files, which live beside the checkout, never in it."""
+    """Real ultrasound images and DICOM files in a folder beside the checkout."""
     if not SHARED.is_dir():
-        pytest.skip("the folder ../shared/data with real ultrasound data is not there")
+        pytest.skip("the folder ../shared/data with real ultrasound data does not exist")
     return SHARED
 
 
@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrating takes a hundred times as long as copying what was migrated."""
+    """A migrated database to copy, which is a hundred times faster than migrating."""
     path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
     database = Database(f"sqlite:///{path}")
     migrate.upgrade(database.engine)
@@ -57,13 +57,13 @@ def sqlite_database(tmp_path: Path, _migrated_file: Path) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of the maintenance database of a PostgreSQL that lives as long as the tests."""
+    """URL of the maintenance database of a PostgreSQL server for the whole session."""
     with peers.postgresql(tmp_path_factory.mktemp("postgresql")) as url:
         yield url
 
 
 @contextmanager
-def _postgresql_of_its_own(server_url: str, template: str) -> Iterator[str]:
+def _create_postgresql_database(server_url: str, template: str) -> Iterator[str]:
     name = f"t{uuid4().hex}"
     server = create_engine(server_url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
@@ -76,7 +76,7 @@ def _postgresql_of_its_own(server_url: str, template: str) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def _migrated_template(postgresql_server: str) -> Iterator[str]:
-    with _postgresql_of_its_own(postgresql_server, "template1") as url:
+    with _create_postgresql_database(postgresql_server, "template1") as url:
         database = Database(url)
         migrate.upgrade(database.engine)
         database.close()
@@ -85,8 +85,8 @@ def _migrated_template(postgresql_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def postgresql_url(postgresql_server: str, _migrated_template: str) -> Iterator[str]:
-    """A migrated database of its own."""
-    with _postgresql_of_its_own(postgresql_server, _migrated_template) as url:
+    """URL of a new, migrated database."""
+    with _create_postgresql_database(postgresql_server, _migrated_template) as url:
         yield url
 
 
@@ -99,7 +99,7 @@ def postgresql_database(postgresql_url: str) -> Iterator[Database]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
-    """A migrated, empty database: each test runs on SQLite and on PostgreSQL."""
+    """A migrated, empty database. Each test runs on SQLite and on PostgreSQL."""
     found: Database = request.getfixturevalue(f"{request.param}_database")
     return found
 

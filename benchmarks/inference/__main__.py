@@ -1,20 +1,20 @@
-"""Speed of class, mask and Grad-CAM for a frame, side by side in one run.
+"""Compare the time for class, mask and Grad-CAM of a frame within one run.
 
-Run it as ``python -m benchmarks.inference`` (``--rounds N`` for steadier numbers). These take turns
-over the same frames, in one process, with the same weights:
+Run ``python -m benchmarks.inference``, with ``--rounds N`` for more stable results. The following
+methods take turns over the same frames, in one process, with the same weights:
 
 - *Sonogate*: `models.predictor.Predictor` on batches of frames: scaling, one traced graph, masks
-  and heat maps of the frame's size; looking at each frame once, and from both sides;
-- *bare pass*: the preset's networks alone on the same batches and views, already scaled, as one
-  traced graph;
-- *published apps*: what web demonstrations of BUSI do for each image: ``model.predict`` of a
+  and heat maps in the size of the frame; with one view, and with two views (mirrored);
+- *bare pass*: only the networks of the preset, as one traced graph, on the same batches and views,
+  scaled beforehand;
+- *published apps*: the method of web demonstrations of BUSI, for each image ``model.predict`` of a
   classifier, ``model.predict`` of a segmenter, and a ``GradientTape`` for Grad-CAM. Classifier and
-  segmenter are the two outputs of each of the same networks, cut to what they need; one view.
+  segmenter are the two outputs of each network, reduced to the layers that they need; one view.
 
-What counts is the ratio of medians in one run. Then fresh processes (Linux) tell how long the first
-answer takes from the start of Python, and the highest memory over a cine of 500 frames, taken in
-batches as the workers do. The first of them compiles the modules that it imports, as installing
-may have done already, and is reported apart.
+Compare the ratios of the medians within one run. New processes (Linux only) then measure the time
+from the start of Python to the first result, and the peak memory of a cine of 500 frames in batches,
+as in the workers. The first process also compiles the modules that it imports, which an installation
+may have done before, so its time is reported separately.
 """
 
 import argparse
@@ -40,7 +40,7 @@ VIEWS: Final = {1: "one view", 2: "two views"}
 PUBLISHED: Final = "published apps, one view"
 Frames = Sequence[NDArray[np.uint8]]
 
-_FIRST: Final = """
+_FIRST_RESULT: Final = """
 import time; started = time.perf_counter()
 import numpy as np
 from models.predictor import Predictor
@@ -49,17 +49,17 @@ print(time.perf_counter() - started)
 """
 _CINE: Final = """
 import numpy as np
-from benchmarks.inference.__main__ import peak_mib
+from benchmarks.inference.__main__ import measure_peak_mib
 from models.predictor import Predictor
 predictor, rng = Predictor.load(), np.random.default_rng(0)
 for _ in range(0, 500, 8):
     predictor.predict(list(rng.integers(0, 200, (8, 768, 1024), dtype=np.uint8)), batch_size=8)
-print(peak_mib())
+print(measure_peak_mib())
 """
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(description="Inference speed, as ratios in one run.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--batches", type=int, default=2)
@@ -68,13 +68,13 @@ def main() -> None:
         make_phantom("cyst", seed=seed, height=480, width=640).image
         for seed in range(BATCH * arguments.batches)
     ]
-    medians = measure(ways(frames), arguments.rounds)
-    print(table(medians, len(frames)))  # noqa: T201  # a report is what this program is for
-    print(fresh_processes())  # noqa: T201
+    medians = measure(build_methods(frames), arguments.rounds)
+    print(format_table(medians, len(frames)))  # noqa: T201  # the output of this program
+    print(measure_new_processes())  # noqa: T201
 
 
-def ways(frames: Frames) -> dict[str, Callable[[], object]]:
-    """Each way of getting class, mask and heat map of all frames, ready to be timed."""
+def build_methods(frames: Frames) -> dict[str, Callable[[], object]]:
+    """Return the methods by name. Calling one computes class, mask and heat map of all frames."""
     import keras
     import tensorflow as tf
 
@@ -95,18 +95,21 @@ def ways(frames: Frames) -> dict[str, Callable[[], object]]:
         )
         return lambda: predictor.predict(frames, batch_size=BATCH)
 
-    apps = [published_way(keras, tf, network, squares) for network in networks]
+    apps = [build_published_method(keras, tf, network, squares) for network in networks]
     return {
         **{f"Sonogate, {name}": sonogate(views) for views, name in VIEWS.items()},
-        **{f"bare pass, {name}": bare_pass(tf, networks, squares, v) for v, name in VIEWS.items()},
+        **{
+            f"bare pass, {name}": build_bare_pass(tf, networks, squares, v)
+            for v, name in VIEWS.items()
+        },
         PUBLISHED: lambda: [run() for run in apps],
     }
 
 
-def bare_pass(
+def build_bare_pass(
     tf: Any, networks: Sequence[Any], squares: NDArray[np.uint8], views: int
 ) -> Callable[[], None]:
-    """The networks alone, over batches of frames that are scaled already."""
+    """Return a function that runs only the networks, on batches of scaled frames."""
     spec = tf.TensorSpec((BATCH * views, *squares.shape[1:]), tf.float32)
     bare = tf.function(lambda x: [network(x, training=False) for network in networks])
     passed = bare.get_concrete_function(spec)
@@ -119,10 +122,10 @@ def bare_pass(
     return run
 
 
-def published_way(
+def build_published_method(
     keras: Any, tf: Any, network: Any, squares: NDArray[np.uint8]
 ) -> Callable[[], None]:
-    """Two ``model.predict`` calls and a ``GradientTape`` for each image."""
+    """Return a function with two ``model.predict`` calls and a ``GradientTape`` for each image."""
     classifier = keras.Model(network.input, network.output["class"])
     segmenter = keras.Model(network.input, network.output["lesion"])
     features = network.get_layer("deep_pool").input[0]
@@ -143,7 +146,7 @@ def published_way(
 
 
 def measure(named: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, taking turns; a first round warms up and does not count."""
+    """Return the median seconds by method. The methods take turns; the first round is a warm-up."""
     seconds = defaultdict(list)
     for turn in range(rounds + 1):
         for name, run in named.items():
@@ -154,41 +157,43 @@ def measure(named: Mapping[str, Callable[[], object]], rounds: int) -> dict[str,
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def table(medians: Mapping[str, float], frames: int) -> str:
-    """Milliseconds a frame and the ratios, as Markdown."""
+def format_table(medians: Mapping[str, float], frames: int) -> str:
+    """Return milliseconds per frame and the ratios as Markdown."""
     rows = [f"| {name} | {1000 * value / frames:.0f} |" for name, value in medians.items()]
     ratios = [
         f"{views}: {medians[PUBLISHED] / medians[f'Sonogate, {views}']:.1f}x faster than the "
-        "published way, "
+        "published apps, "
         f"{medians[f'Sonogate, {views}'] / medians[f'bare pass, {views}']:.2f}x the bare pass"
         for views in VIEWS.values()
     ]
-    return "\n".join(["| way | ms a frame |\n|---|---|", *rows, "", *ratios])
+    return "\n".join(["| method | ms per frame |\n|---|---|", *rows, "", *ratios])
 
 
-def fresh_processes() -> str:
-    """Seconds to the first answer and MiB over a long cine, each in a process of its own."""
+def measure_new_processes() -> str:
+    """Return seconds to the first result and MiB for a long cine, each in a separate process."""
     with TemporaryDirectory() as bytecode:
-        compiling, first, cine = (_printed(code, bytecode) for code in (_FIRST, _FIRST, _CINE))
+        compiling, first, cine = (
+            _run_program(code, bytecode) for code in (_FIRST_RESULT, _FIRST_RESULT, _CINE)
+        )
     return (
-        f"first answer of a fresh process: {first:.1f} s ({compiling:.1f} s with modules to compile)"
-        f"\n500 frames of 1024 x 768: at most {cine:.0f} MiB"
+        f"first result of a new process: {first:.1f} s ({compiling:.1f} s including compiling modules)"
+        f"\n500 frames of 1024 x 768: peak of {cine:.0f} MiB"
     )
 
 
-def peak_mib() -> float:
-    """The highest memory of this process so far.
+def measure_peak_mib() -> float:
+    """Return the peak memory of this process.
 
-    `resource.getrusage` would tell a child that of its parent at the fork.
+    In a child process, `resource.getrusage` includes the memory of the parent at the fork.
     """
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
-def _printed(code: str, bytecode: str) -> float:
+def _run_program(code: str, bytecode: str) -> float:
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": bytecode}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
-    done = subprocess.run(  # noqa: S603  # fixed programs, see above
+    done = subprocess.run(  # noqa: S603  # the fixed programs above
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
     )
     return float(done.stdout)

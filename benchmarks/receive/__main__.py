@@ -1,13 +1,14 @@
-"""Receiving speed of Sonogate's listener beside DCMTK's ``storescp +B`` and Orthanc.
+"""Compare the receiving speed of the listener with ``storescp +B`` of DCMTK and with Orthanc.
 
-Run it as ``python -m benchmarks.receive`` (``--rounds N`` for steadier numbers); it needs DCMTK, and
-takes Orthanc in if it is installed. The receivers take turns, each round with a fresh process and an
-empty store on one disk, and the same sender: ``dcmsend`` over 1 and 4 associations at once. A first
-round warms up and does not count. What counts is the ratio of medians in one run, never a rate alone. All DCMTK and Orthanc processes run
-with ``TCP_NODELAY=1``: without it they wait some 45 ms for each answer, and we would be flattered.
+Run ``python -m benchmarks.receive``, with ``--rounds N`` for more stable results. It requires DCMTK;
+Orthanc is included if it is installed. The receivers take turns. In every round, each of them starts
+a new process with an empty store on the same disk, and ``dcmsend`` sends to it over 1 and over 4
+simultaneous associations. The first round is a warm-up and does not count. Compare the ratios of the
+medians within one run, not the rates of different runs. All DCMTK and Orthanc processes run with
+``TCP_NODELAY=1``; otherwise they would wait some 45 ms for each response.
 
-The three do not promise the same. Sonogate answers Success after fsync and commit; ``storescp +B``
-writes and hopes; Orthanc commits to its own index.
+The receivers give different guarantees. Sonogate returns Success after fsync and commit, Orthanc
+after a commit to its index, and ``storescp +B`` without either.
 """
 
 import argparse
@@ -44,12 +45,12 @@ LISTENER: Final = (
 )
 
 Receiver = Callable[[Path], AbstractContextManager[int]]
-"""Starts a receiver with its store in a folder; gives its port."""
+"""Starts a receiver with its store in a folder and yields its port."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """Files to send, and over how many associations at once."""
+    """Files to send, and the number of simultaneous associations."""
 
     name: str
     files: tuple[Path, ...]
@@ -61,34 +62,29 @@ class Load:
 
 
 def main() -> None:
-    rounds = _rounds()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.receive")
+    parser.add_argument("--rounds", type=int, default=3)
+    rounds: int = parser.parse_args().rounds
     if not all(map(shutil.which, ("dcmsend", "storescp"))):
-        sys.exit("this benchmark needs DCMTK (dcmsend, storescp): `make peers` installs it")
+        sys.exit("dcmsend and storescp of DCMTK are not installed. Install them with `make peers`")
     receivers: dict[str, Receiver] = {"sonogate": sonogate, REFERENCE: storescp}
     if shutil.which("Orthanc"):
         receivers["orthanc"] = orthanc
     with TemporaryDirectory(prefix="sonogate-receive-") as folder:
-        loads = make_loads(Path(folder))
-        report(loads, receivers, measure(Path(folder), loads, receivers, rounds))
+        loads = build_loads(Path(folder))
+        print_report(loads, receivers, measure(Path(folder), loads, receivers, rounds))
 
 
-def _rounds() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.receive")
-    parser.add_argument("--rounds", type=int, default=3)
-    rounds: int = parser.parse_args().rounds
-    return rounds
+# ------------------------------------------------------------------------------ objects
 
 
-# ------------------------------------------------------------------------------ what is sent
-
-
-def make_loads(folder: Path) -> list[Load]:
-    """Stills as a modality compresses them, and cines; nothing is sent twice to one store."""
+def build_loads(folder: Path) -> list[Load]:
+    """Return JPEG stills and cines. No object is sent to the same store twice."""
     kinds = {"stills": (60, 1), "cines": (4, 60)}
     return [
         Load(
-            f"{kind}, {associations} at once",
-            tuple(make_files(folder / f"{kind}{associations}", count=count, frames=frames)),
+            f"{kind}, {associations} simultaneous",
+            tuple(write_files(folder / f"{kind}{associations}", count=count, frames=frames)),
             associations,
         )
         for kind, (count, frames) in kinds.items()
@@ -96,7 +92,7 @@ def make_loads(folder: Path) -> list[Load]:
     ]
 
 
-def make_files(folder: Path, *, count: int, frames: int) -> Iterator[Path]:
+def write_files(folder: Path, *, count: int, frames: int) -> Iterator[Path]:
     folder.mkdir()
     noise = np.random.default_rng(0).normal(128, 25, (600, 800, 3)).clip(0, 255).astype(np.uint8)
     moment = datetime(2026, 1, 1, tzinfo=UTC)
@@ -114,7 +110,7 @@ def make_files(folder: Path, *, count: int, frames: int) -> Iterator[Path]:
         yield path
 
 
-# ------------------------------------------------------------------------------ who receives
+# ------------------------------------------------------------------------------ receivers
 
 
 @contextmanager
@@ -124,14 +120,16 @@ def sonogate(home: Path) -> Iterator[int]:
     database = Database(f"sqlite:///{home / 'sonogate.db'}")
     migrate.upgrade(database.engine)
     database.close()
-    with _listening([sys.executable, "-c", LISTENER], port, home, environment):
+    with _run_receiver([sys.executable, "-c", LISTENER], port, home, environment):
         yield port
 
 
 @contextmanager
 def storescp(home: Path) -> Iterator[int]:
     port = peers.free_port()
-    with _listening(["storescp", "--fork", "+xa", "+B", "-od", str(home), str(port)], port, home):
+    with _run_receiver(
+        ["storescp", "--fork", "+xa", "+B", "-od", str(home), str(port)], port, home
+    ):
         yield port
 
 
@@ -142,48 +140,48 @@ def orthanc(home: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _listening(
+def _run_receiver(
     command: list[str], port: int, home: Path, environment: dict[str, str] = ENVIRONMENT
 ) -> Iterator[None]:
-    with peers.running(command, log=home / "log", env=environment):
-        peers.wait_until(lambda: peers.listens(port), seconds=60, what=command[0])
+    with peers.run_process(command, log=home / "log", env=environment):
+        peers.wait_until(lambda: peers.is_listening(port), seconds=60, what=command[0])
         yield
 
 
-# ------------------------------------------------------------------------------ the measurement
+# ------------------------------------------------------------------------------ measurement
 
 
 def measure(
     folder: Path, loads: list[Load], receivers: dict[str, Receiver], rounds: int
 ) -> dict[tuple[str, str], list[float]]:
-    """Seconds for each load and receiver."""
+    """Return the seconds of each round by load and receiver."""
     seconds = defaultdict(list)
     for number in range(rounds + 1):
         for name, receiver in receivers.items():
             with TemporaryDirectory(dir=folder) as home, receiver(Path(home)) as port:
                 for load in loads:
-                    taken = send(load, port)
+                    elapsed = send(load, port)
                     if number:
-                        seconds[load.name, name].append(taken)
+                        seconds[load.name, name].append(elapsed)
     return seconds
 
 
 def send(load: Load, port: int) -> float:
-    """Seconds from the start of the senders to the end of the last."""
+    """Return the seconds from the start of the senders to the end of the last one."""
     shares = [load.files[start :: load.associations] for start in range(load.associations)]
     command = ["dcmsend", "-dn", "--max-send-pdu", "131072", "127.0.0.1", str(port)]
     start = time.perf_counter()
     senders = [
-        subprocess.Popen([*command, *map(str, share)], env=ENVIRONMENT)  # noqa: S603  our own files
+        subprocess.Popen([*command, *map(str, share)], env=ENVIRONMENT)  # noqa: S603  paths are our own
         for share in shares
     ]
     codes = [sender.wait() for sender in senders]
     if any(codes):
-        sys.exit("a sender failed: the receiver refused an object")
+        sys.exit("dcmsend failed because the receiver refused an object")
     return time.perf_counter() - start
 
 
-def report(
+def print_report(
     loads: list[Load],
     receivers: dict[str, Receiver],
     seconds: dict[tuple[str, str], list[float]],

@@ -1,4 +1,4 @@
-"""The same gateway as in the workers' own tests."""
+"""Fixtures of the workers' tests."""
 
 from tests.workers.conftest import hospital, settings
 

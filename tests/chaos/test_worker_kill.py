@@ -1,4 +1,4 @@
-"""kill -9, of workers and of Redis, at the worst moments: every result once, nothing lost."""
+"""SIGKILL of workers and of Redis: every result is created once, and nothing is lost."""
 
 import signal
 import threading
@@ -39,85 +39,87 @@ def database(postgresql_database: Database) -> Database:
     return postgresql_database
 
 
-def delivered(hospital: Hospital, studies: int = 1) -> bool:
+def are_delivered(hospital: Hospital, studies: int = 1) -> bool:
     with hospital.database.read() as session:
         statuses = session.scalars(select(Delivery.status)).all()
     return len(statuses) == studies and set(statuses) == {DeliveryStatus.DELIVERED}
 
 
-def running(hospital: Hospital, kind: JobKind) -> bool:
+def is_running(hospital: Hospital, kind: JobKind) -> bool:
     return hospital.job(kind).status is JobStatus.RUNNING
 
 
-def assert_exactly_once(hospital: Hospital, there: Pacs, *, objects: int, findings: int) -> None:
+def assert_exactly_once(
+    hospital: Hospital, destination: Pacs, *, objects: int, findings: int
+) -> None:
     with hospital.database.read() as session:
         assert session.scalars(select(Study.status)).all() == [StudyStatus.ANALYZED]
         assert len(session.scalars(select(Analysis)).all()) == 1
         assert len(session.scalars(select(ResultSet)).all()) == 1
         assert session.scalar(select(func.count()).select_from(Finding)) == findings
-        made = set(session.scalars(select(ResultObject.sop_instance_uid)))
-        answered = session.scalars(select(DeliveredObject.status_code)).all()
+        uids = set(session.scalars(select(ResultObject.sop_instance_uid)))
+        status_codes = session.scalars(select(DeliveredObject.status_code)).all()
         assert audit.verify(session).intact
-    assert len(made) == objects
-    assert answered == [0] * objects
-    assert set(there.kept) == made
+    assert len(uids) == objects
+    assert status_codes == [0] * objects
+    assert set(destination.kept) == uids
 
 
-def test_a_worker_killed_in_mid_analysis_leaves_each_result_once(
+def test_a_worker_killed_during_analysis_creates_each_result_once(
     hospital: Hospital, redis_url: str, tmp_path: Path, free_port: int
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     hospital.receive(write(tmp_path / "b.dcm", [LESION] * 4, number=2))
     first_image_done = hospital.services.store.root / "results"
-    with pacs(port=free_port) as there:
+    with pacs(port=free_port) as destination:
         with worker(hospital, redis_url, seconds=3, lease_seconds=LEASE) as victim:
             peers.wait_until(
                 lambda: any(first_image_done.rglob("*.png")), seconds=120, what="half an analysis"
             )
-            assert running(hospital, JobKind.ANALYZE)
+            assert is_running(hospital, JobKind.ANALYZE)
             victim.send_signal(signal.SIGKILL)
             victim.wait()
-        assert running(hospital, JobKind.ANALYZE)
+        assert is_running(hospital, JobKind.ANALYZE)
         with worker(hospital, redis_url, lease_seconds=LEASE):
-            peers.wait_until(lambda: delivered(hospital), seconds=120, what="the delivery")
+            peers.wait_until(lambda: are_delivered(hospital), seconds=120, what="the delivery")
     assert hospital.job(JobKind.ANALYZE).attempts > 1
-    assert_exactly_once(hospital, there, objects=3, findings=2 + 5)
+    assert_exactly_once(hospital, destination, objects=3, findings=2 + 5)
 
 
-def test_a_worker_killed_in_mid_delivery_delivers_every_object(
+def test_a_worker_killed_during_delivery_delivers_every_object(
     hospital: Hospital, redis_url: str, tmp_path: Path, free_port: int
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
-    asked, killed = threading.Event(), threading.Event()
+    requested, killed = threading.Event(), threading.Event()
 
-    def hold(_: str) -> int:
-        asked.set()
+    def wait_for_kill(_: str) -> int:
+        requested.set()
         killed.wait(120)
         return 0
 
-    with pacs(port=free_port) as there:
-        there.answer = hold
+    with pacs(port=free_port) as destination:
+        destination.answer = wait_for_kill
         with worker(hospital, redis_url, lease_seconds=LEASE) as victim:
-            assert asked.wait(120)
+            assert requested.wait(120)
             victim.send_signal(signal.SIGKILL)
             victim.wait()
             killed.set()
         with worker(hospital, redis_url, lease_seconds=LEASE):
-            peers.wait_until(lambda: delivered(hospital), seconds=120, what="the delivery")
-    assert_exactly_once(hospital, there, objects=2, findings=2)
+            peers.wait_until(lambda: are_delivered(hospital), seconds=120, what="the delivery")
+    assert_exactly_once(hospital, destination, objects=2, findings=2)
 
 
-def test_redis_killed_in_mid_analysis_and_back_loses_nothing(
+def test_redis_killed_during_analysis_and_restarted_loses_nothing(
     hospital: Hospital, tmp_path: Path, free_port: int
 ) -> None:
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     with (
         peers.redis(tmp_path) as redis,
-        pacs(port=free_port) as there,
+        pacs(port=free_port) as destination,
         worker(hospital, redis.url, seconds=2),
     ):
         peers.wait_until(
-            lambda: running(hospital, JobKind.ANALYZE), seconds=120, what="the analysis"
+            lambda: is_running(hospital, JobKind.ANALYZE), seconds=120, what="the analysis"
         )
         redis.kill()
         peers.wait_until(
@@ -129,12 +131,14 @@ def test_redis_killed_in_mid_analysis_and_back_loses_nothing(
         peers.wait_until(
             lambda: "Redis does not answer" in (tmp_path / "worker.log").read_text(),
             seconds=120,
-            what="a word about Redis",
+            what="the log line about Redis",
         )
         redis.start()
-        peers.wait_until(lambda: delivered(hospital, studies=2), seconds=120, what="the deliveries")
+        peers.wait_until(
+            lambda: are_delivered(hospital, studies=2), seconds=120, what="the deliveries"
+        )
     assert (tmp_path / "worker.log").read_text().count("Redis does not answer") == 1
     with hospital.database.read() as session:
-        made = session.scalars(select(ResultObject.sop_instance_uid)).all()
-    assert sorted(uid for _, uid in there.asked) == sorted(made)
-    assert len(made) == 4
+        uids = session.scalars(select(ResultObject.sop_instance_uid)).all()
+    assert sorted(uid for _, uid in destination.asked) == sorted(uids)
+    assert len(uids) == 4

@@ -31,7 +31,7 @@ def compose() -> dict[str, Any]:
 
 @pytest.mark.peer
 def test_docker_compose_accepts_it(tmp_path: Path) -> None:
-    docker_compose = peers.program("docker-compose")
+    docker_compose = peers.find_program("docker-compose")
     shutil.copy(TOP / "docker-compose.yml", tmp_path)
     subprocess.run([docker_compose, "config", "--quiet"], cwd=tmp_path, check=True)
 

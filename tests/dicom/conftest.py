@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import JPEGBaseline8Bit
 
 from tests.dicom import making
-from tests.peers import program
+from tests.peers import find_program
 
 # A private coding scheme; Device UID in Contributing Equipment, which PS3.3 C.12.1 has and the
 # validator's tables have not; and what the source itself is like: a name as the machine wrote it,
@@ -45,7 +45,7 @@ def dciodvfy() -> Validate:
 @pytest.fixture(scope="session")
 def dsrdump() -> Validate:
     """DCMTK's reader of structured reports: it reads the report, and finds nothing wrong in it."""
-    reader = program("dsrdump")
+    reader = find_program("dsrdump")
 
     def read(path: Path) -> None:
         run = subprocess.run([reader, path], capture_output=True, text=True, check=False)
@@ -59,7 +59,7 @@ def dsrdump() -> Validate:
 @pytest.fixture(scope="session")
 def dcmpschk() -> Validate:
     """DCMTK's checker of presentation states: it can read the state, and finds it whole."""
-    checker = program("dcmpschk")
+    checker = find_program("dcmpschk")
 
     def check(path: Path) -> None:
         run = subprocess.run([checker, path], capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""A hospital in small: Sonogate's own processes between real peers."""
+"""Sonogate's services as processes between a real modality and a real PACS."""
 
 import os
 import sys
@@ -15,16 +15,16 @@ from tests import peers
 
 
 @dataclass(frozen=True)
-class Gateway:
-    """Listener, worker and web as processes of their own, as compose starts them."""
+class Installation:
+    """Listener, worker and web, each as a separate process, as in Docker Compose."""
 
     database: Database
     dicom_port: int
     web_port: int
-    logs: Path
+    home: Path
 
 
-def routes(pacs: peers.Orthanc) -> str:
+def format_routes(pacs: peers.Orthanc) -> str:
     return f"""
 [[source]]
 ae_title = "STORESCU"
@@ -43,11 +43,11 @@ destinations = ["pacs"]
 
 
 @contextmanager
-def gateway(
+def run_installation(
     home: Path, pacs: peers.Orthanc, redis_url: str, database_url: str
-) -> Iterator[Gateway]:
+) -> Iterator[Installation]:
     home.mkdir()
-    (home / "routes.toml").write_text(routes(pacs))
+    (home / "routes.toml").write_text(format_routes(pacs))
     dicom_port, web_port = peers.free_port(), peers.free_port()
     environment = {
         **os.environ,
@@ -57,7 +57,7 @@ def gateway(
         "SONOGATE_DICOM_PORT": str(dicom_port),
         "SONOGATE_WEB_PORT": str(web_port),
         "SONOGATE_MIN_FREE_BYTES": "0",
-        "SONOGATE_MAX_CINE_FRAMES": "4",  # enough to prove the path of a cine, an eighth of the time
+        "SONOGATE_MAX_CINE_FRAMES": "4",  # enough to test cines, in an eighth of the time
     }
     database = Database(database_url)
     migrate.upgrade(database.engine)
@@ -65,10 +65,10 @@ def gateway(
         for service in ("listener", "worker", "web"):
             command = [sys.executable, "-m", "sonogate", service]
             log = home / f"{service}.log"
-            processes.enter_context(peers.running(command, log=log, env=environment))
+            processes.enter_context(peers.run_process(command, log=log, env=environment))
         for port in (dicom_port, web_port):
-            peers.wait_until(lambda p=port: peers.listens(p), seconds=60, what="Sonogate")  # type: ignore[misc]  # mypy cannot type a lambda's default
-        yield Gateway(database, dicom_port, web_port, home)
+            peers.wait_until(lambda p=port: peers.is_listening(p), seconds=60, what="Sonogate")  # type: ignore[misc]  # mypy cannot type a lambda's default
+        yield Installation(database, dicom_port, web_port, home)
     database.close()
 
 

@@ -1,4 +1,4 @@
-"""`sonogate destination test` at PACSes that Sonogate did not write."""
+"""`sonogate destination test` with third-party PACS."""
 
 import json
 import os
@@ -31,7 +31,7 @@ from workers.peers.query_scu import Instance, request_commitment
 from workers.peers.store_scu import Call, Peer
 
 pytestmark = pytest.mark.peer
-EVERY = (
+ALL_RESULTS = (
     *CATALOGUE,
     *("seg:every-frame", "seg:fractional", "seg:labelmap"),
     *("sr:comprehensive-3d", "sr:enhanced", "heatmap-sc:jpeg", "key-objects:for-report-attachment"),
@@ -48,182 +48,188 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def rehearsed(
+def run_test(
     home: Path,
     port: int,
     ae_title: str,
     results: Sequence[str] = ("seg", "sr"),
-    name: str = "there",
-    wait_s: float = 0,
+    name: str = "archive",
+    commit_seconds: float = 0,
     options: Sequence[str] = (),
 ) -> Result:
-    """The command, with one destination in the routes file."""
+    """Run the command with one destination in the routes file."""
     (home / "routes.toml").write_text(
-        f'[[destination]]\nname = "there"\nae_title = "{ae_title}"\nhost = "127.0.0.1"\n'
+        f'[[destination]]\nname = "archive"\nae_title = "{ae_title}"\nhost = "127.0.0.1"\n'
         f"port = {port}\nresults = {json.dumps(results)}\n"
     )
-    command = ["destination", "test", name, "--commit-seconds", str(wait_s), *options]
+    command = ["destination", "test", name, "--commit-seconds", str(commit_seconds), *options]
     return CliRunner().invoke(cli, command)
 
 
-def lines(result: Result, spec: str) -> list[str]:
-    """What is said of the objects of one spec."""
-    told = (line.partition(" ") for line in result.stdout.splitlines())
-    return [words.strip() for first, _, words in told if first == spec]
+def find_lines(result: Result, spec: str) -> list[str]:
+    """Return the output for the objects of one result spec."""
+    rows = (line.partition(" ") for line in result.stdout.splitlines())
+    return [text.strip() for first, _, text in rows if first == spec]
 
 
 @pytest.fixture
 def listener_port(home: Path) -> Iterator[int]:
-    """Of a process of its own, as in a hospital: it changes how the whole process receives."""
+    """The port of a listener in a separate process, since it changes pynetdicom in its process."""
     port = peers.free_port()
     settings = {"SONOGATE_DICOM_PORT": str(port), "SONOGATE_MIN_FREE_BYTES": "0"}
     command = [sys.executable, "-m", "sonogate", "listener"]
-    with peers.running(command, log=home / "listener.log", env={**os.environ, **settings}):
-        peers.wait_until(lambda: peers.listens(port), seconds=60, what="the listener")
+    with peers.run_process(command, log=home / "listener.log", env={**os.environ, **settings}):
+        peers.wait_until(lambda: peers.is_listening(port), seconds=60, what="the listener")
         yield port
 
 
-def test_orthanc_takes_finds_gives_back_and_commits_itself_to_every_object(
+def test_orthanc_stores_finds_returns_and_commits_every_object(
     home: Path, orthanc: peers.Orthanc, listener_port: int
 ) -> None:
-    orthanc.knows("SONOGATE", listener_port)
-    result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title, EVERY, wait_s=30)
+    orthanc.register_modality("SONOGATE", listener_port)
+    result = run_test(home, orthanc.dicom_port, orthanc.ae_title, ALL_RESULTS, commit_seconds=30)
     assert result.exit_code == 0, result.output
-    signed = [f"signed/{spec}" for spec in EVERY if spec.startswith(("seg", "sr"))]
-    for spec in ("image", *EVERY, *signed):
-        told = lines(result, spec)
-        assert told, f"nothing is said of {spec}"
-        # it takes label maps, but its C-GET does not know their class
-        back = "" if spec.endswith("seg:labelmap") else ", retrieved with identical bytes"
-        assert set(told) == {f"stored, found{back}, committed"}
+    signed = [f"signed/{spec}" for spec in ALL_RESULTS if spec.startswith(("seg", "sr"))]
+    for spec in ("image", *ALL_RESULTS, *signed):
+        texts = find_lines(result, spec)
+        assert texts, f"no output for {spec}"
+        # Orthanc stores label maps, but its C-GET does not support their SOP class
+        retrieved = "" if spec.endswith("seg:labelmap") else ", retrieved with identical bytes"
+        assert set(texts) == {f"stored, found{retrieved}, committed"}
     assert "C-FIND: offered\nC-GET: offered\nstorage commitment: offered\n" in result.stdout
-    count = sum(len(lines(result, spec)) for spec in ("image", *EVERY, *signed))
+    count = sum(len(find_lines(result, spec)) for spec in ("image", *ALL_RESULTS, *signed))
     assert f"{count} of {count} objects passed" in result.stdout
     (study,) = re.findall(r"patient ID SONOGATE-TEST, study ([0-9.]+)", result.stdout)
-    there = kept_by(orthanc, study)
-    assert len(there) == count
-    assert_images_are_there_for(there)
+    objects = load_study(orthanc, study)
+    assert len(objects) == count
+    assert_references_exist(objects)
 
 
-def kept_by(orthanc: peers.Orthanc, study: str) -> list[Dataset]:
-    """What it has of a study."""
-    wanted = {"Level": "Instance", "Query": {"StudyInstanceUID": study}}
-    query = json.dumps(wanted).encode()
-    with urllib.request.urlopen(f"{orthanc.url}/tools/find", query, timeout=30) as answer:  # noqa: S310  loopback
-        return [_file_of(orthanc, instance) for instance in json.load(answer)]
+def load_study(orthanc: peers.Orthanc, study: str) -> list[Dataset]:
+    """Return all objects of a study in Orthanc."""
+    request = {"Level": "Instance", "Query": {"StudyInstanceUID": study}}
+    query = json.dumps(request).encode()
+    with urllib.request.urlopen(f"{orthanc.url}/tools/find", query, timeout=30) as response:  # noqa: S310  loopback
+        return [_load_instance(orthanc, instance) for instance in json.load(response)]
 
 
-def _file_of(orthanc: peers.Orthanc, instance: str) -> Dataset:
+def _load_instance(orthanc: peers.Orthanc, instance: str) -> Dataset:
     url = f"{orthanc.url}/instances/{instance}/file"
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  loopback
-        return dcmread(BytesIO(answer.read()))
+    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  loopback
+        return dcmread(BytesIO(response.read()))
 
 
-def assert_images_are_there_for(there: list[Dataset]) -> None:
-    """Every image that a result names can be shown at the PACS, and two reports are verified by a
-    reader, who names the one of the AI before it.
+def assert_references_exist(objects: list[Dataset]) -> None:
+    """Check that the PACS has all referenced images, and that each verified report names the
+    unverified one as its predecessor.
     """
-    images = {each.SOPInstanceUID for each in there if each.Modality == "US"}
+    images = {dataset.SOPInstanceUID for dataset in objects if dataset.Modality == "US"}
     sources = {
         image.ReferencedSOPInstanceUID
-        for each in there
-        for series in each.get("ReferencedSeriesSequence", ())
+        for dataset in objects
+        for series in dataset.get("ReferencedSeriesSequence", ())
         for image in series.get("ReferencedInstanceSequence", ())
     }
     assert sources
     assert sources == images
-    reports = {each.SOPInstanceUID: each for each in there if "VerificationFlag" in each}
-    verified = [each for each in reports.values() if each.VerificationFlag == "VERIFIED"]
-    assert len(verified) == len([spec for spec in EVERY if spec.startswith("sr")])
+    reports = {
+        dataset.SOPInstanceUID: dataset for dataset in objects if "VerificationFlag" in dataset
+    }
+    verified = [report for report in reports.values() if report.VerificationFlag == "VERIFIED"]
+    assert len(verified) == len([spec for spec in ALL_RESULTS if spec.startswith("sr")])
     for report in verified:
         (study,) = report.PredecessorDocumentsSequence
-        (before,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
-        assert reports[before.ReferencedSOPInstanceUID].VerificationFlag == "UNVERIFIED"
+        (predecessor,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
+        assert reports[predecessor.ReferencedSOPInstanceUID].VerificationFlag == "UNVERIFIED"
 
 
-def test_the_images_may_be_left_out(home: Path, orthanc: peers.Orthanc, free_port: int) -> None:
-    orthanc.knows("SONOGATE", free_port)
-    result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title, options=["--without-images"])
+def test_images_can_be_left_out(home: Path, orthanc: peers.Orthanc, free_port: int) -> None:
+    orthanc.register_modality("SONOGATE", free_port)
+    result = run_test(home, orthanc.dicom_port, orthanc.ae_title, options=["--without-images"])
     assert result.exit_code == 0, result.output
-    assert lines(result, "image") == []
-    assert lines(result, "signed/sr") == ["stored, found, retrieved with identical bytes"]
+    assert find_lines(result, "image") == []
+    assert find_lines(result, "signed/sr") == ["stored, found, retrieved with identical bytes"]
     assert "5 of 5 objects passed" in result.stdout
 
 
-def test_orthanc_does_not_commit_itself_to_what_it_does_not_have(
+def test_orthanc_does_not_commit_objects_that_it_lacks(
     home: Path, orthanc: peers.Orthanc, listener_port: int
 ) -> None:
-    orthanc.knows("SONOGATE", listener_port)
+    orthanc.register_modality("SONOGATE", listener_port)
     database = Database(f"sqlite:///{home / 'sonogate.db'}")
-    peer, lost = Peer(orthanc.ae_title, "127.0.0.1", orthanc.dicom_port), "1.2.840.9999.1"
-    instance = Instance("1.2.840.10008.5.1.4.1.1.66.4", "", "", "", lost)
-    call, requests = Call(peer, "SONOGATE", 5, 20), CommitmentRequests(database, "there", peer)
+    peer, missing_uid = Peer(orthanc.ae_title, "127.0.0.1", orthanc.dicom_port), "1.2.840.9999.1"
+    instance = Instance("1.2.840.10008.5.1.4.1.1.66.4", "", "", "", missing_uid)
+    call, requests = Call(peer, "SONOGATE", 5, 20), CommitmentRequests(database, "archive", peer)
     status, report = request_commitment(call, requests, [instance], seconds=30)
     database.close()
     assert status == 0x0000
     assert report is not None
-    assert (report.committed, report.failed) == (frozenset(), {lost: 0x0112})
+    assert (report.committed, report.failed) == (frozenset(), {missing_uid: 0x0112})
 
 
-def test_a_report_that_does_not_come_is_told_and_fails_nothing(
+def test_a_missing_commitment_report_is_stated_but_no_failure(
     home: Path, orthanc: peers.Orthanc, free_port: int
 ) -> None:
-    orthanc.knows("SONOGATE", free_port)  # nobody listens there
-    result = rehearsed(home, orthanc.dicom_port, orthanc.ae_title)
+    orthanc.register_modality("SONOGATE", free_port)  # no listener on this port
+    result = run_test(home, orthanc.dicom_port, orthanc.ae_title)
     assert result.exit_code == 0, result.output
     assert "storage commitment: no report within 0 s" in result.stdout
 
 
-def test_a_receiver_without_queries_is_said_to_be_one(home: Path, free_port: int) -> None:
-    storescp = peers.program("storescp")
-    kept = home / "kept"
-    kept.mkdir()
-    command = [storescp, "-od", str(kept), "-aet", "STORESCP", str(free_port)]
-    with peers.running(command, log=home / "storescp.log"):
-        peers.wait_until(lambda: peers.listens(free_port), seconds=20, what="storescp")
-        result = rehearsed(home, free_port, "STORESCP")
+def test_services_not_offered_are_stated(home: Path, free_port: int) -> None:
+    storescp = peers.find_program("storescp")
+    received = home / "received"
+    received.mkdir()
+    command = [storescp, "-od", str(received), "-aet", "STORESCP", str(free_port)]
+    with peers.run_process(command, log=home / "storescp.log"):
+        peers.wait_until(lambda: peers.is_listening(free_port), seconds=20, what="storescp")
+        result = run_test(home, free_port, "STORESCP")
     assert result.exit_code == 0, result.output
-    assert lines(result, "image") == lines(result, "seg") == ["stored"] * 2
+    assert find_lines(result, "image") == find_lines(result, "seg") == ["stored"] * 2
     for spec in ("sr", "signed/seg", "signed/sr"):
-        assert lines(result, spec) == ["stored"]
+        assert find_lines(result, spec) == ["stored"]
     for service in ("C-FIND", "C-GET", "storage commitment"):
         assert f"{service}: not offered" in result.stdout
-    assert len(list(kept.iterdir())) == 7
-    assert commitments_told(home) == []
+    assert len(list(received.iterdir())) == 7
+    assert load_commitment_tags(home) == []
 
 
-def commitments_told(home: Path) -> list[str]:
-    """Tags in the audit chain, in order."""
+def load_commitment_tags(home: Path) -> list[str]:
+    """Return the tags of commitment events in the audit log, in order."""
     database = Database(f"sqlite:///{home / 'sonogate.db'}")
     with database.read() as session:
-        told = session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq)).all()
+        tags = session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq)).all()
     database.close()
-    return [tag for tag in told if ":commitment:" in tag]
+    return [tag for tag in tags if ":commitment:" in tag]
 
 
-def test_an_object_that_is_not_taken_is_named_and_the_exit_code_is_1(home: Path) -> None:
-    with pacs() as there:
-        results = ("seg", "sr", "sr:enhanced")  # it does not know the class of the last one
-        result = rehearsed(home, there.peer.port, there.peer.ae_title, results)
+def test_an_object_that_is_not_accepted_is_listed_with_exit_code_1(home: Path) -> None:
+    with pacs() as peer_pacs:
+        results = (
+            "seg",
+            "sr",
+            "sr:enhanced",
+        )  # the PACS does not support the SOP class of the last one
+        result = run_test(home, peer_pacs.peer.port, peer_pacs.peer.ae_title, results)
     assert result.exit_code == 1
-    assert lines(result, "sr") == ["stored"]
-    assert lines(result, "sr:enhanced") == [
+    assert find_lines(result, "sr") == ["stored"]
+    assert find_lines(result, "sr:enhanced") == [
         "NOT stored: the peer takes neither this kind of object nor its transfer syntax"
     ]
-    assert lines(result, "signed/sr:enhanced") == lines(result, "sr:enhanced")
+    assert find_lines(result, "signed/sr:enhanced") == find_lines(result, "sr:enhanced")
     assert "7 of 9 objects passed" in result.stdout
 
 
-def test_what_a_pacs_refuses_is_not_asked_back(home: Path) -> None:
-    with pacs() as there:
-        there.answer = lambda _: 0xA700
-        result = rehearsed(home, there.peer.port, there.peer.ae_title)
+def test_refused_objects_are_not_queried(home: Path) -> None:
+    with pacs() as peer_pacs:
+        peer_pacs.answer = lambda _: 0xA700
+        result = run_test(home, peer_pacs.peer.port, peer_pacs.peer.ae_title)
     assert result.exit_code == 1
     assert "0 of 7 objects passed" in result.stdout
     assert "C-FIND" not in result.stdout
 
 
-def test_what_came_back_otherwise_is_named_and_the_exit_code_is_1(home: Path) -> None:
+def test_changed_objects_are_listed_with_exit_code_1(home: Path) -> None:
     def coerce(dataset: Dataset) -> None:
         dataset.PatientName = "SONOGATE^TEST"
         for number in range(13):
@@ -231,28 +237,27 @@ def test_what_came_back_otherwise_is_named_and_the_exit_code_is_1(home: Path) ->
 
     archive = Archive(coerce=coerce, store_status=0xB000, sends=CLASSES)
     with served(archive, StudyRootQueryRetrieveInformationModelGet) as call:
-        result = rehearsed(home, call.peer.port, call.peer.ae_title, ["sr"])
+        result = run_test(home, call.peer.port, call.peer.ae_title, ["sr"])
     assert result.exit_code == 1
-    words = "stored with a warning (status 0xB000), retrieved with DIFFERENT bytes"
-    assert lines(result, "sr") == lines(result, "signed/sr") == [words]
-    told = result.stdout.partition("\nsr ")[2].splitlines()[1:14]
-    assert told[0] == "    (0009,1001): added, 'x'"
-    assert told[-1] == "    and 2 more"
+    text = "stored with a warning (status 0xB000), retrieved with DIFFERENT bytes"
+    assert find_lines(result, "sr") == find_lines(result, "signed/sr") == [text]
+    details = result.stdout.partition("\nsr ")[2].splitlines()[1:14]
+    assert details[0] == "    (0009,1001): added, 'x'"
+    assert details[-1] == "    and 2 more"
 
 
-# pynetdicom shuts down the socket of a refused connection and forgets to close it
+# pynetdicom does not close the socket of a refused connection
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-def test_an_absent_pacs_is_one_clear_line(home: Path, free_port: int) -> None:
-    result = rehearsed(home, free_port, "GONE")
+def test_an_unreachable_pacs_is_one_line_of_output(home: Path, free_port: int) -> None:
+    result = run_test(home, free_port, "GONE")
     assert result.exit_code == 1
     assert result.stderr.startswith(f"sonogate: nothing answers at 127.0.0.1:{free_port}")
 
 
-def test_a_name_that_is_not_in_the_file_is_told_with_those_that_are(
-    home: Path, free_port: int
-) -> None:
-    result = rehearsed(home, free_port, "PACS", name="elsewhere")
+def test_an_unknown_destination_lists_the_known_ones(home: Path, free_port: int) -> None:
+    result = run_test(home, free_port, "PACS", name="elsewhere")
     assert result.exit_code == 1
     assert (
-        "no destination 'elsewhere' in the routes file; known destinations: there" in result.stderr
+        "no destination 'elsewhere' in the routes file; known destinations: archive"
+        in result.stderr
     )

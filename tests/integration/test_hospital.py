@@ -1,4 +1,4 @@
-"""Real ultrasound goes in by DCMTK, SEG and SR come out in Orthanc: every part is the real one."""
+"""End to end: DCMTK sends real ultrasound images, Orthanc receives SEG and SR."""
 
 import json
 import subprocess
@@ -31,50 +31,55 @@ from db.schema import (
 from dicom.files import write_dataset
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from tests import peers
-from tests.integration.conftest import Gateway, gateway
+from tests.integration.conftest import Installation, run_installation
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 
-# One lesion each, well visible; the third is normal tissue.
+# one clearly visible lesion each; the third shows normal tissue
 BUSI = ("benign/benign (10).png", "malignant/malignant (10).png", "normal/normal (1).png")
-SETTLED = (StudyStatus.ANALYZED, StudyStatus.REFUSED, StudyStatus.FAILED)
+FINAL = (StudyStatus.ANALYZED, StudyStatus.REFUSED, StudyStatus.FAILED)
 
 
 @dataclass(frozen=True)
-class Afterwards:
-    """The gateway after everything was sent, answered and delivered."""
+class FinishedRun:
+    """An installation after all studies were sent, analyzed and delivered."""
 
-    gateway: Gateway
+    installation: Installation
     pacs: peers.Orthanc
     sent: list[Path]
 
 
 @pytest.fixture(scope="module")
-def afterwards(
+def finished(
     orthanc: peers.Orthanc,
     postgresql_server: str,
     shared_data: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Afterwards]:
-    storescu = peers.program("storescu")
+) -> Iterator[FinishedRun]:
+    storescu = peers.find_program("storescu")
     folder = tmp_path_factory.mktemp("hospital")
     busi = [
-        _wrapped(shared_data / "busi" / name, folder / f"{n}.dcm") for n, name in enumerate(BUSI)
+        _build_image(shared_data / "busi" / name, folder / f"{n}.dcm")
+        for n, name in enumerate(BUSI)
     ]
-    sent = busi + [_renamed(path, folder) for path in sorted((shared_data / "dicom").glob("*.dcm"))]
+    sent = busi + [
+        _copy_with_new_uids(path, folder) for path in sorted((shared_data / "dicom").glob("*.dcm"))
+    ]
     with ExitStack() as stack:
         redis = stack.enter_context(peers.redis(folder))
         running = stack.enter_context(
-            gateway(folder / "home", orthanc, redis.url, _own_database(postgresql_server))
+            run_installation(
+                folder / "home", orthanc, redis.url, _create_database(postgresql_server)
+            )
         )
         for path in sent:
             _store(storescu, running.dicom_port, path)
-        peers.wait_until(lambda: _settled(running), seconds=240, what="the analyses")
-        peers.wait_until(lambda: _delivered(running), seconds=120, what="the deliveries")
-        yield Afterwards(running, orthanc, sent)
+        peers.wait_until(lambda: _are_analyzed(running), seconds=240, what="the analyses")
+        peers.wait_until(lambda: _are_delivered(running), seconds=120, what="the deliveries")
+        yield FinishedRun(running, orthanc, sent)
 
 
-def _own_database(server: str) -> str:
+def _create_database(server: str) -> str:
     engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text("CREATE DATABASE hospital"))
@@ -82,7 +87,7 @@ def _own_database(server: str) -> str:
     return make_url(server).set(database="hospital").render_as_string(hide_password=False)
 
 
-def _wrapped(png: Path, target: Path) -> Path:
+def _build_image(png: Path, target: Path) -> Path:
     study = StudyContext(
         study_instance_uid=pydicom.uid.generate_uid(),
         patient_id=target.stem,
@@ -94,8 +99,8 @@ def _wrapped(png: Path, target: Path) -> Path:
     return target
 
 
-def _renamed(path: Path, folder: Path) -> Path:
-    """A study of its own: several of the files show one image in other encodings under one UID."""
+def _copy_with_new_uids(path: Path, folder: Path) -> Path:
+    """Copy a file with new UIDs: several files contain the same image in other encodings."""
     dataset = pydicom.dcmread(path)
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
         setattr(dataset, keyword, pydicom.uid.generate_uid())
@@ -105,7 +110,7 @@ def _renamed(path: Path, folder: Path) -> Path:
 
 
 def _store(storescu: str, port: int, path: Path) -> None:
-    # -R proposes the file's own SOP class, which for some is a retired one, and nothing else.
+    # -R proposes only the SOP class of the file, which is retired for some of them
     syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
     option = {
         pydicom.uid.JPEGBaseline8Bit: "-xy",
@@ -122,97 +127,99 @@ def _store(storescu: str, port: int, path: Path) -> None:
     )  # fmt: skip
 
 
-def _settled(running: Gateway) -> bool:
+def _are_analyzed(running: Installation) -> bool:
     with running.database.read() as session:
         statuses = session.scalars(select(Study.status)).all()
-    return bool(statuses) and all(status in SETTLED for status in statuses)
+    return bool(statuses) and all(status in FINAL for status in statuses)
 
 
-def _delivered(running: Gateway) -> bool:
+def _are_delivered(running: Installation) -> bool:
     with running.database.read() as session:
         sets = session.scalar(select(func.count()).select_from(Study))
         deliveries = session.scalars(select(Delivery.status)).all()
     return len(deliveries) == sets and set(deliveries) == {DeliveryStatus.DELIVERED}
 
 
-def _rest(pacs: peers.Orthanc, path: str, body: dict[str, Any] | None = None) -> Any:
+def _call_rest_api(pacs: peers.Orthanc, path: str, body: dict[str, Any] | None = None) -> Any:
     data = json.dumps(body).encode() if body is not None else None
-    with urllib.request.urlopen(f"{pacs.url}{path}", data, timeout=30) as answer:  # noqa: S310  loopback
-        return json.load(answer)
+    with urllib.request.urlopen(f"{pacs.url}{path}", data, timeout=30) as response:  # noqa: S310  loopback
+        return json.load(response)
 
 
-def _in_pacs(pacs: peers.Orthanc, sop_instance_uid: str) -> bytes:
-    found = _rest(
+def _load_from_pacs(pacs: peers.Orthanc, sop_instance_uid: str) -> bytes:
+    ids = _call_rest_api(
         pacs,
         "/tools/find",
         {"Level": "Instance", "Query": {"SOPInstanceUID": sop_instance_uid}},
     )
-    assert len(found) == 1, f"{len(found)} copies of one result object in the PACS"
-    with urllib.request.urlopen(f"{pacs.url}/instances/{found[0]}/file", timeout=30) as answer:  # noqa: S310
-        content: bytes = answer.read()
+    assert len(ids) == 1, f"{len(ids)} copies of one result object in the PACS"
+    with urllib.request.urlopen(f"{pacs.url}/instances/{ids[0]}/file", timeout=30) as response:  # noqa: S310
+        content: bytes = response.read()
     return content
 
 
-def _objects(running: Gateway, kind: str) -> list[ResultObject]:
+def _load_result_objects(running: Installation, kind: str) -> list[ResultObject]:
     with running.database.read() as session:
         return list(session.scalars(select(ResultObject).where(ResultObject.spec == kind)))
 
 
-def test_every_file_is_kept_bit_for_bit(afterwards: Afterwards) -> None:
-    store = afterwards.gateway.logs / "files"
-    with afterwards.gateway.database.read() as session:
-        kept = {row.sop_instance_uid: store / row.file for row in session.scalars(select(Instance))}
-    for path in afterwards.sent:
-        before, after = pydicom.dcmread(path), pydicom.dcmread(kept[_uid(path)])
+def test_every_file_is_stored_bit_for_bit(finished: FinishedRun) -> None:
+    store = finished.installation.home / "files"
+    with finished.installation.database.read() as session:
+        stored = {
+            row.sop_instance_uid: store / row.file for row in session.scalars(select(Instance))
+        }
+    for path in finished.sent:
+        before, after = pydicom.dcmread(path), pydicom.dcmread(stored[_read_uid(path)])
         assert before.file_meta.TransferSyntaxUID == after.file_meta.TransferSyntaxUID
         assert before.get("PixelData") == after.get("PixelData")
 
 
-def _uid(path: Path) -> str:
+def _read_uid(path: Path) -> str:
     return str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
 
 
-def test_every_study_has_its_report_in_the_pacs(afterwards: Afterwards) -> None:
-    with afterwards.gateway.database.read() as session:
+def test_every_study_has_its_report_in_the_pacs(finished: FinishedRun) -> None:
+    with finished.installation.database.read() as session:
         studies = set(session.scalars(select(Study.study_instance_uid)))
     reports = [
         pydicom.dcmread(
-            pydicom.filebase.DicomBytesIO(_in_pacs(afterwards.pacs, sr.sop_instance_uid))
+            pydicom.filebase.DicomBytesIO(_load_from_pacs(finished.pacs, sr.sop_instance_uid))
         )
-        for sr in _objects(afterwards.gateway, "sr")
+        for sr in _load_result_objects(finished.installation, "sr")
     ]
     assert {report.StudyInstanceUID for report in reports} == studies
     assert all(report.VerificationFlag == "UNVERIFIED" for report in reports)
 
 
-def test_lesions_arrive_as_segmentations(afterwards: Afterwards) -> None:
-    segmentations = _objects(afterwards.gateway, "seg")
+def test_lesions_are_in_the_pacs_as_segmentations(finished: FinishedRun) -> None:
+    segmentations = _load_result_objects(finished.installation, "seg")
     assert segmentations, "no lesion was outlined in any study"
     for row in segmentations:
-        arrived = pydicom.dcmread(
-            pydicom.filebase.DicomBytesIO(_in_pacs(afterwards.pacs, row.sop_instance_uid))
+        delivered = pydicom.dcmread(
+            pydicom.filebase.DicomBytesIO(_load_from_pacs(finished.pacs, row.sop_instance_uid))
         )
-        assert arrived.Modality == "SEG"
-        assert arrived.pixel_array.any()
+        assert delivered.Modality == "SEG"
+        assert delivered.pixel_array.any()
 
 
-def test_the_validator_finds_no_error_in_what_arrived(
-    afterwards: Afterwards, tmp_path: Path
+def test_the_validator_finds_no_error_in_delivered_objects(
+    finished: FinishedRun, tmp_path: Path
 ) -> None:
-    dciodvfy = peers.program("dciodvfy", str(Path(sys.executable).parent / "dciodvfy"))
+    dciodvfy = peers.find_program("dciodvfy", str(Path(sys.executable).parent / "dciodvfy"))
     for kind in ("seg", "sr"):
-        for row in _objects(afterwards.gateway, kind):
+        for row in _load_result_objects(finished.installation, kind):
             path = tmp_path / f"{row.id}.dcm"
-            path.write_bytes(_in_pacs(afterwards.pacs, row.sop_instance_uid))
-            verdict = subprocess.run(
+            path.write_bytes(_load_from_pacs(finished.pacs, row.sop_instance_uid))
+            validation = subprocess.run(
                 [dciodvfy, str(path)], check=False, capture_output=True, text=True
             )
-            errors = [line for line in verdict.stderr.splitlines() if line.startswith("Error")]
+            errors = [line for line in validation.stderr.splitlines() if line.startswith("Error")]
             assert not errors, f"{kind}: {errors}"
 
 
-def test_the_audit_chain_tells_the_story(afterwards: Afterwards) -> None:
-    with afterwards.gateway.database.read() as session:
+def test_the_audit_log_contains_every_step(finished: FinishedRun) -> None:
+    with finished.installation.database.read() as session:
         assert audit.verify(session).intact
         tags = set(session.scalars(select(AuditEvent.tag)))
     assert {
@@ -223,17 +230,17 @@ def test_the_audit_chain_tells_the_story(afterwards: Afterwards) -> None:
     } <= tags
 
 
-def test_no_patient_is_named_in_the_logs(afterwards: Afterwards) -> None:
-    with afterwards.gateway.database.read() as session:
+def test_logs_contain_no_patient_data_or_uids(finished: FinishedRun) -> None:
+    with finished.installation.database.read() as session:
         names = {name for name in session.scalars(select(Study.patient_name)) if name}
         uids = set(session.scalars(select(Instance.sop_instance_uid)))
-    for log in afterwards.gateway.logs.glob("*.log"):
+    for log in finished.installation.home.glob("*.log"):
         written = log.read_text()
         assert not [secret for secret in names | uids if secret in written], log.name
 
 
-def test_the_worklist_answers(afterwards: Afterwards) -> None:
+def test_the_web_service_is_ready(finished: FinishedRun) -> None:
     with urllib.request.urlopen(
-        f"http://127.0.0.1:{afterwards.gateway.web_port}/readyz", timeout=10
-    ) as answer:
-        assert answer.status == 200
+        f"http://127.0.0.1:{finished.installation.web_port}/readyz", timeout=10
+    ) as response:
+        assert response.status == 200

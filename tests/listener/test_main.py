@@ -42,8 +42,8 @@ def process(home: Path, port: int, database: Database) -> Iterator[subprocess.Po
         "SONOGATE_MIN_FREE_BYTES": "0",
     }
     command = [sys.executable, "-c", PROGRAM]
-    with peers.running(command, log=home / "listener.log", env=environment) as running:
-        peers.wait_until(lambda: peers.listens(port), seconds=30, what="the listener")
+    with peers.run_process(command, log=home / "listener.log", env=environment) as running:
+        peers.wait_until(lambda: peers.is_listening(port), seconds=30, what="the listener")
         yield running
 
 
@@ -100,7 +100,7 @@ def test_sigterm_lets_an_open_association_finish(
     with process(tmp_path, free_port, sqlite_database) as listener:
         with association(free_port) as opened:
             listener.send_signal(signal.SIGTERM)
-            peers.wait_until(lambda: not peers.listens(free_port), seconds=10, what="the stop")
+            peers.wait_until(lambda: not peers.is_listening(free_port), seconds=10, what="the stop")
             assert opened.send_c_store(image()).Status == 0x0000
         assert listener.wait(10) == 0
     assert len(load_stored_uids(sqlite_database, FileStore(tmp_path / "files"))) == 1

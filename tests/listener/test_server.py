@@ -193,7 +193,7 @@ def tags(dataset: Dataset) -> set[int]:
 def test_it_stores_objects_from_dcmtk(
     listener: RunningListener, shared_data: Path, name: str, option: str
 ) -> None:
-    storescu = peers.program("storescu")
+    storescu = peers.find_program("storescu")
     file = shared_data / "dicom" / name
     command = [storescu, *filter(None, [option]), "127.0.0.1", str(listener.port), str(file)]
     subprocess.run(command, check=True, capture_output=True)
@@ -207,7 +207,7 @@ def test_it_stores_objects_from_dcmtk(
 
 @pytest.mark.peer
 def test_dcmtk_can_echo(listener: RunningListener) -> None:
-    subprocess.run([peers.program("echoscu"), "127.0.0.1", str(listener.port)], check=True)
+    subprocess.run([peers.find_program("echoscu"), "127.0.0.1", str(listener.port)], check=True)
 
 
 # ------------------------------------------------------------------------------ accepted senders
@@ -461,7 +461,7 @@ def test_stop_lets_an_open_association_finish(
     with association(port) as opened:
         stopping = Thread(target=listener.server.stop)
         stopping.start()
-        peers.wait_until(lambda: not peers.listens(port), seconds=5, what="the stop")
+        peers.wait_until(lambda: not peers.is_listening(port), seconds=5, what="the stop")
         assert status_of(opened.send_c_store(image())) == 0x0000
     stopping.join(10)
     assert not stopping.is_alive()

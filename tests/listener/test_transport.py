@@ -153,7 +153,7 @@ class Certificates:
         )
 
     def _openssl(self, *arguments: str) -> None:
-        command = [peers.program("openssl"), *arguments]
+        command = [peers.find_program("openssl"), *arguments]
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
 
 
@@ -219,7 +219,7 @@ def test_a_silent_connection_does_not_block_others_over_tls(
 def test_dcmtk_can_echo_over_tls(tls_listener: RunningListener, certificates: Certificates) -> None:
     key, certificate, authority = map(certificates.path, ("client.key", "client.pem", "ca.pem"))
     tls = ["+tls", str(key), str(certificate), "+cf", str(authority)]
-    echoscu = peers.program("echoscu")
+    echoscu = peers.find_program("echoscu")
     subprocess.run([echoscu, *tls, "127.0.0.1", str(tls_listener.port)], check=True)
 
 

@@ -3,12 +3,12 @@
 import re
 import subprocess
 
-from tests.peers import program
+from tests.peers import find_program
 from tests.sonogate.conftest import ROOT
 
 
 def test_make_help_lists_every_target() -> None:
-    make = program("make")
+    make = find_program("make")
     shown = subprocess.run(
         [make, "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout

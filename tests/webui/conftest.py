@@ -119,7 +119,7 @@ def other_visitor(app: Flask, clock: Clock) -> Visitor:
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=peers.program("chromium"),
+            executable_path=peers.find_program("chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
         )
         yield browser

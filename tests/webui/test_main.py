@@ -23,8 +23,8 @@ def test_it_serves_and_leaves_when_told(tmp_path: Path, free_port: int) -> None:
     migrate.upgrade(database.engine)
     database.close()
     command = [sys.executable, "-c", SERVE, str(tmp_path), str(free_port)]
-    with peers.running(command, log=tmp_path / "log") as process:
-        peers.wait_until(lambda: peers.listens(free_port), seconds=60, what="the web service")
+    with peers.run_process(command, log=tmp_path / "log") as process:
+        peers.wait_until(lambda: peers.is_listening(free_port), seconds=60, what="the web service")
         with urllib.request.urlopen(f"http://127.0.0.1:{free_port}/readyz") as answer:
             assert answer.status == 200
         os.kill(process.pid, signal.SIGTERM)

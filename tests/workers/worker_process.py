@@ -50,7 +50,7 @@ def worker(
         "SONOGATE_REDISPATCH_SECONDS": "3",
     }
     command = [sys.executable, "-m", "tests.workers.worker_process", str(seconds)]
-    with peers.running(command, log=home / "worker.log", env=environment) as process:
+    with peers.run_process(command, log=home / "worker.log", env=environment) as process:
         yield process
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from tests.peers import program
+from tests.peers import find_program
 
 _JARS = Path("/usr/share/java")  # where Debian puts them
 _RULES_ARE_LONG = ("xpathTotalOpLimit", "xpathExprOpLimit", "xpathExprGrpLimit")
@@ -90,8 +90,8 @@ def _unexpected(lines: list[str]) -> Iterator[str]:
 
 @contextmanager
 def running() -> Iterator[PixelMed]:
-    java = program("java")
-    jars = [program(name, str(_JARS / name)) for name in ("pixelmed.jar", "bsh.jar")]
+    java = find_program("java")
+    jars = [find_program(name, str(_JARS / name)) for name in ("pixelmed.jar", "bsh.jar")]
     limits = [f"-Djdk.xml.{name}=0" for name in _RULES_ARE_LONG]
     script = str(Path(__file__).with_suffix(".bsh"))
     command = [java, "-XX:+UseSerialGC", *limits, "-cp", ":".join(jars), "bsh.Interpreter", script]

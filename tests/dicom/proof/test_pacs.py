@@ -132,7 +132,7 @@ def receiver(pacs: peers.Orthanc, headers: list[pydicom.FileDataset]) -> Iterato
         ("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)]
     )
     assert server is not None
-    pacs.knows(WORKSTATION, port)
+    pacs.register_modality(WORKSTATION, port)
     try:
         yield came
     finally:
@@ -166,7 +166,7 @@ def test_dcmtk_sends_every_object(
     ]
     for path in paths:
         propose = ["-R", "-xy" if is_jpeg(path) else "-xe"]
-        command = [peers.program("storescu"), *propose, "-aec", pacs.ae_title]
+        command = [peers.find_program("storescu"), *propose, "-aec", pacs.ae_title]
         where = ["127.0.0.1", str(pacs.dicom_port), str(path)]
         run = subprocess.run([*command, *where], capture_output=True, text=True, check=False)
         assert run.returncode == 0, f"{path.name}: {run.stderr}"

@@ -13,7 +13,7 @@ from dicom.results.model import as_reviewed
 from dicom.results.sr.verify import read_back_report
 from tests.dicom.proof.conftest import Files, Proof
 from tests.dicom.results.seg.test_build import assert_highdicom_agrees
-from tests.peers import program
+from tests.peers import find_program
 
 AREA = "42798000"
 
@@ -23,7 +23,7 @@ def tid1500reader() -> str:
     """dcmqi's reader of measurement reports."""
     wheel = importlib.util.find_spec("dcmqi")
     places = wheel.submodule_search_locations if wheel else None
-    return program("tid1500reader", *(f"{place}/bin/tid1500reader" for place in places or ()))
+    return find_program("tid1500reader", *(f"{place}/bin/tid1500reader" for place in places or ()))
 
 
 @pytest.mark.peer

@@ -15,7 +15,7 @@ from dicom.results.model import ImageResult, LesionResult
 from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from tests.dicom.proof.conftest import Proof
-from tests.peers import program
+from tests.peers import find_program
 
 VIEWERS = Path(__file__).parents[2] / "viewers"
 AREA = "42798000"
@@ -26,7 +26,7 @@ MIDDLE = 0.5
 @pytest.fixture(scope="module")
 def seen(proof: Proof) -> dict[str, Any]:
     """Segmentations and reports as they came out of the readers, by path."""
-    node = program("node")
+    node = find_program("node")
     if not (VIEWERS / "node_modules").is_dir():
         pytest.skip("the viewers' readers are not installed: `npm ci` in tests/viewers")
     job = {

@@ -15,7 +15,7 @@ from tests import peers
 def test_the_bundled_server_answers_and_keeps_nothing_on_disk(tmp_path: Path) -> None:
     port = find_free_port()
     command = list(bundled_redis.server_command(port))
-    with peers.running(command, log=tmp_path / "log", cwd=tmp_path):
+    with peers.run_process(command, log=tmp_path / "log", cwd=tmp_path):
         peers.wait_until(lambda: is_listening(port), seconds=15, what="the bundled server")
         with Redis.from_url(bundled_redis.redis_url(port)) as client:
             assert client.set("a", "b")

@@ -36,7 +36,7 @@ def up(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Everything of one installation, up and greeting in `up.log`."""
     log = tmp_path / "up.log"
-    with peers.running(sonogate("up"), log=log, env=environment) as process:
+    with peers.run_process(sonogate("up"), log=log, env=environment) as process:
         peers.wait_until(
             lambda: process.poll() is not None or "Ctrl-C" in log.read_text(),
             seconds=120,

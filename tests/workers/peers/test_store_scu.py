@@ -264,9 +264,9 @@ def test_echo_tells_why_not(free_port: int) -> None:
 def test_dcmtk_takes_what_we_send(tmp_path: Path, stills: list[Path], free_port: int) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    command = [peers.program("storescp"), "-od", str(inbox), "-aet", "PACS", str(free_port)]
-    with peers.running(command, log=tmp_path / "storescp.log"):
-        peers.wait_until(lambda: peers.listens(free_port), seconds=15, what="storescp")
+    command = [peers.find_program("storescp"), "-od", str(inbox), "-aet", "PACS", str(free_port)]
+    with peers.run_process(command, log=tmp_path / "storescp.log"):
+        peers.wait_until(lambda: peers.is_listening(free_port), seconds=15, what="storescp")
         peer = Peer("PACS", "127.0.0.1", free_port)
         echo(peer, calling_ae="SONOGATE")
         outcomes = send(stills, peer, calling_ae="SONOGATE")
@@ -280,9 +280,9 @@ def test_dcmtk_takes_what_we_send(tmp_path: Path, stills: list[Path], free_port:
 def test_dcmtk_refuses_us_and_we_understand(
     tmp_path: Path, stills: list[Path], free_port: int
 ) -> None:
-    command = [peers.program("storescp"), "--refuse", "-od", str(tmp_path), str(free_port)]
-    with peers.running(command, log=tmp_path / "storescp.log"):
-        peers.wait_until(lambda: peers.listens(free_port), seconds=15, what="storescp")
+    command = [peers.find_program("storescp"), "--refuse", "-od", str(tmp_path), str(free_port)]
+    with peers.run_process(command, log=tmp_path / "storescp.log"):
+        peers.wait_until(lambda: peers.is_listening(free_port), seconds=15, what="storescp")
         with pytest.raises(PeerError, match="rejected the association") as raised:
             send(stills, Peer("PACS", "127.0.0.1", free_port), calling_ae="SONOGATE")
     assert not raised.value.permanent  # DCMTK gives no reason

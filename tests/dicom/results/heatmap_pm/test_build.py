@@ -21,7 +21,7 @@ from dicom.results.heatmap_verify import verify_heatmap_map
 from dicom.results.model import ImageResult
 from tests.dicom import making
 from tests.dicom.conftest import Validate
-from tests.peers import program
+from tests.peers import find_program
 
 HEAT = making.heat(making.disc((64, 80), 30, 30, 9))
 WEIGHTS = HEAT / np.float32(255)
@@ -74,7 +74,9 @@ def paramap2itkimage() -> str:
     """dcmqi's reader of parametric maps."""
     wheel = importlib.util.find_spec("dcmqi")
     places = wheel.submodule_search_locations if wheel else None
-    return program("paramap2itkimage", *(f"{place}/bin/paramap2itkimage" for place in places or ()))
+    return find_program(
+        "paramap2itkimage", *(f"{place}/bin/paramap2itkimage" for place in places or ())
+    )
 
 
 @pytest.mark.peer
