@@ -21,7 +21,11 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine = _sqlite_engine(url) if is_sqlite(url) else _server_engine(url)
+        if is_sqlite(url):
+            self.engine = _create_sqlite_engine(url)
+        else:
+            # pre-ping: a restart of PostgreSQL leaves dead connections in the pool
+            self.engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -47,12 +51,7 @@ def is_sqlite(url: str) -> bool:
     return make_url(url).get_backend_name() == "sqlite"
 
 
-def _server_engine(url: str) -> Engine:
-    # pre-ping: a restart of PostgreSQL leaves dead connections in the pool
-    return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-
-
-def _sqlite_engine(url: str) -> Engine:
+def _create_sqlite_engine(url: str) -> Engine:
     engine = create_engine(
         url,
         connect_args={"timeout": 30, "check_same_thread": False},

@@ -1,4 +1,4 @@
-"""Settings that every service shares: where state lives."""
+"""Settings of all services."""
 
 import os
 from pathlib import Path
@@ -18,19 +18,20 @@ S = TypeVar("S", bound="StoreSettings")
 _DRIVERS = ("sqlite", "postgresql+psycopg")
 
 
-def _database_url(url: str) -> str:
+def _check_database_url(url: str) -> str:
     try:
-        known = not url or make_url(url).drivername in _DRIVERS
-    except (ArgumentError, ValueError):  # its text would quote the password
-        known = False
-    if not known:
+        is_supported = not url or make_url(url).drivername in _DRIVERS
+    except (ArgumentError, ValueError):  # its text would contain the password
+        is_supported = False
+    if not is_supported:
         raise ValueError("should be sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
     return url
 
 
 class StoreSettings(BaseSettings):
-    """State of one installation. Each variable may also be given as ``…_FILE``, naming a file
-    that holds the value, as container secrets do.
+    """Settings that all services share.
+
+    Each variable also has a form ``…_FILE`` with the path of a file that contains the value.
     """
 
     model_config = SettingsConfigDict(
@@ -39,7 +40,7 @@ class StoreSettings(BaseSettings):
 
     home: Path = Path("var")
     """Directory for the database, received files, results and logs."""
-    database_url: Annotated[str, AfterValidator(_database_url)] = ""
+    database_url: Annotated[str, AfterValidator(_check_database_url)] = ""
     """SQLAlchemy URL of the database: `sqlite:///PATH` or
     `postgresql+psycopg://USER:PASSWORD@HOST/NAME`. If not set, SQLite in the home directory."""
     routes_file: Path | None = None
@@ -58,7 +59,7 @@ class StoreSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[Any, ...]:
-        return init_settings, env_settings, _secrets_in_files(settings_cls)
+        return init_settings, env_settings, lambda: _read_secret_files(settings_cls)
 
     @property
     def effective_database_url(self) -> str:
@@ -73,43 +74,41 @@ class StoreSettings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read the environment.
+        """Read the settings from the environment. ``overrides`` take precedence.
 
         Raises:
-            SettingsError: names each variable that is wrong, what it should be, and never its value.
+            SettingsError: names each invalid variable and what it should be, but not its value.
         """
         try:
             return cls(**overrides)
         except ValidationError as error:
-            raise SettingsError(_explain(error)) from None
+            problems = [_to_text(item) for item in error.errors(include_input=False)]
+            raise SettingsError("; ".join(problems)) from None
 
 
-def _secrets_in_files(settings: type[BaseSettings]) -> Any:
-    def read() -> dict[str, Any]:
-        found = {}
-        for field in settings.model_fields:
-            variable = f"{PREFIX}{field.upper()}_FILE"
-            if variable in os.environ and f"{PREFIX}{field.upper()}" not in os.environ:
-                found[field] = _read_secret(variable, Path(os.environ[variable]))
-        return found
-
-    return read
+def _read_secret_files(settings: type[BaseSettings]) -> dict[str, Any]:
+    """Return the values of the fields that only have a ``…_FILE`` variable."""
+    secrets = {}
+    for field in settings.model_fields:
+        variable = f"{PREFIX}{field.upper()}"
+        path = os.environ.get(f"{variable}_FILE")
+        if path is not None and variable not in os.environ:
+            secrets[field] = _read_secret(f"{variable}_FILE", Path(path))
+    return secrets
 
 
 def _read_secret(variable: str, path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise SettingsError(f"{variable} names a file that cannot be read: {reason}") from None
+    except OSError as error:
+        reason = error.strerror
+    except UnicodeDecodeError:
+        reason = "it is not UTF-8 text"
+    raise SettingsError(f"{variable} names a file that cannot be read: {reason}")
 
 
-def _explain(error: ValidationError) -> str:
-    return "; ".join(_line(item) for item in error.errors(include_input=False))
-
-
-def _line(item: ErrorDetails) -> str:
+def _to_text(item: ErrorDetails) -> str:
     field = "_".join(str(part) for part in item["loc"]).upper()
-    text = item["msg"].removeprefix("Value error, ")  # of rules of ours
-    # a rule over several fields has no place of its own: its text names the variables
+    text = item["msg"].removeprefix("Value error, ")  # of Sonogate's own validators
+    # Errors of model validators have no field; their texts name the variables.
     return f"{PREFIX}{field}: {text}" if field else text
