@@ -13,7 +13,7 @@ from db.schema import (
     ShadowImage,
 )
 from dicom.terms.classification import CLASSES
-from tests.db.readings import NOW, add_analysis, add_instance, add_study
+from tests.db.rows import NOW, add_analysis, add_instance, add_study
 
 Said = tuple[float, float, float]
 BENIGN: Said = (0.1, 0.8, 0.1)

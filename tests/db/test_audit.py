@@ -1,4 +1,4 @@
-"""The audit chain: what was changed, removed or inserted is found, on both databases."""
+"""The audit log: changed, removed and inserted events are found, on both databases."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -40,7 +40,7 @@ def verify(database: Database, anchor: str = "") -> AuditVerification:
 
 
 def tamper(database: Database, *statements: str) -> None:
-    """As someone who owns the database: take the guards away first."""
+    """Change the database as its owner can: without triggers."""
     with database.engine.begin() as connection:
         _drop_guards(connection, sqlite=is_sqlite(database.url))
         for statement in statements:
@@ -64,7 +64,7 @@ def test_an_empty_chain_is_intact(database: Database) -> None:
     assert verify(database) == AuditVerification(0, GENESIS)
 
 
-def test_a_chain_that_nobody_touched_is_intact(chain: Database) -> None:
+def test_an_unchanged_chain_is_intact(chain: Database) -> None:
     verification = verify(chain)
     assert verification.intact
     assert verification.events == 5
@@ -99,7 +99,7 @@ def test_a_changed_time_is_found(chain: Database) -> None:
 
 
 @pytest.mark.parametrize("value", ["at = 'noon'", "at = 5", "study_id = 'zz'", "study_id = 7"])
-def test_a_value_that_cannot_be_read_is_a_change(sqlite_database: Database, value: str) -> None:
+def test_an_unreadable_value_is_a_change(sqlite_database: Database, value: str) -> None:
     append(sqlite_database, 5)  # PostgreSQL's types refuse such values
     tamper(sqlite_database, f"UPDATE audit_event SET {value} WHERE seq = 3")  # noqa: S608
     assert "was changed and cannot be read" in verify(sqlite_database).problem
@@ -126,7 +126,7 @@ def test_an_inserted_event_is_found(chain: Database) -> None:
     assert verify(chain).problem == "event 6 was changed"
 
 
-def test_an_event_inserted_with_a_right_hash_is_found_by_the_head(chain: Database) -> None:
+def test_an_inserted_event_with_a_valid_hash_is_found_by_the_head(chain: Database) -> None:
     head = "SELECT seq, hash FROM audit_head"
     with chain.read() as session:
         seq, digest = session.execute(text(head)).one()
@@ -135,7 +135,7 @@ def test_an_event_inserted_with_a_right_hash_is_found_by_the_head(chain: Databas
     assert verify(chain).problem == "the head names event 5, but the last event is 6"
 
 
-def test_a_head_that_names_another_place_is_found(chain: Database) -> None:
+def test_a_head_that_names_another_event_is_found(chain: Database) -> None:
     tamper(chain, "UPDATE audit_head SET seq = 9")
     assert verify(chain).problem == "the head names event 9, but the last event is 5"
 
@@ -145,7 +145,7 @@ def test_a_missing_head_is_found(chain: Database) -> None:
     assert verify(chain).problem == "the head of the chain is missing"
 
 
-def test_two_events_that_changed_places_are_found(chain: Database) -> None:
+def test_swapped_events_are_found(chain: Database) -> None:
     tamper(
         chain,
         "UPDATE audit_event SET seq = 99 WHERE seq = 2",
@@ -155,7 +155,7 @@ def test_two_events_that_changed_places_are_found(chain: Database) -> None:
     assert verify(chain).problem == "event 2 does not follow the event before it"
 
 
-def test_a_tail_cut_off_together_with_its_head_is_found_by_an_anchor(chain: Database) -> None:
+def test_truncation_with_a_changed_head_is_found_by_an_anchor(chain: Database) -> None:
     anchor = verify(chain).head
     with chain.read() as session:
         third = session.get_one(AuditEvent, 3).hash
@@ -169,7 +169,7 @@ def test_a_tail_cut_off_together_with_its_head_is_found_by_an_anchor(chain: Data
     assert "anchor" in verify(chain, anchor).problem
 
 
-def test_an_anchor_holds_while_the_chain_grows(chain: Database) -> None:
+def test_an_anchor_stays_valid_while_the_chain_grows(chain: Database) -> None:
     anchor = verify(chain).head
     append(chain, 3)
     assert verify(chain, anchor).intact
@@ -185,13 +185,13 @@ def test_an_anchor_holds_while_the_chain_grows(chain: Database) -> None:
         "UPDATE audit_head SET hash = 'x'",
     ],
 )
-def test_the_database_itself_refuses_to_touch_the_chain(chain: Database, statement: str) -> None:
+def test_triggers_reject_changes_to_the_chain(chain: Database, statement: str) -> None:
     with pytest.raises(DBAPIError, match="audit"), chain.engine.begin() as connection:
         connection.execute(text(statement))
     assert verify(chain).intact
 
 
-def test_postgresql_refuses_to_truncate_the_chain(postgresql_database: Database) -> None:
+def test_postgresql_rejects_truncate(postgresql_database: Database) -> None:
     append(postgresql_database)
     with (
         pytest.raises(DBAPIError, match="append-only"),
@@ -200,14 +200,14 @@ def test_postgresql_refuses_to_truncate_the_chain(postgresql_database: Database)
         connection.execute(text("TRUNCATE audit_event"))
 
 
-def test_appends_at_once_form_one_chain(database: Database) -> None:
+def test_concurrent_appends_form_one_chain(database: Database) -> None:
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: append(database, 3), range(8)))
     assert verify(database).events == 24
     assert verify(database).intact
 
 
-def test_a_chain_that_grows_while_it_is_walked_is_intact(database: Database) -> None:
+def test_a_chain_that_grows_during_verification_is_intact(database: Database) -> None:
     append(database, 50)
 
     def walk(_: int) -> AuditVerification:
@@ -223,7 +223,7 @@ def test_a_chain_that_grows_while_it_is_walked_is_intact(database: Database) -> 
     assert [verification.problem for verification in verifications] == [""] * 10
 
 
-def test_an_event_of_a_transaction_that_failed_leaves_no_gap(database: Database) -> None:
+def test_a_rolled_back_event_leaves_no_gap(database: Database) -> None:
     append(database)
     with suppress(RuntimeError), database.write() as session:
         audit.append(session, AuditTag.STUDY_VIEWED, actor="x", now=NOW)
@@ -232,7 +232,7 @@ def test_an_event_of_a_transaction_that_failed_leaves_no_gap(database: Database)
     assert verify(database).events == 2
 
 
-def test_the_hash_does_not_depend_on_the_time_zone_of_the_clock() -> None:
+def test_the_hash_does_not_depend_on_the_time_zone() -> None:
     east = timezone(timedelta(hours=9))
     events = [
         AuditEvent(seq=1, at=at, tag="a:b:c", actor="x", details="{}", previous_hash=GENESIS)
@@ -241,7 +241,7 @@ def test_the_hash_does_not_depend_on_the_time_zone_of_the_clock() -> None:
     assert len({audit.hash_event(event) for event in events}) == 1
 
 
-def test_details_have_one_text_for_one_meaning() -> None:
+def test_equal_details_have_the_same_text() -> None:
     assert audit.to_canonical_json({"b": 1, "a": "é"}) == audit.to_canonical_json(
         {"a": "é", "b": 1}
     )

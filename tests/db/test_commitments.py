@@ -1,4 +1,4 @@
-"""Storage commitment in rows, on both databases."""
+"""Storage commitment requests and reports, on both databases."""
 
 import json
 from datetime import timedelta
@@ -11,19 +11,19 @@ from db.audit_tags import AuditTag
 from db.engine import Database
 from db.intake import Sender
 from db.schema import AuditEvent, SenderCount
-from tests.db.readings import NOW
+from tests.db.rows import NOW
 
 PACS = Sender("PACS", "127.0.0.1")
 TRANSACTION = "2.25.1"
 LATER = NOW + timedelta(minutes=3)
 
 
-def asked(database: Database) -> None:
+def add_request(database: Database) -> None:
     with database.write() as session:
         commitments.record_request(session, TRANSACTION, "archive", {"1.2.5", "1.2.4"}, now=NOW)
 
 
-def answered(
+def add_report(
     database: Database, committed: set[str], failed: dict[str, int], transaction: str = TRANSACTION
 ) -> bool:
     with database.write() as session:
@@ -44,20 +44,20 @@ def events(database: Database) -> list[tuple[str, dict[str, Any]]]:
         return [(row.tag, json.loads(row.details)) for row in rows]
 
 
-def test_a_request_waits_for_its_answer(database: Database) -> None:
-    asked(database)
+def test_a_request_is_recorded_without_a_report(database: Database) -> None:
+    add_request(database)
     with database.read() as session:
         row = commitments.find_request(session, TRANSACTION)
         assert row is not None
         assert (row.requested, row.answered_at) == (["1.2.4", "1.2.5"], None)
-    (told,) = events(database)
-    assert told[0] == "sonogate:commitment:asked"
-    assert told[1]["objects"] == 2
+    (event,) = events(database)
+    assert event[0] == "sonogate:commitment:asked"
+    assert event[1]["objects"] == 2
 
 
-def test_an_answer_is_kept_and_told_in_the_chain(database: Database) -> None:
-    asked(database)
-    assert answered(database, {"1.2.4"}, {"1.2.5": 0x0112})
+def test_a_report_is_stored_and_is_an_audit_event(database: Database) -> None:
+    add_request(database)
+    assert add_report(database, {"1.2.4"}, {"1.2.5": 0x0112})
     with database.read() as session:
         row = commitments.find_request(session, TRANSACTION)
         assert row is not None
@@ -70,43 +70,43 @@ def test_an_answer_is_kept_and_told_in_the_chain(database: Database) -> None:
     assert details["calling_ae"] == "PACS"
 
 
-def test_the_same_answer_again_changes_nothing_and_another_one_replaces_it(
+def test_a_repeated_report_changes_nothing_and_another_one_replaces_it(
     database: Database,
 ) -> None:
-    asked(database)
+    add_request(database)
     for _ in range(2):
-        assert answered(database, {"1.2.4", "1.2.5"}, {})
+        assert add_report(database, {"1.2.4", "1.2.5"}, {})
     assert len(events(database)) == 2
-    assert answered(database, {"1.2.4"}, {"1.2.5": 0x0112})
+    assert add_report(database, {"1.2.4"}, {"1.2.5": 0x0112})
     assert len(events(database)) == 3
     with database.read() as session:
         count = session.scalars(select(SenderCount)).one()
         assert (count.event, count.count) == ("commitment-answered", 2)
 
 
-def test_objects_that_nobody_asked_about_are_left_out(database: Database) -> None:
-    asked(database)
-    assert answered(database, {"1.2.4", "9.9"}, {"9.8": 0x0112})
+def test_objects_that_were_not_requested_are_ignored(database: Database) -> None:
+    add_request(database)
+    assert add_report(database, {"1.2.4", "9.9"}, {"9.8": 0x0112})
     with database.read() as session:
         row = commitments.find_request(session, TRANSACTION)
         assert row is not None
         assert (row.committed, row.failure_reasons) == (["1.2.4"], {})
 
 
-def test_an_unknown_transaction_leaves_no_trace(database: Database) -> None:
-    asked(database)
-    assert not answered(database, {"1.2.4"}, {}, transaction="2.25.2")
+def test_a_report_on_an_unknown_transaction_changes_nothing(database: Database) -> None:
+    add_request(database)
+    assert not add_report(database, {"1.2.4"}, {}, transaction="2.25.2")
     assert len(events(database)) == 1
 
 
-def ended(database: Database) -> None:
+def close(database: Database) -> None:
     with database.write() as session:
         commitments.close_request(session, TRANSACTION, "no answer", now=LATER)
 
 
-def test_a_request_that_got_no_further_is_closed_and_told(database: Database) -> None:
-    asked(database)
-    ended(database)
+def test_closing_a_request_is_an_audit_event(database: Database) -> None:
+    add_request(database)
+    close(database)
     with database.read() as session:
         row = commitments.find_request(session, TRANSACTION)
         assert row is not None
@@ -116,11 +116,11 @@ def test_a_request_that_got_no_further_is_closed_and_told(database: Database) ->
     assert (details["destination"], details["reason"]) == ("archive", "no answer")
 
 
-def test_a_report_that_comes_all_the_same_is_taken(database: Database) -> None:
-    asked(database)
-    ended(database)
-    assert answered(database, {"1.2.4"}, {"1.2.5": 0x0112})
-    ended(database)  # too late to matter
+def test_a_report_after_the_close_is_stored(database: Database) -> None:
+    add_request(database)
+    close(database)
+    assert add_report(database, {"1.2.4"}, {"1.2.5": 0x0112})
+    close(database)  # too late to matter
     with database.read() as session:
         row = commitments.find_request(session, TRANSACTION)
         assert row is not None

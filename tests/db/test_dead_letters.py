@@ -14,7 +14,7 @@ from db.schema import (
     Review,
     StudyStatus,
 )
-from tests.db.readings import NOW, add_analysis, add_study, add_user
+from tests.db.rows import NOW, add_analysis, add_study, add_user
 
 
 def _bury(session: Session, kind: JobKind, subject_id: UUID) -> UUID:

@@ -1,4 +1,4 @@
-"""Engines: transactions that commit, roll back, wait for each other, and keep quiet."""
+"""Transactions that commit, roll back and wait for each other."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -38,13 +38,13 @@ def whats(database: Database) -> list[str]:
         return list(session.scalars(select(SenderCount.event)))
 
 
-def test_what_was_written_can_be_read(database: Database) -> None:
+def test_committed_rows_can_be_read(database: Database) -> None:
     with database.write() as session:
         session.add(counter())
     assert whats(database) == ["stored"]
 
 
-def test_a_failure_inside_undoes_everything(database: Database) -> None:
+def test_an_exception_rolls_the_transaction_back(database: Database) -> None:
     with suppress(RuntimeError), database.write() as session:
         session.add(counter())
         session.flush()
@@ -52,14 +52,14 @@ def test_a_failure_inside_undoes_everything(database: Database) -> None:
     assert whats(database) == []
 
 
-def test_a_reader_commits_nothing(database: Database) -> None:
+def test_a_read_session_commits_nothing(database: Database) -> None:
     with database.read() as session:
         session.add(counter())
         session.flush()
     assert whats(database) == []
 
 
-def test_rows_outlive_their_session(database: Database) -> None:
+def test_rows_can_be_used_after_their_session(database: Database) -> None:
     with database.write() as session:
         row = counter()
         session.add(row)
@@ -97,8 +97,8 @@ def test_foreign_keys_are_enforced(database: Database) -> None:
         session.add(Series(study_id=uuid4(), series_instance_uid="1.2"))
 
 
-def test_an_error_does_not_quote_the_row(database: Database) -> None:
-    """Its text would carry a patient's name into the log."""
+def test_an_error_text_does_not_contain_row_values(database: Database) -> None:
+    """Row values would bring patient data into the log."""
     with database.write() as session:
         session.add(study("1.2.3"))
     with pytest.raises(IntegrityError) as caught, database.write() as session:
@@ -112,13 +112,13 @@ def test_sqlite_survives_a_crash_by_its_write_ahead_log(sqlite_database: Databas
         assert session.scalar(text("PRAGMA synchronous")) == 2
 
 
-def test_a_database_that_is_not_there_says_so_when_it_is_asked(tmp_path: Path) -> None:
+def test_a_missing_database_is_an_error_at_first_use(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path}/no/such/folder/sonogate.db")
     with pytest.raises(OperationalError), database.read() as session:
         session.execute(text("SELECT 1"))
     database.close()
 
 
-def test_the_backend_is_told_by_the_url() -> None:
+def test_the_url_selects_the_backend() -> None:
     assert is_sqlite("sqlite:///x.db")
     assert not is_sqlite("postgresql+psycopg://host/name")

@@ -1,4 +1,4 @@
-"""The file store: whole files in their place, or nothing."""
+"""The file store: files are complete or do not exist."""
 
 import hashlib
 import os
@@ -20,24 +20,24 @@ def store(tmp_path: Path) -> FileStore:
     return made
 
 
-def test_preparing_twice_changes_nothing(store: FileStore) -> None:
-    store.write("results/x", b"kept")
+def test_prepare_is_idempotent(store: FileStore) -> None:
+    store.write("results/x", b"stored")
     store.prepare()
-    assert store.path("results/x").read_bytes() == b"kept"
+    assert store.path("results/x").read_bytes() == b"stored"
 
 
-def test_an_adopted_file_has_its_digest_and_leaves_the_spool(store: FileStore) -> None:
+def test_a_moved_file_has_its_digest_and_leaves_the_spool(store: FileStore) -> None:
     part = store.spool / "x.part"
     part.write_bytes(b"content")
-    kept = store.move_from_spool(part, instance_file(ID))
-    assert kept == StoredFile(
+    stored = store.move_from_spool(part, instance_file(ID))
+    assert stored == StoredFile(
         f"instances/12/{ID}.dcm", hashlib.sha256(b"content").hexdigest(), len(b"content")
     )
-    assert store.path(kept.file).read_bytes() == b"content"
+    assert store.path(stored.file).read_bytes() == b"content"
     assert not part.exists()
 
 
-def test_a_file_that_cannot_be_adopted_stays_in_the_spool(store: FileStore) -> None:
+def test_a_file_that_cannot_be_moved_remains_in_the_spool(store: FileStore) -> None:
     part = store.spool / "x.part"
     part.write_bytes(b"content")
     store.path("results/occupied/x").mkdir(parents=True)
@@ -46,7 +46,7 @@ def test_a_file_that_cannot_be_adopted_stays_in_the_spool(store: FileStore) -> N
     assert part.read_bytes() == b"content"
 
 
-def test_writing_replaces_the_file_of_that_name(store: FileStore) -> None:
+def test_write_replaces_an_existing_file(store: FileStore) -> None:
     store.write("results/a/x", b"old")
     store.write("results/a/x", b"new")
     assert store.path("results/a/x").read_bytes() == b"new"
@@ -54,12 +54,12 @@ def test_writing_replaces_the_file_of_that_name(store: FileStore) -> None:
 
 
 @pytest.mark.parametrize("file", ["../outside", "/etc/passwd", "instances/../../outside"])
-def test_no_path_leads_out_of_the_store(store: FileStore, file: str) -> None:
+def test_a_path_outside_the_store_is_an_error(store: FileStore, file: str) -> None:
     with pytest.raises(ValueError, match="outside the file store"):
         store.path(file)
 
 
-def test_a_link_out_of_the_store_is_not_followed(store: FileStore, tmp_path: Path) -> None:
+def test_a_link_to_outside_the_store_is_an_error(store: FileStore, tmp_path: Path) -> None:
     (store.root / "results" / "link").symlink_to(tmp_path)
     with pytest.raises(ValueError, match="outside the file store"):
         store.path("results/link/secret")
@@ -74,7 +74,7 @@ def test_an_error_for_a_full_disk_names_the_setting(store: FileStore) -> None:
     assert caught.value.min_free_bytes == 2**62
 
 
-def test_only_stale_parts_are_swept(store: FileStore) -> None:
+def test_only_stale_spool_files_are_removed(store: FileStore) -> None:
     for name, written_at in (("old.part", 1000), ("young.part", 3000)):
         (store.spool / name).touch()
         os.utime(store.spool / name, (written_at, written_at))
@@ -82,13 +82,13 @@ def test_only_stale_parts_are_swept(store: FileStore) -> None:
     assert [path.name for path in store.spool.iterdir()] == ["young.part"]
 
 
-def test_removing_what_is_not_there_is_no_error(store: FileStore) -> None:
+def test_removing_a_missing_file_is_no_error(store: FileStore) -> None:
     store.write("results/x", b"")
     store.remove("results/x")
     store.remove("results/x")
     assert not store.path("results/x").exists()
 
 
-def test_names_are_our_own_ids() -> None:
+def test_file_names_are_ids() -> None:
     assert conflict_file(ID) == f"conflicts/{ID}.dcm"
     assert result_file(ID, "report.dcm") == f"results/{ID}/report.dcm"

@@ -1,4 +1,4 @@
-"""Rows of what was received; the listener's tests drive them with real files and races."""
+"""Rows of received instances. The listener's tests cover real files and races."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -59,7 +59,7 @@ def test_instances_of_one_study_share_its_rows(database: Database) -> None:
         assert (study.revision, study.last_instance_at) == (1, NOW)
 
 
-def test_one_uid_is_recorded_once(database: Database) -> None:
+def test_a_sop_instance_uid_is_recorded_once(database: Database) -> None:
     record(database, received())
     with pytest.raises(IntegrityError):
         record(database, received(), digest="b")
@@ -67,7 +67,9 @@ def test_one_uid_is_recorded_once(database: Database) -> None:
         assert session.scalars(select(SenderCount.count)).one() == 1  # the failure left no trace
 
 
-def test_a_studys_digest_tells_its_states_apart_in_any_order(database: Database) -> None:
+def test_the_study_digest_depends_on_the_instances_but_not_on_their_order(
+    database: Database,
+) -> None:
     record(database, received(1), digest="a")
     one = digest_of(database)
     record(database, received(2), digest="b")
@@ -76,7 +78,7 @@ def test_a_studys_digest_tells_its_states_apart_in_any_order(database: Database)
     assert digest_of(database) == both
 
 
-def test_an_image_of_another_patient_in_a_study_is_told_of(database: Database) -> None:
+def test_an_instance_with_another_patient_id_is_an_audit_event(database: Database) -> None:
     record(database, received(1))
     other = replace(received(2), study=replace(received().study, patient_id="P2"))
     record(database, other)
@@ -102,7 +104,7 @@ def test_a_conflict_is_recorded_once_and_counted_each_time(database: Database) -
     assert counts == {"stored": 1, "conflict": 2}
 
 
-def test_senders_are_counted_apart(database: Database) -> None:
+def test_events_are_counted_per_sender(database: Database) -> None:
     other = Sender("MODALITY", "10.0.0.8")
     for sender in (SENDER, SENDER, other):
         with database.write() as session:

@@ -46,7 +46,7 @@ def test_drift_is_found(database: Database) -> None:
     assert "surprise" in str(migrate.find_drift(database.engine))
 
 
-def test_the_chain_has_its_head_from_the_start(database: Database) -> None:
+def test_a_new_database_has_the_head_of_the_chain(database: Database) -> None:
     with database.read() as session:
         assert session.get_one(AuditHead, 1).seq == 0
 
@@ -56,7 +56,7 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
     assert migrate.is_current(database.engine)
 
 
-def test_going_down_and_up_again_works(database: Database) -> None:
+def test_downgrade_to_base_and_upgrade_again(database: Database) -> None:
     command.downgrade(migrate.alembic_config(database.engine), "base")
     assert tables(database) == {"alembic_version"}
     assert not migrate.is_current(database.engine)
@@ -64,7 +64,7 @@ def test_going_down_and_up_again_works(database: Database) -> None:
     assert migrate.find_drift(database.engine) == []
 
 
-def test_every_guard_stands(database: Database) -> None:
+def test_every_trigger_exists(database: Database) -> None:
     catalogue = (
         "SELECT name FROM sqlite_master WHERE type = 'trigger'"
         if is_sqlite(database.url)

@@ -53,13 +53,13 @@ def analysis(database: Database) -> Analysis:
         return add_analysis(session, study.id, "a")
 
 
-WISH = ["seg", "sr"]
+SELECTION = ["seg", "sr"]
 
 
-def made(spec: str, *selections: list[str]) -> ResultObject:
+def make_object(spec: str, *selections: list[str]) -> ResultObject:
     uid = f"2.25.{uuid4().int}"
     return ResultObject(
-        id=uuid4(), spec=spec, selections=list(selections) or [WISH], sop_class_uid="1.2", sop_instance_uid=uid,
+        id=uuid4(), spec=spec, selections=list(selections) or [SELECTION], sop_class_uid="1.2", sop_instance_uid=uid,
         series_instance_uid="2.25.1", file=uid, sha256="c" * 64, size_bytes=1, created_at=NOW,
     )  # fmt: skip
 
@@ -76,12 +76,12 @@ def destination(session: Session, *kinds: str) -> Destination:
 
 @pytest.fixture
 def delivery_id(database: Database, analysis: Analysis) -> UUID:
-    """A SEG and an SR on their way to a destination that wants both."""
+    """A pending delivery of a SEG and an SR."""
     with database.write() as session:
-        objects = [made("sr"), made("seg")]
+        objects = [make_object("sr"), make_object("seg")]
         result_set = results.add_result_set(session, analysis.id, objects, NOW)
         delivery = results.add_delivery(
-            session, result_set, destination(session, *WISH), WISH, "route", NOW
+            session, result_set, destination(session, *SELECTION), SELECTION, "route", NOW
         )
         assert delivery is not None
         return delivery.id
@@ -95,26 +95,26 @@ def due(session: Session, delivery_id: UUID) -> list[str]:
     ]
 
 
-def test_an_analysis_has_one_set_of_its_own(database: Database, analysis: Analysis) -> None:
+def test_an_analysis_has_at_most_one_result_set_of_its_own(
+    database: Database, analysis: Analysis
+) -> None:
     with database.write() as session:
-        results.add_result_set(session, analysis.id, [made("sr")], NOW)
+        results.add_result_set(session, analysis.id, [make_object("sr")], NOW)
     with pytest.raises(IntegrityError), database.write() as session:
-        results.add_result_set(session, analysis.id, [made("sr")], NOW)
+        results.add_result_set(session, analysis.id, [make_object("sr")], NOW)
 
 
 def test_the_kind_of_an_object_is_its_spec_without_the_variant() -> None:
-    assert [made(spec).kind for spec in ("sr", "sr:enhanced", "seg:every-frame")] == [
+    assert [make_object(spec).kind for spec in ("sr", "sr:enhanced", "seg:every-frame")] == [
         "sr",
         "sr",
         "seg",
     ]
 
 
-def test_the_nearest_published_analysis_comes_before(
-    database: Database, analysis: Analysis
-) -> None:
+def test_the_newest_published_predecessor_is_found(database: Database, analysis: Analysis) -> None:
     with database.write() as session:
-        first = results.add_result_set(session, analysis.id, [made("sr")], NOW)
+        first = results.add_result_set(session, analysis.id, [make_object("sr")], NOW)
         unpublished = add_analysis(session, analysis.study_id, "b", analysis.id)
         third = add_analysis(session, analysis.study_id, "c", unpublished.id)
         found = results.find_published_before(session, third)
@@ -123,17 +123,17 @@ def test_the_nearest_published_analysis_comes_before(
         assert results.find_published_before(session, analysis) is None
 
 
-def test_a_delivery_brings_its_job(database: Database, delivery_id: UUID) -> None:
+def test_a_delivery_is_added_with_its_job(database: Database, delivery_id: UUID) -> None:
     with database.read() as session:
         job = session.scalars(select(Job)).one()
     assert (job.kind, job.subject_id) == (JobKind.DELIVER, delivery_id)
 
 
-def test_nothing_is_sent_where_nothing_of_it_is_wanted(
+def test_there_is_no_delivery_without_objects_of_the_selection(
     database: Database, analysis: Analysis
 ) -> None:
     with database.write() as session:
-        result_set = results.add_result_set(session, analysis.id, [made("sr")], NOW)
+        result_set = results.add_result_set(session, analysis.id, [make_object("sr")], NOW)
         assert (
             results.add_delivery(
                 session, result_set, destination(session, "seg"), ["seg"], "route", NOW
@@ -143,31 +143,33 @@ def test_nothing_is_sent_where_nothing_of_it_is_wanted(
         assert session.scalars(select(Job)).all() == []
 
 
-def test_segmentations_go_before_the_report(database: Database, delivery_id: UUID) -> None:
+def test_segmentations_are_sent_before_the_report(database: Database, delivery_id: UUID) -> None:
     with database.read() as session:
         assert due(session, delivery_id) == ["seg", "sr"]
 
 
-def test_objects_go_in_the_order_of_the_wish(database: Database, analysis: Analysis) -> None:
+def test_objects_are_sent_in_the_order_of_the_selection(
+    database: Database, analysis: Analysis
+) -> None:
     selection = ["seg:fractional", "sr:enhanced", "heatmap-sc", "key-objects"]
     with database.write() as session:
-        objects = [made(spec, selection) for spec in reversed(selection)]
+        objects = [make_object(spec, selection) for spec in reversed(selection)]
         result_set = results.add_result_set(session, analysis.id, objects, NOW)
-        there = destination(session, *selection)
-        delivery = results.add_delivery(session, result_set, there, selection, "route", NOW)
+        recipient = destination(session, *selection)
+        delivery = results.add_delivery(session, result_set, recipient, selection, "route", NOW)
         assert delivery is not None
         assert due(session, delivery.id) == selection
 
 
-def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
+def test_each_destination_gets_the_report_of_its_selection(
     database: Database, analysis: Analysis
 ) -> None:
     with database.write() as session:
-        alone, beside = made("sr", ["sr"]), made("sr", WISH)
+        alone, beside = make_object("sr", ["sr"]), make_object("sr", SELECTION)
         result_set = results.add_result_set(session, analysis.id, [alone, beside], NOW)
-        for selection, report in ((["sr"], alone), (WISH, beside)):
-            there = destination(session, *selection)
-            delivery = results.add_delivery(session, result_set, there, selection, "route", NOW)
+        for selection, report in ((["sr"], alone), (SELECTION, beside)):
+            recipient = destination(session, *selection)
+            delivery = results.add_delivery(session, result_set, recipient, selection, "route", NOW)
             assert delivery is not None
             delivery = results.load_delivery(session, delivery.id)
             assert [row.id for row in results.list_delivery_objects(session, delivery)] == [
@@ -175,27 +177,27 @@ def test_of_two_reports_of_one_spec_each_destination_gets_that_of_its_wish(
             ]
 
 
-def test_a_changed_wish_adds_what_is_missing_and_shares_all_but_reports(
+def test_a_new_selection_adds_missing_objects_and_a_report_of_its_own(
     database: Database, delivery_id: UUID
 ) -> None:
     selection = ["seg", "sr", "heatmap-sc"]
     with database.write() as session:
-        there = {row.spec: row for row in session.scalars(select(ResultObject))}
-        report, picture = made("sr", selection), made("heatmap-sc", selection)
-        again = made("seg", selection)
-        again.sop_instance_uid = there["seg"].sop_instance_uid
+        objects_by_spec = {row.spec: row for row in session.scalars(select(ResultObject))}
+        report, picture = make_object("sr", selection), make_object("heatmap-sc", selection)
+        again = make_object("seg", selection)
+        again.sop_instance_uid = objects_by_spec["seg"].sop_instance_uid
         results.update_selection(session, delivery_id, selection, [again, report, picture], NOW)
     with database.read() as session:
         delivery = results.load_delivery(session, delivery_id)
-        brings = [row.id for row in results.list_delivery_objects(session, delivery)]
-        assert brings == [there["seg"].id, report.id, picture.id]
+        sent = [row.id for row in results.list_delivery_objects(session, delivery)]
+        assert sent == [objects_by_spec["seg"].id, report.id, picture.id]
         assert delivery.selection == selection
-        told = json.loads(session.scalars(select(AuditEvent.details)).one())
-    assert told["instead_of"] == WISH
-    assert len(told["objects"]) == 4
+        event = json.loads(session.scalars(select(AuditEvent.details)).one())
+    assert event["instead_of"] == SELECTION
+    assert len(event["objects"]) == 4
 
 
-def test_what_was_accepted_is_no_longer_due(database: Database, delivery_id: UUID) -> None:
+def test_accepted_objects_are_not_sent_again(database: Database, delivery_id: UUID) -> None:
     with database.write() as session:
         rows = {row.spec: row.id for row in session.scalars(select(ResultObject))}
         statuses = {rows["seg"]: 0, rows["sr"]: 0xA700}
@@ -206,7 +208,7 @@ def test_what_was_accepted_is_no_longer_due(database: Database, delivery_id: UUI
         assert len(session.scalars(select(DeliveredObject)).all()) == 2
 
 
-def test_a_failing_delivery_is_told_at_first_and_at_last(
+def test_the_first_and_the_final_failure_are_audit_events(
     database: Database, delivery_id: UUID
 ) -> None:
     with database.write() as session:
@@ -222,7 +224,7 @@ def test_a_failing_delivery_is_told_at_first_and_at_last(
         ]
 
 
-def test_a_delivery_that_succeeds_forgets_its_error(database: Database, delivery_id: UUID) -> None:
+def test_a_successful_delivery_has_no_error(database: Database, delivery_id: UUID) -> None:
     with database.write() as session:
         results.record_not_delivered(session, delivery_id, "nothing answers", NOW, given_up=False)
         results.record_delivered(session, delivery_id, NOW)

@@ -35,7 +35,7 @@ from db.schema import (
     User,
 )
 from db.worklist import WorklistFilter
-from tests.db.readings import NOW, add_analysis, add_instance, add_study, add_user
+from tests.db.rows import NOW, add_analysis, add_instance, add_study, add_user
 
 ACCEPT = Judgment(Decision.ACCEPT)
 MODIFY = Judgment(Decision.MODIFY, "benign", "3", "Class is wrong", "smooth margin")

@@ -1,4 +1,4 @@
-"""Settings that every service shares."""
+"""Settings of all services."""
 
 from pathlib import Path
 
@@ -9,20 +9,22 @@ from db.errors import SettingsError
 from db.settings import StoreSettings
 
 
-def test_the_defaults_need_nothing_installed() -> None:
+def test_the_defaults_need_no_other_service() -> None:
     settings = StoreSettings.load()
     assert settings.effective_database_url == f"sqlite:///{Path('var').absolute()}/sonogate.db"
     assert settings.effective_routes_file == Path("var/routes.toml")
 
 
-def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_are_read_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("SONOGATE_HOME", str(tmp_path))
     monkeypatch.setenv("SONOGATE_MIN_FREE_BYTES", "5")
     store = StoreSettings.load().file_store()
     assert (store.root, store.min_free_bytes) == (tmp_path / "files", 5)
 
 
-def test_a_wrong_value_names_its_variable_and_is_not_quoted(
+def test_an_error_names_the_variable_but_not_its_value(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SONOGATE_MIN_FREE_BYTES", "s3cret")
@@ -35,16 +37,14 @@ def test_a_wrong_value_names_its_variable_and_is_not_quoted(
     "url",
     ["nonsense", "mysql://h/n", "postgresql://u:s3cret@h/n", "postgresql+psycopg://u:s3cret@h:x/n"],
 )
-def test_a_database_that_we_cannot_use_stops_the_start(
-    monkeypatch: pytest.MonkeyPatch, url: str
-) -> None:
+def test_an_unsupported_database_is_an_error(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SONOGATE_DATABASE_URL", url)
     with pytest.raises(SettingsError, match=r"^SONOGATE_DATABASE_URL: should be sqlite") as caught:
         StoreSettings.load()
     assert "s3cret" not in str(caught.value)
 
 
-def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_invalid_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     class Two(StoreSettings):
         other: int = 0
 
@@ -60,7 +60,7 @@ def test_a_secret_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert StoreSettings.load().database_url == "postgresql+psycopg://u:p@host/name"
 
 
-def test_the_variable_itself_goes_before_its_file(
+def test_the_variable_takes_precedence_over_its_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "url").write_text("sqlite:///file.db")
@@ -80,16 +80,16 @@ def test_a_secret_file_that_cannot_be_read_names_its_variable(
         StoreSettings.load()
 
 
-def test_a_call_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_take_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SONOGATE_MIN_FREE_BYTES", "5")
     assert StoreSettings.load(min_free_bytes=7).min_free_bytes == 7
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_frozen() -> None:
     settings = StoreSettings.load()
     with pytest.raises(ValidationError, match="frozen"):
         settings.min_free_bytes = 3
 
 
-def test_every_field_says_what_it_is_for() -> None:
+def test_every_field_has_a_description() -> None:
     assert all(field.description for field in StoreSettings.model_fields.values())

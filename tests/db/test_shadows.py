@@ -17,7 +17,7 @@ from db.schema import (
     ShadowImage,
 )
 from tests.db.compared import BENIGN, MALIGNANT, UNSURE, add_read_image, shadow_of
-from tests.db.readings import NOW
+from tests.db.rows import NOW
 
 COLUMNS = [column.key for column in Analysis.__table__.columns]
 

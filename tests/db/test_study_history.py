@@ -5,7 +5,7 @@ from db import audit
 from db.audit_tags import AuditTag
 from db.engine import Database
 from db.study_history import load_study_history
-from tests.db.readings import NOW
+from tests.db.rows import NOW
 
 
 def test_entries_are_in_order_and_consecutive_images_are_one_entry(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Column types that mean the same on both databases."""
+"""Column types on both databases."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -17,7 +17,7 @@ def with_time(moment: datetime) -> SenderCount:
     return SenderCount(calling_ae="A", address="::1", event="stored", count=1, last_at=moment)
 
 
-def test_a_time_comes_back_in_utc_to_the_microsecond(database: Database) -> None:
+def test_a_datetime_is_read_in_utc_to_the_microsecond(database: Database) -> None:
     moment = datetime(2026, 7, 1, 12, 30, 15, 123456, tzinfo=BERLIN)
     with database.write() as session:
         session.add(with_time(moment))
@@ -27,7 +27,7 @@ def test_a_time_comes_back_in_utc_to_the_microsecond(database: Database) -> None
     assert found.tzinfo is UTC or found.utcoffset() == timedelta(0)
 
 
-def test_times_of_different_zones_compare_in_the_database(database: Database) -> None:
+def test_datetimes_of_different_zones_compare_in_the_database(database: Database) -> None:
     moment = datetime(2026, 7, 1, 12, tzinfo=BERLIN)
     with database.write() as session:
         session.add(with_time(moment))
@@ -36,11 +36,11 @@ def test_times_of_different_zones_compare_in_the_database(database: Database) ->
         assert session.scalars(select(SenderCount).where(SenderCount.last_at <= before)).all()
 
 
-def test_a_naive_time_is_refused(database: Database) -> None:
+def test_a_naive_datetime_is_an_error(database: Database) -> None:
     naive = now_utc().replace(tzinfo=None)
     with pytest.raises(StatementError, match="time zone"), database.write() as session:
         session.add(with_time(naive))
 
 
-def test_the_clock_is_aware() -> None:
+def test_now_utc_is_aware() -> None:
     assert now_utc().tzinfo is UTC

@@ -7,7 +7,7 @@ from db import users
 from db.engine import Database
 from db.schema import AuditEvent, Role, User
 from db.users import FAILURES_WITHOUT_LOCK, LONGEST_LOCK, AccountInvalid, NewUser
-from tests.db.readings import NOW
+from tests.db.rows import NOW
 
 GOOD = "a sentence that is long enough"
 
@@ -18,19 +18,19 @@ def _enter(database: Database, password: str, now: datetime = NOW) -> User | Non
 
 @pytest.fixture
 def database(sqlite_database: Database) -> Database:
-    """Hashing is slow by design: one database for most, the other where its locks matter."""
+    """SQLite for most tests, because password hashing is slow."""
     return sqlite_database
 
 
 @pytest.fixture
 def rita(database: Database) -> str:
-    """Her one-time password."""
+    """A radiologist's one-time password."""
     with database.write() as session:
         new = NewUser("rita", Role.RADIOLOGIST, "Rita R", "R^Rita", "Clinic")
         return users.create_user(session, new, actor="test", now=NOW)
 
 
-def test_the_first_admin_is_made_once_and_must_choose_a_password(database: Database) -> None:
+def test_the_first_admin_is_created_once_and_must_choose_a_password(database: Database) -> None:
     with database.write() as session:
         password = users.ensure_first_admin(session, NOW)
     with database.write() as session:
@@ -41,9 +41,7 @@ def test_the_first_admin_is_made_once_and_must_choose_a_password(database: Datab
     assert (admin.role, admin.must_change_password) == (Role.ADMINISTRATOR, True)
 
 
-def test_a_one_time_password_lets_in_and_a_wrong_one_does_not(
-    database: Database, rita: str
-) -> None:
+def test_login_with_a_one_time_password_and_with_a_wrong_one(database: Database, rita: str) -> None:
     assert _enter(database, "wrong") is None
     assert users.verify_login(database, "nobody", rita, NOW) is None
     user = users.verify_login(database, " Rita ", rita, NOW)
@@ -51,16 +49,14 @@ def test_a_one_time_password_lets_in_and_a_wrong_one_does_not(
     assert user.failed_logins == 0
 
 
-def test_passwords_are_kept_as_argon2id(database: Database, rita: str) -> None:
+def test_passwords_are_hashed_with_argon2id(database: Database, rita: str) -> None:
     with database.read() as session:
         kept = users.get_user(session, "rita").password_hash
     assert kept.startswith("$argon2id$")
     assert rita not in kept
 
 
-def test_wrong_passwords_make_the_account_wait_and_the_wait_grows(
-    database: Database, rita: str
-) -> None:
+def test_wrong_passwords_lock_the_account_for_a_growing_time(database: Database, rita: str) -> None:
     for _ in range(FAILURES_WITHOUT_LOCK + 1):
         assert _enter(database, "wrong") is None
     assert _enter(database, rita) is None  # right, but too early
@@ -70,7 +66,7 @@ def test_wrong_passwords_make_the_account_wait_and_the_wait_grows(
     assert _enter(database, rita, later + 2 * users.FIRST_LOCK) is not None
 
 
-def test_the_wait_has_an_end_however_often_somebody_tried(database: Database, rita: str) -> None:
+def test_the_lock_has_a_maximum_duration(database: Database, rita: str) -> None:
     with database.write() as session:
         user = users.get_user(session, "rita")
         user.failed_logins = 5000
@@ -78,9 +74,7 @@ def test_the_wait_has_an_end_however_often_somebody_tried(database: Database, ri
         assert user.locked_until == NOW + LONGEST_LOCK
 
 
-def test_a_burst_of_attempts_that_began_together_meets_the_wait(
-    database: Database, rita: str
-) -> None:
+def test_the_lock_applies_to_attempts_that_began_before_it(database: Database, rita: str) -> None:
     with database.read() as session:
         attempt = users.begin_login(session, "rita", NOW)
     assert attempt.user_id is not None
@@ -90,7 +84,7 @@ def test_a_burst_of_attempts_that_began_together_meets_the_wait(
         assert users.finish_login(session, attempt.user_id, matched=True, now=NOW) is None
 
 
-def test_on_a_server_a_failed_login_is_counted_in_a_locked_row(
+def test_postgresql_counts_failed_logins_in_a_locked_row(
     postgresql_database: Database,
 ) -> None:
     with postgresql_database.write() as session:
@@ -103,7 +97,7 @@ def test_on_a_server_a_failed_login_is_counted_in_a_locked_row(
     assert users.verify_login(postgresql_database, "admin", password, later) is not None
 
 
-def test_failed_logins_are_events_without_what_was_typed(database: Database, rita: str) -> None:
+def test_events_of_failed_logins_do_not_contain_the_password(database: Database, rita: str) -> None:
     _enter(database, "secret-typo")
     with database.read() as session:
         found = session.scalars(
@@ -159,7 +153,7 @@ def test_a_deactivated_user_cannot_log_in(database: Database, rita: str) -> None
     assert _enter(database, rita) is None
 
 
-def test_the_last_administrator_can_neither_leave_nor_change_role(database: Database) -> None:
+def test_the_last_administrator_cannot_be_deactivated_or_change_role(database: Database) -> None:
     with database.write() as session:
         users.ensure_first_admin(session, NOW)
         admin = users.get_user(session, "admin")
@@ -182,7 +176,7 @@ def test_the_last_administrator_can_neither_leave_nor_change_role(database: Data
         (NewUser("rob", Role.RADIOLOGIST, "Rob", "Rob", " "), "organization"),
     ],
 )
-def test_a_malformed_account_is_refused_by_field(
+def test_an_error_names_the_malformed_field(
     database: Database, rita: str, new: NewUser, field: str
 ) -> None:
     with database.write() as session, pytest.raises(AccountInvalid) as refused:
@@ -205,7 +199,7 @@ def test_names_and_role_change_and_the_username_stays(database: Database, rita: 
         assert [user.username for user in users.list_users(session)] == ["rita"]
 
 
-def test_a_radiologist_keeps_an_organization_to_sign_for(database: Database, rita: str) -> None:
+def test_a_radiologist_must_have_an_organization(database: Database, rita: str) -> None:
     with database.write() as session:
         user = users.get_user(session, "rita")
         new = NewUser("rita", Role.RADIOLOGIST, "Rita R", "R^Rita")

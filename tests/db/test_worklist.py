@@ -23,7 +23,7 @@ from db.schema import (
 )
 from db.worklist import DeliveryState, ReviewState, SortKey, WorklistFilter, WorklistOrder
 from dicom.terms.classification import UNDECIDED
-from tests.db.readings import NOW, add_analysis, add_study, add_user
+from tests.db.rows import NOW, add_analysis, add_study, add_user
 
 ANY = WorklistFilter()
 LATEST = WorklistOrder()
@@ -50,7 +50,7 @@ def _statements(database: Database) -> Iterator[list[str]]:
         event.remove(database.engine, "before_cursor_execute", note)
 
 
-def test_a_row_says_everything_about_its_study(database: Database) -> None:
+def test_a_row_contains_study_analysis_review_and_deliveries(database: Database) -> None:
     with database.write() as session:
         study = add_study(session, "Berg^Anna", accession_number="A7", description="US left")
         analysis = add_analysis(session, study, (0.1, 0.2, 0.7))
@@ -70,7 +70,7 @@ def test_a_study_without_an_analysis_has_a_row_too(database: Database) -> None:
     assert (row.analysis_id, row.label, row.confidence) == (None, None, None)
 
 
-def test_the_newest_finished_analysis_speaks(database: Database) -> None:
+def test_a_row_shows_the_newest_finished_analysis(database: Database) -> None:
     with database.write() as session:
         study = add_study(session)
         add_analysis(session, study, (0.9, 0.1, 0.0), revision=1)
@@ -85,7 +85,7 @@ def test_the_newest_finished_analysis_speaks(database: Database) -> None:
     assert current.revision == 2
 
 
-def test_text_is_looked_for_in_names_ids_and_accession_numbers(database: Database) -> None:
+def test_text_is_searched_in_names_ids_and_accession_numbers(database: Database) -> None:
     with database.write() as session:
         add_study(session, "Berg^Anna", accession_number="ACC-1")
         add_study(session, "Berg^Eva")
@@ -107,7 +107,7 @@ def test_text_is_looked_for_in_names_ids_and_accession_numbers(database: Databas
     assert found == expected
 
 
-def test_status_label_and_dates_narrow_the_list(database: Database) -> None:
+def test_filters_for_status_label_and_dates(database: Database) -> None:
     with database.write() as session:
         add_analysis(session, add_study(session, "A", study_date="20260101"), (0.1, 0.8, 0.1))
         add_analysis(session, add_study(session, "B", study_date="20260601"), (0.1, 0.1, 0.8))
@@ -121,7 +121,7 @@ def test_status_label_and_dates_narrow_the_list(database: Database) -> None:
         assert _names(session, WorklistFilter(date_from="20260101", date_to="20260101")) == ["A"]
 
 
-def test_an_undecided_study_is_found_as_such_and_under_no_class(database: Database) -> None:
+def test_an_undecided_study_matches_undecided_and_no_class(database: Database) -> None:
     with database.write() as session:
         add_analysis(session, add_study(session, "A"), (0.1, 0.8, 0.1))
         add_analysis(session, add_study(session, "B"), (0.3, 0.4, 0.3)).undecided = True
@@ -132,7 +132,7 @@ def test_an_undecided_study_is_found_as_such_and_under_no_class(database: Databa
     assert (row.displayed_class, row.label, row.confidence) == ("undecided", "benign", 0.4)
 
 
-def test_the_review_state_follows_the_readers(database: Database) -> None:
+def test_the_review_state_of_drafts_signatures_and_amendments(database: Database) -> None:
     with database.write() as session:
         rita = add_user(session, "rita", Role.RADIOLOGIST)
         for name in ("to read", "draft", "signed", "outdated"):
@@ -186,7 +186,7 @@ def _delivery(set_id: UUID, destination_id: UUID, status: DeliveryStatus) -> Del
     )
 
 
-def test_deliveries_are_summed_up_and_the_worst_one_speaks(database: Database) -> None:
+def test_the_delivery_state_is_the_worst_of_all_deliveries(database: Database) -> None:
     done, retrying, failed = (
         DeliveryStatus.DELIVERED,
         DeliveryStatus.RETRYING,
@@ -209,7 +209,7 @@ def test_deliveries_are_summed_up_and_the_worst_one_speaks(database: Database) -
     assert found["under way"].state is DeliveryState.WAITING
 
 
-def test_every_order_goes_both_ways(database: Database) -> None:
+def test_every_order_in_both_directions(database: Database) -> None:
     says = {"alpha": (0.9, 0.05, 0.05), "Beta": (0.2, 0.35, 0.45), "gamma": (0.2, 0.78, 0.02)}
     with database.write() as session:
         for number, (name, probabilities) in enumerate(says.items()):
@@ -229,7 +229,7 @@ def test_every_order_goes_both_ways(database: Database) -> None:
             assert _names(session, ANY, WorklistOrder(key, descending=True)) == names[::-1]
 
 
-def test_studies_without_a_result_stand_last_in_either_direction(database: Database) -> None:
+def test_studies_without_a_result_are_last_in_both_directions(database: Database) -> None:
     with database.write() as session:
         add_study(session, "none", status=StudyStatus.RECEIVING)
         add_analysis(session, add_study(session, "some"))
@@ -238,7 +238,7 @@ def test_studies_without_a_result_stand_last_in_either_direction(database: Datab
             assert _names(session, ANY, WorklistOrder(SortKey.CONFIDENCE, descending))[-1] == "none"
 
 
-def test_a_page_beyond_the_last_is_the_last(sqlite_database: Database) -> None:
+def test_a_page_number_out_of_range_is_the_last_page(sqlite_database: Database) -> None:
     with sqlite_database.write() as session:
         for number in range(5):
             add_study(session, f"P{number}", received_at=NOW + timedelta(minutes=number))
@@ -248,7 +248,7 @@ def test_a_page_beyond_the_last_is_the_last(sqlite_database: Database) -> None:
     assert [row.patient_name for row in page.rows] == ["P0"]
 
 
-def test_two_thousand_studies_cost_three_statements(database: Database) -> None:
+def test_a_page_of_two_thousand_studies_takes_three_statements(database: Database) -> None:
     studies = [uuid4() for _ in range(2000)]
     with database.write() as session:
         session.execute(insert(Study), [_study_values(n, key) for n, key in enumerate(studies)])
@@ -265,7 +265,7 @@ def test_two_thousand_studies_cost_three_statements(database: Database) -> None:
     assert len(statements) == 3
 
 
-def test_filters_together_never_try_every_study_for_every_analysis(database: Database) -> None:
+def test_combined_filters_do_not_join_every_study_with_every_analysis(database: Database) -> None:
     studies = [uuid4() for _ in range(2000)]
     with database.write() as session:
         session.execute(insert(Study), [_study_values(n, key) for n, key in enumerate(studies)])

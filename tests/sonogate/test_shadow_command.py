@@ -11,7 +11,7 @@ from db import shadows
 from db.engine import Database
 from db.settings import StoreSettings
 from tests.db.compared import BENIGN, MALIGNANT, add_read_image, shadow_of
-from tests.db.readings import NOW
+from tests.db.rows import NOW
 from tests.sonogate.conftest import Run
 
 

@@ -1,4 +1,4 @@
-"""Rows of studies and analyses, bare: no files, no images."""
+"""Rows of studies, analyses and users without files."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -39,7 +39,7 @@ def add_study(session: Session, name: str = "Berg^Anna", **columns: object) -> S
 
 
 def add_instance(session: Session, study: Study, sop_instance_uid: str = "2.25.8") -> Instance:
-    """A still of 20 x 10 pixels in a series of its own."""
+    """Add a still of 20 x 10 pixels in a series of its own."""
     series = Series(study_id=study.id, series_instance_uid="2.25.7", modality="US", description="")
     instance = Instance(
         series=series, sop_instance_uid=sop_instance_uid, sop_class_uid="1.2", transfer_syntax_uid="1.2",
@@ -60,7 +60,7 @@ def add_analysis(
     revision: int = 1,
 ) -> Analysis:
     labels = ("normal", "benign", "malignant")
-    said = probabilities or (None, None, None)
+    values = probabilities or (None, None, None)
     analysis = Analysis(
         study_id=study.id,
         revision=revision,
@@ -70,9 +70,9 @@ def add_analysis(
         segmenter_digest="0" * 64,
         status=AnalysisStatus.DONE if probabilities else AnalysisStatus.REFUSED,
         label=labels[probabilities.index(max(probabilities))] if probabilities else None,
-        p_normal=said[0],
-        p_benign=said[1],
-        p_malignant=said[2],
+        p_normal=values[0],
+        p_benign=values[1],
+        p_malignant=values[2],
         started_at=NOW,
         finished_at=NOW,
     )
@@ -82,7 +82,7 @@ def add_analysis(
 
 
 def add_user(session: Session, username: str, role: Role = Role.RADIOLOGIST) -> User:
-    """Cannot log in: making a password takes its time, and no row here needs one."""
+    """Add a user without a password, because hashing is slow."""
     user = User(
         username=username,
         display_name=username,
