@@ -100,8 +100,8 @@ def postgresql_database(postgresql_url: str) -> Iterator[Database]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> Database:
     """A migrated, empty database. Each test runs on SQLite and on PostgreSQL."""
-    found: Database = request.getfixturevalue(f"{request.param}_database")
-    return found
+    database: Database = request.getfixturevalue(f"{request.param}_database")
+    return database
 
 
 @pytest.fixture

@@ -27,10 +27,10 @@ def free_port() -> int:
 
 def find_program(name: str, *places: str) -> str:
     """Return the path of a program, or skip the test with the command that installs it."""
-    found = shutil.which(name) or next((p for p in places if Path(p).exists()), None)
-    if found is None:
+    path = shutil.which(name) or next((place for place in places if Path(place).exists()), None)
+    if path is None:
         pytest.skip(f"{name} is not installed: `make peers` installs it on Debian")
-    return found
+    return path
 
 
 def wait_until(ready: Callable[[], bool], *, seconds: float, what: str) -> None:

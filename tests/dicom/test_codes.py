@@ -13,21 +13,21 @@ NOT_IN_PYDICOM = {"99SONOGATE", "BI", "RFC5646", "UMLS"}
 
 
 def every_code() -> list[Code]:
-    found = []
+    codes = []
     for value in vars(concepts).values():
         values = value.values() if isinstance(value, dict) else [value]
-        found += [one for one in values if isinstance(one, Code)]
-    return found
+        codes += [value for value in values if isinstance(value, Code)]
+    return codes
 
 
-def test_each_code_is_pydicoms_where_pydicom_has_the_scheme() -> None:
+def test_each_code_equals_that_of_pydicom_if_pydicom_has_the_scheme() -> None:
     for code in every_code():
         if code.scheme_designator in NOT_IN_PYDICOM or code == concepts.PIXELS:
             continue
         scheme = cast(
             "dict[str, dict[str, object]]", _concepts_dict.concepts[code.scheme_designator]
         )
-        assert any(code.value in found for found in scheme.values()), code
+        assert any(code.value in values for values in scheme.values()), code
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_each_code_is_pydicoms_where_pydicom_has_the_scheme() -> None:
         (concepts.ULTRASOUND, "cid29"),
     ],
 )
-def test_a_code_is_in_the_context_group_that_it_is_said_to_be_in(code: Code, group: str) -> None:
+def test_a_code_is_in_its_documented_context_group(code: Code, group: str) -> None:
     assert code in getattr(codes, group).concepts.values()
 
 
@@ -62,5 +62,5 @@ def test_every_class_has_a_code() -> None:
     assert tuple(concepts.CLASS) == CLASSES
 
 
-def test_bi_rads_has_its_ten_categories() -> None:
+def test_bi_rads_has_ten_categories() -> None:
     assert list(concepts.BIRADS) == list(BIRADS_CATEGORIES)

@@ -18,30 +18,30 @@ def reference(uid: str, reason: int | None = None) -> Dataset:
     return item
 
 
-def report(kept: list[str], failed: dict[str, int]) -> Dataset:
+def report(committed: list[str], failed: dict[str, int]) -> Dataset:
     information = Dataset()
     information.TransactionUID = "1.2.3"
-    information.ReferencedSOPSequence = [reference(uid) for uid in kept]
-    information.FailedSOPSequence = [reference(*each) for each in failed.items()]
+    information.ReferencedSOPSequence = [reference(uid) for uid in committed]
+    information.FailedSOPSequence = [reference(uid, reason) for uid, reason in failed.items()]
     return information
 
 
-def test_a_request_names_transaction_classes_and_instances() -> None:
+def test_a_request_contains_transaction_classes_and_instances() -> None:
     request = build_commitment_request("1.2.3", [(CLASS, "1.2.4"), (CLASS, "1.2.5")])
     assert request.TransactionUID == "1.2.3"
-    told = [
-        (each.ReferencedSOPClassUID, each.ReferencedSOPInstanceUID)
-        for each in request.ReferencedSOPSequence
+    references = [
+        (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID)
+        for item in request.ReferencedSOPSequence
     ]
-    assert told == [(CLASS, "1.2.4"), (CLASS, "1.2.5")]
+    assert references == [(CLASS, "1.2.4"), (CLASS, "1.2.5")]
 
 
-def test_a_report_says_what_is_kept_and_why_the_rest_is_not() -> None:
+def test_a_report_contains_committed_objects_and_failure_reasons() -> None:
     read = parse_commitment_report(report(["1.2.4"], {"1.2.5": 0x0112}))
     assert read == CommitmentReport("1.2.3", frozenset({"1.2.4"}), {"1.2.5": 0x0112})
 
 
-def test_an_object_that_is_both_kept_and_failed_is_not_kept() -> None:
+def test_an_object_in_both_lists_is_not_committed() -> None:
     read = parse_commitment_report(report(["1.2.4", "1.2.5"], {"1.2.5": 0x0112}))
     assert read.committed == {"1.2.4"}
 
@@ -59,7 +59,7 @@ def test_a_failure_without_a_reason_is_a_processing_failure() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["TransactionUID", "ReferencedSOPInstanceUID"])
-def test_a_uid_that_is_missing_or_none_is_named_and_not_quoted(keyword: str) -> None:
+def test_a_missing_or_malformed_uid_is_named_and_not_quoted(keyword: str) -> None:
     for value in ("", "SECRET^NAME"):
         information = report(["1.2.4"], {})
         where = information if keyword in information else information.ReferencedSOPSequence[0]

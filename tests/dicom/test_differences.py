@@ -17,68 +17,70 @@ def sent() -> Dataset:
     return dataset
 
 
-def test_the_same_is_no_difference() -> None:
+def test_equal_data_sets_have_no_differences() -> None:
     assert find_differences(sent(), sent()) == []
 
 
-def test_what_was_added_removed_and_changed_is_named_in_the_order_of_tags() -> None:
-    came = sent()
-    came.InstitutionName = "Klinik"
-    came.PatientName = "SONOGATE^TEST"
-    del came.PatientID
-    assert find_differences(sent(), came) == [
+def test_differences_are_in_the_order_of_tags() -> None:
+    received = sent()
+    received.InstitutionName = "Klinik"
+    received.PatientName = "SONOGATE^TEST"
+    del received.PatientID
+    assert find_differences(sent(), received) == [
         "InstitutionName: added, 'Klinik'",
         "PatientName: 'Sonogate^Test' became 'SONOGATE^TEST'",
         "PatientID: removed, was 'SONOGATE-TEST'",
     ]
 
 
-def test_items_of_sequences_are_told_apart() -> None:
-    came = sent()
-    came.ConceptNameCodeSequence[0].CodeMeaning = "Two"
-    assert find_differences(sent(), came) == [
+def test_items_of_sequences_are_numbered() -> None:
+    received = sent()
+    received.ConceptNameCodeSequence[0].CodeMeaning = "Two"
+    assert find_differences(sent(), received) == [
         "ConceptNameCodeSequence[1].CodeMeaning: 'One' became 'Two'"
     ]
-    came.ConceptNameCodeSequence.append(Dataset())
-    assert find_differences(sent(), came) == ["ConceptNameCodeSequence: 1 item(s) became 2 item(s)"]
+    received.ConceptNameCodeSequence.append(Dataset())
+    assert find_differences(sent(), received) == [
+        "ConceptNameCodeSequence: 1 item(s) became 2 item(s)"
+    ]
 
 
-def test_an_equal_number_that_is_written_otherwise_is_a_difference() -> None:
-    came = sent()
-    came.SliceThickness = DSfloat("1.5")
-    assert find_differences(sent(), came) == ["SliceThickness: '1.50' became '1.5'"]
+def test_equal_numbers_with_different_texts_are_a_difference() -> None:
+    received = sent()
+    received.SliceThickness = DSfloat("1.5")
+    assert find_differences(sent(), received) == ["SliceThickness: '1.50' became '1.5'"]
 
 
-def test_bytes_are_counted_and_long_values_cut() -> None:
-    came = sent()
-    came.PixelData = b"\0\1"
-    came.PatientID = "7" * 64
-    assert find_differences(sent(), came) == [
+def test_bytes_are_counted_and_long_values_truncated() -> None:
+    received = sent()
+    received.PixelData = b"\0\1"
+    received.PatientID = "7" * 64
+    assert find_differences(sent(), received) == [
         f"PatientID: 'SONOGATE-TEST' became '{'7' * 40}…'",
         "PixelData: 4 bytes became 2 bytes",
     ]
 
 
 def test_bytes_of_the_same_length_can_differ() -> None:
-    came = sent()
-    came.PixelData = b"\0\1\2\4"
-    assert find_differences(sent(), came) == ["PixelData: 4 bytes became others"]
+    received = sent()
+    received.PixelData = b"\0\1\2\4"
+    assert find_differences(sent(), received) == ["PixelData: 4 bytes became others"]
 
 
-def test_another_value_representation_is_told() -> None:
-    came = sent()
-    came[0x00100020] = DataElement(0x00100020, "SH", "SONOGATE-TEST")
-    assert find_differences(sent(), came) == ["PatientID: VR LO became SH"]
+def test_another_value_representation_is_a_difference() -> None:
+    received = sent()
+    received[0x00100020] = DataElement(0x00100020, "SH", "SONOGATE-TEST")
+    assert find_differences(sent(), received) == ["PatientID: VR LO became SH"]
 
 
-def test_a_private_attribute_goes_by_its_tag() -> None:
-    came = sent()
-    came.add_new(0x00091001, "LO", "x")
-    assert find_differences(sent(), came) == ["(0009,1001): added, 'x'"]
+def test_a_private_attribute_is_named_by_its_tag() -> None:
+    received = sent()
+    received.add_new(0x00091001, "LO", "x")
+    assert find_differences(sent(), received) == ["(0009,1001): added, 'x'"]
 
 
 def test_a_value_that_cannot_be_read_is_named() -> None:
-    came = sent()
+    received = sent()
     rows = Tag("Rows")
-    came[rows] = RawDataElement(rows, "US", 3, b"\1\2\3", 0, False, True)
-    assert find_differences(sent(), came) == ["Rows: cannot be read"]
+    received[rows] = RawDataElement(rows, "US", 3, b"\1\2\3", 0, False, True)
+    assert find_differences(sent(), received) == ["Rows: cannot be read"]

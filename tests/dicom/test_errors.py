@@ -35,9 +35,9 @@ def test_a_text_is_a_sentence_without_a_uid(error: DicomError) -> None:
     assert not re.search(r"\d+\.\d+\.\d+", str(error))
 
 
-def test_frames_are_counted_from_one_for_people() -> None:
+def test_frames_are_counted_from_one_in_texts() -> None:
     assert "Frame 4 " in str(errors.UndecodableFrame(3))
 
 
-def test_only_a_read_back_is_worth_another_try() -> None:
+def test_only_a_read_back_mismatch_is_not_permanent() -> None:
     assert [error.code for error in EVERY if not error.permanent] == ["read-back-mismatch"]

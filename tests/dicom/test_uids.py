@@ -13,7 +13,7 @@ def test_a_uid_never_changes_between_releases() -> None:
     assert derived_uid("seg", "analysis", "1.2.3") == "2.25.68074101571058701879137410989805177480"
 
 
-def test_parts_do_not_run_into_one_another() -> None:
+def test_different_parts_with_the_same_text_give_different_uids() -> None:
     assert derived_uid("ab", "c") != derived_uid("a", "bc")
 
 
@@ -24,11 +24,11 @@ def test_it_is_a_uid_of_at_most_64_characters() -> None:
 
 
 @pytest.mark.parametrize("parts", [(), ("",), ("seg", "")])
-def test_it_refuses_parts_that_name_nothing(parts: tuple[str, ...]) -> None:
+def test_empty_parts_are_an_error(parts: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="part"):
         derived_uid(*parts)
 
 
-def test_the_implementation_is_named_within_the_standards_limits() -> None:
+def test_the_implementation_identification_has_valid_lengths() -> None:
     assert len(IMPLEMENTATION_CLASS_UID) <= 64
     assert len(IMPLEMENTATION_VERSION_NAME) <= 16

@@ -58,9 +58,9 @@ def hostile_header() -> InstanceHeader:
 
 def test_both_databases_accept_a_hostile_header(database: Database) -> None:
     received = build_received(hostile_header(), build_sender(NASTY, "fe80::1%eth0"))
-    kept = StoredFile("instances/aa/x.dcm", "0" * 64, 1)
+    file = StoredFile("instances/aa/x.dcm", "0" * 64, 1)
     with database.write() as session:
-        intake.record_stored(session, received, uuid4(), kept, stable_after=timedelta(1), now=NOW)
+        intake.record_stored(session, received, uuid4(), file, stable_after=timedelta(1), now=NOW)
     with database.read() as session:
         study = session.scalars(select(Study)).one()
         assert len(study.patient_name) == 1024
@@ -95,9 +95,9 @@ def test_names_in_every_character_set_reach_the_worklist_and_are_found_there(
     name = NAMES[character_set]
     header = read_header(write_name(tmp_path / "image.dcm", character_set, name))
     received = build_received(header, SENDER)
-    kept = StoredFile("instances/1.dcm", "a" * 64, 1)
+    file = StoredFile("instances/1.dcm", "a" * 64, 1)
     with database.write() as session:
-        intake.record_stored(session, received, uuid4(), kept, stable_after=timedelta(1), now=NOW)
+        intake.record_stored(session, received, uuid4(), file, stable_after=timedelta(1), now=NOW)
     with database.read() as session:
         page = load_page(session, WorklistFilter(text=name.partition("^")[0]), WorklistOrder())
     assert [row.patient_name for row in page.rows] == [name]

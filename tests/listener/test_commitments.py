@@ -32,9 +32,9 @@ def record_request(listener: RunningListener) -> None:
 
 def load_request(listener: RunningListener) -> Commitment:
     with listener.database.read() as session:
-        found = commitments.find_request(session, TRANSACTION)
-        assert found is not None
-        return found
+        row = commitments.find_request(session, TRANSACTION)
+        assert row is not None
+        return row
 
 
 def build_report(transaction: str = TRANSACTION) -> Dataset:

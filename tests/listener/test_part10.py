@@ -12,9 +12,9 @@ from tests.listener.images import image, save, sibling
 
 def test_another_file_meta_does_not_change_the_data_set(tmp_path: Path) -> None:
     dataset = image()
-    one = save(dataset, tmp_path / "one.dcm")
+    path = save(dataset, tmp_path / "first.dcm")
     dataset.file_meta.ImplementationVersionName = "ANOTHER"
-    assert has_same_data_set(one, save(dataset, tmp_path / "other.dcm"))
+    assert has_same_data_set(path, save(dataset, tmp_path / "other.dcm"))
 
 
 @pytest.mark.parametrize("changed", [{"content": 1}, {"size_bytes": 64 * 65}])
@@ -23,16 +23,16 @@ def test_one_changed_or_additional_pixel_is_another_data_set(
 ) -> None:
     dataset = image()
     other = sibling(dataset, SOPInstanceUID=dataset.SOPInstanceUID, **changed)
-    one = save(dataset, tmp_path / "one.dcm")
-    assert not has_same_data_set(one, save(other, tmp_path / "other.dcm"))
+    path = save(dataset, tmp_path / "first.dcm")
+    assert not has_same_data_set(path, save(other, tmp_path / "other.dcm"))
 
 
 def test_a_file_not_written_by_the_listener_is_not_compared(tmp_path: Path) -> None:
-    one = save(image(), tmp_path / "one.dcm")
+    path = save(image(), tmp_path / "first.dcm")
     other = tmp_path / "other.dcm"
     other.write_bytes(b"x" * 1000)
     with pytest.raises(ValueError, match="the listener wrote"):
-        has_same_data_set(one, other)
+        has_same_data_set(path, other)
 
 
 @pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, DeflatedExplicitVRLittleEndian])

@@ -199,10 +199,10 @@ def test_it_stores_objects_from_dcmtk(
     subprocess.run(command, check=True, capture_output=True)
     (row,) = listener.instances()
     sent = dcmread(file)
-    kept = dcmread(listener.files / row.file)
-    assert kept.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
-    assert kept.PixelData == sent.PixelData
-    assert tags(kept) == tags(sent)
+    stored = dcmread(listener.files / row.file)
+    assert stored.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+    assert stored.PixelData == sent.PixelData
+    assert tags(stored) == tags(sent)
 
 
 @pytest.mark.peer

@@ -48,7 +48,7 @@ def write_compressed(path: Path, syntax: str, frames: list[NDArray[np.uint8]]) -
 # --------------------------------------------------------------------------- real files
 
 
-def test_real_files_decode_as_pydicom_decodes_them(shared_data: Path) -> None:
+def test_real_files_decode_as_in_pydicom(shared_data: Path) -> None:
     for path in sorted((shared_data / "dicom").glob("*.dcm")):
         plain = pydicom.dcmread(path)
         expected = np.atleast_3d(plain.pixel_array) if "NumberOfFrames" not in plain else None
@@ -61,15 +61,15 @@ def test_real_files_decode_as_pydicom_decodes_them(shared_data: Path) -> None:
 
 
 def shown(stored: NDArray[np.generic], dataset: Dataset) -> NDArray[np.int_]:
-    """What pydicom's own steps make of a frame; its color tables have 16-bit entries."""
+    """Convert a frame with functions of pydicom, whose color tables have 16-bit entries."""
     if dataset.PhotometricInterpretation != "PALETTE COLOR":
         return stored.astype(int)
     colors = apply_color_lut(stored, dataset).astype(int)
     return colors >> 8 if colors.max() > 255 else colors
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # the files are odd on purpose
-def test_pydicoms_own_test_files_decode_as_pydicom_does_or_are_a_dicom_error() -> None:
+@pytest.mark.filterwarnings("ignore::UserWarning")  # the files are invalid on purpose
+def test_test_files_of_pydicom_decode_as_in_pydicom_or_raise_a_dicom_error() -> None:
     same = 0
     for path in sorted((Path(pydicom.data.__file__).parent / "test_files").glob("*.dcm")):
         try:
@@ -86,7 +86,7 @@ def test_pydicoms_own_test_files_decode_as_pydicom_does_or_are_a_dicom_error() -
     assert same > 20
 
 
-def test_jpeg_of_12_bits_is_said_not_to_be_supported() -> None:
+def test_jpeg_with_12_bits_is_not_supported() -> None:
     path = Path(pydicom.data.__file__).parent / "test_files" / "JPGExtended.dcm"
     with pytest.raises(UnsupportedTransferSyntax, match="12 bits"):
         next(decode_frames(path))
@@ -96,13 +96,13 @@ def test_jpeg_of_12_bits_is_said_not_to_be_supported() -> None:
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
-def test_lossless_syntaxes_give_back_every_pixel(tmp_path: Path, syntax: str) -> None:
+def test_lossless_transfer_syntaxes_preserve_every_pixel(tmp_path: Path, syntax: str) -> None:
     path = write_compressed(tmp_path / "cine.dcm", syntax, COLOR)
-    found = list(decode_frames(path))
-    assert all(np.array_equal(a, b) for a, b in zip(found, COLOR, strict=True))
+    decoded = list(decode_frames(path))
+    assert all(np.array_equal(a, b) for a, b in zip(decoded, COLOR, strict=True))
 
 
-def test_jpeg_lossless_gives_back_every_pixel(tmp_path: Path) -> None:
+def test_jpeg_lossless_preserves_every_pixel(tmp_path: Path) -> None:
     source = making.write_image(tmp_path / "plain.dcm", COLOR[0])
     reader = gdcm.ImageReader()
     reader.SetFileName(str(source))
@@ -116,8 +116,8 @@ def test_jpeg_lossless_gives_back_every_pixel(tmp_path: Path) -> None:
     writer.SetFile(reader.GetFile())
     writer.SetImage(change.GetOutput())
     assert writer.Write()
-    (found,) = decode_frames(tmp_path / "lossless.dcm")
-    assert np.array_equal(found, COLOR[0])
+    (decoded,) = decode_frames(tmp_path / "lossless.dcm")
+    assert np.array_equal(decoded, COLOR[0])
 
 
 def test_a_deflated_file_is_inflated(tmp_path: Path) -> None:
@@ -125,12 +125,12 @@ def test_a_deflated_file_is_inflated(tmp_path: Path) -> None:
     dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
     path = tmp_path / "deflated.dcm"
     pydicom.dcmwrite(path, dataset, enforce_file_format=True)
-    found = list(decode_frames(path, [2, 0]))
-    assert np.array_equal(found[0], COLOR[2])
-    assert np.array_equal(found[1], COLOR[0])
+    decoded = list(decode_frames(path, [2, 0]))
+    assert np.array_equal(decoded[0], COLOR[2])
+    assert np.array_equal(decoded[1], COLOR[0])
 
 
-def test_video_is_kept_but_not_decoded(tmp_path: Path) -> None:
+def test_video_cannot_be_decoded(tmp_path: Path) -> None:
     dataset = build_ultrasound_image(
         COLOR, study=making.STUDY, transfer_syntax_uid=JPEGBaseline8Bit
     )
@@ -160,7 +160,7 @@ def write_gray(path: Path, values: NDArray[np.uint16], **attributes: object) -> 
 RAMP = np.arange(4096, dtype=np.uint16).reshape(64, 64)
 
 
-def test_gray_without_a_window_is_stretched_over_its_own_range(tmp_path: Path) -> None:
+def test_gray_without_a_window_is_scaled_to_its_own_range(tmp_path: Path) -> None:
     (frame,) = decode_frames(write_gray(tmp_path / "gray.dcm", RAMP[:, :32] + 100))
     assert (frame.min(), frame.max()) == (0, 255)
 
@@ -190,19 +190,19 @@ def test_a_voi_window_is_applied(
     assert frame.ravel()[1000] < 10
 
 
-def test_a_window_that_is_none_is_ignored(tmp_path: Path) -> None:
+def test_an_invalid_window_is_ignored(tmp_path: Path) -> None:
     path = write_gray(tmp_path / "gray.dcm", RAMP, WindowCenter="0", WindowWidth="0")
     (frame,) = decode_frames(path)
     assert (frame.min(), frame.max()) == (0, 255)
 
 
-def test_monochrome1_is_shown_the_other_way_round(tmp_path: Path) -> None:
+def test_monochrome1_is_inverted(tmp_path: Path) -> None:
     changes = {"PhotometricInterpretation": "MONOCHROME1"}
     (frame,) = decode_frames(making.write_image(tmp_path / "gray.dcm", changes=changes))
     assert np.array_equal(frame, 255 - making.gray())
 
 
-def test_the_rescale_comes_before_the_window(tmp_path: Path) -> None:
+def test_the_modality_lut_is_applied_before_the_window(tmp_path: Path) -> None:
     path = write_gray(
         tmp_path / "gray.dcm",
         RAMP,
@@ -221,7 +221,7 @@ def test_the_rescale_comes_before_the_window(tmp_path: Path) -> None:
 @pytest.mark.parametrize("entry_bits", [8, 16])
 def test_a_palette_becomes_rgb(tmp_path: Path, entry_bits: int) -> None:
     table = np.stack([np.arange(256), 255 - np.arange(256), np.full(256, 7)], axis=-1)
-    entries = table * 257 if entry_bits == 16 else table  # some machines fill only the low byte
+    entries = table * 257 if entry_bits == 16 else table  # some machines write 8-bit entries
     dataset = build_ultrasound_image(making.gray(), study=making.STUDY)
     dataset.PhotometricInterpretation = "PALETTE COLOR"
     for channel, name in enumerate(("Red", "Green", "Blue")):
@@ -235,7 +235,7 @@ def test_a_palette_becomes_rgb(tmp_path: Path, entry_bits: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["<u2", "<u4"])
-def test_deep_color_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
+def test_color_with_more_than_8_bits_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
     bits = 8 * np.dtype(dtype).itemsize
     dataset = build_ultrasound_image(COLOR[0], study=making.STUDY)
     dataset.BitsAllocated = dataset.BitsStored = bits
@@ -247,7 +247,7 @@ def test_deep_color_keeps_its_upper_bits(tmp_path: Path, dtype: str) -> None:
     assert np.array_equal(frame, COLOR[0])
 
 
-def test_planar_color_is_put_together(tmp_path: Path) -> None:
+def test_planar_color_is_interleaved(tmp_path: Path) -> None:
     dataset = build_ultrasound_image(COLOR[0], study=making.STUDY)
     dataset.PlanarConfiguration = 1
     dataset.PixelData = np.moveaxis(COLOR[0], 2, 0).tobytes()
@@ -256,52 +256,54 @@ def test_planar_color_is_put_together(tmp_path: Path) -> None:
     assert np.array_equal(frame, COLOR[0])
 
 
-def test_an_unknown_photometric_interpretation_is_not_guessed(tmp_path: Path) -> None:
+def test_an_unknown_photometric_interpretation_is_an_error(tmp_path: Path) -> None:
     changes = {"PhotometricInterpretation": "YBR_PARTIAL_422"}
     path = making.write_image(tmp_path / "image.dcm", COLOR[0], changes=changes)
     with pytest.raises(UndecodableFrame):
         next(decode_frames(path))
 
 
-# --------------------------------------------------------------------------- which frames
+# --------------------------------------------------------------------------- frame indices
 
 
-def test_frames_come_in_the_order_asked_for(tmp_path: Path) -> None:
+def test_frames_are_in_the_order_of_the_indices(tmp_path: Path) -> None:
     path = making.write_image(tmp_path / "cine.dcm", COLOR)
-    found = list(decode_frames(path, [3, 1, 3]))
-    assert all(np.array_equal(a, COLOR[n]) for a, n in zip(found, [3, 1, 3], strict=True))
+    decoded = list(decode_frames(path, [3, 1, 3]))
+    assert all(np.array_equal(a, COLOR[n]) for a, n in zip(decoded, [3, 1, 3], strict=True))
 
 
-def test_asking_for_none_gives_none(tmp_path: Path) -> None:
+def test_no_indices_give_no_frames(tmp_path: Path) -> None:
     assert list(decode_frames(making.write_image(tmp_path / "image.dcm"), [])) == []
 
 
 @pytest.mark.parametrize("index", [-1, 4])
-def test_a_frame_that_is_not_there_is_named(tmp_path: Path, index: int) -> None:
+def test_a_missing_frame_is_named(tmp_path: Path, index: int) -> None:
     path = making.write_image(tmp_path / "cine.dcm", COLOR)
     with pytest.raises(UndecodableFrame) as caught:
         list(decode_frames(path, [0, index]))
     assert caught.value.frame == index
 
 
-def test_a_long_cine_never_lies_in_memory(tmp_path: Path) -> None:
+def test_a_long_cine_is_never_in_memory(tmp_path: Path) -> None:
     frames = [making.color(200, 300, seed) for seed in range(60)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
-    one = frames[0].nbytes
+    frame_bytes = frames[0].nbytes
     del frames
     tracemalloc.start()
     count = sum(1 for _ in decode_frames(path))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 60
-    assert peak < 12 * one
+    assert peak < 12 * frame_bytes
 
 
 @pytest.mark.parametrize(
     ("count", "limit", "expected"),
     [(1, 8, [0]), (5, 8, [0, 1, 2, 3, 4]), (9, 3, [0, 4, 8]), (100, 1, [50]), (2, 2, [0, 1])],
 )
-def test_samples_are_spread_with_both_ends(count: int, limit: int, expected: list[int]) -> None:
+def test_samples_are_evenly_spread_and_include_both_ends(
+    count: int, limit: int, expected: list[int]
+) -> None:
     assert sample_frames(count, limit) == expected
 
 
@@ -313,7 +315,7 @@ def test_samples_never_repeat() -> None:
 
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 3), (3, 0)])
-def test_there_is_no_sample_of_nothing(count: int, limit: int) -> None:
+def test_sampling_requires_positive_numbers(count: int, limit: int) -> None:
     with pytest.raises(ValueError, match="positive"):
         sample_frames(count, limit)
 
@@ -321,13 +323,13 @@ def test_there_is_no_sample_of_nothing(count: int, limit: int) -> None:
 # --------------------------------------------------------------------------- damage
 
 
-def test_what_is_not_dicom_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_dicom_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"PNG")
     with pytest.raises(NotDicom):
         next(decode_frames(tmp_path / "x"))
 
 
-def test_an_object_without_pixels_is_said_to_have_none(tmp_path: Path) -> None:
+def test_an_object_without_pixels_is_an_error(tmp_path: Path) -> None:
     path = making.write_image(tmp_path / "image.dcm", changes={"PixelData": None})
     with pytest.raises(NoPixelData):
         next(decode_frames(path))
@@ -339,22 +341,24 @@ def test_a_file_that_ends_within_its_pixels_is_truncated(
     tmp_path: Path, syntax: str, missing: int
 ) -> None:
     path = making.write_image(tmp_path / "cine.dcm", COLOR, transfer_syntax_uid=syntax)
-    tail = 8 if syntax == JPEGBaseline8Bit else 0  # the sequence delimiter alone may be missing
+    tail = 8 if syntax == JPEGBaseline8Bit else 0  # only the sequence delimiter may be missing
     path.write_bytes(path.read_bytes()[: -tail - missing])
     with pytest.raises(TruncatedFile):
         next(decode_frames(path))
 
 
-def test_every_cut_of_a_compressed_cine_is_a_dicom_error_or_decodes(tmp_path: Path) -> None:
+def test_every_truncation_of_a_compressed_cine_raises_a_dicom_error_or_decodes(
+    tmp_path: Path,
+) -> None:
     path = making.write_image(tmp_path / "cine.dcm", COLOR, transfer_syntax_uid=JPEGBaseline8Bit)
     whole = path.read_bytes()
     for end in range(len(whole) - 1, 0, -len(whole) // 40):
         path.write_bytes(whole[:end])
         try:
-            found = list(decode_frames(path))
+            decoded = list(decode_frames(path))
         except DicomError:
             continue
-        assert len(found) == len(COLOR)
+        assert len(decoded) == len(COLOR)
 
 
 def write_with_bad_frame(path: Path, syntax: str, bad: int) -> Path:
@@ -368,7 +372,9 @@ def write_with_bad_frame(path: Path, syntax: str, bad: int) -> Path:
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless])
-def test_a_damaged_frame_is_named_and_the_others_can_be_had(tmp_path: Path, syntax: str) -> None:
+def test_a_damaged_frame_is_named_and_the_others_can_be_decoded(
+    tmp_path: Path, syntax: str
+) -> None:
     path = write_with_bad_frame(tmp_path / "cine.dcm", syntax, bad=2)
     frames = decode_frames(path)
     assert np.array_equal(next(frames), COLOR[0])
@@ -380,7 +386,7 @@ def test_a_damaged_frame_is_named_and_the_others_can_be_had(tmp_path: Path, synt
     assert np.array_equal(rest, COLOR[3])
 
 
-def test_a_frame_of_another_size_than_the_headers_is_refused(tmp_path: Path) -> None:
+def test_a_frame_with_another_size_than_the_header_is_an_error(tmp_path: Path) -> None:
     path = making.write_image(
         tmp_path / "image.dcm",
         COLOR[0],
@@ -391,7 +397,7 @@ def test_a_frame_of_another_size_than_the_headers_is_refused(tmp_path: Path) -> 
         next(decode_frames(path))
 
 
-def test_pixels_that_are_fewer_than_the_header_says_are_refused(tmp_path: Path) -> None:
+def test_fewer_pixels_than_in_the_header_are_an_error(tmp_path: Path) -> None:
     path = making.write_image(tmp_path / "image.dcm", changes={"Rows": 200})
     with pytest.raises(UndecodableFrame):
         next(decode_frames(path))

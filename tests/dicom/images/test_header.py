@@ -9,7 +9,7 @@ from dicom.images.header import parse_header, read_header
 from dicom.images.ultrasound_image import build_ultrasound_image
 from tests.dicom import making
 
-# Names from PS3.5 annexes H to K, and the sets that clinics in China and Turkey write
+# names of PS3.5 annexes H to K, and character sets used in China and Turkey
 NAMES = {
     "ISO_IR 100": "Äneas^Rüdiger",
     "ISO_IR 144": "Люкceмбypг",
@@ -50,7 +50,7 @@ def test_every_real_file_has_a_header(shared_data: Path) -> None:
     assert all(header.rows > 0 and header.study_date for header in headers)
 
 
-def test_the_frame_time_comes_from_whichever_attribute_is_there() -> None:
+def test_the_frame_time_comes_from_the_first_attribute_present() -> None:
     frames = [making.gray(seed=seed) for seed in range(2)]
     dataset = build_ultrasound_image(frames, study=making.STUDY, frame_time_ms=20)
     assert parse_header(dataset).frame_time_ms == 20
@@ -60,7 +60,7 @@ def test_the_frame_time_comes_from_whichever_attribute_is_there() -> None:
     assert parse_header(dataset).frame_time_ms == 40
 
 
-def test_missing_and_empty_attributes_are_empty_facts() -> None:
+def test_missing_and_empty_attributes_have_empty_values() -> None:
     dataset = bare()
     dataset.PatientSex = None
     header = parse_header(dataset)
@@ -83,7 +83,7 @@ def bare() -> Dataset:
     "keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
 )
 @pytest.mark.parametrize("uid", ["", "1.2.x", "../../etc/passwd", "1..2", "1" * 65])
-def test_a_uid_that_is_missing_or_malformed_is_an_error_that_does_not_quote_it(
+def test_a_missing_or_malformed_uid_is_an_error_that_does_not_quote_it(
     keyword: str, uid: str
 ) -> None:
     dataset = bare()
@@ -94,7 +94,7 @@ def test_a_uid_that_is_missing_or_malformed_is_an_error_that_does_not_quote_it(
     assert not uid or uid not in str(caught.value)
 
 
-def test_nonsense_in_numbers_is_as_good_as_none(tmp_path: Path) -> None:
+def test_invalid_numbers_count_as_absent(tmp_path: Path) -> None:
     path = making.write_image(tmp_path / "image.dcm")
     content = path.read_bytes()
     number = b"\x20\x00\x13\x00IS\x02\x001 "
@@ -106,7 +106,7 @@ def test_nonsense_in_numbers_is_as_good_as_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stored", "read"), [("20260506", "20260506"), ("2026.05.06", "20260506"), ("yesterday", "")]
 )
-def test_a_date_is_eight_digits_or_nothing(stored: str, read: str) -> None:
+def test_a_date_has_eight_digits_or_is_empty(stored: str, read: str) -> None:
     dataset = bare()
     dataset.add_new("StudyDate", "LO", stored)
     assert parse_header(dataset).study_date == read
@@ -116,7 +116,7 @@ def test_a_date_is_eight_digits_or_nothing(stored: str, read: str) -> None:
     ("stored", "read"),
     [("140438", "140438"), ("14:04:38", "140438"), ("140438.25", "140438.25"), ("noon", "")],
 )
-def test_a_time_is_written_without_colons_or_not_at_all(stored: str, read: str) -> None:
+def test_a_time_has_no_colons_or_is_empty(stored: str, read: str) -> None:
     dataset = bare()
     dataset.add_new("StudyTime", "LO", stored)
     assert parse_header(dataset).study_time == read
@@ -124,13 +124,13 @@ def test_a_time_is_written_without_colons_or_not_at_all(stored: str, read: str) 
 
 @pytest.mark.parametrize("keyword", ["Laterality", "ImageLaterality", "FrameLaterality"])
 @pytest.mark.parametrize(("stored", "read"), [("L", "L"), ("R", "R"), ("B", ""), ("", "")])
-def test_the_side_is_left_right_or_nothing(keyword: str, stored: str, read: str) -> None:
+def test_laterality_is_left_right_or_empty(keyword: str, stored: str, read: str) -> None:
     dataset = bare()
     setattr(dataset, keyword, stored)
     assert parse_header(dataset).laterality == read
 
 
-def test_the_side_may_be_a_modifier_of_the_anatomic_region() -> None:
+def test_laterality_may_be_a_modifier_of_the_anatomic_region() -> None:
     dataset, region, modifier = bare(), Dataset(), Dataset()
     modifier.CodeValue, modifier.CodingSchemeDesignator = "24028007", "SCT"
     region.CodeValue, region.CodeMeaning = "76752008", "Breast"
@@ -141,7 +141,7 @@ def test_the_side_may_be_a_modifier_of_the_anatomic_region() -> None:
     assert header.body_part == "Breast"
 
 
-def test_what_is_not_dicom_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_dicom_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "image.dcm"
     for content in (b"", b"GIF89a", b"\0" * 500):
         path.write_bytes(content)
@@ -157,7 +157,7 @@ def test_a_file_cut_off_in_its_header_is_truncated(tmp_path: Path) -> None:
         read_header(path)
 
 
-def test_no_cut_makes_anything_but_a_dicom_error(tmp_path: Path) -> None:
+def test_every_truncation_raises_a_dicom_error(tmp_path: Path) -> None:
     dataset = build_ultrasound_image(making.gray(32, 32), study=making.STUDY, spacing_mm=0.1)
     path = write_dataset(dataset, tmp_path / "image.dcm").path
     whole = path.read_bytes()
@@ -168,7 +168,7 @@ def test_no_cut_makes_anything_but_a_dicom_error(tmp_path: Path) -> None:
             read_header(path)
         except (NotDicom, TruncatedFile, InvalidHeader):
             continue
-        assert end > header_end // 2  # cut between two elements, with all that identifies it
+        assert end > header_end // 2  # cut between two elements, after the UIDs
 
 
 def test_a_missing_transfer_syntax_is_an_error(tmp_path: Path) -> None:

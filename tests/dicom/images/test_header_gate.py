@@ -54,7 +54,7 @@ DERIVED = {"Manufacturer": MANUFACTURER, "ManufacturerModelName": RESULT_MODEL}
         ("elastography", {"ImageType": ["ORIGINAL", "PRIMARY", "", "", "SHEAR WAVE"]}),
     ],
 )
-def test_what_the_networks_do_not_know_is_refused(
+def test_images_that_the_networks_were_not_made_for_are_refused(
     code: str, attributes: Mapping[str, object]
 ) -> None:
     assert refusal_code(changed(**attributes)) == code
@@ -72,11 +72,11 @@ def test_what_the_networks_do_not_know_is_refused(
         ELSEWHERE | {"BodyPartExamined": "Mamma links"},
         ELSEWHERE | {"BodyPartExamined": "SMALL PARTS"},
         ELSEWHERE | {"BodyPartExamined": "AXILLA"},
-        {"BodyPartExamined": "OTHER THING"},  # the code for the breast stands beside it
+        {"BodyPartExamined": "OTHER THING"},  # with the code of the breast
         {"Rows": 32, "Columns": 32},
     ],
 )
-def test_a_breast_ultrasound_image_is_let_in(attributes: Mapping[str, object]) -> None:
+def test_a_breast_ultrasound_image_is_accepted(attributes: Mapping[str, object]) -> None:
     assert refusal_code(changed(**attributes)) is None
 
 
@@ -106,7 +106,7 @@ def test_two_tissue_regions_of_like_size_are_a_split_screen() -> None:
     assert refusal_code(dataset) == "split-screen"
 
 
-def test_a_small_inset_beside_the_picture_is_no_split_screen() -> None:
+def test_a_small_inset_beside_the_image_is_no_split_screen() -> None:
     dataset = changed()
     inset = deepcopy(dataset.SequenceOfUltrasoundRegions[0])
     inset.RegionLocationMaxX1 = inset.RegionLocationMaxY1 = 10
@@ -114,13 +114,13 @@ def test_a_small_inset_beside_the_picture_is_no_split_screen() -> None:
     assert refusal_code(dataset) is None
 
 
-def test_a_refusal_speaks_in_a_sentence() -> None:
+def test_a_refusal_text_is_a_sentence() -> None:
     refusal = find_header_refusal(changed(Rows=0))
     assert refusal is not None
     assert refusal.text.endswith(".")
 
 
-def test_header_and_data_set_are_judged_alike(shared_data: Path) -> None:
+def test_header_and_data_set_have_the_same_refusal(shared_data: Path) -> None:
     for path in sorted((shared_data / "dicom").glob("*.dcm")):
         assert find_header_refusal(read_header(path)) == find_header_refusal(
             read_without_pixels(path)

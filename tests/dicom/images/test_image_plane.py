@@ -13,7 +13,7 @@ def source_with(folder: Path, changes: Mapping[str, object]) -> Path:
     return making.write_image(folder / "image.dcm", changes={**making.PLANE, **changes})
 
 
-def test_the_plane_is_the_headers_digit_by_digit(tmp_path: Path) -> None:
+def test_the_plane_has_the_values_of_the_header_digit_by_digit(tmp_path: Path) -> None:
     plane = parse_image_plane(read_source(source_with(tmp_path, {"SliceThickness": "1.50"})))
     assert plane.frame_of_reference_uid == making.PLANE["FrameOfReferenceUID"]
     assert plane.position_reference == ""
@@ -24,7 +24,7 @@ def test_the_plane_is_the_headers_digit_by_digit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("thickness", ["", "0", "-1"])
-def test_no_thickness_is_none_at_all(tmp_path: Path, thickness: str) -> None:
+def test_an_invalid_thickness_is_empty(tmp_path: Path, thickness: str) -> None:
     plane = parse_image_plane(read_source(source_with(tmp_path, {"SliceThickness": thickness})))
     assert plane.thickness_mm == ""
 
@@ -44,7 +44,7 @@ def test_no_thickness_is_none_at_all(tmp_path: Path, thickness: str) -> None:
         ("PixelSpacing", ["0.1", "-0.1"], "not above zero"),
     ],
 )
-def test_half_a_plane_is_none_and_says_what_is_missing(
+def test_an_incomplete_plane_is_an_error_that_names_the_attribute(
     tmp_path: Path, keyword: str, value: object, problem: str
 ) -> None:
     with pytest.raises(InvalidHeader, match=problem) as caught:
@@ -52,7 +52,7 @@ def test_half_a_plane_is_none_and_says_what_is_missing(
     assert caught.value.keyword == keyword
 
 
-def test_a_damaged_value_is_no_plane(tmp_path: Path) -> None:
+def test_a_damaged_value_is_an_error(tmp_path: Path) -> None:
     path = source_with(tmp_path, {})
     for good, bad, keyword in (
         (b"-12.50\\3\\40.25", b"-12.50\\3\\40 25", "ImagePositionPatient"),

@@ -28,7 +28,7 @@ def region(box: tuple[int, int, int, int], **attributes: object) -> Dataset:
     return item
 
 
-def found(*regions: Dataset, **attributes: object) -> BModeRegion:
+def find_region(*regions: Dataset, **attributes: object) -> BModeRegion:
     dataset = Dataset()
     if regions:
         dataset.SequenceOfUltrasoundRegions = list(regions)
@@ -41,40 +41,40 @@ def box(region: BModeRegion) -> tuple[int, int, int, int]:
     return region.x0, region.y0, region.x1, region.y1
 
 
-def test_the_largest_tissue_region_is_taken_with_its_spacing() -> None:
-    best = found(region((0, 0, 39, 39)), region((20, 10, 279, 189)))
-    assert box(best) == (20, 10, 280, 190)
-    assert best.source == "header"
-    assert best.spacing_mm == pytest.approx((0.2, 0.1))
-    assert best.calibrated
+def test_the_largest_tissue_region_and_its_spacing_are_used() -> None:
+    result = find_region(region((0, 0, 39, 39)), region((20, 10, 279, 189)))
+    assert box(result) == (20, 10, 280, 190)
+    assert result.source == "header"
+    assert result.spacing_mm == pytest.approx((0.2, 0.1))
+    assert result.calibrated
 
 
 @pytest.mark.parametrize(
     "attributes", [{"RegionSpatialFormat": 2}, {"RegionDataType": 3}, {"RegionDataType": 2}]
 )
-def test_a_region_of_another_kind_is_passed_over(attributes: dict[str, int]) -> None:
-    best = found(region((0, 0, 299, 199), **attributes), region((20, 10, 100, 100)))
-    assert box(best) == (20, 10, 101, 101)
+def test_a_region_of_another_kind_is_ignored(attributes: dict[str, int]) -> None:
+    result = find_region(region((0, 0, 299, 199), **attributes), region((20, 10, 100, 100)))
+    assert box(result) == (20, 10, 101, 101)
 
 
-def test_an_end_given_as_exclusive_is_cut_to_the_image() -> None:
-    assert box(found(region((0, 0, 300, 200)))) == (0, 0, 300, 200)
+def test_an_exclusive_end_is_clipped_to_the_image() -> None:
+    assert box(find_region(region((0, 0, 300, 200)))) == (0, 0, 300, 200)
 
 
-def test_a_region_drawn_for_another_size_is_not_believed() -> None:
-    best = found(region((84, 31, 595, 414)))
-    assert best.source != "header"
-    assert not best.calibrated
+def test_a_region_for_another_image_size_is_ignored() -> None:
+    result = find_region(region((84, 31, 595, 414)))
+    assert result.source != "header"
+    assert not result.calibrated
 
 
 @pytest.mark.parametrize(
     "corners", [(50, 50, 20, 20), (0, 0, 5, 5), (-5, 0, 100, 100), (0, 0, 10**9, 10**9)]
 )
-def test_a_region_that_is_no_box_is_not_believed(corners: tuple[int, int, int, int]) -> None:
+def test_a_region_without_a_valid_box_is_ignored(corners: tuple[int, int, int, int]) -> None:
     item = region((0, 0, 1, 1))
     for keyword, value in zip(("MinX0", "MinY0", "MaxX1", "MaxY1"), corners, strict=True):
         item.add_new(f"RegionLocation{keyword}", "SL", value)
-    assert found(item).source != "header"
+    assert find_region(item).source != "header"
 
 
 @pytest.mark.parametrize(
@@ -87,33 +87,35 @@ def test_a_region_that_is_no_box_is_not_believed(corners: tuple[int, int, int, i
         {"PhysicalDeltaX": 5.0},
     ],
 )
-def test_a_region_without_a_credible_scale_is_uncalibrated(attributes: dict[str, object]) -> None:
-    best = found(region((20, 10, 279, 189), **attributes))
-    assert best.source == "header"
-    assert best.spacing_mm is None
+def test_a_region_without_a_plausible_spacing_is_uncalibrated(
+    attributes: dict[str, object],
+) -> None:
+    result = find_region(region((20, 10, 279, 189), **attributes))
+    assert result.source == "header"
+    assert result.spacing_mm is None
 
 
-def test_pixel_spacing_calibrates_where_no_region_does() -> None:
-    assert found(PixelSpacing=["0.3", "0.25"]).spacing_mm == (0.3, 0.25)
+def test_pixel_spacing_calibrates_if_no_region_does() -> None:
+    assert find_region(PixelSpacing=["0.3", "0.25"]).spacing_mm == (0.3, 0.25)
     uncalibrated = region((20, 10, 279, 189), PhysicalUnitsXDirection=0)
-    assert found(uncalibrated, PixelSpacing=["0.3", "0.25"]).spacing_mm == (0.3, 0.25)
+    assert find_region(uncalibrated, PixelSpacing=["0.3", "0.25"]).spacing_mm == (0.3, 0.25)
 
 
-def test_a_regions_own_scale_goes_before_pixel_spacing() -> None:
-    best = found(region((20, 10, 279, 189)), PixelSpacing=["0.3", "0.25"])
-    assert best.spacing_mm == pytest.approx((0.2, 0.1))
+def test_the_spacing_of_a_region_has_priority_over_pixel_spacing() -> None:
+    result = find_region(region((20, 10, 279, 189)), PixelSpacing=["0.3", "0.25"])
+    assert result.spacing_mm == pytest.approx((0.2, 0.1))
 
 
 @pytest.mark.parametrize("spacing", [["0", "0"], ["50", "50"], "0.2"])
-def test_a_pixel_spacing_that_is_none_is_ignored(spacing: object) -> None:
-    assert found(PixelSpacing=spacing).spacing_mm is None
+def test_an_invalid_pixel_spacing_is_ignored(spacing: object) -> None:
+    assert find_region(PixelSpacing=spacing).spacing_mm is None
 
 
-# --------------------------------------------------------------------------- by content
+# --------------------------------------------------------------------------- regions in the pixels
 
 
 def screen(picture: tuple[int, int, int, int]) -> NDArray[np.uint8]:
-    """A screen shot: speckle in a box, lines of text beside and below it."""
+    """Return a screen shot: speckle in a box, with lines of text beside and below it."""
     x0, y0, x1, y1 = picture
     frame = np.zeros((480, 640), np.uint8)
     frame[y0:y1, x0:x1] = np.random.default_rng(0).integers(20, 200, (y1 - y0, x1 - x0))
@@ -123,15 +125,15 @@ def screen(picture: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     return frame
 
 
-def test_text_and_borders_fall_away() -> None:
+def test_text_and_borders_are_excluded() -> None:
     picture = (150, 60, 560, 400)
-    best = find_content_region(screen(picture))
-    assert best.source == "content"
-    assert np.abs(np.subtract(box(best), picture)).max() <= 12
+    result = find_content_region(screen(picture))
+    assert result.source == "content"
+    assert np.abs(np.subtract(box(result), picture)).max() <= 12
 
 
 def write(frame: Frame, box: tuple[int, int, int, int], line_px: int = 14) -> None:
-    """Fill `box` with words so dense that closing joins them: strokes of two pixels."""
+    """Fill `box` with strokes of two pixels, so dense that closing joins them."""
     x0, y0, x1, y1 = box
     for y in range(y0, y1, line_px):
         frame[y : y + 10, x0:x1:6] = frame[y : y + 10, x0 + 1 : x1 : 6] = 230
@@ -139,7 +141,7 @@ def write(frame: Frame, box: tuple[int, int, int, int], line_px: int = 14) -> No
 
 
 def tissue(rows: int, columns: int) -> Frame:
-    """Speckle with grains of some pixels, as scan conversion leaves it."""
+    """Return speckle with grains of several pixels, as after scan conversion."""
     noise = np.random.default_rng(0).normal(size=(rows, columns))
     grains = ndimage.gaussian_filter(noise, 1.5)
     gray: Frame = np.clip(80 + 25 * grains / grains.std(), 20, 200).astype(np.uint8)
@@ -147,7 +149,7 @@ def tissue(rows: int, columns: int) -> Frame:
 
 
 def with_cyst(width: float, low: float) -> Frame:
-    """Tissue with an anechoic ellipse, `width` times as wide, from 0.25 to `low` of its depth."""
+    """Return tissue with an anechoic ellipse, `width` times as wide, from 0.25 to `low` of its depth."""
     frame = tissue(400, 500)
     y, x = np.mgrid[:400, :500]
     center, radius = 200 * (low + 0.25), 200 * (low - 0.25)
@@ -165,7 +167,7 @@ def jpeg(frame: Frame, quality: int) -> Frame:
 @pytest.mark.parametrize("width", [1.2, 3])
 @pytest.mark.parametrize("low", [0.6, 0.85])
 @pytest.mark.parametrize("rows", [slice(None), slice(None, None, -1)])
-def test_a_cyst_from_side_to_side_does_not_end_the_picture(
+def test_a_cyst_across_the_full_width_does_not_end_the_region(
     width: float, low: float, rows: slice
 ) -> None:
     frame = with_cyst(width, low)[rows]
@@ -173,7 +175,7 @@ def test_a_cyst_from_side_to_side_does_not_end_the_picture(
     assert box(find_content_region(np.dstack([frame] * 3))) == (0, 0, 500, 400)
 
 
-def test_dim_tissue_below_a_step_of_the_gain_is_kept() -> None:
+def test_dim_tissue_below_a_gain_step_is_included() -> None:
     frame = tissue(400, 500)
     frame[250:290] = 2
     frame[290:] //= 5
@@ -181,7 +183,7 @@ def test_dim_tissue_below_a_step_of_the_gain_is_kept() -> None:
 
 
 @pytest.mark.parametrize("quality", [None, 90, 75, 50])
-def test_a_picture_that_a_cyst_divides_is_cut_out_of_its_screen(quality: int | None) -> None:
+def test_an_image_divided_by_a_cyst_is_cropped_from_its_screen(quality: int | None) -> None:
     picture = (150, 120, 650, 520)
     frame = np.zeros((740, 800), np.uint8)
     frame[120:520, 150:650] = with_cyst(1.2, 0.6)
@@ -194,25 +196,25 @@ def test_a_picture_that_a_cyst_divides_is_cut_out_of_its_screen(quality: int | N
     assert np.abs(np.subtract(box(find_content_region(frame)), picture)).max() <= 16
 
 
-def test_a_small_picture_beside_the_picture_falls_away() -> None:
+def test_a_small_image_beside_the_image_is_excluded() -> None:
     frame = np.zeros((440, 800), np.uint8)
     frame[20:420, 20:520] = tissue(400, 500)
     frame[20:220, 560:780] = tissue(200, 220)
     assert np.abs(np.subtract(box(find_content_region(frame)), (20, 20, 520, 420))).max() <= 12
 
 
-def test_a_black_frame_is_taken_whole() -> None:
-    best = find_content_region(np.zeros((100, 120), np.uint8))
-    assert (box(best), best.source) == ((0, 0, 120, 100), "whole")
+def test_a_black_frame_gives_the_whole_frame() -> None:
+    result = find_content_region(np.zeros((100, 120), np.uint8))
+    assert (box(result), result.source) == ((0, 0, 120, 100), "whole")
 
 
-def test_a_speck_is_not_taken_for_the_picture() -> None:
+def test_a_speck_is_not_the_image() -> None:
     frame = np.zeros((400, 400), np.uint8)
     frame[100:150, 100:150] = 200
     assert find_content_region(frame).source == "whole"
 
 
-def test_no_lesion_of_the_real_images_is_cut(shared_data: Path) -> None:
+def test_no_lesion_of_the_real_images_is_cropped(shared_data: Path) -> None:
     cut = [
         path.name
         for path in sorted((shared_data / "busi").glob("*/*_mask*.png"))[::3]
@@ -222,7 +224,7 @@ def test_no_lesion_of_the_real_images_is_cut(shared_data: Path) -> None:
 
 
 def _share_outside(mask_path: Path) -> float:
-    """Of the lesion's area; 0 where the mask is empty."""
+    """Return the share of the lesion's area outside the region, 0 for an empty mask."""
     mask = np.array(Image.open(mask_path)) > 0
     if not mask.any():
         return 0.0
@@ -231,7 +233,7 @@ def _share_outside(mask_path: Path) -> float:
     return 1 - float(mask[y0:y1, x0:x1].sum() / mask.sum())
 
 
-def test_a_real_cyst_from_side_to_side_does_not_end_the_picture(shared_data: Path) -> None:
+def test_a_real_cyst_across_the_full_width_does_not_end_the_region(shared_data: Path) -> None:
     image = np.array(Image.open(shared_data / "busi" / "benign" / "benign (188).png"))
     assert box(find_content_region(image)) == (0, 0, 655, 600)
 
@@ -240,7 +242,7 @@ def test_a_real_cyst_from_side_to_side_does_not_end_the_picture(shared_data: Pat
     ("name", "picture"),
     [("gdcm-US-ALOKA-16", (0, 0, 640, 417)), ("examples_ybr_color", (95, 26, 222, 202))],
 )
-def test_a_real_banner_or_tool_bar_below_the_picture_falls_away(
+def test_a_real_banner_or_tool_bar_below_the_image_is_excluded(
     name: str, picture: tuple[int, int, int, int], shared_data: Path
 ) -> None:
     frame = next(decode_frames(shared_data / "dicom" / f"{name}.dcm"))
@@ -250,6 +252,6 @@ def test_a_real_banner_or_tool_bar_below_the_picture_falls_away(
 def test_a_real_header_gives_a_real_region(shared_data: Path) -> None:
     path = shared_data / "dicom" / "JPGLosslessP14SV1_1s_1f_8b.dcm"
     (frame,) = decode_frames(path)
-    best = find_bmode_region(read_without_pixels(path), frame)
-    assert best.source == "header"
-    assert best.spacing_mm == pytest.approx((0.25477, 0.25477), abs=1e-5)
+    result = find_bmode_region(read_without_pixels(path), frame)
+    assert result.source == "header"
+    assert result.spacing_mm == pytest.approx((0.25477, 0.25477), abs=1e-5)

@@ -26,7 +26,7 @@ PICTURES = {
 @pytest.mark.parametrize("kind", PICTURES)
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, JPEGBaseline8Bit])
 @pytest.mark.parametrize("spacing_mm", [None, 0.07])
-def test_what_is_wrapped_is_valid_and_decodes_to_the_same_picture(
+def test_an_image_is_valid_and_decodes_to_the_same_pixels(
     tmp_path: Path, dciodvfy: Validate, kind: str, syntax: str, spacing_mm: float | None
 ) -> None:
     frames = PICTURES[kind]
@@ -38,12 +38,12 @@ def test_what_is_wrapped_is_valid_and_decodes_to_the_same_picture(
     )
     dciodvfy(path)
     tolerance = 0 if syntax == ExplicitVRLittleEndian else 12
-    for found, frame in zip(decode_frames(path), frames, strict=True):
-        assert found.shape == frame.shape
-        assert np.abs(found.astype(int) - frame).max() <= tolerance
+    for decoded, frame in zip(decode_frames(path), frames, strict=True):
+        assert decoded.shape == frame.shape
+        assert np.abs(decoded.astype(int) - frame).max() <= tolerance
 
 
-def test_a_wrapped_image_passes_the_gate_and_keeps_its_study(tmp_path: Path) -> None:
+def test_an_image_passes_the_input_gate_and_contains_its_study(tmp_path: Path) -> None:
     header = read_header(making.write_image(tmp_path / "image.dcm"))
     assert find_header_refusal(header) is None
     assert header.patient.patient_name == making.STUDY.patient_name
@@ -51,7 +51,7 @@ def test_a_wrapped_image_passes_the_gate_and_keeps_its_study(tmp_path: Path) -> 
     assert header.study_date == "20260506"
 
 
-def test_the_spacing_and_the_region_come_back(tmp_path: Path) -> None:
+def test_the_spacing_and_the_region_can_be_read_back(tmp_path: Path) -> None:
     box = (8, 4, 72, 60)
     dataset = build_ultrasound_image(making.gray(), study=making.STUDY, spacing_mm=0.09, region=box)
     path = write_dataset(dataset, tmp_path / "image.dcm").path
@@ -60,14 +60,14 @@ def test_the_spacing_and_the_region_come_back(tmp_path: Path) -> None:
     assert region.spacing_mm == pytest.approx((0.09, 0.09))
 
 
-def test_a_cine_keeps_its_frame_time(tmp_path: Path) -> None:
+def test_a_cine_contains_its_frame_time(tmp_path: Path) -> None:
     dataset = build_ultrasound_image(PICTURES["gray cine"], study=making.STUDY, frame_time_ms=33.3)
     header = read_header(write_dataset(dataset, tmp_path / "cine.dcm").path)
     assert header.frame_time_ms == pytest.approx(33.3)
     assert header.number_of_frames == 3
 
 
-def test_uids_follow_from_study_and_numbers() -> None:
+def test_uids_derive_from_study_and_numbers() -> None:
     first = build_ultrasound_image(making.gray(), study=making.STUDY)
     again = build_ultrasound_image(making.gray(), study=making.STUDY)
     other = build_ultrasound_image(making.gray(), study=making.STUDY, instance_number=2)
@@ -91,11 +91,11 @@ def test_unknown_laterality_is_valid(tmp_path: Path, dciodvfy: Validate) -> None
         np.zeros((4, 4), np.uint16),
     ],
 )
-def test_it_refuses_what_is_no_picture(pixels: NDArray[np.uint8]) -> None:
+def test_invalid_frames_are_an_error(pixels: NDArray[np.uint8]) -> None:
     with pytest.raises(ValueError, match="frame"):
         build_ultrasound_image(pixels, study=making.STUDY)
 
 
-def test_it_refuses_a_transfer_syntax_that_it_cannot_write() -> None:
+def test_an_unsupported_transfer_syntax_is_an_error() -> None:
     with pytest.raises(ValueError, match="JPEG Baseline"):
         build_ultrasound_image(making.gray(), study=making.STUDY, transfer_syntax_uid=JPEG2000)
