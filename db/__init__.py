@@ -1,1 +1,1 @@
-"""Rows: schema, migrations, job queue, audit chain and queries. Knows neither DICOM objects nor networks."""
+"""Schema, migrations, job queue, audit log, file store and queries."""

@@ -1,1 +1,1 @@
-"""Alembic migrations; ``db.migrate`` runs them."""
+"""Alembic migrations, run by `db.migrate`."""

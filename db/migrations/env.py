@@ -1,4 +1,4 @@
-"""Alembic calls this with the engine that ``db.migrate`` put into the configuration."""
+"""Alembic environment. `db.migrate` sets the engine in the configuration."""
 
 from alembic import context
 

@@ -18,7 +18,7 @@ COLUMNS: Final = (
     ("sender_count", "what", "event"),
     ("job", "claims", "fencing_token"),
 )
-"""Table, name in 0001, name now."""
+"""Table, old name, new name."""
 VALUES: Final = (
     ("job", "kind", "analyse", "analyze"),
     ("job", "status", "dead", "dead-letter"),
@@ -27,7 +27,7 @@ VALUES: Final = (
     ("refusal", "code", "colour-doppler", "color-doppler"),
     ("sender_count", "event", "refused:not-authorised", "refused:not-authorized"),
 )
-"""Table, column, value in 0001, value now."""
+"""Table, column, old value, new value."""
 
 
 def upgrade() -> None:
@@ -52,7 +52,7 @@ def _replace(table: str, column: str, old: str, new: str) -> None:
 
 
 def _rename_unique(old: str, new: str) -> None:
-    """Keep the constraint's name in step with its column."""
+    """Rename the unique constraint after its column."""
     with op.batch_alter_table("sender_count") as batch:
         batch.drop_constraint(f"uq_sender_count_calling_ae_address_{old}", type_="unique")
         batch.create_unique_constraint(
