@@ -1,10 +1,10 @@
-"""Grad-CAM, place by place, inside a traced graph, in closed form or not.
+"""Grad-CAM per location, in closed form or by gradient, as part of a traced graph.
 
-Grad-CAM (Selvaraju 2017, arXiv:1610.02391) averages the gradient over the frame and then weighs the
-features with it. A head that pools by the outline has another gradient at every place, and the
-average forgets where it looked. So features and gradient are multiplied at each place (HiResCAM,
-Draelos 2020, arXiv:2011.08891); where the gradient is even, as behind global average pooling, both
-are the same map.
+Grad-CAM (Selvaraju 2017, arXiv:1610.02391) averages the gradient over the frame before weighting
+the features. If the head pools inside the predicted mask, the gradient differs between locations
+and the average loses that information. Features and gradient are therefore multiplied at each
+location (HiResCAM, Draelos 2020, arXiv:2011.08891). Both are equal if the gradient is uniform, as
+with global average pooling.
 
 Importing this module loads TensorFlow.
 """
@@ -18,78 +18,76 @@ import tensorflow as tf
 from models.networks.layers import Tensor
 
 
-class Reading(NamedTuple):
-    """What a head of one dense layer reads through one `models.networks.layers.WeightedPool`.
+class PooledFeatures(NamedTuple):
+    """What a dense class head reads through one `models.networks.layers.WeightedPool`.
 
-    ``features`` ``(b, h, w, k)``, ``pooling`` ``(b, h, w, j)``, and the ``(j * k, c)`` rows of the
-    dense layer's kernel that they meet.
+    ``features`` is ``(b, h, w, k)``, ``weights`` ``(b, h, w, j)``, and ``kernel`` ``(j * k, c)``
+    the rows of the dense layer's kernel that multiply the pooled features.
     """
 
     features: Tensor
-    pooling: Tensor
+    weights: Tensor
     kernel: Tensor
 
 
-def shares(reading: Reading, predicted: Tensor) -> Tensor:
-    """What each place adds to the logit of the ``predicted`` ``(b,)`` class: ``(b, h, w)``.
+def logit_contributions(pooled: PooledFeatures, predicted: Tensor) -> Tensor:
+    """Return the contribution of each location to a logit, ``(b, h, w)``.
 
-    Their sum is all that the logit has from this reading.
+    ``predicted`` ``(b,)`` selects the class of each image. The contributions sum to the part of the
+    logit that comes from ``pooled``.
     """
-    shape = (-1, reading.pooling.shape[-1], reading.features.shape[-1])
-    rows = tf.reshape(tf.gather(tf.transpose(reading.kernel), predicted), shape)
-    weights = tf.einsum("bhwj,bjk->bhwk", reading.pooling, rows)
-    return tf.einsum("bhwk,bhwk->bhw", reading.features, weights)
+    shape = (-1, pooled.weights.shape[-1], pooled.features.shape[-1])
+    rows = tf.reshape(tf.gather(tf.transpose(pooled.kernel), predicted), shape)
+    gradient = tf.einsum("bhwj,bjk->bhwk", pooled.weights, rows)
+    return tf.einsum("bhwk,bhwk->bhw", pooled.features, gradient)
 
 
-def closed_form(readings: Sequence[Reading], predicted: Tensor) -> Tensor:
-    """Return what speaks for the ``predicted`` ``(b,)`` class, on the finest grid of ``readings``.
+def closed_form_map(pooled: Sequence[PooledFeatures], predicted: Tensor) -> Tensor:
+    """Return Grad-CAM of the ``predicted`` ``(b,)`` classes, ``(b, h, w)`` on the finest grid.
 
-    A logit is linear in the features there, so that nothing needs to be differentiated. What a
-    coarser cell adds is spread over the finer ones. ``(b, h, w)``, not negative and not scaled.
+    The logits are linear in the features, so no gradient is computed. Contributions on coarser
+    grids are distributed over the finest one. Values are non-negative and not normalized.
     """
-    parts = [shares(each, predicted) for each in readings]
-    finest = max((part.shape[1:] for part in parts), key=lambda grid: grid[0])
-    return tf.nn.relu(tf.add_n([_spread(part, finest) for part in parts]))
+    parts = [logit_contributions(part, predicted) for part in pooled]
+    grid = max((part.shape[1:] for part in parts), key=lambda shape: shape[0])
+    resized = []
+    for part in parts:
+        cells = (part.shape[1] * part.shape[2]) / (grid[0] * grid[1])
+        resized.append(tf.image.resize(part[..., None], grid)[..., 0] * cells)
+    return tf.nn.relu(tf.add_n(resized))
 
 
-def _spread(part: Tensor, grid: Sequence[int]) -> Tensor:
-    cells = (part.shape[1] * part.shape[2]) / (grid[0] * grid[1])
-    return tf.image.resize(part[..., None], grid)[..., 0] * cells
-
-
-def by_gradient(
+def gradient_map(
     network: keras.Model, layer: str, *, above: float = 0.0
 ) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The same of whatever stands behind the output ``(b, h, w, k)`` of ``layer``.
+    """Return a function, to be traced, from a batch to logits and Grad-CAM by gradient.
 
-    Returns a function, to be traced, from the network's input to its logits and the map
-    ``(b, h, w)``, not negative and not scaled. Logits of classes ``(b, c)`` are asked for the
-    predicted one; of a mask ``(b, s, s, 1)`` for all that lie ``above`` together (Seg-Grad-CAM,
-    Vinogradova 2020, arXiv:2002.11434).
+    Grad-CAM is ``(b, h, w)``, non-negative and not normalized, on the grid of the output
+    ``(b, h, w, k)`` of ``layer``. It explains the predicted class of class logits ``(b, c)``, or
+    the sum of the mask logits ``(b, s, s, 1)`` that exceed ``above`` (Seg-Grad-CAM, Vinogradova
+    2020, arXiv:2002.11434).
     """
     features = network.get_layer(layer).output
     stem = keras.Model(network.input, features)
-    # Skip connections reach past the features: what they carry is computed from the input again.
+    # Skip connections bypass the features; the head computes them from the input again.
     head = keras.Model([features, network.input], network.output)
 
     def call(batch: Tensor) -> tuple[Tensor, Tensor]:
-        seen = stem(batch, training=False)
+        activations = stem(batch, training=False)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(seen)
-            logits = head([seen, batch], training=False)
-            told = _asserted(logits, above)
-        return logits, tf.nn.relu(tf.reduce_sum(tape.gradient(told, seen) * seen, axis=-1))
+            tape.watch(activations)
+            logits = head([activations, batch], training=False)
+            if len(logits.shape) == 2:
+                target = tf.reduce_max(logits, axis=-1)
+            else:
+                target = tf.reduce_sum(tf.nn.relu(logits - above), axis=(1, 2, 3))
+        gradient = tape.gradient(target, activations)
+        return logits, tf.nn.relu(tf.reduce_sum(gradient * activations, axis=-1))
 
     return call
 
 
-def _asserted(logits: Tensor, above: float) -> Tensor:
-    if len(logits.shape) == 2:
-        return tf.reduce_max(logits, axis=-1)
-    return tf.reduce_sum(tf.nn.relu(logits - above), axis=(1, 2, 3))
-
-
-def scaled(activation: Tensor) -> Tensor:
-    """Bring each ``(h, w)`` of ``(b, h, w)`` to a highest value of 1; an empty one stays empty."""
-    highest = tf.reduce_max(activation, axis=(1, 2), keepdims=True)
-    return tf.math.divide_no_nan(activation, highest)
+def normalize_maps(maps: Tensor) -> Tensor:
+    """Scale each ``(h, w)`` of ``(b, h, w)`` to a maximum of 1; maps of zeros stay unchanged."""
+    maxima = tf.reduce_max(maps, axis=(1, 2), keepdims=True)
+    return tf.math.divide_no_nan(maps, maxima)

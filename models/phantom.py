@@ -1,11 +1,12 @@
-"""B-mode breast-ultrasound phantoms: made-up pictures that show the plumbing, not the diagnosis.
+"""Synthetic B-mode breast ultrasound images, for tests and demonstrations.
 
-A field of random scatterers, its strength set by a map of tissues, is blurred by a point-spread
-function that widens away from the focus (linear convolution model, Bamber 1980), weighted by
-attenuation along each scan line, detected and log-compressed. The same seed gives the same pixels.
+They are not suitable for testing diagnoses. A field of random scatterers, scaled by an echogenicity
+map of the tissue, is blurred by a point spread function that widens away from the focus (linear
+convolution model, Bamber 1980), weighted by attenuation along each scan line, envelope-detected and
+log-compressed. The same seed gives the same pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,12 +18,11 @@ KINDS: tuple[str, ...] = ("normal", "cyst", "fibroadenoma", "spiculated")
 DYNAMIC_RANGE_DB = 58.0
 
 _Map = NDArray[np.float64]
-_Place = tuple[float, float, float]  # x_mm, y_mm, radius_mm
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """One B-mode image ``(h, w)`` with its lesion ``mask``; square pixels of ``spacing_mm``."""
+    """A B-mode image ``(h, w)`` with its lesion mask ``(h, w)``; pixels are square."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
@@ -32,7 +32,7 @@ class Phantom:
 
 @dataclass(frozen=True)
 class _Lesion:
-    """Where a lesion lies and what it is made of; decibels are relative to glandular tissue."""
+    """Position, shape and echogenicity of a lesion; decibels are relative to glandular tissue."""
 
     x_mm: float
     y_mm: float
@@ -49,7 +49,7 @@ class _Lesion:
 
 @dataclass(frozen=True)
 class _Scene:
-    """A slice through a breast: what `_render` needs, the lesion already at its size here."""
+    """A slice through a breast, with the lesion in its size within the slice."""
 
     height: int
     width: int
@@ -61,19 +61,19 @@ class _Scene:
 
     @cached_property
     def grid(self) -> tuple[_Map, _Map]:
-        """Depth and lateral position of each pixel's center, in mm."""
+        """Depth and lateral position of the pixel centers in mm, each ``(h, w)``."""
         rows, columns = np.mgrid[: self.height, : self.width].astype(np.float64) + 0.5
         return rows * self.spacing_mm, columns * self.spacing_mm
 
     def rng(self, *use: int) -> np.random.Generator:
-        """A stream of its own for each use, so that one part's draws never move another's."""
+        """Return a separate random stream for each use, so that uses do not affect each other."""
         return np.random.default_rng([self.seed, *use])
 
 
 def make_phantom(
     kind: str, *, seed: int, height: int = 480, width: int = 640, spacing_mm: float = 0.08
 ) -> Phantom:
-    """Make one still of a kind out of `KINDS`. Raises ValueError for any other kind."""
+    """Generate a still of one of `KINDS`. Raises ValueError for any other kind."""
     lesion = _choose_lesion(kind, seed, height * spacing_mm, width * spacing_mm)
     return _render(_Scene(height, width, spacing_mm, seed, lesion), kind)
 
@@ -87,27 +87,48 @@ def make_cine(
     width: int = 640,
     spacing_mm: float = 0.08,
 ) -> list[Phantom]:
-    """Sweep the probe across a lesion: its cross-section comes, grows, moves and goes.
+    """Generate a cine in which the probe sweeps across a lesion.
 
-    In a sweep of five frames or more the first and the last show none.
+    With five or more frames, the first and the last one do not show the lesion. Raises ValueError
+    for a kind that is not in `KINDS`.
     """
     lesion = _choose_lesion(kind, seed, height * spacing_mm, width * spacing_mm)
-    steps = np.linspace(-1.25, 1.25, frames) if frames > 1 else np.zeros(1)
-    return [
-        _render(
-            _Scene(height, width, spacing_mm, seed, _slice(lesion, step), 2.5 * step, 0.5 * step),
-            kind,
-        )
-        for step in steps.tolist()
-    ]
+    cine = []
+    for step in np.linspace(-1.25, 1.25, frames).tolist() if frames > 1 else [0.0]:
+        # The lesion is spherical; ``step`` is the distance from its center in radii.
+        section = None
+        if lesion is not None and abs(step) < 1:
+            section = replace(lesion, radius_mm=lesion.radius_mm * float(np.sqrt(1 - step**2)))
+        scene = _Scene(height, width, spacing_mm, seed, section, 2.5 * step, 0.5 * step)
+        cine.append(_render(scene, kind))
+    return cine
 
 
-def _slice(lesion: _Lesion | None, step: float) -> _Lesion | None:
-    """Cut a ball-like lesion at ``step`` radii from its center."""
-    if lesion is None or abs(step) >= 1:
-        return None
-    radius = lesion.radius_mm * float(np.sqrt(1 - step**2))
-    return replace(lesion, radius_mm=radius)
+@dataclass(frozen=True)
+class _LesionType:
+    """Ranges that a lesion's shape is drawn from, and its echogenicity; see `_Lesion`."""
+
+    flatness: tuple[float, float]
+    tilt_rad: float
+    ripple: float
+    echo_db: float
+    rim_db: float
+    through_db: float
+    spikes: tuple[int, int] | None = None
+    texture_db: float = 1.0
+
+
+_LESION_TYPES: Mapping[str, _LesionType] = {
+    # Anechoic with a thin bright wall and posterior enhancement.
+    "cyst": _LesionType((0.75, 0.95), 0.2, 0.03, echo_db=-46, rim_db=5, through_db=9),
+    # Oval, parallel, circumscribed, homogeneously hypoechoic.
+    "fibroadenoma": _LesionType((0.5, 0.65), 0.15, 0.05, echo_db=-17, rim_db=2, through_db=2),
+    # Irregular, not parallel, spiculated, with posterior shadowing.
+    "spiculated": _LesionType(
+        (1.05, 1.25), 0.3, 0.12, echo_db=-19, rim_db=0, through_db=-19, spikes=(10, 16),
+        texture_db=3.0,
+    ),
+}  # fmt: skip
 
 
 def _choose_lesion(kind: str, seed: int, depth_mm: float, width_mm: float) -> _Lesion | None:
@@ -115,41 +136,20 @@ def _choose_lesion(kind: str, seed: int, depth_mm: float, width_mm: float) -> _L
         raise ValueError(f"unknown phantom kind {kind!r}: choose one of {', '.join(KINDS)}")
     if kind == "normal":
         return None
-    rng = np.random.default_rng([seed, 0])
-    x_mm, y_mm = width_mm * rng.uniform(0.36, 0.64), depth_mm * rng.uniform(0.40, 0.50)
-    place = (x_mm, y_mm, min(depth_mm, width_mm) * rng.uniform(0.12, 0.17))
-    return _MAKERS[kind](rng, place)
-
-
-def _cyst(rng: np.random.Generator, place: _Place) -> _Lesion:
-    """Anechoic, thin bright wall, enhancement behind."""
+    rng, lesion = np.random.default_rng([seed, 0]), _LESION_TYPES[kind]
     return _Lesion(
-        *place, flatness=rng.uniform(0.75, 0.95), tilt_rad=rng.uniform(-0.2, 0.2), ripple=0.03,
-        echo_db=-46, rim_db=5, through_db=9,
-    )  # fmt: skip
-
-
-def _fibroadenoma(rng: np.random.Generator, place: _Place) -> _Lesion:
-    """Oval, wider than tall, circumscribed, evenly hypoechoic."""
-    return _Lesion(
-        *place, flatness=rng.uniform(0.5, 0.65), tilt_rad=rng.uniform(-0.15, 0.15), ripple=0.05,
-        echo_db=-17, rim_db=2, through_db=2,
-    )  # fmt: skip
-
-
-def _spiculated(rng: np.random.Generator, place: _Place) -> _Lesion:
-    """Irregular, taller than wide, spikes into the tissue around, shadow behind."""
-    return _Lesion(
-        *place, flatness=rng.uniform(1.05, 1.25), tilt_rad=rng.uniform(-0.3, 0.3), ripple=0.12,
-        echo_db=-19, rim_db=0, through_db=-19, spikes=int(rng.integers(10, 16)), texture_db=3.0,
-    )  # fmt: skip
-
-
-_MAKERS: dict[str, Callable[[np.random.Generator, _Place], _Lesion]] = {
-    "cyst": _cyst,
-    "fibroadenoma": _fibroadenoma,
-    "spiculated": _spiculated,
-}
+        x_mm=width_mm * rng.uniform(0.36, 0.64),
+        y_mm=depth_mm * rng.uniform(0.40, 0.50),
+        radius_mm=min(depth_mm, width_mm) * rng.uniform(0.12, 0.17),
+        flatness=rng.uniform(*lesion.flatness),
+        tilt_rad=rng.uniform(-lesion.tilt_rad, lesion.tilt_rad),
+        ripple=lesion.ripple,
+        echo_db=lesion.echo_db,
+        rim_db=lesion.rim_db,
+        through_db=lesion.through_db,
+        spikes=int(rng.integers(*lesion.spikes)) if lesion.spikes else 0,
+        texture_db=lesion.texture_db,
+    )
 
 
 def _render(scene: _Scene, kind: str) -> Phantom:
@@ -158,13 +158,18 @@ def _render(scene: _Scene, kind: str) -> Phantom:
     if scene.lesion is not None:
         mask = _draw_lesion(scene, scene.lesion, echo_db, loss_db)
     envelope = _speckle(scene, echo_db) * 10 ** (loss_db / 20)
-    return Phantom(_compress(envelope, scene), mask, kind, scene.spacing_mm)
+    noise = np.abs(scene.rng(41).standard_normal(envelope.shape)) * 10 ** (-44 / 20)
+    level_db = 20 * np.log10(np.hypot(envelope, noise) + 1e-6)
+    # Glandular tissue becomes mid-gray.
+    gray = (level_db + DYNAMIC_RANGE_DB - 23) / DYNAMIC_RANGE_DB
+    image = np.asarray(np.clip(gray, 0, 1) * 255, np.uint8)
+    return Phantom(image, mask, kind, scene.spacing_mm)
 
 
 def _tissue(scene: _Scene) -> tuple[_Map, _Map]:
-    """Skin, fat with septa, glandular tissue, deep fat, fascia and muscle, from the top down.
+    """Return echogenicity and attenuation in dB, each ``(h, w)``.
 
-    Returns echo strength and what is gained or lost on the way there, both in dB.
+    The layers are skin, fat with septa, glandular tissue, deep fat, fascia and muscle.
     """
     depth, _ = scene.grid
     total = scene.height * scene.spacing_mm
@@ -172,26 +177,30 @@ def _tissue(scene: _Scene) -> tuple[_Map, _Map]:
         _boundary(scene, k, share * total) for k, share in enumerate((0.05, 0.25, 0.70, 0.78))
     ]
     skin, fat, gland, deep = bounds
+    # Streaked fibroglandular tissue with darker islands of fat and ducts.
+    islands = np.clip(_noise(scene, 16, 4.5, 2.2) - 0.9, 0, 1)
+    streaks = 1.8 * _noise(scene, 12, 5.0, 0.9) + 1.5 * _noise(scene, 17, 3.0, 2.5)
+    gland_texture = streaks - 9 * islands
     echo = np.select(
         [depth < skin, depth < fat, depth < gland, depth < deep],
         [
             np.full(depth.shape, 3.0),
             -18 + _septa(scene, 11, 9.0, 3.2),
-            _gland(scene),
+            gland_texture,
             -17 + _septa(scene, 13, 8.0, 3.0),
         ],
-        -13 + _fibres(scene),
+        -13 + 3.5 * _noise(scene, 15, 14.0, 0.7),  # muscle fibers
     )
     for bound, db, thickness in ((skin, 5, 0.22), (deep, 9, 0.3)):
         np.maximum(echo, db - ((depth - bound) / thickness) ** 2 * 8, out=echo)
     np.maximum(echo, 8 - ((depth - 0.4) / 0.3) ** 2 * 8, out=echo)
-    streaks = ndimage.gaussian_filter1d(scene.rng(14).standard_normal(scene.width), 14)
-    loss = streaks * 4.0 - 12.0 * (depth / total) ** 2
+    shadows = ndimage.gaussian_filter1d(scene.rng(14).standard_normal(scene.width), 14)
+    loss = shadows * 4.0 - 12.0 * (depth / total) ** 2
     return echo, loss
 
 
 def _boundary(scene: _Scene, number: int, depth_mm: float) -> _Map:
-    """A wavy line across the image, calmer near the skin; moves with the probe."""
+    """Return the depth in mm of a wavy layer boundary in each column; it moves with the probe."""
     rng = scene.rng(1, number)
     x = (np.arange(scene.width) + 0.5) * scene.spacing_mm + scene.shift_mm
     waves = rng.uniform(0, 2 * np.pi, 4)
@@ -202,7 +211,7 @@ def _boundary(scene: _Scene, number: int, depth_mm: float) -> _Map:
 
 
 def _noise(scene: _Scene, use: int, length_mm: float, height_mm: float) -> _Map:
-    """Smooth noise of unit variance whose grains measure ``length_mm`` by ``height_mm``."""
+    """Return smooth noise of unit variance with grains of ``length_mm`` by ``height_mm``."""
     sigma = np.array([height_mm, length_mm]) / scene.spacing_mm / 3
     parts = [
         ndimage.gaussian_filter(
@@ -214,25 +223,14 @@ def _noise(scene: _Scene, use: int, length_mm: float, height_mm: float) -> _Map:
     return np.asarray(turned / (turned.std() or 1.0))
 
 
-def _gland(scene: _Scene) -> _Map:
-    """Bright fibrous tissue, streaked, with darker islands of fat and ducts."""
-    islands = np.clip(_noise(scene, 16, 4.5, 2.2) - 0.9, 0, 1)
-    return 1.8 * _noise(scene, 12, 5.0, 0.9) + 1.5 * _noise(scene, 17, 3.0, 2.5) - 9 * islands
-
-
 def _septa(scene: _Scene, use: int, length_mm: float, height_mm: float) -> _Map:
-    """Thin bright curves where smooth noise changes sign: connective tissue between fat lobules."""
+    """Return thin bright curves, as of connective tissue between fat lobules."""
     noise = _noise(scene, use, length_mm, height_mm)
     return 15 * np.exp(-((noise / 0.09) ** 2)) + 1.5 * _noise(scene, use + 100, 2.0, 2.0)
 
 
-def _fibres(scene: _Scene) -> _Map:
-    """Stripes along the chest wall."""
-    return 3.5 * _noise(scene, 15, 14.0, 0.7)
-
-
 def _draw_lesion(scene: _Scene, lesion: _Lesion, echo_db: _Map, loss_db: _Map) -> NDArray[np.bool_]:
-    """Change both maps in place; return the lesion's pixels."""
+    """Draw the lesion into both maps; return its mask."""
     inside_mm = _inside(scene, lesion)
     mask = inside_mm > 0
     texture = lesion.texture_db * _noise(scene, 21, 1.6, 1.6)
@@ -240,7 +238,9 @@ def _draw_lesion(scene: _Scene, lesion: _Lesion, echo_db: _Map, loss_db: _Map) -
     rim = np.exp(-((inside_mm / 0.25) ** 2)) * (inside_mm <= 0.1)
     echo_db += lesion.rim_db * rim
     if lesion.spikes:
-        _add_halo(inside_mm, echo_db)
+        # Invasive lesions have an echogenic halo.
+        outside_mm = np.clip(-inside_mm, 0, None)
+        echo_db += 5.0 * np.exp(-((outside_mm / 1.2) ** 2)) * (inside_mm <= 0)
     passed_mm = np.cumsum(mask, axis=0) * scene.spacing_mm
     share = np.clip(passed_mm / (lesion.radius_mm * 1.4), 0, 1)
     blurred = ndimage.gaussian_filter(share, [0.2 / scene.spacing_mm, 0.7 / scene.spacing_mm])
@@ -248,14 +248,8 @@ def _draw_lesion(scene: _Scene, lesion: _Lesion, echo_db: _Map, loss_db: _Map) -
     return mask
 
 
-def _add_halo(inside_mm: _Map, echo_db: _Map) -> None:
-    """The echogenic seam of tissue that an invasive lesion pulls together around itself."""
-    outside = np.clip(-inside_mm, 0, None)
-    echo_db += 5.0 * np.exp(-((outside / 1.2) ** 2)) * (inside_mm <= 0)
-
-
 def _inside(scene: _Scene, lesion: _Lesion) -> _Map:
-    """Roughly how far inside the lesion each pixel lies, in mm; negative outside."""
+    """Return the approximate distance of each pixel from the margin in mm, negative outside."""
     depth, across = scene.grid
     y, x = depth - lesion.y_mm, across + scene.shift_mm - lesion.x_mm
     cosine, sine = np.cos(lesion.tilt_rad), np.sin(lesion.tilt_rad)
@@ -266,7 +260,7 @@ def _inside(scene: _Scene, lesion: _Lesion) -> _Map:
 
 
 def _profile(scene: _Scene, lesion: _Lesion, angle: _Map) -> _Map:
-    """Relative radius by direction: gentle lobes, and spikes where the lesion has them."""
+    """Return the relative radius in each direction, with lobulations and spicules."""
     rng = scene.rng(22)
     profile = np.ones(angle.shape)
     for order in range(2, 7):
@@ -283,9 +277,11 @@ def _profile(scene: _Scene, lesion: _Lesion, angle: _Map) -> _Map:
 
 
 def _speckle(scene: _Scene, echo_db: _Map) -> _Map:
-    """Envelope of blurred scatterers: axial blur constant, lateral blur wider off the focus."""
+    """Return the envelope of blurred scatterers; the lateral blur widens away from the focus."""
     strength = 10 ** (echo_db / 20)
-    scatterers = _scatterers(scene) * strength
+    parts = [scene.rng(31, k).standard_normal((2, scene.height, scene.width)) for k in range(2)]
+    real, imaginary = parts[0] * np.cos(scene.sweep_rad) + parts[1] * np.sin(scene.sweep_rad)
+    scatterers: NDArray[np.complex128] = (real + 1j * imaginary) * strength
     depth = scene.grid[0][:, :1]
     focus = 0.45 * scene.height * scene.spacing_mm
     lateral_mm = 0.13 + 0.009 * np.abs(depth - focus)
@@ -297,27 +293,13 @@ def _speckle(scene: _Scene, echo_db: _Map) -> _Map:
     return np.abs(envelope)
 
 
-def _scatterers(scene: _Scene) -> NDArray[np.complex128]:
-    parts = [scene.rng(31, k).standard_normal((2, scene.height, scene.width)) for k in range(2)]
-    real, imaginary = parts[0] * np.cos(scene.sweep_rad) + parts[1] * np.sin(scene.sweep_rad)
-    return np.asarray(real + 1j * imaginary)
-
-
 def _blur(
     field: NDArray[np.complex128], axial_px: float, lateral_px: float
 ) -> NDArray[np.complex128]:
-    """Blur at unit energy, so that speckle is as bright off the focus as in it."""
+    """Blur with constant energy, so that speckle brightness does not depend on the focus."""
     sigma = (max(axial_px, 0.5), max(lateral_px, 0.5))
     energy = 2 * np.sqrt(np.pi * sigma[0] * sigma[1])
     blurred = [
         ndimage.gaussian_filter(part, sigma, truncate=3) for part in (field.real, field.imag)
     ]
     return np.asarray((blurred[0] + 1j * blurred[1]) * energy)
-
-
-def _compress(envelope: _Map, scene: _Scene) -> NDArray[np.uint8]:
-    """Log-compress with a little receiver noise; glandular tissue comes out mid-gray."""
-    noise = np.abs(scene.rng(41).standard_normal(envelope.shape)) * 10 ** (-44 / 20)
-    level_db = 20 * np.log10(np.hypot(envelope, noise) + 1e-6)
-    gray = (level_db + DYNAMIC_RANGE_DB - 23) / DYNAMIC_RANGE_DB
-    return np.asarray(np.clip(gray, 0, 1) * 255, np.uint8)

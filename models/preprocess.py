@@ -1,8 +1,8 @@
-"""Frames of any size to the network's square input, and what comes back to the frame.
+"""Conversion of frames of any size to the square network input, and of outputs back to frames.
 
-A frame is scaled until it fits and the rest is padded with black. Squashing it into the square
-would change what readers measure: whether a lesion is taller than wide is one of the strongest
-signs of malignancy (BI-RADS, orientation). Black is what ultrasound screens show around the image.
+A frame is resized to fit and padded with black, as on an ultrasound screen. Stretching it into the
+square would change the orientation of lesions: taller than wide is a strong sign of malignancy
+(BI-RADS).
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from models.types import FrameUnusable
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a frame's pixels lie in a square network input; all in pixels."""
+    """The position of a resized frame in the square network input."""
 
     size_px: int
     top_px: int
@@ -28,9 +28,13 @@ class Placement:
 
 
 def to_gray(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn ``(h, w)`` or RGB ``(h, w, 3)`` uint8 into ``(h, w)``. Raises `FrameUnusable`."""
+    """Convert uint8 ``(h, w)`` or RGB ``(h, w, 3)`` to gray ``(h, w)``.
+
+    Raises:
+        FrameUnusable: the frame has another shape or type, or no pixels.
+    """
     if frame.dtype != np.uint8 or frame.size == 0:
-        raise FrameUnusable(f"a frame must hold uint8 pixels, not {frame.shape} {frame.dtype}")
+        raise FrameUnusable(f"a frame must have uint8 pixels, not {frame.shape} {frame.dtype}")
     if frame.ndim == 2:
         return frame
     if frame.ndim != 3 or frame.shape[2] != 3:
@@ -39,9 +43,17 @@ def to_gray(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def letterbox(frame: NDArray[np.uint8], size_px: int) -> tuple[NDArray[np.uint8], Placement]:
-    """Fit a frame into ``(size_px, size_px)`` uint8, antialiased. Raises `FrameUnusable`."""
+    """Resize a frame into uint8 ``(size_px, size_px)`` with antialiasing, padded with black.
+
+    Raises:
+        FrameUnusable: as for `to_gray`.
+    """
     gray = to_gray(frame)
-    placement = _place(gray.shape[0], gray.shape[1], size_px)
+    height, width = gray.shape
+    scale = size_px / max(height, width)
+    scaled_height, scaled_width = max(1, round(height * scale)), max(1, round(width * scale))
+    top, left = (size_px - scaled_height) // 2, (size_px - scaled_width) // 2
+    placement = Placement(size_px, top, left, scaled_height, scaled_width, height, width)
     size = (placement.width_px, placement.height_px)
     scaled = Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR)
     square = np.zeros((size_px, size_px), np.uint8)
@@ -50,17 +62,10 @@ def letterbox(frame: NDArray[np.uint8], size_px: int) -> tuple[NDArray[np.uint8]
 
 
 def to_frame(values: NDArray[np.float32], placement: Placement) -> NDArray[np.float32]:
-    """Bring a network's square map, of any resolution, back to the frame's ``(h, w)``."""
+    """Resize a square output of any resolution to the frame's ``(h, w)``, without the padding."""
     square = _resize(values, placement.size_px, placement.size_px)
     window = square[_window(placement)]
     return _resize(window, placement.frame_width_px, placement.frame_height_px)
-
-
-def _place(height: int, width: int, size: int) -> Placement:
-    scale = size / max(height, width)
-    scaled_height, scaled_width = max(1, round(height * scale)), max(1, round(width * scale))
-    top, left = (size - scaled_height) // 2, (size - scaled_width) // 2
-    return Placement(size, top, left, scaled_height, scaled_width, height, width)
 
 
 def _window(placement: Placement) -> tuple[slice, slice]:

@@ -1,6 +1,6 @@
-"""A preset: a weight file and the ``preset.json`` that says what it is.
+"""Presets: trained networks with preprocessing, calibration and thresholds, in one directory.
 
-Reading one loads no TensorFlow, so that the web pages and the doctor can name it.
+Reading ``preset.json`` does not load TensorFlow.
 """
 
 import hashlib
@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.atomic_write import write_text_atomically
 from models.types import PresetCorrupt, PresetInfo
-from models.whole_file import write_text
 
 DEFAULT_PRESET = Path(__file__).parent / "presets" / "default"
 MANIFEST = "preset.json"
@@ -18,7 +18,7 @@ MANIFEST = "preset.json"
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """A trained network: its weight file, its SHA-256 (hex) and its square input's side."""
+    """A trained network: its weight file, the SHA-256 (hex) of that file, and its input size."""
 
     file: str
     sha256: str
@@ -27,16 +27,20 @@ class NetworkFile:
 
 @dataclass(frozen=True)
 class Preset:
-    """What ``preset.json`` holds.
+    """The content of ``preset.json``.
 
-    The answers of ``network`` and of ``further_networks``, all of one architecture and input size,
-    are averaged, class logits and lesion probabilities: networks trained apart err apart.
-    Logits are divided by ``temperature`` and moved by ``class_bias`` before the softmax (Guo 2017,
-    Alexandari 2020); below ``confidence_threshold`` the highest probability asserts no class. A lesion is
-    where the mask probability exceeds ``mask_threshold`` in a patch that somewhere exceeds
-    ``mask_seed_threshold``. ``mirrored``: each frame is looked at from both sides. ``trained``
-    tells where the weights come from and which images they have seen
-    (`models.training.identity.seen_images`); no answer depends on it.
+    The class logits and lesion probabilities of ``network`` and ``further_networks``, which share
+    one architecture and input size, are averaged.
+
+    Class probabilities are ``softmax(logits / temperature + class_bias)`` (Guo 2017, Alexandari
+    2020). Below ``confidence_threshold`` the result is undecided.
+
+    A pixel belongs to the mask if its lesion probability exceeds ``mask_threshold`` and that of a
+    connected pixel exceeds ``mask_seed_threshold`` (hysteresis). With ``mirrored``, predictions for
+    a frame and its mirror image are averaged.
+
+    ``trained`` describes the training, the training images (`models.data.digests`) and the
+    metrics. It does not affect predictions.
     """
 
     name: str
@@ -53,72 +57,74 @@ class Preset:
 
     @property
     def networks(self) -> tuple[NetworkFile, ...]:
-        """All networks, the first one first."""
+        """All networks, starting with ``network``."""
         return (self.network, *self.further_networks)
 
     @property
     def class_shift(self) -> tuple[float, float, float]:
-        """``class_bias`` in units of uncalibrated logits: added there, it ranks classes alike."""
+        """``class_bias`` scaled to uncalibrated logits, for the same ranking of classes."""
         normal, benign, malignant = (self.temperature * bias for bias in self.class_bias)
         return (normal, benign, malignant)
 
     @property
     def info(self) -> PresetInfo:
-        """The preset's name, version and digests: the same files answer both questions.
+        """Name, version and digests.
 
-        The digest of several files is that of their digests, one after another.
+        The same networks classify and segment, so both digests are equal. The digest of several
+        networks is the SHA-256 of their concatenated digests.
         """
-        digests = [file.sha256 for file in self.networks]
-        joined = hashlib.sha256("".join(digests).encode()).hexdigest()
-        weights = joined if self.further_networks else self.network.sha256
-        return PresetInfo(self.name, self.version, weights, weights, self.confidence_threshold)
+        digest = self.network.sha256
+        if self.further_networks:
+            digests = "".join(network.sha256 for network in self.networks)
+            digest = hashlib.sha256(digests.encode()).hexdigest()
+        return PresetInfo(self.name, self.version, digest, digest, self.confidence_threshold)
 
 
 def preset_info(directory: Path | None = None) -> PresetInfo:
-    """Name the preset in ``directory`` (default: the shipped one) once its digest is checked.
+    """Return name, version and digests of a preset (default: the shipped one).
 
-    Raises `PresetCorrupt`.
+    Raises:
+        PresetCorrupt: a file is missing, or a weight file does not match its digest.
     """
     return read_preset(directory or DEFAULT_PRESET).info
 
 
 def read_preset(directory: Path) -> Preset:
-    """Read ``preset.json`` and check the weight file against it. Raises `PresetCorrupt`."""
-    preset = _parse(directory / MANIFEST)
+    """Read ``preset.json`` and check the weight files against their digests.
+
+    Raises:
+        PresetCorrupt: a file is missing, or a weight file does not match its digest.
+    """
+    manifest = directory / MANIFEST
+    try:
+        values = json.loads(manifest.read_text(encoding="utf-8"))
+        values["class_bias"] = tuple(values.get("class_bias", Preset.class_bias))
+        further = tuple(NetworkFile(**file) for file in values.pop("further_networks", ()))
+        first = NetworkFile(**values.pop("network"))
+        preset = Preset(network=first, further_networks=further, **values)
+    except OSError as error:
+        raise PresetCorrupt(manifest.name, f"cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise PresetCorrupt(manifest.name, f"is not a preset description ({error})") from error
     for network in preset.networks:
-        _check(directory / network.file, network.sha256)
+        digest = file_sha256(directory / network.file)
+        if digest != network.sha256:
+            raise PresetCorrupt(
+                network.file, f"expected SHA-256 {network.sha256[:12]}…, found {digest[:12]}…"
+            )
     return preset
 
 
 def write_preset(directory: Path, preset: Preset) -> None:
-    """Write ``preset.json`` beside the weight file that it names."""
+    """Write ``preset.json`` to the directory of the weight files."""
     text = json.dumps(asdict(preset), indent=2, ensure_ascii=False) + "\n"
-    write_text(directory / MANIFEST, text)
+    write_text_atomically(directory / MANIFEST, text)
 
 
-def digest(file: Path) -> str:
-    """Return the SHA-256 of ``file`` in hex. Raises `PresetCorrupt` when it cannot be read."""
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 (hex) of a preset's file. Raises `PresetCorrupt` if it cannot be read."""
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise PresetCorrupt(file.name, f"cannot be read ({error.strerror})") from error
-
-
-def _check(file: Path, expected: str) -> None:
-    actual = digest(file)
-    if actual != expected:
-        raise PresetCorrupt(file.name, f"expected SHA-256 {expected[:12]}…, found {actual[:12]}…")
-
-
-def _parse(manifest: Path) -> Preset:
-    try:
-        values = json.loads(manifest.read_text(encoding="utf-8"))
-        values["class_bias"] = tuple(values.get("class_bias", Preset.class_bias))
-        further = tuple(NetworkFile(**each) for each in values.pop("further_networks", ()))
-        first = NetworkFile(**values.pop("network"))
-        return Preset(network=first, further_networks=further, **values)
-    except OSError as error:
-        raise PresetCorrupt(manifest.name, f"cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise PresetCorrupt(manifest.name, f"is not a preset description ({error})") from error

@@ -1,1 +1,1 @@
-"""The architectures. Importing a module of this folder loads TensorFlow."""
+"""Network architectures. Importing a module of this package loads TensorFlow."""

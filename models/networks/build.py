@@ -1,18 +1,16 @@
-"""From a recipe to its network. Importing this module loads TensorFlow."""
-
-from collections.abc import Callable
+"""Building the network of a recipe. Importing this module loads TensorFlow."""
 
 import keras
 
 from models.networks.backbone import BaseWeights
-from models.networks.encoders import ToEncoder, build_encoder, encoder_names, find_encoder
+from models.networks.encoders import ScaleInput, build_encoder, encoder_names, find_encoder
 from models.networks.joint import build_joint
 from models.networks.layers import FEATURES, LightweightAttention, Tensor
 from models.networks.unet import build_unet
 from models.recipe import HeadLayer, Recipe, RecipeInvalid
 
-_OWN = {LightweightAttention.__name__: LightweightAttention}
-_KERAS = frozenset(
+_CUSTOM_LAYERS = {LightweightAttention.__name__: LightweightAttention}
+_KERAS_LAYERS = frozenset(
     {"Activation", "AveragePooling2D", "BatchNormalization", "Conv2D", "Dense", "Dropout"}
     | {"Flatten", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "LayerNormalization"}
     | {"LeakyReLU", "MaxPooling2D", "ReLU", "SeparableConv2D", "SpatialDropout2D"}
@@ -20,31 +18,24 @@ _KERAS = frozenset(
 
 
 def build_network(recipe: Recipe, weights: BaseWeights = None) -> keras.Model:
-    """Build a recipe's network for uint8-ranged ``(b, s, s, channels)`` in 0..255.
+    """Build a recipe's network for pixels ``(b, s, s, channels)`` in 0..255.
 
-    Classifiers give logits ``(b, classes)``, segmenters lesion logits ``(b, s, s, 1)``, joint
-    networks both, as ``class`` and ``lesion``. ``weights``: the encoder's start.
-    Raises `RecipeInvalid` and `models.networks.encoders.StartUnavailable`.
+    Classifiers return logits ``(b, classes)``, segmenters lesion logits ``(b, s, s, 1)``, joint
+    networks both, as ``class`` and ``lesion``. ``weights`` initializes the encoder.
+
+    Raises:
+        RecipeInvalid: encoder, layer or input size do not exist or do not fit.
+        WeightsUnavailable: as for `models.networks.encoders.build_encoder`.
     """
-    return _BUILDERS[recipe.network.kind](recipe, weights)
-
-
-def _classifier(recipe: Recipe, weights: BaseWeights) -> keras.Model:
-    size, channels = recipe.input.size_px, recipe.input.channels
-    encoder = _encoder(recipe, weights)
-    scaling = find_encoder(recipe.network.encoder).scaling
-    pixels = keras.Input((size, size, channels), name="pixels")
-    # Stored batch statistics: batches here are too small and too alike to make new ones.
-    encoded = encoder(ToEncoder(scaling, name="to_encoder")(pixels), training=False)
-    x = keras.layers.Activation("linear", name=FEATURES)(encoded)
-    for number, part in enumerate(recipe.network.head):
-        x = _head_layer(recipe, number, part)(x)
-    logits = keras.layers.Dense(len(recipe.classes), dtype="float32", name="logits")(x)
-    return keras.Model(pixels, logits, name="classifier")
-
-
-def _segmenter(recipe: Recipe, _: BaseWeights) -> keras.Model:
     network = recipe.network
+    if network.kind == "classifier":
+        return _build_classifier(recipe, weights)
+    if network.kind == "joint":
+        if network.encoder != "MobileNetV2":
+            raise RecipeInvalid(
+                f"recipe {recipe.name}: network.encoder: joint supports MobileNetV2 only"
+            )
+        return build_joint(_build_encoder(recipe, weights), dropout=network.dropout)
     return build_unet(
         recipe.input.size_px,
         network.widths,
@@ -55,51 +46,48 @@ def _segmenter(recipe: Recipe, _: BaseWeights) -> keras.Model:
     )
 
 
-def _joint(recipe: Recipe, weights: BaseWeights) -> keras.Model:
-    if recipe.network.encoder != "MobileNetV2":
-        raise RecipeInvalid(f"recipe {recipe.name}: network.encoder: joint takes MobileNetV2 only")
-    return build_joint(_encoder(recipe, weights), dropout=recipe.network.dropout)
+def _build_classifier(recipe: Recipe, weights: BaseWeights) -> keras.Model:
+    size, channels = recipe.input.size_px, recipe.input.channels
+    encoder = _build_encoder(recipe, weights)
+    scaling = find_encoder(recipe.network.encoder).scaling
+    pixels = keras.Input((size, size, channels), name="pixels")
+    # Batches are too small for batch statistics, so training uses the stored ones.
+    encoded = encoder(ScaleInput(scaling, name="to_encoder")(pixels), training=False)
+    x = keras.layers.Activation("linear", name=FEATURES)(encoded)
+    for number, layer in enumerate(recipe.network.head):
+        x = _build_head_layer(recipe, number, layer)(x)
+    logits = keras.layers.Dense(len(recipe.classes), dtype="float32", name="logits")(x)
+    return keras.Model(pixels, logits, name="classifier")
 
 
-_BUILDERS: dict[str, Callable[[Recipe, BaseWeights], keras.Model]] = {
-    "classifier": _classifier,
-    "segmenter": _segmenter,
-    "joint": _joint,
-}
-
-
-def _encoder(recipe: Recipe, weights: BaseWeights) -> keras.Model:
-    name = recipe.network.encoder
+def _build_encoder(recipe: Recipe, weights: BaseWeights) -> keras.Model:
+    name, last_frozen = recipe.network.encoder, recipe.network.frozen_to
     if name not in encoder_names():
         known = ", ".join(encoder_names())
-        raise RecipeInvalid(f"recipe {recipe.name}: network.encoder {name!r} is none of {known}")
+        raise RecipeInvalid(f"recipe {recipe.name}: network.encoder {name!r} is not one of {known}")
     encoder = build_encoder(name, recipe.input.size_px, weights)
-    # What starts at random has nothing worth keeping.
-    if weights is not None:
-        _freeze(recipe, encoder)
+    if weights is None or not last_frozen:
+        return encoder  # random weights are never frozen
+    if last_frozen == "all":
+        encoder.trainable = False
+        return encoder
+    layers = [layer.name for layer in encoder.layers]
+    if last_frozen not in layers:
+        raise RecipeInvalid(
+            f"recipe {recipe.name}: network.frozen_to: {name} has no layer {last_frozen!r}"
+        )
+    for layer in encoder.layers[: layers.index(last_frozen) + 1]:
+        layer.trainable = False
     return encoder
 
 
-def _freeze(recipe: Recipe, encoder: keras.Model) -> None:
-    last = recipe.network.frozen_to
-    if last == "all":
-        encoder.trainable = False
-    elif last and last not in {layer.name for layer in encoder.layers}:
-        raise RecipeInvalid(f"recipe {recipe.name}: network.frozen_to: no layer {last!r}")
-    elif last:
-        for layer in encoder.layers:
-            layer.trainable = False
-            if layer.name == last:
-                return
-
-
-def _head_layer(recipe: Recipe, number: int, part: HeadLayer) -> Tensor:
-    where = f"recipe {recipe.name}: network.head.{number}"
-    if part.layer not in _KERAS and part.layer not in _OWN:
-        known = ", ".join(sorted(_KERAS | _OWN.keys()))
-        raise RecipeInvalid(f"{where}.layer {part.layer!r} is none of {known}")
-    kind = _OWN.get(part.layer) or getattr(keras.layers, part.layer)
+def _build_head_layer(recipe: Recipe, number: int, spec: HeadLayer) -> Tensor:
+    key = f"recipe {recipe.name}: network.head.{number}"
+    if spec.layer not in _KERAS_LAYERS and spec.layer not in _CUSTOM_LAYERS:
+        known = ", ".join(sorted(_KERAS_LAYERS | _CUSTOM_LAYERS.keys()))
+        raise RecipeInvalid(f"{key}.layer {spec.layer!r} is not one of {known}")
+    layer_type = _CUSTOM_LAYERS.get(spec.layer) or getattr(keras.layers, spec.layer)
     try:
-        return kind(**{"name": f"head_{number}", **part.arguments})
+        return layer_type(**{"name": f"head_{number}", **spec.arguments})
     except (TypeError, ValueError) as error:
-        raise RecipeInvalid(f"{where}.arguments: {error}") from error
+        raise RecipeInvalid(f"{key}.arguments: {error}") from error

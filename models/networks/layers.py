@@ -1,4 +1,4 @@
-"""Layers of our own, registered so that saved networks do not remember module paths."""
+"""Custom layers, registered by name so that saved networks do not depend on module paths."""
 
 from typing import Any
 
@@ -7,13 +7,15 @@ import keras
 Tensor = Any  # keras ships no types
 
 FEATURES = "features"
-"""Name of the layer whose output ``(b, h, w, k)`` Grad-CAM maps: what a classifier's head reads, and
-the coarsest grid of a segmenter."""
+"""Name of the layer whose output ``(b, h, w, k)`` Grad-CAM uses.
+
+It is the input of a classifier's head, and the coarsest grid of a segmenter.
+"""
 
 
 @keras.saving.register_keras_serializable(package="sonogate")
 class GrayToImageNet(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
-    """``(b, h, w, 1)`` gray 0..255 to the ``(b, h, w, 3)`` -1..1 that MobileNetV2 was made for."""
+    """Converts gray ``(b, h, w, 1)`` in 0..255 to ``(b, h, w, 3)`` in -1..1 for MobileNetV2."""
 
     def call(self, gray: Tensor) -> Tensor:
         scaled = keras.ops.cast(gray, self.compute_dtype) / 127.5 - 1.0
@@ -22,9 +24,9 @@ class GrayToImageNet(keras.layers.Layer):  # type: ignore[misc]  # keras ships n
 
 @keras.saving.register_keras_serializable(package="sonogate")
 class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
-    """Two 3x3 convolutions beside a 1x1 shortcut (He 2016), for the decoder.
+    """Two 3x3 convolutions with a 1x1 shortcut (He 2016), for the decoder.
 
-    Group normalization (Wu 2018): small batches on two cores make batch statistics too noisy.
+    Uses group normalization (Wu 2018) because statistics of small batches are too noisy.
     """
 
     def __init__(self, filters: int, groups: int = 8, **kwargs: Any) -> None:
@@ -57,7 +59,7 @@ class ResidualBlock(keras.layers.Layer):  # type: ignore[misc]  # keras ships no
 class AttentionGate(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
     """Additive attention on a skip connection (Oktay 2018, arXiv:1804.03999).
 
-    Called with ``(skip, gate)`` of one resolution; returns the skip, weighted per pixel.
+    Called with ``(skip, gate)`` of the same resolution; returns the skip weighted per pixel.
     """
 
     def __init__(self, filters: int, **kwargs: Any) -> None:
@@ -84,11 +86,11 @@ class AttentionGate(keras.layers.Layer):  # type: ignore[misc]  # keras ships no
 
 @keras.saving.register_keras_serializable(package="sonogate")
 class LesionWeights(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
-    """Lesion logits ``(b, h, w, 1)`` to how much each cell of a coarser grid counts in pooling.
+    """Converts lesion logits ``(b, h, w, 1)`` to pooling weights on a coarser grid.
 
-    Returns ``(b, grid, grid, 3)``: the whole frame evenly, inside the lesion, and ``reach`` cells
-    around it. Each sums to 1 over the grid; the last two fade to 0 as the lesion does. No gradient
-    passes: what is lesion is for the outlines to teach, not for the class to bend.
+    Returns ``(b, grid, grid, 3)``: uniform weights, weights inside the lesion, and weights in a
+    band of ``reach`` cells around it. Each sums to 1 over the grid; the last two tend to 0 without
+    a lesion. No gradient passes, so that only the mask loss trains the lesion logits.
     """
 
     def __init__(self, grid: int, reach: int, **kwargs: Any) -> None:
@@ -113,7 +115,7 @@ class LesionWeights(keras.layers.Layer):  # type: ignore[misc]  # keras ships no
 
 @keras.saving.register_keras_serializable(package="sonogate")
 class WeightedPool(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
-    """Features ``(b, h, w, k)``, pooled once by each of ``(b, h, w, j)`` weights: ``(b, j * k)``."""
+    """Pools features ``(b, h, w, k)`` by each of ``(b, h, w, j)`` weights to ``(b, j * k)``."""
 
     def call(self, inputs: tuple[Tensor, Tensor]) -> Tensor:
         features, weights = inputs
@@ -123,10 +125,10 @@ class WeightedPool(keras.layers.Layer):  # type: ignore[misc]  # keras ships no 
 
 @keras.saving.register_keras_serializable(package="sonogate")
 class LightweightAttention(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
-    """Weighs each channel of ``(b, h, w, k)`` by what it and its neighbors hold on average.
+    """Efficient channel attention (Wang 2020, arXiv:1910.03151) of ``(b, h, w, k)``.
 
-    Pooling, one convolution along the channels and a sigmoid: ``kernel_size`` weights in all
-    (efficient channel attention, Wang 2020, arXiv:1910.03151).
+    Global average pooling, a convolution along the channels with ``kernel_size`` weights, and a
+    sigmoid give the weight of each channel.
     """
 
     def __init__(self, kernel_size: int = 5, **kwargs: Any) -> None:

@@ -1,1 +1,1 @@
-"""Making presets: data sets, augmentation, training. Nothing here runs in the services."""
+"""Training, cross-validation, tuning and ensembles of recipes. The services do not import it."""

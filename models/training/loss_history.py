@@ -1,29 +1,29 @@
-"""The losses of trainings, kept beside the networks that came of them, for reports to draw."""
+"""Training losses, saved next to the networks for reports."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LOSSES = "losses.json"
-"""A number an epoch; or, beside several networks, a list of such for each that kept them."""
+LOSSES_FILE = "losses.json"
+"""The losses by epoch of one network, or a list of these for several networks."""
 
-Curves = Mapping[str, Sequence[float]]
-"""Losses epoch by epoch, by whose they are."""
+LossCurves = Mapping[str, Sequence[float]]
+"""Losses by epoch, by the name of the curve."""
 
 
-def read_losses(home: Path) -> Curves:
-    """Read the losses of each network in ``home``, as far as they were kept."""
-    file = home / LOSSES
+def read_losses(home: Path) -> LossCurves:
+    """Read the losses of the networks in ``home``; empty if none were saved."""
+    file = home / LOSSES_FILE
     if not file.is_file():
         return {}
-    told = json.loads(file.read_text(encoding="utf-8"))
-    curves = told if told and isinstance(told[0], list) else [told]
+    saved = json.loads(file.read_text(encoding="utf-8"))
+    curves = saved if saved and isinstance(saved[0], list) else [saved]
     return {f"network {number}": curve for number, curve in enumerate(curves, 1) if curve}
 
 
 def write_losses(home: Path, curves: Sequence[Sequence[float]]) -> None:
-    """Write the losses of several networks; nothing is left where none are known."""
-    file = home / LOSSES
+    """Save the losses of several networks; remove the file if there are none."""
+    file = home / LOSSES_FILE
     if curves:
         file.write_text(json.dumps(curves), encoding="utf-8")
     else:

@@ -1,4 +1,7 @@
-"""Optimizers that recipes name, their rates and schedules. Importing this module loads TensorFlow."""
+"""Optimizers and learning rate schedules that recipes name.
+
+Importing this module loads TensorFlow.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,63 +12,64 @@ from models.networks.layers import Tensor
 from models.recipe import TrainingSpec
 
 
-class SplitRate:
-    """Mixed into an optimizer: some variables learn at a share of the rate."""
+class DiscriminativeRate:
+    """Optimizer mixin that scales the learning rate of some variables (Howard 2018, ULMFiT)."""
 
-    def __init__(self, slow: Sequence[Tensor], share: float, **kwargs: Any) -> None:
+    def __init__(self, scaled: Sequence[Tensor], multiplier: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._slow, self._share = slow, share
+        self._scaled, self._multiplier = scaled, multiplier
 
     def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
-        """Called by Keras for each variable."""
-        # TensorFlow hands over its own variable, not the Keras variable around it.
-        slow = any(variable is x or variable is x.value for x in self._slow)
-        rate = learning_rate * self._share if slow else learning_rate
+        """Update one variable; Keras calls this."""
+        # TensorFlow passes its own variable instead of the Keras variable that wraps it.
+        is_scaled = any(variable is x or variable is x.value for x in self._scaled)
+        rate = learning_rate * self._multiplier if is_scaled else learning_rate
         super().update_step(gradient, variable, rate)  # type: ignore[misc]  # the optimizer's
 
 
-class SplitRateAdam(SplitRate, keras.optimizers.Adam):  # type: ignore[misc]  # keras: no types
-    """Adam under which some variables learn at a share of the rate."""
+class DiscriminativeAdam(DiscriminativeRate, keras.optimizers.Adam):  # type: ignore[misc]  # keras: no types
+    """Adam with `DiscriminativeRate`."""
 
 
-class SplitRateAdamW(SplitRate, keras.optimizers.AdamW):  # type: ignore[misc]  # keras: no types
-    """AdamW under which some variables learn at a share of the rate."""
+class DiscriminativeAdamW(DiscriminativeRate, keras.optimizers.AdamW):  # type: ignore[misc]  # keras: no types
+    """AdamW with `DiscriminativeRate`."""
 
 
-class SplitRateSgd(SplitRate, keras.optimizers.SGD):  # type: ignore[misc]  # keras: no types
-    """Gradient descent with momentum under which some variables learn at a share of the rate."""
+class DiscriminativeSgd(DiscriminativeRate, keras.optimizers.SGD):  # type: ignore[misc]  # keras: no types
+    """Stochastic gradient descent with `DiscriminativeRate`."""
 
 
-class SplitRateRmsprop(SplitRate, keras.optimizers.RMSprop):  # type: ignore[misc]  # no types
-    """RMSprop under which some variables learn at a share of the rate."""
+class DiscriminativeRmsprop(DiscriminativeRate, keras.optimizers.RMSprop):  # type: ignore[misc]  # no types
+    """RMSprop with `DiscriminativeRate`."""
 
 
-_KINDS: dict[str, Any] = {
-    "adam": SplitRateAdam,
-    "adamw": SplitRateAdamW,
-    "sgd": SplitRateSgd,
-    "rmsprop": SplitRateRmsprop,
+_OPTIMIZERS: dict[str, Any] = {
+    "adam": DiscriminativeAdam,
+    "adamw": DiscriminativeAdamW,
+    "sgd": DiscriminativeSgd,
+    "rmsprop": DiscriminativeRmsprop,
 }
 
 
-def make_optimizer(spec: TrainingSpec, slow: Sequence[Tensor], epoch_steps: int) -> Any:
-    """Build a recipe's optimizer; ``slow`` variables, the encoder's, learn at their share.
+def build_optimizer(spec: TrainingSpec, encoder: Sequence[Tensor], epoch_steps: int) -> Any:
+    """Build a recipe's optimizer.
 
-    ``cosine`` warms up over a twelfth of all steps.
+    The ``encoder`` variables learn at ``backbone_lr_multiplier`` times the learning rate. The
+    ``cosine`` schedule warms up over the first twelfth of all steps.
     """
-    arguments: dict[str, Any] = {"learning_rate": _rate(spec, epoch_steps)}
+    arguments: dict[str, Any] = {"learning_rate": _learning_rate(spec, epoch_steps)}
     if spec.clip_norm:
         arguments["clipnorm"] = spec.clip_norm
     if spec.weight_decay or spec.optimizer == "adamw":
         arguments["weight_decay"] = spec.weight_decay
     if spec.optimizer == "sgd":
         arguments["momentum"] = 0.9
-    if spec.weight_averaging:
-        arguments |= {"use_ema": True, "ema_momentum": spec.weight_averaging}
-    return _KINDS[spec.optimizer](slow, spec.backbone_share, **arguments)
+    if spec.ema_momentum:
+        arguments |= {"use_ema": True, "ema_momentum": spec.ema_momentum}
+    return _OPTIMIZERS[spec.optimizer](encoder, spec.backbone_lr_multiplier, **arguments)
 
 
-def _rate(spec: TrainingSpec, epoch_steps: int) -> Any:
+def _learning_rate(spec: TrainingSpec, epoch_steps: int) -> Any:
     if spec.schedule != "cosine":
         return spec.learning_rate
     steps = spec.epochs * epoch_steps
@@ -73,7 +77,7 @@ def _rate(spec: TrainingSpec, epoch_steps: int) -> Any:
     return keras.optimizers.schedules.CosineDecay(
         spec.learning_rate / 20,
         decay_steps=max(1, steps - warmup),
-        alpha=spec.final_rate_share,
+        alpha=spec.final_lr_fraction,
         warmup_target=spec.learning_rate,
         warmup_steps=warmup,
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from models.training.dataset import read_samples
+from models.data.dataset import read_samples
 from sonogate import logs
 from sonogate.settings import CliSettings
 from sonogate.tensorflow_log import suppress_native_stderr
@@ -60,22 +60,22 @@ def command(
     members = [load_training(training) for training in trainings]
     recipe = members[0].recipe
     with suppress_native_stderr():
-        from models.assessment.training_report import write_training_report
-        from models.training.card import write_card
-        from models.training.combine import combine
+        from models.data.splits import assign_folds
+        from models.reports.training_report import write_training_report
         from models.training.cross_validation import PRESET
-        from models.training.splits import split
-        from models.training.start import Start
-        from models.training.summary import table
+        from models.training.ensemble import build_ensemble
+        from models.training.initial_weights import InitialWeights
+        from models.training.model_card import write_card
+        from models.training.summary import format_table
     samples = read_samples(data, folds=folds, classes=recipe.classes)
-    samples = split(samples, folds=folds, seed=recipe.training.seed)
-    starts = dict.fromkeys(member.start for member in members)
-    preset = combine(
+    samples = assign_folds(samples, folds=folds, seed=recipe.training.seed)
+    origins = dict.fromkeys(member.initial_weights for member in members)
+    preset = build_ensemble(
         members, samples, out,
-        start=Start(words=" ".join(starts)),
+        initial_weights=InitialWeights(description=" ".join(origins)),
         name=name, version=preset_version, target_accuracy=target_accuracy,
     )  # fmt: skip
     write_card(out / PRESET, preset, data=data_origin(data))
-    click.echo("\n".join(table(recipe, preset.trained)))
+    click.echo("\n".join(format_table(recipe, preset.trained)))
     page = write_training_report(out, recipe, preset.trained, samples, data=data.name, leaks=False)
     click.echo(f"Wrote the preset to {out / PRESET} and its figures to {page}")

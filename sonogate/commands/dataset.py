@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from models.training.dataset import read_data_set
+from models.data.dataset import read_dataset
 from sonogate.commands import dataset_export
 from sonogate.training.options import FOLDER, MAGNIFICATION_HELP, require_training_extra
 
@@ -33,13 +33,17 @@ def inspect(data: Path, out: Path | None, magnification: int) -> None:
     largest groups of duplicates and the contradicting images.
     """
     require_training_extra()
-    from models.assessment.inspection import look, render, summary
+    from models.reports.dataset_report import (
+        measure_images,
+        render_dataset_report,
+        summarize_dataset,
+    )
 
-    data_set = read_data_set(data, magnification=magnification)
+    data_set = read_dataset(data, magnification=magnification)
     for notice in data_set.notices():
         click.echo(notice, err=True)
-    images = list(look(data_set.samples))
-    click.echo(json.dumps(summary(data_set, images), indent=2))
+    images = list(measure_images(data_set.samples))
+    click.echo(json.dumps(summarize_dataset(data_set, images), indent=2))
     if out is not None:
-        out.write_text(render(data_set, images, name=data.name), encoding="utf-8")
+        out.write_text(render_dataset_report(data_set, images, name=data.name), encoding="utf-8")
         click.echo(f"Wrote {out}", err=True)

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from dicom.terms.classification import CLASSES
-from models.evaluation import evaluate
+from models.data.dataset import Sample, read_dataset
+from models.data.digests import find_training_groups
+from models.evaluation.evaluate import evaluate, read_cases
 from models.predictor import Predictor
 from models.preset import DEFAULT_PRESET, read_preset
-from models.training.dataset import Sample, cases, read_data_set
-from models.training.identity import seen_groups
 from models.types import DatasetError
 from sonogate.tensorflow_log import suppress_native_stderr
 from sonogate.training.options import require_training_extra
@@ -60,13 +60,15 @@ def command(
     """
     if quick and out is None:
         raise click.UsageError("--quick requires --out")
-    data_set = read_data_set(data, classes=CLASSES)
+    data_set = read_dataset(data, classes=CLASSES)
     for notice in data_set.notices():
         click.echo(notice, err=True)
     samples = [sample for sample in data_set.samples if fold in (None, sample.fold)]
     if not samples:
         raise DatasetError(f"fold {fold} of {data.name} has no images")
-    trained_on = seen_groups(read_preset(preset or DEFAULT_PRESET).trained, data_set.samples)
+    trained_on = find_training_groups(
+        read_preset(preset or DEFAULT_PRESET).trained, data_set.samples
+    )
     if unseen:
         samples = _exclude_trained_on(samples, trained_on, data)
     seen = _count_trained_on(samples, trained_on)
@@ -83,7 +85,7 @@ def command(
         return
     with suppress_native_stderr():
         predictor = Predictor.load(preset)
-    figures = evaluate(predictor, cases(samples)).to_dict()
+    figures = evaluate(predictor, read_cases(samples)).to_dict()
     document = {"preset": asdict(predictor.info), "images_trained_on": seen, **figures}
     click.echo(json.dumps(document, indent=2))
 
@@ -130,7 +132,7 @@ def _write_report(
 ) -> None:
     require_training_extra()
     with suppress_native_stderr():
-        from models.assessment.report import assess, write
-    figures, page = assess(preset, samples, data=data, quick=quick)
-    write(out, {**figures, "images_trained_on": seen}, page)
+        from models.reports.preset_report import evaluate_preset, write_preset_report
+    figures, page = evaluate_preset(preset, samples, data=data, quick=quick)
+    write_preset_report(out, {**figures, "images_trained_on": seen}, page)
     click.echo(f"Wrote {out / 'report.html'}")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from models.data.dataset import Sample, read_samples
 from models.recipe import Recipe
-from models.training.dataset import Sample, read_samples
 from models.types import DatasetError
 from sonogate import logs
 from sonogate.settings import CliSettings
@@ -26,7 +26,7 @@ from sonogate.training.options import (
 from sonogate.training.progress_bars import EpochProgressBars, hide_epoch_log_lines
 
 if TYPE_CHECKING:
-    from models.training.cross_validation import CrossValidation, Plan
+    from models.training.cross_validation import CrossValidation, TrainingRun
 
 Protocol = Literal["grouped", "random"]
 
@@ -118,9 +118,9 @@ def command(
         raise DatasetError(f"fold {fold} of {data.name} has no images")
     out = out or settings.home / "training" / recipe.name
     with suppress_native_stderr():
-        from models.training.cross_validation import Plan, cross_validate
+        from models.training.cross_validation import TrainingRun, cross_validate
     start = find_starting_weights(recipe, backbone)
-    plan = Plan(recipe, start, samples, out, EpochProgressBars(), overwrite)
+    plan = TrainingRun(recipe, start, samples, out, EpochProgressBars(), overwrite)
     validation = cross_validate(plan, only or None)
     _write_report(
         plan, validation, data, protocol=protocol, backbone=backbone, target=target_accuracy
@@ -134,15 +134,15 @@ def command(
 def _split(
     samples: Sequence[Sample], recipe: Recipe, protocol: Protocol, folds: int
 ) -> list[Sample]:
-    from models.training.splits import LEAKS, split
+    from models.data.splits import LEAKAGE_WARNING, assign_folds
 
     if protocol == "random":
-        click.echo(LEAKS, err=True)
-    return split(samples, protocol=protocol, folds=folds, seed=recipe.training.seed)
+        click.echo(LEAKAGE_WARNING, err=True)
+    return assign_folds(samples, protocol=protocol, folds=folds, seed=recipe.training.seed)
 
 
 def _write_report(
-    plan: "Plan",
+    plan: "TrainingRun",
     validation: "CrossValidation",
     data: Path,
     *,
@@ -150,27 +150,37 @@ def _write_report(
     backbone: str,
     target: float,
 ) -> None:
-    from models.assessment.training_report import write_training_report
-    from models.training.cross_validation import facts
-    from models.training.splits import LEAKS
-    from models.training.summary import table, write_summary
+    from models.data.splits import LEAKAGE_WARNING
+    from models.reports.training_report import write_training_report
+    from models.training.cross_validation import collect_results
+    from models.training.summary import format_table, write_summary
 
     leaks = protocol == "random"
-    figures = facts(plan.recipe, validation, plan.samples, start=plan.start, target_accuracy=target)
+    figures = collect_results(
+        plan.recipe,
+        validation,
+        plan.samples,
+        initial_weights=plan.initial_weights,
+        target_accuracy=target,
+    )
     file = write_summary(
-        plan.directory, plan.recipe, figures, protocol=protocol, asked_start=Path(backbone).name
+        plan.directory,
+        plan.recipe,
+        figures,
+        protocol=protocol,
+        requested_weights=Path(backbone).name,
     )
     page = write_training_report(
         plan.directory, plan.recipe, figures, plan.samples, data=data.name, leaks=leaks
     )
-    click.echo("\n".join(table(plan.recipe, figures)))
+    click.echo("\n".join(format_table(plan.recipe, figures)))
     if leaks:
-        click.echo(LEAKS)
+        click.echo(LEAKAGE_WARNING)
     click.echo(f"Wrote {file} and {page}")
 
 
 def _write_preset(
-    plan: "Plan",
+    plan: "TrainingRun",
     validation: "CrossValidation",
     data: Path,
     *,
@@ -178,20 +188,20 @@ def _write_preset(
     version: str,
     target: float,
 ) -> None:
-    from models.training.card import write_card
-    from models.training.cross_validation import PRESET, describe_preset, make_preset
+    from models.training.cross_validation import PRESET, describe_preset, train_preset
+    from models.training.model_card import write_card
 
     description = describe_preset(
         plan.recipe,
         validation,
         plan.samples,
-        start=plan.start,
+        initial_weights=plan.initial_weights,
         name=name,
         version=version,
         target_accuracy=target,
     )
     directory = plan.directory / PRESET
-    preset = make_preset(plan, description)
+    preset = train_preset(plan, description)
     write_card(directory, preset, data=data_origin(data))
     click.echo(f"Wrote the preset to {directory}")
     click.echo(f"To use it, set SONOGATE_PRESET_DIR={directory.absolute()}")

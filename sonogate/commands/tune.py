@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from models.training.dataset import read_samples
+from models.data.dataset import read_samples
 from sonogate import logs
 from sonogate.settings import CliSettings
 from sonogate.tensorflow_log import suppress_native_stderr
@@ -86,15 +86,15 @@ def command(
     require_training_extra()
     recipe = load_recipe(recipe_name, epochs=epochs, seed=seed)
     with suppress_native_stderr():
+        from models.data.splits import assign_folds
         from models.training.recipe_file import write_recipe
-        from models.training.splits import split
         from models.training.tune import tune
     samples = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
-    samples = split(samples, folds=folds, seed=recipe.training.seed)
+    samples = assign_folds(samples, folds=folds, seed=recipe.training.seed)
     start = find_starting_weights(recipe, backbone)
     tuned = tune(
         recipe, start, samples, out,
-        trials=trials, search=search, held_out=fold, watch=EpochProgressBars(),
+        trials=trials, search=search, held_out=fold, on_progress=EpochProgressBars(),
     )  # fmt: skip
     # --epochs and --seed apply to trials only
     tuned_recipe = load_recipe(recipe_name, epochs=None, seed=None)

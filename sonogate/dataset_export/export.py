@@ -1,4 +1,4 @@
-"""Writes labeled images to a folder in the layout that `models.training.dataset` reads."""
+"""Writes labeled images to a folder in the layout that `models.data.dataset` reads."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from db import audit
 from db.audit_tags import AuditTag
 from db.engine import Database
 from db.files import FileStore, flush_and_digest, flush_directory
-from models.training.dataset import MANIFEST
+from models.data.dataset import MANIFEST
 from sonogate.dataset_export.labeled_images import LabeledImage, LabeledImages
 from sonogate.errors import DirectoryNotEmpty, NothingToExport
 from workers.results.gray_png import encode_gray, encode_mask

@@ -12,8 +12,8 @@ from models.types import DatasetError
 from sonogate.errors import CommandError
 
 if TYPE_CHECKING:
-    from models.training.combine import Member
-    from models.training.start import Start
+    from models.training.ensemble import EnsembleMember
+    from models.training.initial_weights import InitialWeights
 
 PACKAGES = ("sklearn", "matplotlib", "keras_tuner", "tensorboard")
 """Packages of the extra `sonogate[train]`."""
@@ -64,13 +64,13 @@ def load_recipe(name: str, *, epochs: int | None, seed: int | None) -> Recipe:
     return recipe if seed is None else recipe.with_value("training.seed", seed)
 
 
-def load_training(text: str) -> "Member":
+def load_training(text: str) -> "EnsembleMember":
     """Load the training in DIR, for `sonogate combine`. DIR@FOLD selects the network of a fold.
 
     Raises:
         DatasetError: DIR has no finished training of a joint recipe, or its folds leak.
     """
-    from models.training.combine import Member
+    from models.training.ensemble import EnsembleMember
     from models.training.summary import SUMMARY
 
     folder, _, fold = text.partition("@")
@@ -78,7 +78,7 @@ def load_training(text: str) -> "Member":
     try:
         summary = json.loads(file.read_text(encoding="utf-8"))
         recipe = Recipe.model_validate({"summary": "", **summary["recipe"]})
-        leaks, start = summary["leaks"], summary["start"]
+        leaks, start = summary["leaks"], summary["initial_weights"]
         selected_fold = int(fold) if fold else None
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(
@@ -90,16 +90,16 @@ def load_training(text: str) -> "Member":
             " near-duplicates of the images they are scored on. Combine only trainings with"
             " --protocol grouped"
         )
-    return Member(recipe, Path(folder), selected_fold, start)
+    return EnsembleMember(recipe, Path(folder), selected_fold, start)
 
 
-def find_starting_weights(recipe: Recipe, backbone: str) -> "Start":
+def find_starting_weights(recipe: Recipe, backbone: str) -> "InitialWeights":
     """Return the starting weights for `--backbone`, and print what they are. Loads TensorFlow."""
-    from models.training.start import find_start
+    from models.training.initial_weights import resolve_initial_weights
 
     requested = {IMAGENET: IMAGENET, RANDOM: None}.get(backbone, Path(backbone))
-    start = find_start(recipe, requested)  # type: ignore[arg-type]  # a str that is "imagenet"
-    click.echo(f"Starting weights: {start.words}", err=True)
+    start = resolve_initial_weights(recipe, requested)  # type: ignore[arg-type]  # a str that is "imagenet"
+    click.echo(f"Starting weights: {start.description}", err=True)
     return start
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from models.training.train import Epoch, Step
+    from models.training.train import BatchProgress, EpochProgress
 
 
 class EpochProgressBars:
@@ -17,14 +17,14 @@ class EpochProgressBars:
         self._bar: Any = None
         self._is_terminal = sys.stderr.isatty()
 
-    def __call__(self, title: str, progress: "Step | Epoch") -> None:
+    def __call__(self, title: str, progress: "BatchProgress | EpochProgress") -> None:
         """Show a batch that was trained, or the losses of an epoch that ended.
 
-        Implements `models.training.cross_validation.Watch`.
+        Implements `models.training.cross_validation.RunProgressCallback`.
         """
         if not self._is_terminal:
             return
-        batch = getattr(progress, "batch", 0)  # an `Epoch` has none
+        batch = getattr(progress, "batch", 0)  # an `EpochProgress` has none
         if batch == 1:
             self._bar = _start_bar(title, progress)
         if batch:

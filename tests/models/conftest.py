@@ -1,4 +1,4 @@
-"""Networks small enough for a test: the shipped architectures on 64 pixels, started at random."""
+"""Small networks and datasets: the shipped architectures on 64 pixels with random weights."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.data.dataset import Sample, SampleArrays, read_samples
 from models.phantom import make_phantom
 from models.recipe import Recipe
-from models.training.dataset import Sample, SampleArrays, read_samples
 
 SIZE_PX = 64
 KINDS = {"normal": "normal", "benign": "cyst", "malignant": "spiculated"}
@@ -17,7 +17,7 @@ KINDS = {"normal": "normal", "benign": "cyst", "malignant": "spiculated"}
 
 @pytest.fixture
 def eagerly() -> Iterator[None]:
-    """Run Keras step by step: a few training steps are over before a graph would be traced."""
+    """Run Keras eagerly: for a few training steps, tracing a graph takes longer."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
@@ -27,7 +27,7 @@ def eagerly() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def blobs() -> SampleArrays:
-    """Twelve images, four of a class: noise with nothing, a dark disc, a bright one."""
+    """Twelve images, four per class: noise without a lesion, a dark disc, a bright disc."""
     rng = np.random.default_rng(0)
     labels = np.arange(12) % 3
     pixels = rng.integers(90, 130, (12, SIZE_PX, SIZE_PX), dtype=np.uint8)
@@ -43,7 +43,7 @@ def blobs() -> SampleArrays:
 
 @pytest.fixture(scope="session")
 def small() -> Callable[..., Recipe]:
-    """Make a recipe of a kind for `blobs`, one epoch long; keywords change dotted keys."""
+    """Build a recipe with one epoch for `blobs`; keywords such as training__epochs set values."""
 
     def make(kind: str, **changes: float | str) -> Recipe:
         network: dict[str, object] = {"kind": kind, "encoder": "MobileNetV2"}
@@ -71,11 +71,16 @@ def small() -> Callable[..., Recipe]:
 @pytest.fixture
 def samples(tmp_path: Path) -> list[Sample]:
     """Four phantoms of each class, in two folds."""
+    return write_phantoms(tmp_path / "data")
+
+
+def write_phantoms(folder: Path, *, images_per_class: int = 4) -> list[Sample]:
+    """Write small phantoms of each class with masks; list them in two folds."""
     for name, kind in KINDS.items():
-        (tmp_path / "data" / name).mkdir(parents=True)
-        for seed in range(4):
+        (folder / name).mkdir(parents=True)
+        for seed in range(images_per_class):
             phantom = make_phantom(kind, seed=seed, height=64, width=80, spacing_mm=0.5)
-            stem = tmp_path / "data" / name / f"{name} ({seed})"
+            stem = folder / name / f"{name} ({seed})"
             Image.fromarray(phantom.image).save(f"{stem}.png")
             Image.fromarray(phantom.mask).save(f"{stem}_mask.png")
-    return read_samples(tmp_path / "data", folds=2)
+    return read_samples(folder, folds=2)

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.gradcam import Reading, by_gradient, closed_form, scaled, shares
-from models.networks.backbone import build_backbone, settle_batch_norm
+from models.data.dataset import SampleArrays
+from models.gradcam import (
+    PooledFeatures,
+    closed_form_map,
+    gradient_map,
+    logit_contributions,
+    normalize_maps,
+)
+from models.networks.backbone import build_backbone, initialize_batch_norm
 from models.networks.build import build_network
-from models.networks.inference import NO_SHIFT, explained, trace
+from models.networks.inference import NO_SHIFT, ensemble_inference, trace
 from models.networks.joint import POOLS, build_joint
 from models.networks.layers import FEATURES
 from models.networks.unet import build_unet
 from models.recipe import Recipe, read_recipe
-from models.training.dataset import SampleArrays
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +28,7 @@ def network(blobs: SampleArrays) -> Any:
     keras.utils.set_random_seed(3)
     backbone = build_backbone(64)
     gray = blobs.pixels[..., None].astype(np.float32) / 127.5 - 1
-    settle_batch_norm(backbone, np.repeat(gray, 3, axis=-1))
+    initialize_batch_norm(backbone, np.repeat(gray, 3, axis=-1))
     return build_joint(backbone)
 
 
@@ -44,7 +50,7 @@ def by_definition(network: Any, batch: Any, shift: Sequence[float] = NO_SHIFT) -
     )
     cells = (fine.shape[1] / coarse.shape[1]) ** 2
     heat = fine + tf.image.resize(coarse, fine.shape[1:3]) / cells
-    return np.asarray(scaled(tf.nn.relu(heat[..., 0])))
+    return np.asarray(normalize_maps(tf.nn.relu(heat[..., 0])))
 
 
 def test_what_all_places_add_is_the_logit(network: Any, blobs: SampleArrays) -> None:
@@ -62,7 +68,9 @@ def test_what_all_places_add_is_the_logit(network: Any, blobs: SampleArrays) -> 
     for shown in range(3):
         predicted = np.full(len(batch), shown)
         added = sum(
-            np.asarray(shares(Reading(each[0], each[1], part), predicted)).sum((1, 2))
+            np.asarray(logit_contributions(PooledFeatures(each[0], each[1], part), predicted)).sum(
+                (1, 2)
+            )
             for each, part in zip(read, rows, strict=True)
         )
         off_grid = np.asarray(peak)[:, 0] * kernel[-1, shown] + np.asarray(head.bias)[shown]
@@ -72,7 +80,7 @@ def test_what_all_places_add_is_the_logit(network: Any, blobs: SampleArrays) -> 
 def test_the_closed_form_is_the_gradient(network: Any, blobs: SampleArrays) -> None:
     batch = tf.constant(blobs.pixels[..., None], tf.float32)
 
-    _, heat, _ = explained([network])(batch)
+    _, heat, _ = ensemble_inference([network])(batch)
 
     assert np.allclose(heat, by_definition(network, batch), atol=1e-4)
     assert np.asarray(heat).max() == pytest.approx(1)
@@ -85,7 +93,7 @@ def test_it_is_of_the_class_that_calibration_makes_the_highest(
     batch = tf.constant(blobs.pixels[:4, ..., None], tf.float32)
     shift = [100.0 * (kind == shown) for kind in range(3)]
 
-    logits, heat, _ = explained([network], class_shift=shift)(batch)
+    logits, heat, _ = ensemble_inference([network], class_shift=shift)(batch)
 
     assert np.allclose(heat, by_definition(network, batch, shift), atol=1e-4)
     assert np.allclose(logits, network(batch)["class"], atol=1e-4)
@@ -99,7 +107,9 @@ def test_it_shows_the_predicted_class_and_nothing_that_speaks_against_it() -> No
     kernel = np.array([[0.0, 2.0, 0.0], [1.0, -1.0, 0.0]], np.float32)
     evenly = np.full((1, 2, 2, 1), 0.25, np.float32)
 
-    heat = scaled(closed_form([Reading(features, evenly, kernel)], np.array([1])))
+    heat = normalize_maps(
+        closed_form_map([PooledFeatures(features, evenly, kernel)], np.array([1]))
+    )
 
     assert np.asarray(heat).tolist() == [[[1.0, 0.25], [0.0, 0.0]]]
 
@@ -109,7 +119,7 @@ def test_each_pooling_speaks_where_it_looked() -> None:
     pooling = np.array([[[[0.5, 0.0], [0.5, 0.1]]]], np.float32)
     kernel = np.array([[3.0], [20.0]], np.float32)
 
-    heat = closed_form([Reading(features, pooling, kernel)], np.array([0]))
+    heat = closed_form_map([PooledFeatures(features, pooling, kernel)], np.array([0]))
 
     assert np.allclose(heat, [[[3.0 * 0.5, 3.0 * 0.5 + 20.0 * 0.1]]])
 
@@ -119,8 +129,9 @@ def test_a_coarse_cell_is_spread_over_the_fine_ones() -> None:
     fine = np.zeros((1, 2, 2, 1), np.float32)
     fine[0, 0, 1] = 1
 
-    heat = closed_form(
-        [Reading(one, one, kernel), Reading(fine, np.ones_like(fine), kernel)], np.array([0])
+    heat = closed_form_map(
+        [PooledFeatures(one, one, kernel), PooledFeatures(fine, np.ones_like(fine), kernel)],
+        np.array([0]),
     )
 
     assert np.allclose(heat, [[[2, 10], [2, 2]]])
@@ -129,7 +140,7 @@ def test_a_coarse_cell_is_spread_over_the_fine_ones() -> None:
 def test_where_nothing_speaks_for_the_class_the_map_is_empty() -> None:
     evenly, kernel = np.ones((1, 2, 2, 1), np.float32), np.ones((1, 3), np.float32)
 
-    heat = scaled(closed_form([Reading(-evenly, evenly, kernel)], np.array([0])))
+    heat = normalize_maps(closed_form_map([PooledFeatures(-evenly, evenly, kernel)], np.array([0])))
 
     assert np.asarray(heat).max() == 0
 
@@ -151,7 +162,7 @@ def test_from_both_sides_an_image_and_its_mirror_image_are_one(
     network: Any, blobs: SampleArrays
 ) -> None:
     batch = tf.constant(blobs.pixels[:4, ..., None], tf.float32)
-    call = explained([network], mirrored=True)
+    call = ensemble_inference([network], mirrored=True)
 
     logits, heat, lesion = call(batch)
     mirrored = call(batch[:, :, ::-1])
@@ -168,9 +179,9 @@ def test_several_networks_say_what_they_say_on_average(network: Any, blobs: Samp
     other = keras.models.clone_model(network)
     batch = tf.constant(blobs.pixels[:2, ..., None], tf.float32)
 
-    logits, heat, lesion = explained([network, other])(batch)
+    logits, heat, lesion = ensemble_inference([network, other])(batch)
 
-    each = [explained([one])(batch) for one in (network, other)]
+    each = [ensemble_inference([one])(batch) for one in (network, other)]
     assert np.allclose(logits, (each[0][0] + each[1][0]) / 2, atol=1e-4)
     assert np.allclose(lesion, (each[0][2] + each[1][2]) / 2, atol=1e-3)
     assert heat.shape == each[0][1].shape
@@ -184,18 +195,18 @@ def test_the_gradient_agrees_with_the_closed_form(hidden: tuple[dict[str, object
     network = build_network(Recipe.model_validate(values))
     batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)), tf.float32)
 
-    logits, heat = tf.function(by_gradient(network, FEATURES))(batch)
+    logits, heat = tf.function(gradient_map(network, FEATURES))(batch)
 
     features = keras.Model(network.input, network.get_layer("features").output)(batch)
     pooling = np.full((*features.shape[:3], 1), 1 / (features.shape[1] * features.shape[2]), "f4")
     # Dense layers without activation are one: so the closed form holds for a hidden one too.
     dense = [np.asarray(each.kernel) for each in network.layers if hasattr(each, "units")]
     kernel = dense[0] if len(dense) == 1 else dense[0] @ dense[1]
-    exact = closed_form([Reading(features, pooling, kernel)], tf.argmax(logits, axis=-1))
+    exact = closed_form_map([PooledFeatures(features, pooling, kernel)], tf.argmax(logits, axis=-1))
     assert len(dense) == 1 + len(hidden)
     # What a network says that was started at random is tiny.
-    assert np.asarray(scaled(heat)).max() == pytest.approx(1)
-    assert np.allclose(scaled(heat), scaled(exact), atol=1e-3)
+    assert np.asarray(normalize_maps(heat)).max() == pytest.approx(1)
+    assert np.allclose(normalize_maps(heat), normalize_maps(exact), atol=1e-3)
 
 
 @pytest.mark.parametrize("kin", [False, True])
@@ -204,7 +215,7 @@ def test_a_mask_is_explained_by_what_it_outlines(kin: bool) -> None:
     network = build_unet(64, (8, 16), residual=kin, attention=kin)
     batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 1)), tf.float32)
 
-    logits, heat = tf.function(by_gradient(network, FEATURES))(batch)
+    logits, heat = tf.function(gradient_map(network, FEATURES))(batch)
 
     whole = keras.Model(network.input, [network.get_layer(FEATURES).output, network.output])
     with tf.GradientTape() as tape:

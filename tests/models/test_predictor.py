@@ -7,8 +7,15 @@ import pytest
 
 from dicom.terms.classification import CLASSES
 from models.phantom import make_phantom
-from models.predictor import Predictor, _outlined
-from models.preset import DEFAULT_PRESET, NetworkFile, Preset, digest, read_preset, write_preset
+from models.predictor import Predictor, segment_lesions
+from models.preset import (
+    DEFAULT_PRESET,
+    NetworkFile,
+    Preset,
+    file_sha256,
+    read_preset,
+    write_preset,
+)
 from models.types import FrameUnusable, PresetCorrupt
 
 
@@ -129,7 +136,7 @@ def test_tampered_weights_are_found_before_anything_is_built(tmp_path: Path) -> 
 
 
 def test_a_file_that_is_no_weight_file_is_a_corrupt_preset(tmp_path: Path) -> None:
-    with pytest.raises(PresetCorrupt, match=r"n\.h5: holds no weights of this network"):
+    with pytest.raises(PresetCorrupt, match=r"n\.h5: does not contain weights of this network"):
         Predictor.load(_preset(tmp_path, b"not even HDF5"))
 
 
@@ -142,9 +149,9 @@ def test_weights_of_another_network_are_a_corrupt_preset(tmp_path: Path) -> None
 
     build_backbone(64).save_weights(tmp_path / "other.weights.h5")
     file = tmp_path / "other.weights.h5"
-    write_preset(tmp_path, Preset("test", "1", NetworkFile(file.name, digest(file), 64)))
+    write_preset(tmp_path, Preset("test", "1", NetworkFile(file.name, file_sha256(file), 64)))
 
-    with pytest.raises(PresetCorrupt, match="holds no weights of this network"):
+    with pytest.raises(PresetCorrupt, match="does not contain weights of this network"):
         Predictor.load(tmp_path)
 
 
@@ -157,7 +164,7 @@ def test_a_patch_counts_only_where_the_network_was_sure(tmp_path: Path) -> None:
     probability[2:6, 12:16] = 0.5
     probability[3, 13] = 0.9
 
-    mask, left = _outlined(probability, preset)
+    mask, left = segment_lesions(probability, preset)
 
     assert mask[2:6, 12:16].all()
     assert mask.sum() == 16
@@ -171,8 +178,8 @@ def test_without_a_patch_too_few_the_probability_stays_as_it_was(tmp_path: Path)
     sure = faint.copy()
     sure[2:5, 2:6] = 0.9
 
-    assert (_outlined(faint, preset)[1] == 51).all()
-    assert sorted(np.unique(_outlined(sure, preset)[1])) == [51, 230]
+    assert (segment_lesions(faint, preset)[1] == 51).all()
+    assert sorted(np.unique(segment_lesions(sure, preset)[1])) == [51, 230]
 
 
 def test_probabilities_are_calibrated_by_temperature_and_then_by_class() -> None:
@@ -192,5 +199,5 @@ def test_probabilities_are_calibrated_by_temperature_and_then_by_class() -> None
 def _preset(directory: Path, weights: bytes) -> Path:
     file = directory / "n.h5"
     file.write_bytes(weights)
-    write_preset(directory, Preset("test", "1", NetworkFile(file.name, digest(file), 64)))
+    write_preset(directory, Preset("test", "1", NetworkFile(file.name, file_sha256(file), 64)))
     return directory

@@ -20,7 +20,7 @@ learning_rate = 1e-3
 """
 
 
-def test_the_works_that_we_compare_with_all_have_their_recipe() -> None:
+def test_each_publication_has_a_recipe() -> None:
     published = [read_recipe(name).published for name in recipe_names()]
 
     assert len({each.work for each in published if each}) == 4
@@ -28,7 +28,7 @@ def test_the_works_that_we_compare_with_all_have_their_recipe() -> None:
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_each_recipe_says_what_a_publication_left_open(name: str) -> None:
+def test_each_recipe_lists_assumed_settings_and_values_to_tune(name: str) -> None:
     recipe = read_recipe(name)
 
     assert recipe.name == name
@@ -36,7 +36,7 @@ def test_each_recipe_says_what_a_publication_left_open(name: str) -> None:
     assert recipe.published is None or (recipe.published.assumed and recipe.published.split)
 
 
-def test_a_recipe_of_your_own_is_a_file(tmp_path: Path) -> None:
+def test_a_recipe_can_be_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(SOUND)
 
     assert read_recipe(str(tmp_path / "mine.toml")).name == "mine"
@@ -49,22 +49,24 @@ def test_a_recipe_of_your_own_is_a_file(tmp_path: Path) -> None:
         (SOUND.replace("epochs = 1", "epochs = 0"), r"training\.epochs"),
         (SOUND.replace("epochs", "epoch"), r"training\.epoch"),
         (SOUND.replace('encoder = "MobileNetV2"', ""), "a classifier needs an encoder"),
-        (SOUND.replace('"classifier"', '"segmenter"'), "needs a decoder and two widths"),
+        (SOUND.replace('"classifier"', '"segmenter"'), "needs a decoder and at least two widths"),
         (SOUND.replace("size_px = 64", 'size_px = 64\nfit = "crop"'), r"input\.fit"),
-        (SOUND + '[tune]\n"training.speed" = [1]', r"no 'training\.speed' to change"),
+        (SOUND + '[tune]\n"training.speed" = [1]', r"has no key 'training\.speed'"),
         (SOUND + '[tune]\n"training.epochs" = [0]', "greater than or equal to 1"),
         (SOUND + 'name = "x"', "name"),
     ],
 )
-def test_a_wrong_recipe_is_told_which_key(tmp_path: Path, text: str, message: str) -> None:
+def test_the_error_for_an_invalid_recipe_names_the_key(
+    tmp_path: Path, text: str, message: str
+) -> None:
     (tmp_path / "mine.toml").write_text(text)
 
     with pytest.raises(RecipeInvalid, match=message):
         read_recipe(str(tmp_path / "mine.toml"))
 
 
-def test_an_unknown_name_is_told_the_known_ones() -> None:
-    with pytest.raises(RecipeInvalid, match="there are breakhis-attention-resnet50, default"):
+def test_the_error_for_an_unknown_name_lists_the_recipes() -> None:
+    with pytest.raises(RecipeInvalid, match="choose one of breakhis-attention-resnet50, default"):
         read_recipe("no-such")
 
 

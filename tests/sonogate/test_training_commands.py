@@ -12,11 +12,11 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
+from models.data.dataset import read_samples
+from models.data.digests import TRAINING_IMAGES, file_digest, list_training_images
 from models.phantom import make_phantom
 from models.preset import DEFAULT_PRESET, read_preset, write_preset
 from models.recipe import read_recipe
-from models.training.dataset import read_samples
-from models.training.identity import SEEN, file_digest, seen_images
 from models.training.loss_history import read_losses, write_losses
 from sonogate.training.options import TrainingExtraMissing, require_training_extra
 from tests.sonogate.conftest import Run, sonogate
@@ -46,9 +46,9 @@ def taught(data: Path, tmp_path: Path) -> Path:
     """A preset that says it was trained on fold 0 of the data."""
     home = tmp_path / "taught"
     shutil.copytree(DEFAULT_PRESET, home)
-    seen = seen_images(file_digest(x.image) for x in read_samples(data) if x.fold == 0)
+    seen = list_training_images(file_digest(x.image) for x in read_samples(data) if x.fold == 0)
     preset = read_preset(home)
-    write_preset(home, replace(preset, trained={**preset.trained, SEEN: seen}))
+    write_preset(home, replace(preset, trained={**preset.trained, TRAINING_IMAGES: seen}))
     return home
 
 
@@ -56,7 +56,7 @@ def taught(data: Path, tmp_path: Path) -> Path:
 def silent(taught: Path) -> Path:
     """A preset of a version that kept no account of what it was trained on."""
     preset = read_preset(taught)
-    told = {key: x for key, x in preset.trained.items() if key != SEEN}
+    told = {key: x for key, x in preset.trained.items() if key != TRAINING_IMAGES}
     write_preset(taught, replace(preset, trained=told))
     return taught
 
@@ -122,7 +122,7 @@ def test_what_was_not_split_by_groups_is_not_combined(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
     recipe = read_recipe("default").model_dump(mode="json")
-    told: dict[str, Any] = {"recipe": recipe, "start": "Random numbers."}
+    told: dict[str, Any] = {"recipe": recipe, "initial_weights": "Random initialization."}
     if leaks is not None:
         told["leaks"] = leaks
     (tmp_path / "out" / "summary.json").write_text(json.dumps(told))
@@ -163,7 +163,7 @@ def test_what_training_needs_and_services_do_not_is_asked_for_at_once() -> None:
 def test_a_recipe_that_is_not_there_is_told_which_are(run: Run, home: Path, data: Path) -> None:
     result = run("train", "no-such", "--data", data)
     assert result.exit_code == 1
-    assert "there are breakhis-attention-resnet50, default" in result.stderr
+    assert "choose one of breakhis-attention-resnet50, default" in result.stderr
 
 
 def test_a_fold_that_is_not_there_is_named_before_anything_is_trained(
@@ -220,7 +220,7 @@ def recipe(tmp_path: Path) -> Callable[[str], Path]:
             work = "A work"
             data = "Theirs"
             split = "random"
-            figures = {{ accuracy = 0.99, dice = 0.98 }}
+            metrics = {{ accuracy = 0.99, dice = 0.98 }}
             [tune]
             "training.learning_rate" = [1e-4, 1e-3]
             "training.seed" = [0, 1]
@@ -271,17 +271,17 @@ def test_a_recipe_is_trained_and_set_beside_what_was_published(
     assert result.exit_code == 0, result.output
     found = summary(tmp_path)
     assert found["held_out_folds"] == [1]
-    assert found["start"] == "Random numbers."
+    assert found["initial_weights"] == "Random initialization."
     assert found["leaks"] is False
     mean = found["held_out_spread"][figure]["mean"]
-    published = found["published"]["figures"][figure]
+    published = found["published"]["metrics"][figure]
     assert [figure, f"{published:.3f}", f"{mean:.3f}"] in [
         line.split() for line in result.stdout.splitlines()
     ]
     assert not (tmp_path / "out" / "preset").exists()
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"<td>{published:.3f}</td>" in page
-    assert ("<h2>Outlines" in page) == (figure == "dice")
+    assert ("<h2>Segmentation" in page) == (figure == "dice")
 
 
 @keras_warns
@@ -310,16 +310,19 @@ def test_a_random_split_says_that_it_leaks_and_makes_no_preset(
 ) -> None:
     result = train(SEGMENTER, "--protocol", "random")
     assert result.exit_code == 0, result.output
-    assert "protocol random LEAKS" in result.stdout
-    assert "protocol random LEAKS" in result.stderr
-    assert "protocol random LEAKS" in (tmp_path / "out" / "report.html").read_text()
+    assert "Data leakage: with protocol random" in result.stdout
+    assert "Data leakage: with protocol random" in result.stderr
+    assert "Data leakage: with protocol random" in (tmp_path / "out" / "report.html").read_text()
     assert summary(tmp_path)["leaks"] is True
     before = summary(tmp_path)
 
     refused = train(SEGMENTER, "--fold", 1)
 
     assert refused.exit_code == 1
-    assert "out holds another training (with other folds): give another --out" in refused.stderr
+    assert (
+        "out contains another training run (different folds): choose another --out"
+        in refused.stderr
+    )
     assert summary(tmp_path) == before
     done = train(SEGMENTER, "--fold", 1, "--overwrite")
     assert done.exit_code == 0, done.output

@@ -3,7 +3,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from models.networks.backbone import build_backbone, settle_batch_norm, spread_batch_norm
+from models.networks.backbone import build_backbone, initialize_batch_norm, restore_batch_norm
 
 
 def images(count: int, seed: int) -> np.ndarray:
@@ -14,7 +14,7 @@ def test_restating_batch_norm_leaves_the_function_as_it_was(shared_data: Path) -
     backbone = build_backbone(64, shared_data / "weights" / "mobilenet_v2_1.0_224_notop.weights.h5")
     before = np.asarray(backbone(images(2, seed=1), training=False))
 
-    spread_batch_norm(backbone, images(12, seed=0))
+    restore_batch_norm(backbone, images(12, seed=0))
 
     after = np.asarray(backbone(images(2, seed=1), training=False))
     assert np.abs(after - before).max() < 2e-3
@@ -29,7 +29,7 @@ def test_the_statistics_are_those_of_the_images() -> None:
     norm = backbone.get_layer("Conv1").output
     expected = np.asarray(keras.Model(backbone.input, norm)(some))
 
-    spread_batch_norm(backbone, some)
+    restore_batch_norm(backbone, some)
 
     stored = backbone.get_layer("bn_Conv1")
     assert np.allclose(stored.moving_mean, expected.mean((0, 1, 2)), atol=1e-5)
@@ -41,7 +41,7 @@ def test_a_settled_random_start_keeps_its_signal_alive() -> None:
     backbone = build_backbone(64)
     assert np.asarray(backbone(images(4, seed=1), training=False)).max() < 1e-3
 
-    settle_batch_norm(backbone, images(16, seed=0))
+    initialize_batch_norm(backbone, images(16, seed=0))
 
     assert 0.2 < np.asarray(backbone(images(4, seed=1), training=False)).max() <= 6
     assert (

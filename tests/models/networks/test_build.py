@@ -1,4 +1,4 @@
-"""One harness for the network of every recipe: shapes, names, a step, a round trip to disk."""
+"""The network of every recipe: shapes, names, a gradient step, saving and loading."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +10,15 @@ import pytest
 import tensorflow as tf
 
 from models.networks.build import build_network
-from models.networks.encoders import StartUnavailable, ToEncoder, encoder_names
+from models.networks.encoders import ScaleInput, WeightsUnavailable, encoder_names
 from models.networks.layers import FEATURES
 from models.recipe import InputSpec, Recipe, RecipeInvalid, read_recipe, recipe_names
 
 SIZE_PX = 64
+LARGE_ENCODERS = {
+    f"webapp-{name}"
+    for name in ("convnextbase", "efficientnetb7", "efficientnetv2s", "resnet152v2", "vitb16")
+}
 pytestmark = pytest.mark.filterwarnings(
     # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
     "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
@@ -32,7 +36,13 @@ def batch(recipe: Recipe) -> Any:
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-@pytest.fixture(scope="module", params=recipe_names())
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.long if name in LARGE_ENCODERS else ())
+        for name in recipe_names()
+    ],
+)
 def built(request: pytest.FixtureRequest) -> Iterator[tuple[Recipe, Any]]:
     recipe = small(request.param)
     keras.utils.set_random_seed(0)
@@ -40,12 +50,12 @@ def built(request: pytest.FixtureRequest) -> Iterator[tuple[Recipe, Any]]:
     keras.utils.clear_session()
 
 
-def said(recipe: Recipe, network: Any) -> dict[str, Any]:
+def outputs(recipe: Recipe, network: Any) -> dict[str, Any]:
     output = network(batch(recipe), training=False)
     return output if isinstance(output, dict) else {network.name: output}
 
 
-def test_it_answers_in_the_promised_shapes(built: tuple[Recipe, Any]) -> None:
+def test_outputs_have_the_documented_shapes(built: tuple[Recipe, Any]) -> None:
     recipe, network = built
 
     classes, mask = (2, len(recipe.classes)), (2, SIZE_PX, SIZE_PX, 1)
@@ -55,10 +65,10 @@ def test_it_answers_in_the_promised_shapes(built: tuple[Recipe, Any]) -> None:
         "joint": {"class": classes, "lesion": mask},
     }[recipe.network.kind]
 
-    assert {key: tuple(value.shape) for key, value in said(recipe, network).items()} == expected
+    assert {key: tuple(value.shape) for key, value in outputs(recipe, network).items()} == expected
 
 
-def test_each_layer_has_a_name_of_ours_and_no_two_the_same(built: tuple[Recipe, Any]) -> None:
+def test_layer_names_are_explicit_and_unique(built: tuple[Recipe, Any]) -> None:
     recipe, network = built
 
     names = [layer.name for layer in network.layers]
@@ -68,21 +78,21 @@ def test_each_layer_has_a_name_of_ours_and_no_two_the_same(built: tuple[Recipe, 
     assert recipe.network.kind == "joint" or FEATURES in names
 
 
-def test_layers_of_our_own_are_registered_under_our_name(built: tuple[Recipe, Any]) -> None:
-    own = [x for x in built[1].layers if type(x).__module__.startswith("models.")]
+def test_custom_layers_are_registered_in_the_sonogate_package(built: tuple[Recipe, Any]) -> None:
+    custom = [x for x in built[1].layers if type(x).__module__.startswith("models.")]
 
     assert all(
-        keras.saving.get_registered_name(type(x)) == f"sonogate>{type(x).__name__}" for x in own
+        keras.saving.get_registered_name(type(x)) == f"sonogate>{type(x).__name__}" for x in custom
     )
 
 
-def test_one_step_down_the_gradient_lowers_the_loss(built: tuple[Recipe, Any]) -> None:
+def test_a_gradient_step_lowers_the_loss(built: tuple[Recipe, Any]) -> None:
     recipe, network = built
 
     def loss() -> Any:
         return sum(
             tf.reduce_mean(tf.nn.softplus(-value[:, :1]))
-            for value in said(recipe, network).values()
+            for value in outputs(recipe, network).values()
         )
 
     with tf.GradientTape() as tape:
@@ -97,25 +107,29 @@ def test_one_step_down_the_gradient_lowers_the_loss(built: tuple[Recipe, Any]) -
     assert float(loss()) < float(before)
 
 
-def test_saved_and_loaded_it_says_the_same(built: tuple[Recipe, Any], tmp_path: Path) -> None:
+def test_a_saved_and_loaded_network_gives_the_same_outputs(
+    built: tuple[Recipe, Any], tmp_path: Path
+) -> None:
     recipe, network = built
-    expected = said(recipe, network)
+    expected = outputs(recipe, network)
 
     network.save(tmp_path / "network.keras")
     loaded = keras.saving.load_model(tmp_path / "network.keras", compile=False)
 
-    for key, value in said(recipe, loaded).items():
+    for key, value in outputs(recipe, loaded).items():
         np.testing.assert_allclose(value, expected[key], atol=1e-4, rtol=1e-4)
 
 
-def test_files_of_other_weights_are_refused(tmp_path: Path) -> None:
+def test_weights_of_another_network_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "other.weights.h5").write_bytes(b"no weights")
 
-    with pytest.raises(StartUnavailable, match=r"other\.weights\.h5 holds no weights of Mobile"):
+    with pytest.raises(
+        WeightsUnavailable, match=r"other\.weights\.h5 does not contain weights of Mobile"
+    ):
         build_network(small("mobilenetv2-transfer"), tmp_path / "other.weights.h5")
 
 
-def test_frozen_means_frozen_and_a_layer_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_frozen_layers_are_not_trainable_and_an_unknown_layer_is_named(tmp_path: Path) -> None:
     recipe = small("mobilenetv2-transfer")
     file = tmp_path / "start.weights.h5"
     keras.applications.MobileNetV2(
@@ -124,17 +138,17 @@ def test_frozen_means_frozen_and_a_layer_that_is_not_there_is_named(tmp_path: Pa
 
     assert build_network(recipe, file).get_layer("backbone").trainable_variables == []
     assert build_network(recipe).get_layer("backbone").trainable_variables != []
-    with pytest.raises(RecipeInvalid, match=r"network\.frozen_to: no layer 'block_99'"):
+    with pytest.raises(
+        RecipeInvalid, match=r"network\.frozen_to: MobileNetV2 has no layer 'block_99'"
+    ):
         build_network(recipe.with_value("network.frozen_to", "block_99"), file)
 
 
 @pytest.mark.parametrize(
     ("layer", "arguments", "message"),
-    [("Lambda", {}, "'Lambda' is none of"), ("Dense", {"size": 3}, r"head\.0\.arguments")],
+    [("Lambda", {}, "'Lambda' is not one of"), ("Dense", {"size": 3}, r"head\.0\.arguments")],
 )
-def test_a_head_that_cannot_be_built_is_named(
-    layer: str, arguments: dict[str, int], message: str
-) -> None:
+def test_an_invalid_head_is_named(layer: str, arguments: dict[str, int], message: str) -> None:
     values = small("mobilenetv2-transfer").model_dump()
     values["network"]["head"] = [{"layer": layer, "arguments": arguments}]
 
@@ -145,21 +159,25 @@ def test_a_head_that_cannot_be_built_is_named(
 @pytest.mark.parametrize(
     ("name", "size_px", "message"),
     [
-        ("webapp-unet", 250, "input.size_px 250: a decoder of 5 widths halves the grid 4 times"),
-        ("default", 240, "input.size_px 240: a joint network wants a multiple of 32"),
+        (
+            "webapp-unet",
+            250,
+            "input.size_px 250: 5 widths halve the grid 4 times and need a multiple of 16",
+        ),
+        ("default", 240, "input.size_px 240: a joint network needs a multiple of 32"),
     ],
 )
-def test_a_size_that_cannot_be_halved_so_often_is_named(
+def test_an_input_size_that_is_not_divisible_is_named(
     name: str, size_px: int, message: str
 ) -> None:
     with pytest.raises(RecipeInvalid, match=message):
         build_network(read_recipe(name).with_value("input.size_px", size_px))
 
 
-def test_an_unknown_encoder_is_told_which_ones_there_are() -> None:
+def test_the_error_for_an_unknown_encoder_lists_the_known_ones() -> None:
     recipe = small("mobilenetv2-transfer").with_value("network.encoder", "LeNet")
 
-    with pytest.raises(RecipeInvalid, match="'LeNet' is none of ConvNeXtBase"):
+    with pytest.raises(RecipeInvalid, match="'LeNet' is not one of ConvNeXtBase"):
         build_network(recipe)
     assert "ViTB16" in encoder_names()
 
@@ -173,17 +191,17 @@ def test_an_unknown_encoder_is_told_which_ones_there_are() -> None:
         ("caffe", 100, [100 - 103.939, 100 - 116.779, 100 - 123.68]),
     ],
 )
-def test_gray_is_brought_to_the_scale_of_an_encoder(
+def test_gray_pixels_are_scaled_for_an_encoder(
     scaling: Any, gray: float, expected: list[float]
 ) -> None:
-    scaled = ToEncoder(scaling)(np.full((1, 1, 1, 1), gray, np.float32))
+    scaled = ScaleInput(scaling)(np.full((1, 1, 1, 1), gray, np.float32))
 
     assert np.ravel(scaled) == pytest.approx(expected, abs=1e-4)
 
 
-def test_efficientnet_sees_what_its_published_weights_expect() -> None:
-    """Keras: a normalization by the root of the deviation, then by that root again."""
-    scaled = np.ravel(ToEncoder("efficientnet")(np.full((1, 1, 1, 1), 200, np.float32)))
+def test_efficientnet_input_compensates_its_published_normalization() -> None:
+    """The published weights divide by the square root of the standard deviation."""
+    scaled = np.ravel(ScaleInput("efficientnet")(np.full((1, 1, 1, 1), 200, np.float32)))
 
     mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     by_stored_weights = (scaled / 255 - mean) / np.sqrt(deviation)

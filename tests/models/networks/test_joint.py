@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from models.networks.backbone import build_backbone, settle_batch_norm
+from models.data.dataset import SampleArrays
+from models.networks.backbone import build_backbone, initialize_batch_norm
 from models.networks.joint import build_joint
 from models.recipe import Recipe
-from models.training.dataset import SampleArrays
 from models.training.train import train
 from tests.models.conftest import SIZE_PX
 
@@ -25,7 +25,7 @@ def build() -> Any:
     """Build it from a random start whose output differs from image to image."""
     backbone = build_backbone(SIZE_PX)
     noise = np.random.default_rng(0).uniform(-1, 1, (16, SIZE_PX, SIZE_PX, 3))
-    settle_batch_norm(backbone, noise.astype(np.float32))
+    initialize_batch_norm(backbone, noise.astype(np.float32))
     return build_joint(backbone)
 
 

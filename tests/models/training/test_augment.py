@@ -1,7 +1,11 @@
 import numpy as np
 
 from models.recipe import AugmentSpec
-from models.training.augment import augment, augment_batch, distort_batch
+from models.training.augment import (
+    augment_generic_batch,
+    augment_ultrasound,
+    augment_ultrasound_batch,
+)
 
 
 def scene() -> tuple[np.ndarray, np.ndarray]:
@@ -12,7 +16,9 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_seed_gives_the_same_change_and_another_seed_another() -> None:
-    first, again, other = (augment(*scene(), np.random.default_rng(s)) for s in (1, 1, 2))
+    first, again, other = (
+        augment_ultrasound(*scene(), np.random.default_rng(s)) for s in (1, 1, 2)
+    )
 
     assert (first[0] == again[0]).all()
     assert (first[1] == again[1]).all()
@@ -21,7 +27,7 @@ def test_a_seed_gives_the_same_change_and_another_seed_another() -> None:
 
 def test_the_lesion_moves_with_its_pixels() -> None:
     for seed in range(10):
-        pixels, lesion = augment(*scene(), np.random.default_rng(seed))
+        pixels, lesion = augment_ultrasound(*scene(), np.random.default_rng(seed))
 
         assert lesion.dtype == np.bool_
         assert 0.4 * scene()[1].sum() < lesion.sum() < 2.2 * scene()[1].sum()
@@ -33,14 +39,14 @@ def test_the_bottom_stays_the_bottom() -> None:
     pixels[70:] = 200
 
     for seed in range(10):
-        changed, _ = augment(pixels, pixels > 0, np.random.default_rng(seed))
+        changed, _ = augment_ultrasound(pixels, pixels > 0, np.random.default_rng(seed))
         assert changed[64:].mean() > changed[:32].mean()
 
 
 def test_the_original_is_left_alone() -> None:
     pixels, lesion = scene()
 
-    augment_batch(pixels[None], lesion[None], np.random.default_rng(0))
+    augment_ultrasound_batch(pixels[None], lesion[None], np.random.default_rng(0))
 
     assert (pixels == scene()[0]).all()
 
@@ -48,7 +54,7 @@ def test_the_original_is_left_alone() -> None:
 def test_calipers_fall_on_images_of_any_kind() -> None:
     flat = np.full((96, 96), 10, np.uint8)
     painted = [
-        bool((augment(flat, flat > 99, np.random.default_rng(seed))[0] > 200).any())
+        bool((augment_ultrasound(flat, flat > 99, np.random.default_rng(seed))[0] > 200).any())
         for seed in range(20)
     ]
 
@@ -58,19 +64,28 @@ def test_calipers_fall_on_images_of_any_kind() -> None:
 def test_published_changes_leave_an_image_alone_where_none_is_named() -> None:
     pixels, lesions = np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8), np.bool_)
 
-    assert distort_batch(pixels, lesions, AugmentSpec(), np.random.default_rng(0))[0] is pixels
+    assert (
+        augment_generic_batch(pixels, lesions, AugmentSpec(), np.random.default_rng(0))[0] is pixels
+    )
 
 
 def test_published_changes_move_the_lesion_with_the_image() -> None:
     rows, columns = np.mgrid[:64, :64]
     lesion = np.hypot(rows - 20, columns - 40) < 10
     spec = AugmentSpec(
-        mirror=True, upside_down=True, rotate_deg=20, shift_share=0.1, zoom=0.1, shear_deg=10
+        horizontal_flip=True,
+        vertical_flip=True,
+        rotation_deg=20,
+        shift_fraction=0.1,
+        zoom=0.1,
+        shear_deg=10,
     )
     color = np.repeat(np.where(lesion, 200, 50)[..., None], 3, -1).astype(np.uint8)
     rng = np.random.default_rng(0)
 
-    pixels, lesions = distort_batch(np.stack([color] * 8), np.stack([lesion] * 8), spec, rng)
+    pixels, lesions = augment_generic_batch(
+        np.stack([color] * 8), np.stack([lesion] * 8), spec, rng
+    )
 
     assert pixels.shape == (8, 64, 64, 3)
     for image, moved in zip(pixels, lesions, strict=True):
@@ -82,7 +97,7 @@ def test_published_lighting_changes_pixels_alone() -> None:
     pixels = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (4, 25, 1))
     lesions = pixels > 100
 
-    lit, unmoved = distort_batch(
+    lit, unmoved = augment_generic_batch(
         pixels, lesions, AugmentSpec(brightness=0.2, contrast=0.2), np.random.default_rng(0)
     )
 

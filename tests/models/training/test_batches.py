@@ -1,15 +1,15 @@
 import numpy as np
 import pytest
 
+from models.data.dataset import SampleArrays
 from models.recipe import AugmentSpec, read_recipe
 from models.training.batches import (
-    balanced_order,
-    batches,
     class_weights,
-    epoch_batches,
+    count_batches,
     epoch_order,
+    inverse_sqrt_order,
+    training_batches,
 )
-from models.training.dataset import SampleArrays
 
 LABELS = np.repeat([0, 1, 2], [4, 10, 7])
 
@@ -21,7 +21,7 @@ def rng() -> np.random.Generator:
 def test_an_epoch_brings_rare_classes_back_more_often() -> None:
     labels = np.repeat([0, 1, 2], [20, 320, 60])
 
-    seen = [labels[balanced_order(labels, np.random.default_rng(seed))] for seed in range(5)]
+    seen = [labels[inverse_sqrt_order(labels, np.random.default_rng(seed))] for seed in range(5)]
 
     for order in seen:
         assert abs(len(order) - 400) <= 1
@@ -32,7 +32,7 @@ def test_an_epoch_brings_rare_classes_back_more_often() -> None:
 def test_in_an_epoch_each_image_has_its_turn() -> None:
     labels = np.repeat([0, 1, 2], [20, 20, 20])
 
-    for balance in ("none", "root", "class-weights", "oversample"):
+    for balance in ("none", "inverse-sqrt", "class-weights", "oversample"):
         order = epoch_order(labels, balance, rng())
         assert sorted(order) == list(range(60))
         assert list(order) != list(range(60))
@@ -64,7 +64,7 @@ def test_the_number_of_batches_is_known_beforehand(balance: str, expected: int) 
     recipe = recipe.model_copy(update={"augment": AugmentSpec()})
     data = SampleArrays(np.zeros((21, 32, 32), np.uint8), np.zeros((21, 32, 32), bool), LABELS)
 
-    drawn = list(batches(data, recipe, rng()))
+    drawn = list(training_batches(data, recipe, rng()))
 
-    assert len(drawn) == epoch_batches(LABELS, recipe) == expected
+    assert len(drawn) == count_batches(LABELS, recipe) == expected
     assert {len(batch) for batch in drawn[:-1]} == {4}

@@ -5,35 +5,35 @@ from pathlib import Path
 
 import pytest
 
-from models.evaluation import Overlap
+from models.data.dataset import Sample, SampleArrays
+from models.data.digests import TRAINING_IMAGES, find_training_groups
+from models.data.inputs import load_inputs
+from models.evaluation.metrics import Overlap
 from models.predictor import Predictor
 from models.preset import read_preset
 from models.recipe import Recipe
 from models.training import cross_validation
-from models.training.card import render_card, write_card
-from models.training.claim import OtherTraining
 from models.training.cross_validation import (
-    OUTCOMES,
     CrossValidation,
-    Plan,
+    TrainingRun,
+    collect_results,
     cross_validate,
     describe_preset,
-    facts,
-    make_preset,
+    train_preset,
 )
-from models.training.dataset import Sample, SampleArrays
-from models.training.identity import SEEN, seen_groups
-from models.training.inputs import load_inputs
-from models.training.loss_history import LOSSES
-from models.training.outcomes import (
-    ImageOutcome,
-    figures,
+from models.training.held_out import (
+    HELD_OUT_FILE,
+    HeldOutResult,
+    compute_metrics,
+    flatten_metrics,
     image_name,
-    named_figures,
-    read_outcomes,
+    read_held_out,
 )
-from models.training.start import Start
-from models.training.train import Epoch, Step, Trained
+from models.training.initial_weights import InitialWeights
+from models.training.loss_history import LOSSES_FILE
+from models.training.model_card import render_card, write_card
+from models.training.run_directory import RunDirectoryOccupied
+from models.training.train import BatchProgress, EpochProgress, TrainedNetwork
 from models.types import DatasetError
 
 Small = Callable[..., Recipe]
@@ -49,21 +49,21 @@ pytestmark = [
 ]
 
 
-def outcome(label: int, probabilities: tuple[float, ...] = SURE) -> ImageOutcome:
-    return ImageOutcome("x.png", 0, label, probabilities, NOTHING)
+def outcome(label: int, probabilities: tuple[float, ...] = SURE) -> HeldOutResult:
+    return HeldOutResult("x.png", 0, label, probabilities, NOTHING)
 
 
 def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
-    recipe = small("joint", reading__mask_threshold=0.4, reading__class_bias=True)
-    plan = Plan(recipe, Start(), samples, tmp_path / "out")
+    recipe = small("joint", inference__mask_threshold=0.4, inference__class_bias=True)
+    run = TrainingRun(recipe, InitialWeights(), samples, tmp_path / "out")
 
-    checked = cross_validate(plan, [1])
+    checked = cross_validate(run, [1])
     described = describe_preset(
-        recipe, checked, samples, start=plan.start, name="small", version="1"
+        recipe, checked, samples, initial_weights=run.initial_weights, name="small", version="1"
     )
-    made = make_preset(plan, described)
+    made = train_preset(run, described)
     write_card(tmp_path, made, data="Phantoms.")
 
     home = tmp_path / "out" / "preset"
@@ -71,14 +71,16 @@ def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
     assert read_preset(home) == made
     assert made.mask_threshold == 0.4
     assert made.class_bias != (0.0, 0.0, 0.0)
-    assert make_preset(plan, replace(described, version="2")) == replace(made, version="2")
+    assert train_preset(run, replace(described, version="2")) == replace(made, version="2")
     assert read_preset(home).version == "2", "described anew, not trained again"
     assert made.trained["images"] == 12
     assert made.trained["held_out_pooled"]["classification"]["images"] == 6
-    assert made.trained["start"] == "Random numbers."
-    assert len(made.trained[SEEN].split()) == 12
+    assert made.trained["initial_weights"] == "Random initialization."
+    assert len(made.trained[TRAINING_IMAGES].split()) == 12
     fold = read_preset(tmp_path / "out" / "folds" / "fold-1").trained
-    assert seen_groups(fold, samples) == {x.duplicate_group for x in samples if x.fold == 0}
+    assert find_training_groups(fold, samples) == {
+        x.duplicate_group for x in samples if x.fold == 0
+    }
     card = (tmp_path / "CARD.md").read_text(encoding="utf-8")
     assert made.network.sha256 in card
     assert card == render_card(made, data="Phantoms.")
@@ -87,21 +89,25 @@ def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
 def test_a_finished_fold_is_not_trained_again(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
-    done: list[Step | Epoch] = []
-    plan = Plan(
-        small("segmenter"), Start(), samples, tmp_path, lambda title, step: done.append(step)
+    done: list[BatchProgress | EpochProgress] = []
+    run = TrainingRun(
+        small("segmenter"),
+        InitialWeights(),
+        samples,
+        tmp_path,
+        lambda title, step: done.append(step),
     )
 
-    checked = cross_validate(plan)
+    checked = cross_validate(run)
     steps = len(done)
-    again = cross_validate(plan)
+    again = cross_validate(run)
 
     assert again == checked
     assert steps == len(done) == 4, "two folds of one batch and one epoch"
-    other = replace(plan, recipe=small("segmenter", training__seed=1))
-    with pytest.raises(OtherTraining, match="with other recipe"):
+    other = replace(run, recipe=small("segmenter", training__seed=1))
+    with pytest.raises(RunDirectoryOccupied, match="different recipe"):
         cross_validate(other, [0])
-    assert cross_validate(plan) == checked, "nothing was lost"
+    assert cross_validate(run) == checked, "nothing was lost"
     cross_validate(replace(other, overwrite=True), [0])
     assert len(done) == 6, "another recipe is another training"
     assert [x.name for x in (tmp_path / "folds").iterdir()] == ["fold-0"]
@@ -111,22 +117,26 @@ def test_a_fold_whose_outcomes_are_damaged_is_trained_anew_and_no_other(
     samples: list[Sample], small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     titles: list[str] = []
-    plan = Plan(
-        small("segmenter"), Start(), samples, tmp_path, lambda title, step: titles.append(title)
+    run = TrainingRun(
+        small("segmenter"),
+        InitialWeights(),
+        samples,
+        tmp_path,
+        lambda title, step: titles.append(title),
     )
-    cross_validate(plan)
-    (tmp_path / "folds" / "fold-1" / OUTCOMES).write_text('{"identity": "')
+    cross_validate(run)
+    (tmp_path / "folds" / "fold-1" / HELD_OUT_FILE).write_text('{"identity": "')
     titles.clear()
 
-    checked = cross_validate(plan)
+    checked = cross_validate(run)
 
     assert set(titles) == {"fold 1"}
     assert len(checked.folds[1]) == 6
-    assert "fold-1/outcomes.json cannot be read" in caplog.text
-    assert "this fold is trained anew" in caplog.text
+    assert "fold-1/held-out.json cannot be read" in caplog.text
+    assert "training this fold again" in caplog.text
 
 
-CHANGES: dict[str, Callable[[Sample], Sample]] = {
+PERTURBATIONS: dict[str, Callable[[Sample], Sample]] = {
     "label": lambda x: replace(x, label=2),
     "group": lambda x: replace(x, duplicate_group=99),
     "fold": lambda x: replace(x, fold=1 - x.fold),
@@ -137,32 +147,32 @@ CHANGES: dict[str, Callable[[Sample], Sample]] = {
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", PERTURBATIONS)
 def test_a_change_of_an_image_held_out_makes_another_training(
     samples: list[Sample], small: Small, tmp_path: Path, change: str
 ) -> None:
-    plan = Plan(small("segmenter"), Start(), samples, tmp_path)
-    before, parts = [plan.identity(0), plan.identity(1)], plan.parts
+    run = TrainingRun(small("segmenter"), InitialWeights(), samples, tmp_path)
+    before, digests = [run.identity(0), run.identity(1)], run.digests
     place = next(n for n, x in enumerate(samples) if x.fold == 0 and x.label == 1)
-    changed = [*samples[:place], CHANGES[change](samples[place]), *samples[place + 1 :]]
+    changed = [*samples[:place], PERTURBATIONS[change](samples[place]), *samples[place + 1 :]]
 
-    other = replace(plan, samples=changed)
+    other = replace(run, samples=changed)
 
-    assert other.parts != parts
+    assert other.digests != digests
     assert not {other.identity(0), other.identity(1)} & set(before)
-    assert replace(plan, samples=changed[::-1]).parts == other.parts, "their order tells nothing"
+    assert replace(run, samples=changed[::-1]).digests == other.digests, "their order tells nothing"
 
 
 def test_a_training_does_not_change_with_how_the_other_folds_are_parted(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
-    plan = Plan(small("segmenter"), Start(), samples, tmp_path)
+    run = TrainingRun(small("segmenter"), InitialWeights(), samples, tmp_path)
 
-    other = replace(plan, samples=[replace(x, fold=2) if x.fold else x for x in samples])
+    other = replace(run, samples=[replace(x, fold=2) if x.fold else x for x in samples])
 
-    assert other.identity(0) == plan.identity(0)
-    assert other.identity() == plan.identity()
-    assert other.parts != plan.parts
+    assert other.identity(0) == run.identity(0)
+    assert other.identity() == run.identity()
+    assert other.digests != run.digests
 
 
 def test_starting_weights_are_told_by_what_is_in_them(
@@ -170,8 +180,8 @@ def test_starting_weights_are_told_by_what_is_in_them(
 ) -> None:
     def identity(text: bytes, name: str) -> str:
         (tmp_path / name).write_bytes(text)
-        start = Start(tmp_path / name, f"The file `{name}`.")
-        return Plan(small("joint"), start, samples, tmp_path).identity()
+        start = InitialWeights(tmp_path / name, f"The file `{name}`.")
+        return TrainingRun(small("joint"), start, samples, tmp_path).identity()
 
     assert identity(b"1", "a.h5") != identity(b"2", "a.h5")
     assert identity(b"1", "a.h5") == identity(b"1", "b.h5")
@@ -181,24 +191,24 @@ def test_starting_weights_are_told_by_what_is_in_them(
 def test_a_fold_leaves_its_network_and_what_it_said_of_each_image(
     samples: list[Sample], small: Small, tmp_path: Path, kind: str
 ) -> None:
-    plan = Plan(small(kind), Start(), samples, tmp_path)
+    run = TrainingRun(small(kind), InitialWeights(), samples, tmp_path)
 
-    checked = cross_validate(plan, [0])
+    checked = cross_validate(run, [0])
 
     home = tmp_path / "folds" / "fold-0"
     assert {x.name for x in home.iterdir()} == {
-        OUTCOMES,
-        LOSSES,
+        HELD_OUT_FILE,
+        LOSSES_FILE,
         "network.weights.h5",
         "recipe.json",
     }
-    assert len(json.loads((home / LOSSES).read_text())) == 1
-    told, _ = read_outcomes(home / OUTCOMES)
+    assert len(json.loads((home / LOSSES_FILE).read_text())) == 1
+    told, _ = read_held_out(home / HELD_OUT_FILE)
     assert told == list(checked.folds[0])
     assert {x.image for x in told} == {image_name(x) for x in samples if x.fold == 0}
     assert all(bool(x.probabilities) == (kind == "classifier") for x in told)
     assert all((x.overlap is not None) == (kind == "segmenter") for x in told)
-    measured = facts(plan.recipe, checked, samples, start=plan.start)
+    measured = collect_results(run.recipe, checked, samples, initial_weights=run.initial_weights)
     assert ("calibration" in measured) == (kind == "classifier")
     assert json.loads(json.dumps(measured)) == measured
     assert list((tmp_path / "logs" / "fold-0" / "held-out").iterdir())
@@ -212,17 +222,19 @@ def test_no_image_of_the_fold_held_out_is_trained_on_or_stopped_by(
     class Seen(Exception):
         """Enough was seen."""
 
-    def spy(data: SampleArrays, *_: object, set_aside: SampleArrays, **__: object) -> Trained:
-        given.extend([data, set_aside])
+    def spy(
+        data: SampleArrays, *_: object, validation_data: SampleArrays, **__: object
+    ) -> TrainedNetwork:
+        given.extend([data, validation_data])
         raise Seen
 
     monkeypatch.setattr(cross_validation, "train", spy)
-    plan = Plan(small("segmenter", training__patience=2), Start(), samples, tmp_path)
+    run = TrainingRun(small("segmenter", training__patience=2), InitialWeights(), samples, tmp_path)
 
     with pytest.raises(Seen):
-        cross_validate(plan, [1])
+        cross_validate(run, [1])
 
-    held_out = load_inputs([x for x in samples if x.fold == 1], plan.recipe.input)
+    held_out = load_inputs([x for x in samples if x.fold == 1], run.recipe.input)
     shown = {image.tobytes() for arrays in given for image in arrays.pixels}
     assert len(shown) == 6
     assert len(given[1]) > 0
@@ -232,7 +244,7 @@ def test_no_image_of_the_fold_held_out_is_trained_on_or_stopped_by(
 def test_a_fold_is_calibrated_by_the_others_alone() -> None:
     right, wrong = [outcome(0)] * 10, [outcome(1)] * 10
 
-    reports = CrossValidation({0: right, 1: right + wrong}).reports()
+    reports = CrossValidation({0: right, 1: right + wrong}).metrics_by_fold()
 
     # Fold 0 is judged by fold 1, which was wrong half the time: its certainty is taken back.
     assert reports[0]["classification"]["ece"] > 0.3
@@ -240,13 +252,13 @@ def test_a_fold_is_calibrated_by_the_others_alone() -> None:
 
 
 def test_a_single_fold_is_scored_as_it_is() -> None:
-    (report,) = CrossValidation({3: [outcome(0, (0.7, 0.2, 0.1))]}).reports().values()
+    (report,) = CrossValidation({3: [outcome(0, (0.7, 0.2, 0.1))]}).metrics_by_fold().values()
 
     assert report["classification"]["ece"] == pytest.approx(0.3)
 
 
 def test_figures_have_one_name_each() -> None:
-    named = named_figures(figures([outcome(0), outcome(2)]))
+    named = flatten_metrics(compute_metrics([outcome(0), outcome(2)]))
 
     assert named["accuracy"] == 0.5
     assert named["malignant_recall"] == 0.0
@@ -260,16 +272,16 @@ def test_two_classes_are_scored_as_two() -> None:
     checked = CrossValidation({0: rows, 1: rows}, ("benign", "malignant"))
 
     assert len(checked.calibration.class_bias) == 2
-    assert checked.reports()[0].keys() == checked.pooled().keys()
-    assert named_figures(figures(rows, checked.classes))["malignant_recall"] == 0.5
-    assert len(checked.pooled()["classification"]["confusion"]) == 2
+    assert checked.metrics_by_fold()[0].keys() == checked.pooled_metrics().keys()
+    assert flatten_metrics(compute_metrics(rows, checked.classes))["malignant_recall"] == 0.5
+    assert len(checked.pooled_metrics()["classification"]["confusion"]) == 2
 
 
 @pytest.mark.parametrize(
     ("folds", "sentence"),
     [
         ([0, 1, 2], "trained in the same way on all folds"),
-        ([0, 2], "it has not seen the images"),
+        ([0, 2], "It was not trained on the images"),
     ],
 )
 def test_the_card_says_whether_the_shipped_network_saw_the_scored_images(
@@ -279,12 +291,17 @@ def test_the_card_says_whether_the_shipped_network_saw_the_scored_images(
     checked = CrossValidation({1: [outcome(0, (0.7, 0.2, 0.1))]})
 
     described = describe_preset(
-        small("joint"), checked, samples, start=Start(), name="small", version="1"
+        small("joint"),
+        checked,
+        samples,
+        initial_weights=InitialWeights(),
+        name="small",
+        version="1",
     )
 
     card = render_card(described, data="Phantoms.")
     assert sentence in card
-    assert "Each frame is looked at once" in card
+    assert "each frame is predicted once" in card
 
 
 def test_the_card_tells_when_to_be_silent(small: Small) -> None:
@@ -292,22 +309,27 @@ def test_the_card_tells_when_to_be_silent(small: Small) -> None:
     rows = [outcome(0, (0.9, 0.05, 0.05))] * 9 + [outcome(1, (0.6, 0.2, 0.2))]
 
     described = describe_preset(
-        small("joint"), CrossValidation({0: rows}), samples, start=Start(), name="x", version="1"
+        small("joint"),
+        CrossValidation({0: rows}),
+        samples,
+        initial_weights=InitialWeights(),
+        name="x",
+        version="1",
     )
 
     assert described.confidence_threshold == 0.9
     card = render_card(described, data="Phantoms.")
-    assert "it lets 90.0% of the held-out images through, and 100.0% of these were right" in card
+    assert "90.0% of the held-out images are at or above it, with an accuracy of 100.0%" in card
 
 
 @pytest.mark.parametrize("kind", ["joint", "segmenter"])
 def test_a_lesion_without_a_mask_teaches_no_outline(
     samples: list[Sample], small: Small, tmp_path: Path, kind: str
 ) -> None:
-    bare = [replace(x, masks=(), outlined=x.label == 0) for x in samples]
+    bare = [replace(x, masks=(), annotated=x.label == 0) for x in samples]
 
-    with pytest.raises(DatasetError, match=r"not of class normal: .* and 5 more; a recipe"):
-        cross_validate(Plan(small(kind), Start(), bare, tmp_path / "out"))
+    with pytest.raises(DatasetError, match=r"not of class normal: .* and 5 more; add a"):
+        cross_validate(TrainingRun(small(kind), InitialWeights(), bare, tmp_path / "out"))
 
     assert not (tmp_path / "out").exists()
 
@@ -321,7 +343,9 @@ def test_a_fold_without_a_class_has_no_part_in_the_means_of_its_figures(
         1: [outcome(0), outcome(1, benign), outcome(2, malignant), outcome(2, benign)],
     }
 
-    told = facts(small("joint"), CrossValidation(folds), samples, start=Start())
+    told = collect_results(
+        small("joint"), CrossValidation(folds), samples, initial_weights=InitialWeights()
+    )
 
     absent = told["held_out"]["0"]["classification"]["by_class"]["malignant"]
     assert (absent["support"], absent["recall"], absent["precision"]) == (0, None, None)

@@ -1,11 +1,11 @@
 import json
 from pathlib import Path
 
-from models.training.loss_history import LOSSES, read_losses, write_losses
+from models.training.loss_history import LOSSES_FILE, read_losses, write_losses
 
 
 def test_the_losses_of_one_network_are_a_list_of_numbers(tmp_path: Path) -> None:
-    (tmp_path / LOSSES).write_text("[2.0, 1.5]")
+    (tmp_path / LOSSES_FILE).write_text("[2.0, 1.5]")
 
     assert read_losses(tmp_path) == {"network 1": [2.0, 1.5]}
 
@@ -13,7 +13,7 @@ def test_the_losses_of_one_network_are_a_list_of_numbers(tmp_path: Path) -> None
 def test_several_networks_have_a_list_each(tmp_path: Path) -> None:
     write_losses(tmp_path, [[2.0, 1.5], [3.0]])
 
-    assert json.loads((tmp_path / LOSSES).read_text()) == [[2.0, 1.5], [3.0]]
+    assert json.loads((tmp_path / LOSSES_FILE).read_text()) == [[2.0, 1.5], [3.0]]
     assert read_losses(tmp_path) == {"network 1": [2.0, 1.5], "network 2": [3.0]}
 
 
@@ -23,6 +23,6 @@ def test_losses_of_networks_that_are_no_longer_there_are_not_left(tmp_path: Path
 
     write_losses(tmp_path, [])
 
-    assert not (tmp_path / LOSSES).exists()
-    (tmp_path / LOSSES).write_text("[]")
+    assert not (tmp_path / LOSSES_FILE).exists()
+    (tmp_path / LOSSES_FILE).write_text("[]")
     assert read_losses(tmp_path) == {}

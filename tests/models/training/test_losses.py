@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.recipe import RecipeInvalid, read_recipe
-from models.training.losses import dice_loss, entropy_loss, focal_loss, losses_of, overlap_loss
+from models.training.losses import build_losses, dice_loss, entropy_loss, focal_loss, overlap_loss
 
 
 def lesions(*values: float) -> np.ndarray:
@@ -61,15 +61,15 @@ def test_a_mask_s_loss_is_one_number_an_image(loss: Callable[..., Any]) -> None:
 def test_a_class_has_no_overlap_to_learn_by() -> None:
     recipe = read_recipe("mobilenetv2-transfer").with_value("training.loss", "dice")
 
-    with pytest.raises(RecipeInvalid, match="'dice' needs a mask"):
-        losses_of(recipe)
+    with pytest.raises(RecipeInvalid, match="'dice' needs masks"):
+        build_losses(recipe)
 
 
 def test_a_focal_loss_heeds_the_sure_less() -> None:
     truth, logits = np.array([[1.0, 0.0, 0.0]]), np.array([[3.0, 0.0, 0.0]])
     recipe = read_recipe("mobilenetv2-transfer")
 
-    plain = losses_of(recipe)(truth, logits)
-    focal = losses_of(recipe.with_value("training.loss", "focal"))(truth, logits)
+    plain = build_losses(recipe)(truth, logits)
+    focal = build_losses(recipe.with_value("training.loss", "focal"))(truth, logits)
 
     assert float(focal) < 0.1 * float(plain)

@@ -2,7 +2,7 @@ import keras
 import pytest
 
 from models.recipe import TrainingSpec
-from models.training.optimizers import SplitRateAdamW, make_optimizer
+from models.training.optimizers import DiscriminativeAdamW, build_optimizer
 
 
 def spec(**changes: object) -> TrainingSpec:
@@ -13,7 +13,7 @@ def spec(**changes: object) -> TrainingSpec:
 
 def test_the_slow_variables_learn_at_their_share_of_the_rate() -> None:
     slow, fast = keras.Variable([1.0], name="slow"), keras.Variable([1.0], name="fast")
-    optimizer = SplitRateAdamW([slow], 0.1, learning_rate=1e-2, weight_decay=0.0)
+    optimizer = DiscriminativeAdamW([slow], 0.1, learning_rate=1e-2, weight_decay=0.0)
 
     optimizer.apply([keras.ops.ones(1), keras.ops.ones(1)], [slow, fast])
 
@@ -24,7 +24,7 @@ def test_the_slow_variables_learn_at_their_share_of_the_rate() -> None:
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
 def test_every_optimizer_of_a_recipe_goes_downhill(name: str) -> None:
     weight = keras.Variable([1.0])
-    optimizer = make_optimizer(spec(optimizer=name), [], 5)
+    optimizer = build_optimizer(spec(optimizer=name), [], 5)
 
     optimizer.apply([keras.ops.ones(1)], [weight])
 
@@ -32,7 +32,7 @@ def test_every_optimizer_of_a_recipe_goes_downhill(name: str) -> None:
 
 
 def test_the_cosine_warms_up_and_ends_at_its_share() -> None:
-    optimizer = make_optimizer(spec(schedule="cosine", final_rate_share=0.1), [], 12)
+    optimizer = build_optimizer(spec(schedule="cosine", final_lr_fraction=0.1), [], 12)
 
     rates = []
     for step in (0, 10, 119, 120):
@@ -46,5 +46,5 @@ def test_the_cosine_warms_up_and_ends_at_its_share() -> None:
 
 
 def test_without_an_average_none_is_kept() -> None:
-    assert not make_optimizer(spec(), [], 5).use_ema
-    assert make_optimizer(spec(weight_averaging=0.9), [], 5).ema_momentum == 0.9
+    assert not build_optimizer(spec(), [], 5).use_ema
+    assert build_optimizer(spec(ema_momentum=0.9), [], 5).ema_momentum == 0.9

@@ -4,23 +4,23 @@ from pathlib import Path
 import pytest
 
 from models.recipe import read_recipe
-from models.training.summary import spread_over, spread_text, table, write_summary
+from models.training.summary import format_spread, format_table, summarize_folds, write_summary
 
 
 def test_mean_and_deviation_are_over_the_folds_that_have_a_figure() -> None:
-    spread = spread_over([{"accuracy": 0.8, "dice": 0.5}, {"accuracy": 0.9}])
+    spread = summarize_folds([{"accuracy": 0.8, "dice": 0.5}, {"accuracy": 0.9}])
 
     assert spread["accuracy"] == pytest.approx({"mean": 0.85, "sd": 0.0707}, abs=1e-4)
     assert spread["dice"] == {"mean": 0.5, "sd": None}
-    assert spread_text(spread["accuracy"]) == "0.850 ± 0.071"
-    assert spread_text(spread["dice"]) == "0.500"
-    assert spread_text(None) == "-"
+    assert format_spread(spread["accuracy"]) == "0.850 ± 0.071"
+    assert format_spread(spread["dice"]) == "0.500"
+    assert format_spread(None) == "-"
 
 
 def test_the_table_sets_what_was_published_beside_what_was_found() -> None:
-    facts = {"held_out_spread": spread_over([{"accuracy": 0.75, "mcc": 0.6, "ece": 0.1}])}
+    facts = {"held_out_spread": summarize_folds([{"accuracy": 0.75, "mcc": 0.6, "ece": 0.1}])}
 
-    lines = [line.split() for line in table(read_recipe("mobilenetv2-transfer"), facts)]
+    lines = [line.split() for line in format_table(read_recipe("mobilenetv2-transfer"), facts)]
 
     assert ["accuracy", "0.820", "0.750"] in lines
     assert ["macro_recall", "0.810", "-"] in lines, "published, not measured"
@@ -33,10 +33,12 @@ def test_the_table_sets_what_was_published_beside_what_was_found() -> None:
 def test_what_was_published_of_a_magnification_meets_what_was_measured_at_it(
     magnification: int, published: str, others: str
 ) -> None:
-    spread = spread_over([{"accuracy": 0.75, "gmean": 0.6, "kappa": 0.5}])
+    spread = summarize_folds([{"accuracy": 0.75, "gmean": 0.6, "kappa": 0.5}])
     facts = {"held_out_spread": spread, "magnification": magnification}
 
-    lines = [line.split() for line in table(read_recipe("breakhis-attention-resnet50"), facts)]
+    lines = [
+        line.split() for line in format_table(read_recipe("breakhis-attention-resnet50"), facts)
+    ]
 
     assert [f"accuracy_{magnification}x", published, "0.750"] in lines
     assert [line for line in lines if line[0] == "accuracy"] == [], "not told twice"
@@ -46,23 +48,25 @@ def test_what_was_published_of_a_magnification_meets_what_was_measured_at_it(
 
 
 def test_images_of_an_unknown_magnification_meet_no_published_figure() -> None:
-    facts = {"held_out_spread": spread_over([{"accuracy": 0.75}]), "magnification": None}
+    facts = {"held_out_spread": summarize_folds([{"accuracy": 0.75}]), "magnification": None}
 
-    lines = [line.split() for line in table(read_recipe("breakhis-attention-resnet50"), facts)]
+    lines = [
+        line.split() for line in format_table(read_recipe("breakhis-attention-resnet50"), facts)
+    ]
 
     assert ["accuracy_40x", "0.985", "-"] in lines
     assert ["accuracy", "-", "0.750"] in lines
 
 
 def test_without_a_publication_there_is_no_column_for_it() -> None:
-    facts = {"held_out_spread": spread_over([{"accuracy": 0.75}])}
+    facts = {"held_out_spread": summarize_folds([{"accuracy": 0.75}])}
 
-    assert "published" not in next(table(read_recipe("default"), facts))
+    assert "published" not in next(format_table(read_recipe("default"), facts))
 
 
 def test_a_summary_says_whether_its_protocol_leaks(tmp_path: Path) -> None:
     recipe = read_recipe("mobilenetv2-transfer")
 
     for protocol, leaks in (("random", True), ("grouped", False)):
-        file = write_summary(tmp_path, recipe, {}, protocol=protocol, asked_start="random")
+        file = write_summary(tmp_path, recipe, {}, protocol=protocol, requested_weights="random")
         assert json.loads(file.read_text())["leaks"] is leaks

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.networks.backbone import build_backbone, settle_batch_norm
+from models.data.dataset import SampleArrays
+from models.networks.backbone import build_backbone, initialize_batch_norm
 from models.recipe import Recipe, read_recipe
 from models.training.checkpoint import FILE, Checkpoint
-from models.training.dataset import SampleArrays
-from models.training.start import find_start
-from models.training.train import Epoch, Step, Trained, train
+from models.training.initial_weights import resolve_initial_weights
+from models.training.train import BatchProgress, EpochProgress, TrainedNetwork, train
 
 Small = Callable[..., Recipe]
 
@@ -22,21 +22,21 @@ pytestmark = [
 ]
 
 
-class PowerCut(Exception):
-    """Whatever ends a training before its time."""
+class Interruption(Exception):
+    """Interrupts a training."""
 
 
-def cut_after(epochs: int) -> Callable[[Step | Epoch], None]:
-    """End a training in the midst of the epoch that follows so many."""
+def interrupt_after(epochs: int) -> Callable[[BatchProgress | EpochProgress], None]:
+    """Interrupt a training during the epoch after ``epochs`` epochs."""
 
-    def watch(done: Step | Epoch) -> None:
-        if isinstance(done, Step) and done.epoch > epochs:
-            raise PowerCut
+    def on_progress(progress: BatchProgress | EpochProgress) -> None:
+        if isinstance(progress, BatchProgress) and progress.epoch > epochs:
+            raise Interruption
 
-    return watch
+    return on_progress
 
 
-def weights(trained: Trained) -> list[float]:
+def weights(trained: TrainedNetwork) -> list[float]:
     return [float(x) for w in trained.network.get_weights() for x in np.ravel(w)]
 
 
@@ -51,33 +51,43 @@ def test_the_loss_falls(blobs: SampleArrays, small: Small) -> None:
     "changes",
     [
         {},
-        {"training__weight_averaging": 0.8, "training__schedule": "cosine"},
+        {"training__ema_momentum": 0.8, "training__schedule": "cosine"},
         {"training__patience": 9, "training__schedule": "plateau", "training__learning_rate": 1e-8},
     ],
 )
-def test_an_interrupted_training_ends_as_if_nothing_had_happened(
+def test_a_resumed_training_gives_the_same_network(
     blobs: SampleArrays, small: Small, tmp_path: Path, changes: dict[str, float]
 ) -> None:
-    recipe = small("segmenter", **{"training__epochs": 5, "training__batch_size": 4, **changes})
-    aside = blobs if "training__patience" in changes else None
+    # The learning rate is reduced after three epochs, so that variant needs a fifth one.
+    epochs = 5 if "training__patience" in changes else 3
+    recipe = small(
+        "segmenter", **{"training__epochs": epochs, "training__batch_size": 4, **changes}
+    )
+    validation_data = blobs if "training__patience" in changes else None
     checkpoint = Checkpoint(tmp_path, "this one")
-    undisturbed = train(blobs, recipe, set_aside=aside)
+    uninterrupted = train(blobs, recipe, validation_data=validation_data)
 
-    with pytest.raises(PowerCut):
-        train(blobs, recipe, set_aside=aside, checkpoint=checkpoint, watch=cut_after(4))
-    epochs: list[int] = []
+    with pytest.raises(Interruption):
+        train(
+            blobs,
+            recipe,
+            validation_data=validation_data,
+            checkpoint=checkpoint,
+            on_progress=interrupt_after(epochs - 1),
+        )
+    trained_epochs: list[int] = []
     resumed = train(
-        blobs, recipe, set_aside=aside, checkpoint=checkpoint,
-        watch=lambda x: epochs.append(x.epoch) if isinstance(x, Epoch) else None,
+        blobs, recipe, validation_data=validation_data, checkpoint=checkpoint,
+        on_progress=lambda x: trained_epochs.append(x.epoch) if isinstance(x, EpochProgress) else None,
     )  # fmt: skip
 
-    assert epochs == [5], "four are not done again"
-    assert resumed.losses == pytest.approx(undisturbed.losses, abs=1e-4)
-    assert resumed.validation_losses == pytest.approx(undisturbed.validation_losses, abs=1e-4)
-    assert weights(resumed) == pytest.approx(weights(undisturbed), abs=1e-3)
+    assert trained_epochs == [epochs], "the others are not trained again"
+    assert resumed.losses == pytest.approx(uninterrupted.losses, abs=1e-4)
+    assert resumed.validation_losses == pytest.approx(uninterrupted.validation_losses, abs=1e-4)
+    assert weights(resumed) == pytest.approx(weights(uninterrupted), abs=1e-3)
 
 
-def test_another_training_s_checkpoint_is_left_alone(
+def test_the_checkpoint_of_another_training_is_ignored(
     blobs: SampleArrays, small: Small, tmp_path: Path
 ) -> None:
     train(blobs, small("segmenter"), checkpoint=Checkpoint(tmp_path, "one"))
@@ -89,7 +99,7 @@ def test_another_training_s_checkpoint_is_left_alone(
     assert len(trained.losses) == 2
 
 
-def test_a_broken_checkpoint_is_said_and_training_starts_anew(
+def test_a_damaged_checkpoint_is_logged_and_ignored(
     blobs: SampleArrays, small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / FILE).write_bytes(b"PK half a file")
@@ -97,33 +107,35 @@ def test_a_broken_checkpoint_is_said_and_training_starts_anew(
     trained = train(blobs, small("segmenter"), checkpoint=Checkpoint(tmp_path, "one"))
 
     assert len(trained.losses) == 1
-    assert "training starts anew" in caplog.text
+    assert "training starts from the beginning" in caplog.text
 
 
-def test_it_ends_early_with_the_best_epoch_s_weights(blobs: SampleArrays, small: Small) -> None:
+def test_early_stopping_returns_the_weights_of_the_best_epoch(
+    blobs: SampleArrays, small: Small
+) -> None:
     inverted = SampleArrays(blobs.pixels, ~blobs.lesions, blobs.labels)
     recipe = small("segmenter", training__epochs=9, training__patience=2)
 
-    trained = train(blobs, recipe, set_aside=inverted)
-    once = train(blobs, recipe.with_value("training.epochs", 1), set_aside=inverted)
+    trained = train(blobs, recipe, validation_data=inverted)
+    once = train(blobs, recipe.with_value("training.epochs", 1), validation_data=inverted)
 
-    # What is learned makes the images set aside worse from the first epoch on.
+    # Training on the blobs raises the loss on inverted masks from the first epoch.
     best = int(np.argmin(trained.validation_losses))
     assert len(trained.losses) == best + 3 < 9
     assert best == 0
     assert weights(trained) == pytest.approx(weights(once), abs=1e-4)
 
 
-def test_on_a_plateau_the_rate_is_halved(blobs: SampleArrays, small: Small) -> None:
+def test_the_learning_rate_is_halved_on_a_plateau(blobs: SampleArrays, small: Small) -> None:
     inverted = SampleArrays(blobs.pixels, ~blobs.lesions, blobs.labels)
     recipe = small("segmenter", training__epochs=5, training__schedule="plateau")
 
-    trained = train(blobs, recipe, set_aside=inverted)
+    trained = train(blobs, recipe, validation_data=inverted)
 
     assert float(trained.network.optimizer.learning_rate) == pytest.approx(5e-3)
 
 
-def test_a_classifier_learns_too_its_classes_weighed(blobs: SampleArrays, small: Small) -> None:
+def test_a_classifier_learns_with_class_weights(blobs: SampleArrays, small: Small) -> None:
     rare = SampleArrays(blobs.pixels[:8], blobs.lesions[:8], blobs.labels[:8])
     recipe = small("classifier", training__epochs=3, training__balance="class-weights",
                    training__learning_rate=1e-3)  # fmt: skip
@@ -133,7 +145,7 @@ def test_a_classifier_learns_too_its_classes_weighed(blobs: SampleArrays, small:
     assert trained.losses[-1] < trained.losses[0]
 
 
-def test_half_precision_is_for_devices_that_gain_by_it(blobs: SampleArrays, small: Small) -> None:
+def test_mixed_precision_is_used_on_a_gpu_only(blobs: SampleArrays, small: Small) -> None:
     import keras
 
     network = train(blobs, small("segmenter", training__mixed_precision=True)).network
@@ -143,13 +155,13 @@ def test_half_precision_is_for_devices_that_gain_by_it(blobs: SampleArrays, smal
     assert keras.config.dtype_policy().name == "float32"
 
 
-def test_what_imagenet_taught_of_edges_stays(
+def test_frozen_layers_keep_their_initial_weights(
     blobs: SampleArrays, small: Small, tmp_path: Path
 ) -> None:
     start = build_backbone(64)
-    settle_batch_norm(start, np.random.default_rng(0).normal(size=(8, 64, 64, 3)).astype("f4"))
+    initialize_batch_norm(start, np.random.default_rng(0).normal(size=(8, 64, 64, 3)).astype("f4"))
     start.save_weights(tmp_path / "start.weights.h5")
-    recipe = small("joint", network__frozen_to="block_2_add", training__backbone_share=0.1)
+    recipe = small("joint", network__frozen_to="block_2_add", training__backbone_lr_multiplier=0.1)
 
     encoder = train(blobs, recipe, tmp_path / "start.weights.h5").network.get_layer("encoder")
 
@@ -162,14 +174,14 @@ def test_what_imagenet_taught_of_edges_stays(
     assert moved("block_5_project")
 
 
-def test_a_network_without_encoder_starts_at_random() -> None:
-    assert find_start(read_recipe("webapp-unet"), "imagenet").weights is None
+def test_a_network_without_an_encoder_has_random_initial_weights() -> None:
+    assert resolve_initial_weights(read_recipe("webapp-unet"), "imagenet").weights is None
 
 
 def test_a_file_of_other_weights_is_an_error(small: Small, tmp_path: Path) -> None:
-    from models.networks.encoders import StartUnavailable
+    from models.networks.encoders import WeightsUnavailable
 
     (tmp_path / "none.weights.h5").write_bytes(b"nothing")
 
-    with pytest.raises(StartUnavailable, match=r"none\.weights\.h5 holds no weights"):
-        find_start(small("classifier"), tmp_path / "none.weights.h5")
+    with pytest.raises(WeightsUnavailable, match=r"none\.weights\.h5 does not contain weights"):
+        resolve_initial_weights(small("classifier"), tmp_path / "none.weights.h5")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.evaluation import Overlap
+from models.data.dataset import Sample, SampleArrays
+from models.evaluation.metrics import Overlap
 from models.recipe import Recipe, RecipeInvalid
-from models.training.cross_validation import CrossValidation, Plan
-from models.training.dataset import Sample, SampleArrays
-from models.training.outcomes import ImageOutcome
-from models.training.start import Start
-from models.training.train import Epoch, Step
-from models.training.tune import inner_folds, tune
+from models.training.cross_validation import CrossValidation, TrainingRun
+from models.training.held_out import HeldOutResult
+from models.training.initial_weights import InitialWeights
+from models.training.train import BatchProgress, EpochProgress
+from models.training.tune import choose_tuning_fold, tune
 from models.types import DatasetError
 
 Small = Callable[..., Recipe]
@@ -49,13 +49,15 @@ def test_a_search_tries_values_away_from_the_fold_held_out_and_can_go_on(
     recipe = small("segmenter").model_copy(
         update={"tune": {"training.learning_rate": (1e-5, 1e-2), "training.seed": (0, 1)}}
     )
-    seen: list[Step | Epoch] = []
+    seen: list[BatchProgress | EpochProgress] = []
 
     def search(trials: int) -> float:
-        def watch(_: str, done: Step | Epoch) -> None:
+        def watch(_: str, done: BatchProgress | EpochProgress) -> None:
             seen.append(done)
 
-        tuned = tune(recipe, Start(), samples, tmp_path / "out", trials=trials, watch=watch)
+        tuned = tune(
+            recipe, InitialWeights(), samples, tmp_path / "out", trials=trials, on_progress=watch
+        )
         assert tuned.values.keys() == recipe.tune.keys()
         assert tuned.recipe.training.learning_rate == tuned.values["training.learning_rate"]
         assert tuned.objective == "dice"
@@ -73,9 +75,9 @@ def test_a_search_by_other_settings_takes_up_no_trial_of_this_one(
 ) -> None:
     done: list[Recipe] = []
 
-    def scored(plan: Plan, folds: list[int]) -> CrossValidation:
-        done.append(plan.recipe)
-        said = ImageOutcome("x.png", 0, 1, (), Overlap(2, 2, 1))
+    def scored(run: TrainingRun, folds: list[int]) -> CrossValidation:
+        done.append(run.recipe)
+        said = HeldOutResult("x.png", 0, 1, (), Overlap(2, 2, 1))
         return CrossValidation({folds[0]: [said]})
 
     monkeypatch.setattr("models.training.tune.cross_validate", scored)
@@ -93,7 +95,7 @@ def test_a_search_by_other_settings_takes_up_no_trial_of_this_one(
     ]
     for number, (tried, images, more) in enumerate(searches, 1):
         for _ in range(2):
-            tune(tried, Start(), images, tmp_path / "out", trials=1, **more)  # type: ignore[arg-type]
+            tune(tried, InitialWeights(), images, tmp_path / "out", trials=1, **more)  # type: ignore[arg-type]
         assert len(done) == number, "one trial of its own, and none when it is done again"
 
     assert done[1].training.seed in (7, 8)
@@ -101,15 +103,15 @@ def test_a_search_by_other_settings_takes_up_no_trial_of_this_one(
 
 
 def test_the_fold_tuned_on_is_neither_held_out_nor_trained_on(samples: list[Sample]) -> None:
-    rest, inner = inner_folds(samples, held_out=0)
+    rest, inner = choose_tuning_fold(samples, held_out=0)
     assert inner == 1
     assert {x.fold for x in rest} == {1, 2, 3}
-    assert inner_folds(samples, held_out=3)[1] == 0
+    assert choose_tuning_fold(samples, held_out=3)[1] == 0
 
 
 def test_two_folds_are_too_few(samples: list[Sample]) -> None:
-    with pytest.raises(DatasetError, match="three folds or more"):
-        inner_folds([x for x in samples if x.fold < 2], held_out=0)
+    with pytest.raises(DatasetError, match="at least three folds"):
+        choose_tuning_fold([x for x in samples if x.fold < 2], held_out=0)
 
 
 def test_what_goes_wrong_in_a_trial_is_told(
@@ -118,11 +120,11 @@ def test_what_goes_wrong_in_a_trial_is_told(
     recipe = small("segmenter").model_copy(update={"tune": {"training.seed": (0, 1)}})
 
     with pytest.raises(DatasetError, match=r"0\.png cannot be read"):
-        tune(recipe, Start(), samples, tmp_path / "out", trials=1, held_out=3)
+        tune(recipe, InitialWeights(), samples, tmp_path / "out", trials=1, held_out=3)
 
 
 def test_a_recipe_that_declares_nothing_cannot_be_tuned(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
-    with pytest.raises(RecipeInvalid, match="declares nothing to try"):
-        tune(small("segmenter"), Start(), samples, tmp_path)
+    with pytest.raises(RecipeInvalid, match="lists no values to try"):
+        tune(small("segmenter"), InitialWeights(), samples, tmp_path)

@@ -45,7 +45,7 @@ from db.worklist import find_current_analysis
 from dicom.images.ultrasound_image import StudyContext
 from dicom.terms.classification import CLASSES
 from dicom.uids import derived_uid
-from models.training.dataset import Sample, read_samples
+from models.data.dataset import Sample, read_samples
 from sonogate.dataset_export.export import ExportSummary, export
 from sonogate.dataset_export.labeled_images import LabeledImages
 from sonogate.errors import DirectoryNotEmpty, NothingToExport

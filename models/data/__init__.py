@@ -1,0 +1,1 @@
+"""Labeled images: reading, near-duplicates, folds and network inputs."""

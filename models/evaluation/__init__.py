@@ -1,0 +1,1 @@
+"""Metrics, confidence intervals, calibration and robustness of classifiers and segmenters."""
