@@ -89,24 +89,22 @@ def cli(debug: bool) -> None:
 
 def user_message(error: Exception) -> str | None:
     """Return one line about an expected error, or None for a bug, which needs its traceback."""
-    if type(error).__module__.partition(".")[0] in SONOGATE_PACKAGES:
+    package = type(error).__module__.partition(".")[0]
+    if package in SONOGATE_PACKAGES:
         return str(error)
-    if type(error).__module__.startswith("sqlalchemy."):
-        return _database_message(error)
+    if package == "sqlalchemy":
+        from sqlalchemy.exc import DBAPIError
+
+        if not isinstance(error, DBAPIError):
+            return None
+        # the driver's message; SQLAlchemy's own text would quote the statement parameters
+        reason = str(error.orig).partition("\n")[0]
+        return f"database error: {reason}; run `sonogate doctor`"
     if not isinstance(error, OSError) or error.errno is None:
         return None
     if error.errno == errno.EADDRINUSE:
         return "the port is already in use by another program"
     return f"{error.strerror}: {error.filename}" if error.filename else str(error.strerror)
-
-
-def _database_message(error: Exception) -> str | None:
-    """Return the driver's message. SQLAlchemy's own text would quote the statement parameters."""
-    from sqlalchemy.exc import DBAPIError
-
-    if not isinstance(error, DBAPIError):
-        return None
-    return f"database error: {str(error.orig).partition(chr(10))[0]}; run `sonogate doctor`"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,7 +11,13 @@ from sonogate.tensorflow_log import suppress_native_stderr
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument(
+    "paths",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+)
 @click.option(
     "--out",
     required=True,
@@ -36,7 +42,7 @@ def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
       NAME.seg.dcm      segmentation, for a DICOM input with a lesion
       NAME.sr.dcm       structured report, for a DICOM input
 
-    The images of a cine show its most suspicious frame. For a refused input, only the JSON file is
+    The images of a cine show its representative frame. For a refused input, only the JSON file is
     written. If several inputs have the same name, a number is appended (NAME-2); "input" in the
     JSON file is the path of the input.
 

@@ -14,7 +14,7 @@ from sonogate.settings import CliSettings
 from webui.audit import export as formats
 
 WRITERS = {"jsonl": formats.to_json_lines, "csv": formats.to_csv_lines}
-MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 
 @click.group()
@@ -43,12 +43,12 @@ def verify(anchor: str) -> None:
 
 def _event_filter_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add the options that `_event_filter` takes."""
-    for option in (
-        click.option("--tag", default="", help="Tag, or the start of a tag, such as web:"),
-        click.option("--actor", default="", help="user:NAME, or the name of a service."),
+    for option in (  # click lists the option that is applied last first
+        click.option("--until", type=TIME, metavar="TIME", help="Latest time, exclusive."),
+        click.option("--since", type=TIME, metavar="TIME", help="Earliest time."),
         click.option("--study", "study_id", type=click.UUID, help="Sonogate's id of a study."),
-        click.option("--since", type=MOMENT, help="Earliest time (UTC)."),
-        click.option("--until", type=MOMENT, help="Latest time (UTC), exclusive."),
+        click.option("--actor", default="", help="user:NAME, or the name of a service."),
+        click.option("--tag", default="", help="Tag, or the start of a tag, such as web:"),
     ):
         function = option(function)
     return function
@@ -74,7 +74,10 @@ def _to_utc(moment: datetime | None) -> datetime | None:
     help="Number of events.",
 )
 def list_(limit: int, **filters: Any) -> None:
-    """List audit events, newest first."""
+    """List audit events, newest first.
+
+    TIME is a date or a date and time in UTC, such as 2026-03-01 or 2026-03-01T08:30:00.
+    """
     with open_current_database(CliSettings.load()) as database, database.read() as session:
         page = events.load_events(session, _event_filter(**filters), number=1, size=limit)
     for event in page.events:
@@ -104,7 +107,10 @@ def list_(limit: int, **filters: Any) -> None:
     help="Output file. Default: standard output.",
 )
 def export(output_format: str, output: Any, **filters: Any) -> None:
-    """Export audit events, oldest first, with every column that the hash chain covers."""
+    """Export audit events, oldest first, with every column that the hash chain covers.
+
+    TIME is a date or a date and time in UTC, such as 2026-03-01 or 2026-03-01T08:30:00.
+    """
     with open_current_database(CliSettings.load()) as database, database.read() as session:
         for line in WRITERS[output_format](events.iter_events(session, _event_filter(**filters))):
             output.write(line)

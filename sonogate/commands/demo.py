@@ -2,7 +2,6 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,7 +12,6 @@ from db.types import now_utc
 from db.users import FIRST_ADMIN, NewUser
 from dicom.equipment import DISCLAIMER
 from sonogate.database import create_account, create_first_admin, must_change_password
-from sonogate.demo.results import StudySummary
 from sonogate.demo.run import RunningDemo, run_demo
 from sonogate.demo.studies import load_studies, make_phantom_studies
 from sonogate.settings import CliSettings
@@ -86,16 +84,12 @@ def _send_and_report(demo: RunningDemo, data: Path | None, *, once: bool) -> boo
         }
         click.echo(json.dumps(document, indent=2))
     else:
-        _print_results(summaries, not_accepted)
+        for summary in summaries:
+            click.echo("\n".join(summary.lines()))
+        for problem in not_accepted:
+            click.echo(f"Not accepted: {problem}")
         _print_access(demo)
     return succeeded
-
-
-def _print_results(summaries: Sequence[StudySummary], not_accepted: Sequence[str]) -> None:
-    for summary in summaries:
-        click.echo("\n".join(summary.lines()))
-    for problem in not_accepted:
-        click.echo(f"Not accepted: {problem}")
 
 
 def _print_access(demo: RunningDemo) -> None:

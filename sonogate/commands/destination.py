@@ -62,9 +62,11 @@ def test(name: str, commit_seconds: float, find_seconds: float, without_images: 
     Exits with 1 if an object was not stored, found, retrieved unchanged or committed.
     """
     settings = WorkerSettings.load()
-    destination = _find_destination(
-        name, load_routes(settings.effective_routes_file, parse_spec).destination
-    )
+    routes = load_routes(settings.effective_routes_file, parse_spec)
+    destinations = {destination.name: destination for destination in routes.destination}
+    if name not in destinations:
+        raise UnknownDestination(name, list(destinations))
+    destination = destinations[name]
     with (
         tempfile.TemporaryDirectory(prefix="sonogate-") as folder,
         open_current_database(settings) as database,
@@ -86,13 +88,6 @@ def test(name: str, commit_seconds: float, find_seconds: float, without_images: 
     _print_result(destination, samples, result)
     if result.passed < len(result.round_trips):
         raise click.exceptions.Exit(1)
-
-
-def _find_destination(name: str, destinations: tuple[DestinationTable, ...]) -> DestinationTable:
-    for destination in destinations:
-        if destination.name == name:
-            return destination
-    raise UnknownDestination(name, [destination.name for destination in destinations])
 
 
 def _write_samples(

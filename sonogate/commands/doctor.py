@@ -1,10 +1,11 @@
 """`sonogate doctor`."""
 
 import json
+from dataclasses import asdict
 
 import click
 
-from sonogate.doctor.result import HealthCheckResult, Status
+from sonogate.doctor.result import Status
 from sonogate.doctor.run import CHECKS, run_checks
 
 COLORS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
@@ -31,26 +32,15 @@ def command(only: tuple[str, ...], as_json: bool) -> None:
     results = []
     for name, result in run_checks(only):
         results.append((name, result))
-        if not as_json:
-            _print(name, result)
+        if as_json:
+            continue
+        status = click.style(f"{result.status:<5}", fg=COLORS[result.status])
+        click.echo(f"{status}{name:<13} {result.message}")
+        if result.remedy:
+            click.echo(f"{'':18} {result.remedy}")
     if as_json:
-        rows = [
-            {
-                "check": name,
-                "status": result.status,
-                "message": result.message,
-                "remedy": result.remedy,
-            }
-            for name, result in results
-        ]
+        rows = [{"check": name, **asdict(result)} for name, result in results]
         click.echo(json.dumps(rows, indent=2))
     accepted = {Status.OK} if only else {Status.OK, Status.WARN}
     if any(result.status not in accepted for _, result in results):
         raise click.exceptions.Exit(1)
-
-
-def _print(name: str, result: HealthCheckResult) -> None:
-    status = click.style(f"{result.status:<5}", fg=COLORS[result.status])
-    click.echo(f"{status}{name:<13} {result.message}")
-    if result.remedy:
-        click.echo(f"{'':18} {result.remedy}")

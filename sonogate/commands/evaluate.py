@@ -70,8 +70,16 @@ def command(
         read_preset(preset or DEFAULT_PRESET).trained, data_set.samples
     )
     if unseen:
-        samples = _exclude_trained_on(samples, trained_on, data)
-    seen = _count_trained_on(samples, trained_on)
+        if trained_on is None:
+            raise DatasetError(
+                "the preset does not record its training images: --unseen cannot be used with it"
+            )
+        samples = [sample for sample in samples if sample.duplicate_group not in trained_on]
+        if not samples:
+            raise DatasetError(f"the preset was trained on all images of {data.name}")
+    seen = None
+    if trained_on is not None:
+        seen = sum(sample.duplicate_group in trained_on for sample in samples)
     if fold is not None and seen:
         raise DatasetError(
             f"the preset was trained on {seen} of {len(samples)} images of fold {fold}, or on"
@@ -88,26 +96,6 @@ def command(
     figures = evaluate(predictor, read_cases(samples)).to_dict()
     document = {"preset": asdict(predictor.info), "images_trained_on": seen, **figures}
     click.echo(json.dumps(document, indent=2))
-
-
-def _exclude_trained_on(
-    samples: Sequence[Sample], trained_on: set[int] | None, data: Path
-) -> list[Sample]:
-    if trained_on is None:
-        raise DatasetError(
-            "the preset does not record its training images: --unseen cannot be used with it"
-        )
-    unseen = [sample for sample in samples if sample.duplicate_group not in trained_on]
-    if not unseen:
-        raise DatasetError(f"the preset was trained on all images of {data.name}")
-    return unseen
-
-
-def _count_trained_on(samples: Sequence[Sample], trained_on: set[int] | None) -> int | None:
-    """Return how many samples are in the groups trained on; None if those are unknown."""
-    if trained_on is None:
-        return None
-    return sum(sample.duplicate_group in trained_on for sample in samples)
 
 
 def _seen_text(seen: int | None) -> str:

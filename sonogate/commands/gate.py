@@ -50,7 +50,13 @@ class BlankPredictor:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument(
+    "paths",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+)
 def command(paths: tuple[Path, ...]) -> None:
     """Count the images that the input gate refuses.
 

@@ -26,7 +26,13 @@ class HostAndPort(click.ParamType[tuple[str, int]]):
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument(
+    "paths",
+    metavar="PATH...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+)
 @click.option("--to", "address", required=True, type=HostAndPort(), help="Address of the node.")
 @click.option("--aet", default="SONOGATE", show_default=True, help="AE title of the node.")
 @click.option("--calling-aet", default="SONOGATE-SEND", show_default=True, help="Our AE title.")
@@ -44,8 +50,8 @@ def command(
 ) -> None:
     """Send files to a DICOM node by C-STORE.
 
-    DICOM files are sent unchanged; PNG and JPEG images are wrapped as ultrasound images. Folders
-    are searched recursively. Without --patient-id, each image is a study of its own. Sending the
+    DICOM files are sent unchanged; PNG and JPEG images are wrapped as ultrasound images.
+    Directories are searched recursively. Without --patient-id, each image is a study of its own. Sending the
     same file again sends the same object.
 
     Exits with 1 if the node did not accept every file.

@@ -44,8 +44,14 @@ def report(output_format: str, output: Any) -> None:
     with open_current_database(CliSettings.load()) as database, database.read() as session:
         if output_format == "csv":
             _write_csv(session, output)
-        else:
-            _write_json(session, output)
+            return
+        comparison = shadows.load_report(session, limit=None)
+    document = {
+        "presets": [_tally_to_dict(tally) for tally in comparison.tallies],
+        "jobs": comparison.jobs,
+        "disagreements": [asdict(disagreement) for disagreement in comparison.disagreements],
+    }
+    output.write(json.dumps(document, indent=2, default=_to_text) + "\n")
 
 
 def _write_csv(session: Session, output: Any) -> None:
@@ -57,27 +63,16 @@ def _write_csv(session: Session, output: Any) -> None:
         writer.writerow(row)
 
 
-def _write_json(session: Session, output: Any) -> None:
-    comparison = shadows.load_report(session, limit=None)
-    document = {
-        "presets": [_tally_to_dict(tally) for tally in comparison.tallies],
-        "jobs": comparison.jobs,
-        "disagreements": [asdict(disagreement) for disagreement in comparison.disagreements],
-    }
-    output.write(json.dumps(document, indent=2, default=_to_text) + "\n")
-
-
 def _tally_to_dict(tally: Tally) -> dict[str, Any]:
-    crossed = [
+    document = asdict(tally)
+    document["analyses"] = tally.analyses
+    document["agreeing"] = tally.agreeing
+    document["agreement"] = tally.agreement
+    document["crossed"] = [
         {"active": active, "shadow": shadow, "analyses": count}
         for (active, shadow), count in sorted(tally.crossed.items())
     ]
-    figures = {
-        "analyses": tally.analyses,
-        "agreeing": tally.agreeing,
-        "agreement": tally.agreement,
-    }
-    return {**asdict(tally), **figures, "crossed": crossed}
+    return document
 
 
 def _to_text(value: datetime | UUID) -> str:

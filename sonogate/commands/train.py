@@ -1,13 +1,12 @@
 """`sonogate train`."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
-from models.data.dataset import Sample, read_samples
-from models.recipe import Recipe
+from models.data.dataset import read_samples
+from models.data.splits import LEAKAGE_WARNING, Protocol, assign_folds
 from models.types import DatasetError
 from sonogate import logs
 from sonogate.settings import CliSettings
@@ -27,8 +26,6 @@ from sonogate.training.progress_bars import EpochProgressBars, hide_epoch_log_li
 
 if TYPE_CHECKING:
     from models.training.cross_validation import CrossValidation, TrainingRun
-
-Protocol = Literal["grouped", "random"]
 
 
 @click.command()
@@ -113,36 +110,28 @@ def command(
     require_training_extra()
     recipe = load_recipe(recipe_name, epochs=epochs, seed=seed)
     samples = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
-    samples = _split(samples, recipe, protocol, folds)
+    if protocol == "random":
+        click.echo(LEAKAGE_WARNING, err=True)
+    samples = assign_folds(samples, protocol=protocol, folds=folds, seed=recipe.training.seed)
     for fold in set(only) - {sample.fold for sample in samples}:
         raise DatasetError(f"fold {fold} of {data.name} has no images")
     out = out or settings.home / "training" / recipe.name
     with suppress_native_stderr():
         from models.training.cross_validation import TrainingRun, cross_validate
     start = find_starting_weights(recipe, backbone)
-    plan = TrainingRun(recipe, start, samples, out, EpochProgressBars(), overwrite)
-    validation = cross_validate(plan, only or None)
+    run = TrainingRun(recipe, start, samples, out, EpochProgressBars(), overwrite)
+    validation = cross_validate(run, only or None)
     _write_report(
-        plan, validation, data, protocol=protocol, backbone=backbone, target=target_accuracy
+        run, validation, data, protocol=protocol, backbone=backbone, target=target_accuracy
     )
     if recipe.network.kind == "joint" and protocol == "grouped":
         _write_preset(
-            plan, validation, data, name=name, version=preset_version, target=target_accuracy
+            run, validation, data, name=name, version=preset_version, target=target_accuracy
         )
 
 
-def _split(
-    samples: Sequence[Sample], recipe: Recipe, protocol: Protocol, folds: int
-) -> list[Sample]:
-    from models.data.splits import LEAKAGE_WARNING, assign_folds
-
-    if protocol == "random":
-        click.echo(LEAKAGE_WARNING, err=True)
-    return assign_folds(samples, protocol=protocol, folds=folds, seed=recipe.training.seed)
-
-
 def _write_report(
-    plan: "TrainingRun",
+    run: "TrainingRun",
     validation: "CrossValidation",
     data: Path,
     *,
@@ -150,37 +139,36 @@ def _write_report(
     backbone: str,
     target: float,
 ) -> None:
-    from models.data.splits import LEAKAGE_WARNING
     from models.reports.training_report import write_training_report
     from models.training.cross_validation import collect_results
     from models.training.summary import format_table, write_summary
 
     leaks = protocol == "random"
     figures = collect_results(
-        plan.recipe,
+        run.recipe,
         validation,
-        plan.samples,
-        initial_weights=plan.initial_weights,
+        run.samples,
+        initial_weights=run.initial_weights,
         target_accuracy=target,
     )
     file = write_summary(
-        plan.directory,
-        plan.recipe,
+        run.directory,
+        run.recipe,
         figures,
         protocol=protocol,
         requested_weights=Path(backbone).name,
     )
     page = write_training_report(
-        plan.directory, plan.recipe, figures, plan.samples, data=data.name, leaks=leaks
+        run.directory, run.recipe, figures, run.samples, data=data.name, leaks=leaks
     )
-    click.echo("\n".join(format_table(plan.recipe, figures)))
+    click.echo("\n".join(format_table(run.recipe, figures)))
     if leaks:
         click.echo(LEAKAGE_WARNING)
     click.echo(f"Wrote {file} and {page}")
 
 
 def _write_preset(
-    plan: "TrainingRun",
+    run: "TrainingRun",
     validation: "CrossValidation",
     data: Path,
     *,
@@ -192,16 +180,16 @@ def _write_preset(
     from models.training.model_card import write_card
 
     description = describe_preset(
-        plan.recipe,
+        run.recipe,
         validation,
-        plan.samples,
-        initial_weights=plan.initial_weights,
+        run.samples,
+        initial_weights=run.initial_weights,
         name=name,
         version=version,
         target_accuracy=target,
     )
-    directory = plan.directory / PRESET
-    preset = train_preset(plan, description)
+    directory = run.directory / PRESET
+    preset = train_preset(run, description)
     write_card(directory, preset, data=data_origin(data))
     click.echo(f"Wrote the preset to {directory}")
     click.echo(f"To use it, set SONOGATE_PRESET_DIR={directory.absolute()}")

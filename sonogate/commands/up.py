@@ -1,5 +1,7 @@
 """`sonogate up`."""
 
+from functools import partial
+
 import click
 
 from sonogate import logs
@@ -25,15 +27,11 @@ def command(workers: int) -> None:
     plan = LaunchPlan.load()
     logs.configure(plan.installation.cli)
     try:
-        with run_services(plan, workers=workers, notify=_notify) as services:
+        with run_services(plan, workers=workers, notify=partial(click.echo, err=True)) as services:
             _print_access(services)
             services.supervisor.run_forever()
     except KeyboardInterrupt:
         click.echo("Stopped.")
-
-
-def _notify(line: str) -> None:
-    click.echo(line, err=True)
 
 
 def _print_access(services: RunningServices) -> None:

@@ -46,7 +46,10 @@ def list_() -> None:
 @command.command()
 @click.argument("username")
 def reset_password(username: str) -> None:
-    """Replace a password by a one-time password and end all sessions of the user."""
+    """Replace a password by a one-time password.
+
+    Ends all sessions of the user.
+    """
     with open_current_database(CliSettings.load()) as database, database.write() as session:
         user = users.get_user(session, username)
         password = users.reset_password(session, user, actor=ACTOR, now=now_utc())

@@ -137,8 +137,7 @@ def summarize(
             files.setdefault(result_object.kind, []).append(path)
     lesions = tuple(_largest_outlines(analysis.findings))
     problems = [] if progress.text == DELIVERED else [f"stopped at: {progress.text}"]
-    problems += _missing_kinds(objects, has_lesions=bool(lesions))
-    problems += _read_back_problems(objects, analysis.asserted_class, path_of)
+    problems += _find_problems(objects, analysis.asserted_class, path_of, has_lesions=bool(lesions))
     return StudySummary(
         name,
         progress.text,
@@ -188,20 +187,14 @@ def _largest_outlines(findings: Iterable[Finding]) -> Iterable[Finding]:
     return largest.values()
 
 
-def _missing_kinds(objects: Iterable[ResultObject], *, has_lesions: bool) -> Iterator[str]:
-    kinds = {result_object.kind for result_object in objects}
-    if "sr" not in kinds:
-        yield "no SR created"
-    if has_lesions and "seg" not in kinds:
-        yield "no SEG created"
-
-
-def _read_back_problems(
-    objects: Iterable[ResultObject], label: str | None, path_of: PathOf
+def _find_problems(
+    objects: Iterable[ResultObject], label: str | None, path_of: PathOf, *, has_lesions: bool
 ) -> Iterator[str]:
-    """Yield what is wrong with the objects that the demo PACS received."""
+    """Yield which objects are missing, and what is wrong with those that the demo PACS received."""
+    missing = {"SR", "SEG"} if has_lesions else {"SR"}
     for result_object in objects:
         kind, path = result_object.kind.upper(), path_of(result_object.sop_instance_uid)
+        missing.discard(kind)
         if not path.exists():
             yield f"{kind}: not received by the demo PACS"
             continue
@@ -212,6 +205,7 @@ def _read_back_problems(
                 yield "SR: states another class than the analysis"
         except DicomError as error:
             yield f"{kind}: {error}"
+    yield from (f"{kind}: not created" for kind in sorted(missing))
 
 
 def _size_text(lesion: Finding) -> str:

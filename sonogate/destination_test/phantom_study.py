@@ -43,14 +43,15 @@ class PhantomPredictor:
         self, frames: Sequence[NDArray[np.uint8]], *, batch_size: int = 8
     ) -> list[FramePrediction]:
         """Return the prediction of the next phantom for each frame."""
-        return [self._next_prediction() for _ in frames]
-
-    def _next_prediction(self) -> FramePrediction:
-        phantom = next(self._phantoms)
-        heat = ndimage.gaussian_filter(phantom.mask.astype(np.float32), _HEAT_MAP_BLUR_PX)
-        if not phantom.mask.any():
-            return FramePrediction(_NORMAL, phantom.mask, heat)
-        return FramePrediction(_MALIGNANT, phantom.mask, heat / heat.max())
+        predictions = []
+        for _ in frames:
+            mask = next(self._phantoms).mask
+            heat = ndimage.gaussian_filter(mask.astype(np.float32), _HEAT_MAP_BLUR_PX)
+            if mask.any():
+                predictions.append(FramePrediction(_MALIGNANT, mask, heat / heat.max()))
+            else:
+                predictions.append(FramePrediction(_NORMAL, mask, heat))
+        return predictions
 
 
 def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:

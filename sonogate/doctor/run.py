@@ -26,17 +26,13 @@ CHECKS: dict[str, Callable[[Installation], Iterator[HealthCheckResult]]] = {
 def run_checks(names: Iterable[str] = ()) -> Iterator[tuple[str, HealthCheckResult]]:
     """Run the named checks, by default all, and yield each result with the name of its check."""
     try:
-        installation = _load_installation()
+        installation = Installation.load()
+        if running := run_file.find_running(installation.cli.home):
+            # `sonogate up` may have chosen ports
+            installation = Installation.load(**running.settings)
     except SettingsError as error:
         yield "settings", fail(str(error), "correct the variable")
         return
     for name in tuple(names) or CHECKS:
         for result in CHECKS[name](installation):
             yield name, result
-
-
-def _load_installation() -> Installation:
-    """Return the settings in effect, with the ports that a running `sonogate up` chose."""
-    installation = Installation.load()
-    running = run_file.find_running(installation.cli.home)
-    return Installation.load(**running.settings) if running else installation

@@ -36,7 +36,7 @@ def to_sendable(
     content as well, so that sending the same images again creates no new objects.
     """
     images = [source for source in sources if is_plain_image(source)]
-    digests = {image: _sha256(image) for image in images}
+    digests = {image: hashlib.sha256(image.read_bytes()).hexdigest() for image in images}
     digest_of_all = hashlib.sha256("".join(digests.values()).encode()).hexdigest()
     sendable = []
     for source in sources:
@@ -66,8 +66,3 @@ def _wrap(source: Path, study: StudyContext, number: int, target: Path) -> Senda
         return SendableFile(source, None, frame.text)
     write_dataset(build_ultrasound_image(frame, study=study, instance_number=number), target)
     return SendableFile(source, target)
-
-
-def _sha256(source: Path) -> str:
-    with source.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

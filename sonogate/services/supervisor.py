@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from sonogate.errors import ServiceStartError
@@ -111,7 +111,7 @@ class Supervisor:
     def __enter__(self) -> Self:
         for number in STOP_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-                self.former_handlers[number] = signal.signal(number, _raise_interrupt)
+                self.former_handlers[number] = signal.signal(number, signal.default_int_handler)
         self.log_folder.mkdir(parents=True, exist_ok=True)
         try:
             for program in self.programs:
@@ -212,7 +212,3 @@ def _stop_processes(processes: list[subprocess.Popen[bytes]], timeout_seconds: f
             process.kill()
     for process in processes:
         process.wait()
-
-
-def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
