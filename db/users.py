@@ -83,7 +83,7 @@ def create_user(session: Session, new: NewUser, *, actor: str, now: datetime) ->
     _check_names(username, new)
     if find_user(session, username) is not None:
         raise AccountInvalid("username", f"the username {username!r} is already in use")
-    password = one_time_password()
+    password = generate_one_time_password()
     display_name = new.display_name.strip() or username
     user = User(
         username=username,
@@ -132,7 +132,7 @@ def set_password(session: Session, user: User, password: str, *, actor: str, now
 
 def reset_password(session: Session, user: User, *, actor: str, now: datetime) -> str:
     """Set and return a one-time password. This ends all sessions and any lock of the account."""
-    password = one_time_password()
+    password = generate_one_time_password()
     _store_password(user, password, one_time=True)
     _record(session, user, AuditTag.USER_PASSWORD_RESET, actor=actor, now=now)
     return password
@@ -249,12 +249,12 @@ def password_matches(password_hash: str, password: str) -> bool:
         return False
 
 
-def fingerprint(user: User) -> str:
+def password_fingerprint(user: User) -> str:
     """Return a value that changes with the password, to end sessions with an older one."""
     return hashlib.sha256(user.password_hash.encode()).hexdigest()[:16]
 
 
-def one_time_password() -> str:
+def generate_one_time_password() -> str:
     """Return about 99 random bits as groups of letters that are easy to dictate."""
     letters = "abcdefghjkmnpqrstuvwxyz23456789"  # without letters that look alike
     return "-".join("".join(secrets.choice(letters) for _ in range(5)) for _ in range(4))

@@ -9,7 +9,7 @@ import flask_login
 from flask import Flask, session
 
 from db.schema import Role, User
-from db.users import actor, fingerprint
+from db.users import actor, password_fingerprint
 from webui.context import app_context, now, reader
 
 _STARTED, _ACTIVE = "started", "active"
@@ -54,7 +54,7 @@ def load_person(session_key: str) -> Person | None:
     """Return the user that a session names; None if the account or its password has changed."""
     user_id, _, known_fingerprint = session_key.partition(":")
     user = reader().get(User, UUID(user_id))
-    if user is None or not user.active or fingerprint(user) != known_fingerprint:
+    if user is None or not user.active or password_fingerprint(user) != known_fingerprint:
         return None
     return _to_person(user)
 
@@ -110,5 +110,5 @@ def _to_person(user: User) -> Person:
         user.organization,
         user.role,
         user.must_change_password,
-        f"{user.id}:{fingerprint(user)}",
+        f"{user.id}:{password_fingerprint(user)}",
     )

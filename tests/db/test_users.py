@@ -110,10 +110,10 @@ def test_events_of_failed_logins_do_not_contain_the_password(database: Database,
 def test_a_chosen_password_replaces_the_one_time_one(database: Database, rita: str) -> None:
     with database.write() as session:
         user = users.get_user(session, "rita")
-        before = users.fingerprint(user)
+        before = users.password_fingerprint(user)
         users.set_password(session, user, GOOD, actor="user:rita", now=NOW)
         assert not user.must_change_password
-        assert users.fingerprint(user) != before
+        assert users.password_fingerprint(user) != before
     assert _enter(database, rita) is None
     assert _enter(database, GOOD) is not None
 

@@ -1,4 +1,4 @@
-"""The docs are read by a test, so that no setting, command or audit event goes without its line."""
+"""The documentation lists every setting, command, audit event and dependency."""
 
 import re
 from collections.abc import Iterator
