@@ -23,6 +23,7 @@ from db.schema import (
     Study,
     StudyStatus,
 )
+from dicom.terms.classification import Classification
 
 ACTOR: Final = "worker"
 _REASON_CHARACTERS: Final = 1024
@@ -38,17 +39,6 @@ class Pipeline:
     classifier_digest: str
     segmenter_digest: str
     confidence_threshold: float = 0.0
-
-
-@dataclass(frozen=True)
-class Conclusion:
-    """What an analysis says of the study; no label when nothing could be analyzed. It commits
-    itself to the label unless it is undecided.
-    """
-
-    label: str | None
-    probabilities: tuple[float, float, float] | None
-    undecided: bool = False
 
 
 def images_of(session: Session, study_id: UUID) -> Sequence[Instance]:
@@ -138,7 +128,7 @@ def lesions_before(session: Session, study_id: UUID) -> Sequence[Finding]:
 def conclude(
     session: Session,
     analysis_id: UUID,
-    conclusion: Conclusion,
+    classification: Classification | None,
     findings: Collection[Finding],
     refusals: Collection[Refusal],
     now: datetime,
@@ -152,14 +142,9 @@ def conclude(
     for table in (Finding, Refusal):
         session.execute(delete(table).where(table.analysis_id == analysis_id))
     session.add_all([*findings, *refusals])
-    analysis.status = AnalysisStatus.DONE if conclusion.label else AnalysisStatus.REFUSED
-    analysis.label, analysis.undecided = conclusion.label, conclusion.undecided
+    analysis.status = AnalysisStatus.DONE if classification else AnalysisStatus.REFUSED
+    analysis.classification = classification
     analysis.finished_at = now
-    analysis.p_normal, analysis.p_benign, analysis.p_malignant = conclusion.probabilities or (
-        None,
-        None,
-        None,
-    )
     _settle(session, study, analysis, now)
     _tell(session, analysis, findings, refusals, now)
     return analysis

@@ -76,7 +76,7 @@ def verify_key_objects(path: Path, result: StudyResult) -> ReadSelection:
     found = read_back_key_objects(path)
     meant = {
         image.sop_instance_uid: _frames_with_findings(image)
-        for image in result.analyzed_images
+        for image in result.images
         if image.lesions or _is_suspicious(image)
     }
     if found.frames.keys() != meant.keys():

@@ -59,7 +59,7 @@ class LesionResult:
 
 @dataclass(frozen=True)
 class ImageResult:
-    """What was found on one image (a still or a cine), or why nothing was looked for."""
+    """The result of one image (a still or a cine)."""
 
     source: Path
     """The DICOM file as received."""
@@ -73,7 +73,6 @@ class ImageResult:
     lesions: tuple[LesionResult, ...] = ()
     spacing_mm: tuple[float, float] | None = None
     """(row, column) spacing; None when uncalibrated."""
-    refusal: RefusalReason | None = None
     heatmaps: Mapping[int, NDArray[np.uint8]] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
     )
@@ -84,9 +83,15 @@ class ImageResult:
     """1-based, ascending; the frames of a cine that `probabilities` are the mean of, none where
     they are the whole image's."""
 
-    @property
-    def analyzed(self) -> bool:
-        return self.refusal is None
+
+@dataclass(frozen=True)
+class ImageRefusal:
+    """An image that was not analyzed."""
+
+    source: Path
+    """The DICOM file as received."""
+    sop_instance_uid: str
+    reason: RefusalReason
 
 
 @dataclass(frozen=True)
@@ -115,10 +120,11 @@ class ReportReference:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """One analysis of one study. `label` and `probabilities` are None when nothing was analyzed."""
+    """One analysis of one study. `label` and `probabilities` are None if all images were refused."""
 
     analysis_id: str
     images: tuple[ImageResult, ...]
+    """The analyzed images."""
     label: str | None
     probabilities: Probabilities | None
     algorithm: Algorithm
@@ -129,10 +135,7 @@ class StudyResult:
     note: str = ""
     """One more sentence for the reader, for instance that the images are phantoms."""
     undecided: bool = False
-
-    @property
-    def analyzed_images(self) -> tuple[ImageResult, ...]:
-        return tuple(image for image in self.images if image.analyzed)
+    refused_images: tuple[ImageRefusal, ...] = ()
 
 
 Decision = Literal["accept", "modify", "reject"]

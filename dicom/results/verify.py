@@ -41,7 +41,7 @@ def taken_apart(dataset: Dataset, reader: Callable[[Dataset], _Read], what: str)
 
 def named_image(uid: str, result: StudyResult) -> ImageResult:
     """Return the analyzed image with this SOP Instance UID. Raises ReadBackMismatch."""
-    for image in result.analyzed_images:
+    for image in result.images:
         if image.sop_instance_uid == uid:
             return image
     raise ReadBackMismatch("it is of an image that the analysis does not have")

@@ -1,10 +1,10 @@
-"""The pipeline on files, without any service: what `sonogate analyze` writes."""
+"""Analysis of image files without services, and the files that it writes."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from db.types import now_utc
 from dicom.equipment import DISCLAIMER
 from dicom.errors import DicomError
 from dicom.files import write_dataset
-from dicom.results.model import RefusalReason, StudyResult
+from dicom.results.model import RefusalReason
 from dicom.results.seg.build import build_segmentations
 from dicom.results.sr.build import build_report
 from dicom.terms.classification import CLASSES
@@ -23,21 +23,27 @@ from models.types import PresetInfo
 from sonogate.analyze.overlay import draw_overlay
 from workers.pipeline.image import analyze_image
 from workers.pipeline.image_file import open_picture
-from workers.pipeline.study import algorithm_of, study_result
-from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, ImageAnalysis
+from workers.pipeline.study import algorithm_of, build_study_result
+from workers.pipeline.types import (
+    AnalyzedImage,
+    FrameLesion,
+    FramePredictor,
+    ImageAnalysis,
+    RefusedImage,
+)
 
-SIDE_BY_SIDE = 2
-"""While one image is in the networks another is read and written; the networks take turns."""
+PARALLEL_FILES = 2
+"""One image is read or written while another is in the networks, which take one at a time."""
 DAMAGED = frozenset(
     {"not-dicom", "not-an-image", "truncated-file", "invalid-header"}
     | {"undecodable-frame", "unreadable"}
 )
-"""Refusals of files that could not be read, as against images that should not be analyzed."""
+"""Codes of files that could not be read. Other codes refuse an image that should not be analyzed."""
 
 
 @dataclass(frozen=True)
-class Analyzed:
-    """One input and the JSON that was written for it."""
+class AnalyzedFile:
+    """One input file and the JSON document that was written for it."""
 
     source: Path
     stem: str
@@ -45,19 +51,21 @@ class Analyzed:
 
     @property
     def failed(self) -> bool:
-        """Not read, or not written as DICOM; a refusal is no failure."""
+        """Whether the file could not be read, or its DICOM objects could not be built."""
         return self.document.get("refused") in DAMAGED or "dicom_problem" in self.document
 
 
 def analyze_files(
     sources: Sequence[Path], out: Path, predictor: FramePredictor
-) -> Iterator[Analyzed]:
-    """Analyze each file, write its outputs into `out`, and yield it, in the order given.
+) -> Iterator[AnalyzedFile]:
+    """Analyze the files, write the results into `out` and yield each file, in the order given.
 
-    Raises ModelError when the networks cannot be used, OSError when `out` cannot be written.
+    Raises:
+        ModelError: the networks cannot be used.
+        OSError: `out` cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(PARALLEL_FILES) as pool:
         yield from pool.map(
             lambda source, stem: analyze_file(source, out / stem, predictor),
             sources,
@@ -66,16 +74,16 @@ def analyze_files(
 
 
 def unique_stems(sources: Sequence[Path]) -> list[str]:
-    """The stem of each file; of several files with one stem the second gets ``-2``, and so on.
+    """Return a stem for the results of each file; repeated stems get ``-2``, ``-3`` and so on.
 
-    No file takes a name that another one has by nature, nor one that differs in case alone.
+    A number is skipped if another file has that stem. Stems also differ when case is ignored.
     """
-    natural = {source.stem.casefold() for source in sources}
+    own_stems = {source.stem.casefold() for source in sources}
     taken: set[str] = set()
     stems = []
     for source in sources:
         stem, number = source.stem, 1
-        while stem.casefold() in taken or (number > 1 and stem.casefold() in natural):
+        while stem.casefold() in taken or (number > 1 and stem.casefold() in own_stems):
             number += 1
             stem = f"{source.stem}-{number}"
         taken.add(stem.casefold())
@@ -83,53 +91,69 @@ def unique_stems(sources: Sequence[Path]) -> list[str]:
     return stems
 
 
-def analyze_file(source: Path, target: Path, predictor: FramePredictor) -> Analyzed:
-    """Write ``target.json`` and, when the image was analyzed, the pictures and DICOM objects."""
+def analyze_file(source: Path, target: Path, predictor: FramePredictor) -> AnalyzedFile:
+    """Write ``target.json`` and, if the image was analyzed, its pictures and DICOM objects."""
     try:
         image = analyze_image(source, predictor)
     except OSError as error:
         reason = RefusalReason("unreadable", f"The file cannot be read: {error.strerror or error}.")
-        image = ImageAnalysis(source, None, "", (0, 0), refusal=reason)
+        image = RefusedImage(source, None, reason)
     document = describe(image, predictor.info)
-    if image.representative is not None:
-        _write_pictures(image, image.representative, target)
+    if isinstance(image, AnalyzedImage):
+        _write_pictures(image, target)
         if image.header is not None:
             document |= _write_objects(image, predictor.info, target)
     _beside(target, ".json").write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    return Analyzed(source, target.name, document)
+    return AnalyzedFile(source, target.name, document)
 
 
 def describe(image: ImageAnalysis, preset: PresetInfo) -> dict[str, Any]:
-    """The JSON of one input. Lengths are pixels, and millimeters when the image is calibrated.
+    """Return the JSON document of one file. ``class`` is the most probable class.
 
-    ``class`` is the most probable one; it is not asserted where the image is ``undecided``.
+    Lengths are in pixels, and in millimeters if the image is calibrated.
     """
-    refused = {"refused": image.refusal.code, "reason": image.refusal.text} if image.refusal else {}
+    if isinstance(image, RefusedImage):
+        result: dict[str, Any] = {
+            "class": None,
+            "undecided": False,
+            "probabilities": None,
+            "frame": None,
+            "findings": [],
+            "refused": image.reason.code,
+            "reason": image.reason.text,
+        }
+    else:
+        classification = image.classification
+        result = {
+            "class": classification.label,
+            "undecided": classification.undecided,
+            "probabilities": dict(zip(CLASSES, classification.probabilities, strict=True)),
+            "frame": image.representative.frame_number,
+            "findings": [_describe_lesion(lesion) for lesion in image.lesions],
+        }
     return {
         "input": str(image.source),
-        "class": image.label,
-        "undecided": image.undecided,
-        "probabilities": image.probabilities
-        and dict(zip(CLASSES, image.probabilities, strict=True)),
-        "frame": image.frame_number,
-        "findings": [_finding(lesion) for lesion in image.lesions],
-        **refused,
+        **result,
         "refused_frames": [
-            {"frame": each.frame_number, "refused": each.refusal.code, "reason": each.refusal.text}
-            for each in image.refused_frames
+            {
+                "frame": frame.frame_number,
+                "refused": frame.reason.code,
+                "reason": frame.reason.text,
+            }
+            for frame in image.refused_frames
         ],
-        "preset": vars(preset),
+        "preset": asdict(preset),
         "disclaimer": DISCLAIMER,
     }
 
 
-def _finding(lesion: FoundLesion) -> dict[str, Any]:
-    outline = lesion.outline
-    measurements, size_mm = outline.measurements, outline.measurements.size_mm
+def _describe_lesion(lesion: FrameLesion) -> dict[str, Any]:
+    measurements = lesion.outline.measurements
+    size_mm = measurements.size_mm
     return {
         "lesion": lesion.number,
         "frame": lesion.frame_number,
-        "bbox": list(outline.bbox),
+        "bbox": list(lesion.outline.bbox),
         "area_px": measurements.area_px,
         "area_mm2": size_mm.area_mm2 if size_mm else None,
         "long_axis_px": measurements.long_axis_px,
@@ -140,40 +164,40 @@ def _finding(lesion: FoundLesion) -> dict[str, Any]:
     }
 
 
-def _write_pictures(image: ImageAnalysis, shown: FrameAnalysis, target: Path) -> None:
+def _write_pictures(image: AnalyzedImage, target: Path) -> None:
+    shown = image.representative
     mask = Image.fromarray(shown.mask).convert("L")  # 0 and 255
     mask.save(_beside(target, ".mask.png"))
     _, frame = next(open_picture(image.source).frames([shown.frame_number - 1]))
-    assert not isinstance(frame, RefusalReason)  # it was decoded a moment ago
+    if isinstance(frame, RefusalReason):  # the file has changed since its analysis
+        raise OSError(f"{image.source} can no longer be decoded")
     outlines = (lesion.outline.contour for lesion in shown.lesions)
     draw_overlay(frame, shown.heatmap, outlines).save(_beside(target, ".overlay.png"))
 
 
-def _write_objects(image: ImageAnalysis, preset: PresetInfo, target: Path) -> dict[str, str]:
-    """Write SEG and SR; what is to be said in the JSON when they cannot be made."""
-    result = _result(image, preset)
+def _write_objects(image: AnalyzedImage, preset: PresetInfo, target: Path) -> dict[str, str]:
+    """Write SEG and SR. Return what to add to the JSON document if they cannot be built.
+
+    The UIDs depend on the file and the weights only.
+    """
+    algorithm = algorithm_of(preset)
+    with image.source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    analysis_id = derived_uid("offline", digest, algorithm.device_uid)
+    result = build_study_result(
+        [image], analysis_id=analysis_id, algorithm=algorithm, produced_at=now_utc()
+    )
     try:
         segmentations = build_segmentations(result)
         report = build_report(result, segmentations)
     except DicomError as error:
         return {"dicom_problem": str(error)}
-    for segmentation in segmentations:  # one for an image with lesions, none without
+    for segmentation in segmentations:  # at most one, none without lesions
         write_dataset(segmentation, _beside(target, ".seg.dcm"))
     write_dataset(report, _beside(target, ".sr.dcm"))
     return {}
 
 
-def _result(image: ImageAnalysis, preset: PresetInfo) -> StudyResult:
-    """The same file under the same weights makes objects with the same UIDs."""
-    algorithm = algorithm_of(preset)
-    with image.source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    analysis_id = derived_uid("offline", digest, algorithm.device_uid)
-    return study_result(
-        [image], analysis_id=analysis_id, algorithm=algorithm, produced_at=now_utc()
-    )
-
-
 def _beside(target: Path, ending: str) -> Path:
-    """`target` with an ending; the stem itself may hold dots, which `with_suffix` would cut."""
+    """Append an ending. `Path.with_suffix` would cut a stem with dots."""
     return target.with_name(target.name + ending)

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from models.predictor import Predictor
-from sonogate.analyze.run import Analyzed, analyze_files
+from sonogate.analyze.run import AnalyzedFile, analyze_files
 from sonogate.files.inputs import find_input_files
 from sonogate.tensorflow_log import suppress_native_stderr
 
@@ -61,7 +61,7 @@ def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
         raise click.exceptions.Exit(1)
 
 
-def summary_line(analyzed: Analyzed) -> str:
+def summary_line(analyzed: AnalyzedFile) -> str:
     """Return the line to print for one input."""
     document = analyzed.document
     if "refused" in document:

@@ -15,7 +15,7 @@ from models.types import FramePrediction, PresetInfo
 from sonogate.files.inputs import find_input_files
 from workers.errors import NotAnImage
 from workers.pipeline.image import analyze_image
-from workers.pipeline.types import Frame
+from workers.pipeline.types import Frame, RefusedImage
 
 MASK_NAME = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, which lie beside the images of training data."""
@@ -94,6 +94,7 @@ def command(paths: tuple[Path, ...]) -> None:
 def find_refusal(path: Path) -> RefusalReason | None:
     """Return why an image is refused; a cine is accepted if one of its frames is."""
     try:
-        return analyze_image(path, BlankPredictor()).refusal
+        image = analyze_image(path, BlankPredictor())
     except OSError as error:
         return RefusalReason(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")
+    return image.reason if isinstance(image, RefusedImage) else None

@@ -19,7 +19,7 @@ from models.measure import find_lesions
 from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo
 from workers.pipeline.image import analyze_image
-from workers.pipeline.study import algorithm_of, study_result, tracking_id
+from workers.pipeline.study import algorithm_of, build_study_result, tracking_id
 from workers.results.saved import PHANTOM_NOTE
 
 PATIENT_ID: Final = "SONOGATE-TEST"
@@ -74,7 +74,7 @@ def make_result(folder: Path, *, run: str, now: datetime) -> StudyResult:
     for number, phantoms in enumerate((still, cine), start=1):
         path = _write_image(phantoms, folder / f"{number}.dcm", facts, number)
         images.append(analyze_image(path, PhantomPredictor(phantoms)))
-    return study_result(
+    return build_study_result(
         images,
         analysis_id=derived_uid("destination-test-analysis", run),
         algorithm=algorithm_of(PhantomPredictor.info),

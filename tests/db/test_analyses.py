@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import analyses, audit
-from db.analyses import Conclusion, Pipeline
+from db.analyses import Pipeline
 from db.engine import Database
 from db.schema import (
     Analysis,
@@ -22,10 +22,11 @@ from db.schema import (
     Study,
     StudyStatus,
 )
+from dicom.terms.classification import Classification
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 PIPELINE = Pipeline("1+default", "a" * 64, "b" * 64)
-BENIGN = Conclusion("benign", (0.1, 0.8, 0.1))
+BENIGN = Classification("benign", (0.1, 0.8, 0.1))
 
 
 def add_image(session: Session, study: Study, number: int, *, series: int = 1) -> Instance:
@@ -139,7 +140,7 @@ def test_refusals_are_counted_by_their_codes(database: Database, study_id: UUID)
             Refusal(analysis_id=analysis.id, instance_id=image.id, code=code, text="…")
             for code in ("too-small", "too-dark", "too-dark")
         ]
-        analyses.conclude(session, analysis.id, Conclusion(None, None), [], refusals, NOW)
+        analyses.conclude(session, analysis.id, None, [], refusals, NOW)
         study = session.get_one(Study, study_id)
         assert study.status is StudyStatus.REFUSED
         assert study.status_reason == "refused: too-dark, too-small"

@@ -13,7 +13,15 @@ from scipy import ndimage
 from dicom.files import write_dataset
 from dicom.images.header import read_header
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
-from dicom.results.model import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
+from dicom.results.model import (
+    Algorithm,
+    ImageRefusal,
+    ImageResult,
+    LesionResult,
+    RefusalReason,
+    SignedReview,
+    StudyResult,
+)
 from dicom.terms.lesions import LesionMeasurements, SizeMm
 from dicom.uids import derived_uid
 
@@ -141,15 +149,20 @@ def image_result(
     return replace(result, **changes)  # type: ignore[arg-type]  # whatever the test says
 
 
-def study_result(*images: ImageResult, **changes: object) -> StudyResult:
-    analyzed = [image for image in images if image.analyzed]
+def image_refusal(path: Path, reason: RefusalReason) -> ImageRefusal:
+    return ImageRefusal(path, read_header(path).sop_instance_uid, reason)
+
+
+def study_result(*images: ImageResult | ImageRefusal, **changes: object) -> StudyResult:
+    analyzed = tuple(image for image in images if isinstance(image, ImageResult))
     result = StudyResult(
         analysis_id="analysis-1",
-        images=images,
+        images=analyzed,
         label=analyzed[0].label if analyzed else None,
         probabilities=analyzed[0].probabilities if analyzed else None,
         algorithm=ALGORITHM,
         produced_at=MOMENT,
+        refused_images=tuple(image for image in images if isinstance(image, ImageRefusal)),
     )
     return replace(result, **changes)  # type: ignore[arg-type]  # whatever the test says
 

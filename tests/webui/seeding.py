@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import analyses, intake, results, users
-from db.analyses import Conclusion, Pipeline
+from db.analyses import Pipeline
 from db.engine import Database
 from db.files import FileStore, StoredFile, instance_file, result_file
 from db.frames import ClassifiedFrame
@@ -40,7 +40,7 @@ from dicom.terms.classification import CLASSES, Classification
 from dicom.uids import derived_uid
 from models.measure import find_lesions
 from models.phantom import Phantom, make_cine, make_phantom
-from workers.pipeline.verdict import study_verdict
+from workers.pipeline.aggregation import classify, classify_study
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 PIPELINE = Pipeline("sonogate 0.1.0, default 1.0", "ab" * 32, "cd" * 32)
@@ -151,15 +151,11 @@ class Site:
                 refusals.append(_refusal(analysis, instance, image))
             else:
                 findings += self._findings(analysis, instance, image, number)
-        probabilities = [image.probabilities for image in images if not image.refused]
-        verdict = study_verdict(probabilities, threshold)
-        conclusion = (
-            Conclusion(verdict.label, verdict.probabilities, verdict.undecided)
-            if verdict
-            else Conclusion(None, None)
+        classification = classify_study(
+            [classify(image.probabilities, threshold) for image in images if not image.refused]
         )
         with self.database.write() as session:
-            analyses.conclude(session, analysis.id, conclusion, findings, refusals, self.now)
+            analyses.conclude(session, analysis.id, classification, findings, refusals, self.now)
         return analysis.id
 
     def add_study(self, *images: SampleImage, **facts: Any) -> UUID:

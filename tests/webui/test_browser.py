@@ -21,7 +21,7 @@ from tests import peers
 from tests.db.compared import BENIGN, MALIGNANT, add_read_image, shadow_of
 from tests.webui.conftest import sign_in
 from tests.webui.seeding import PASSWORD, SampleImage, Site, cine, still
-from workers.pipeline.verdict import image_verdict
+from workers.pipeline.aggregation import classify_image
 
 pytestmark = pytest.mark.peer
 
@@ -515,7 +515,7 @@ def _exhibition(site: Site) -> UUID:
 def _looked_at(frames: Sequence[Phantom]) -> SampleImage:
     networks = Predictor.load()
     said = networks.predict([frame.image for frame in frames])
-    verdict = image_verdict([prediction.probabilities for prediction in said])
+    verdict, _ = classify_image([prediction.probabilities for prediction in said])
     seen = [
         replace(frame, mask=prediction.mask) for frame, prediction in zip(frames, said, strict=True)
     ]

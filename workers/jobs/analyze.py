@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from db import analyses, intake, outlines, shadows
-from db.analyses import Conclusion, Pipeline
+from db.analyses import Pipeline
 from db.files import FileStore, result_file
 from db.frames import ClassifiedFrame
 from db.jobs import Claim
@@ -23,16 +23,23 @@ from db.schema import (
     Refusal,
     Study,
 )
-from dicom.terms.classification import Classification, Probabilities
+from dicom.terms.classification import Classification
 from models.types import PresetInfo
 from workers.jobs.handler import JobFailure, SaveResult
-from workers.pipeline.identity import Name, name_lesions
+from workers.pipeline.aggregation import classify_study
+from workers.pipeline.identity import LesionIdentity, identify_lesions
 from workers.pipeline.image import analyze_image
 from workers.pipeline.image_file import lesion_uid
 from workers.pipeline.study import pipeline_version
-from workers.pipeline.types import FoundLesion, FrameAnalysis, FramePredictor, ImageAnalysis
-from workers.pipeline.verdict import study_verdict
-from workers.results.earlier_lesions import Past, past_of
+from workers.pipeline.types import (
+    AnalyzedImage,
+    FrameAnalysis,
+    FrameLesion,
+    FramePredictor,
+    ImageAnalysis,
+    RefusedImage,
+)
+from workers.results.earlier_lesions import EarlierLesions, collect_earlier_lesions
 from workers.results.gray_png import encode_gray, encode_mask
 from workers.services import WorkerServices
 
@@ -49,25 +56,27 @@ class Analyze:
             analysis = _begin(session, claim, _pipeline(predictor.info), now)
             if analysis is None:
                 return _nothing
+            study_instance_uid = analysis.study.study_instance_uid
             instances = analyses.images_of(session, claim.subject_id)
-            past = _past(session, claim.subject_id)
+            earlier = _load_earlier_lesions(session, claim.subject_id)
         if analysis.status is not AnalysisStatus.RUNNING:
             return _settle(analysis.id)
-        return self._analyze(analysis, instances, past, predictor)
+        return self._analyze(analysis, study_instance_uid, instances, earlier, predictor)
 
     def _analyze(
         self,
         analysis: Analysis,
+        study_instance_uid: str,
         instances: Sequence[Instance],
-        past: Past,
+        earlier: EarlierLesions,
         predictor: FramePredictor,
     ) -> SaveResult:
         store, settings = self._services.store, self._services.settings
         rows = _Rows(
             analysis.id,
+            study_instance_uid,
             store,
-            past,
-            predictor.info.confidence_threshold,
+            earlier,
             has_shadow=self._services.shadow is not None,
         )
         for instance in instances:
@@ -95,9 +104,9 @@ def _begin(session: Session, claim: Claim, pipeline: Pipeline, now: datetime) ->
     return analyses.begin(session, study, pipeline, now)
 
 
-def _past(session: Session, study_id: UUID) -> Past:
+def _load_earlier_lesions(session: Session, study_id: UUID) -> EarlierLesions:
     findings = analyses.lesions_before(session, study_id)
-    return past_of(findings, outlines.outlines_before(session, study_id))
+    return collect_earlier_lesions(findings, outlines.outlines_before(session, study_id))
 
 
 def _nothing(_session: Session, _now: datetime) -> None:
@@ -129,49 +138,41 @@ class _Rows:
     """
 
     analysis_id: UUID
+    study_instance_uid: str
     store: FileStore
-    past: Past
-    confidence_threshold: float
+    earlier: EarlierLesions
     has_shadow: bool
     findings: list[Finding] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-    probabilities: list[Probabilities] = field(default_factory=list)
-    names: list[Name] = field(default_factory=list)
-    """Of all lesions so far."""
+    classifications: list[Classification] = field(default_factory=list)
+    """Of all analyzed images."""
+    identities: list[LesionIdentity] = field(default_factory=list)
+    """Of all lesions."""
 
     def add(self, instance: Instance, image: ImageAnalysis) -> None:
-        if image.probabilities is not None:
-            self.probabilities.append(image.probabilities)
-            self.findings.append(self._image(instance, image, image.probabilities))
+        if isinstance(image, AnalyzedImage):
+            self.classifications.append(image.classification)
+            self.findings.append(self._image(instance, image))
             self.findings.extend(self._lesions(instance, image))
         self.refusals.extend(self._refusals(instance, image))
 
     def write(self, session: Session, now: datetime) -> None:
-        verdict = study_verdict(self.probabilities, self.confidence_threshold)
-        conclusion = (
-            Conclusion(verdict.label, verdict.probabilities, verdict.undecided)
-            if verdict
-            else Conclusion(None, None)
+        classification = classify_study(self.classifications)
+        analyses.conclude(
+            session, self.analysis_id, classification, self.findings, self.refusals, now
         )
-        analyses.conclude(session, self.analysis_id, conclusion, self.findings, self.refusals, now)
-        if self.has_shadow and verdict:
+        if self.has_shadow and classification:
             shadows.enqueue(session, self.analysis_id, now)
 
-    def _image(
-        self, instance: Instance, image: ImageAnalysis, probabilities: Probabilities
-    ) -> Finding:
-        assert image.label is not None
-        assert image.frame_number is not None
+    def _image(self, instance: Instance, image: AnalyzedImage) -> Finding:
         return self._finding(
             instance,
             image,
             kind=FindingKind.IMAGE,
-            number=len(self.probabilities),
+            number=len(self.classifications),
             tracking_uid=image.tracking_uid,
-            frame_number=image.frame_number,
-            label=image.label,
-            undecided=image.undecided,
-            probabilities=probabilities,
+            frame_number=image.representative.frame_number,
+            classification=image.classification,
             frames=[self._frame(instance, frame) for frame in image.frames],
         )
 
@@ -183,75 +184,65 @@ class _Rows:
             probability = encode_gray(frame.lesion_probability)
             probability_file = self._keep(f"{name}-lesion-probability.png", probability)
         return ClassifiedFrame(
-            frame.frame_number, frame.probabilities, heatmap_file, probability_file
+            frame.frame_number,
+            frame.classification.probabilities,
+            heatmap_file,
+            probability_file,
         )
 
-    def _lesions(self, instance: Instance, image: ImageAnalysis) -> Iterator[Finding]:
-        names = self._names(instance, image)
+    def _lesions(self, instance: Instance, image: AnalyzedImage) -> Iterator[Finding]:
+        identities = self._identify(instance, image)
         for lesion in image.lesions:
-            outline, name = lesion.outline, names[lesion.number]
+            outline, identity = lesion.outline, identities[lesion.number]
             yield self._finding(
                 instance,
                 image,
                 kind=FindingKind.LESION,
-                number=name.number,
-                tracking_uid=name.tracking_uid,
+                number=identity.number,
+                tracking_uid=identity.tracking_uid,
                 frame_number=lesion.frame_number,
-                label=lesion.label,
-                undecided=lesion.undecided,
-                probabilities=lesion.probabilities,
+                classification=lesion.classification,
                 bbox=list(outline.bbox),
                 contour=[list(point) for point in outline.contour],
                 measurements=outline.measurements,
                 mask_file=self._mask(instance, lesion),
             )
 
-    def _names(self, instance: Instance, image: ImageAnalysis) -> dict[int, Name]:
-        """By the number that a lesion has in the image."""
-        assert image.header is not None
-        header = image.header
-        names = name_lesions(
-            image.outlines,
-            self.past.of(instance.id),
-            max([self.past.highest, *(name.number for name in self.names)]),
-            self.past.tracking_uids,
-            partial(lesion_uid, header.study_instance_uid, header.sop_instance_uid),
+    def _identify(self, instance: Instance, image: AnalyzedImage) -> dict[int, LesionIdentity]:
+        """Return the identity of each lesion by its number in the image."""
+        highest = max([self.earlier.highest_number, *(known.number for known in self.identities)])
+        identities = identify_lesions(
+            image.masks_by_lesion,
+            self.earlier.on_instance(instance.id),
+            highest,
+            self.earlier.tracking_uids,
+            partial(lesion_uid, self.study_instance_uid, instance.sop_instance_uid),
         )
-        self.names.extend(names.values())
-        return names
+        self.identities.extend(identities.values())
+        return identities
 
-    def _mask(self, instance: Instance, lesion: FoundLesion) -> str:
+    def _mask(self, instance: Instance, lesion: FrameLesion) -> str:
         name = f"{instance.id}/frame-{lesion.frame_number:05d}-lesion-{lesion.number}.png"
         return self._keep(name, encode_mask(lesion.outline.mask))
 
-    def _finding(
-        self,
-        instance: Instance,
-        image: ImageAnalysis,
-        *,
-        label: str,
-        probabilities: Probabilities,
-        undecided: bool,
-        **columns: object,
-    ) -> Finding:
+    def _finding(self, instance: Instance, image: AnalyzedImage, **columns: object) -> Finding:
         return Finding(
             analysis_id=self.analysis_id,
             instance_id=instance.id,
-            classification=Classification(label, probabilities, undecided),
-            spacing_mm=image.region.spacing_mm if image.region else None,
+            spacing_mm=image.region.spacing_mm,
             **columns,
         )
 
     def _refusals(self, instance: Instance, image: ImageAnalysis) -> Iterator[Refusal]:
-        reasons = [(refused.frame_number, refused.refusal) for refused in image.refused_frames]
-        whole = [(None, image.refusal)] if image.refusal else []
-        for frame_number, refusal in [*whole, *reasons]:
+        whole = [(None, image.reason)] if isinstance(image, RefusedImage) else []
+        frames = [(refused.frame_number, refused.reason) for refused in image.refused_frames]
+        for frame_number, reason in [*whole, *frames]:
             yield Refusal(
                 analysis_id=self.analysis_id,
                 instance_id=instance.id,
                 frame_number=frame_number,
-                code=refusal.code,
-                text=refusal.text,
+                code=reason.code,
+                text=reason.text,
             )
 
     def _keep(self, name: str, content: bytes) -> str:

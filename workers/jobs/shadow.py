@@ -18,13 +18,14 @@ from db.engine import Database
 from db.files import FileStore
 from db.jobs import Claim
 from db.schema import Analysis, Finding, FindingKind, Job, ShadowAnalysis, ShadowImage
+from dicom.terms.classification import Classification
 from models.types import FramePrediction, PresetInfo
 from workers.errors import Postponed, WorkError
 from workers.jobs.handler import JobFailure, SaveResult
+from workers.pipeline.aggregation import classify_study
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import pipeline_version
-from workers.pipeline.types import Frame, FramePredictor, ImageAnalysis
-from workers.pipeline.verdict import study_verdict
+from workers.pipeline.types import AnalyzedImage, Frame, FramePredictor
 from workers.results.gray_png import read_mask
 from workers.services import WorkerServices
 
@@ -49,9 +50,10 @@ class Shadow:
         if pipeline_version(predictor.info) == analysis.pipeline_version:
             return _nothing
         images = list(self._images(analysis, predictor))
-        if not images:
+        classification = classify_study([image.classification for image in images])
+        if classification is None:
             return _nothing
-        shadow = _shadow(analysis, predictor.info, images)
+        shadow = _shadow(analysis, predictor.info, classification)
         return lambda session, now: _write(session, shadow, images, now)
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
@@ -69,7 +71,7 @@ class Shadow:
                     cine_frames=settings.max_cine_frames,
                     batch_size=settings.batch_size,
                 )
-                if image.probabilities is not None:
+                if isinstance(image, AnalyzedImage):
                     yield _image(active, _lesions(analysis, active), image, store)
 
 
@@ -114,11 +116,7 @@ def _write(
     shadows.record(session, shadow, now)
 
 
-def _shadow(analysis: Analysis, info: PresetInfo, images: Sequence[ShadowImage]) -> ShadowAnalysis:
-    said = [(image.p_normal, image.p_benign, image.p_malignant) for image in images]
-    verdict = study_verdict(said, info.confidence_threshold)
-    assert verdict is not None
-    normal, benign, malignant = verdict.probabilities
+def _shadow(analysis: Analysis, info: PresetInfo, classification: Classification) -> ShadowAnalysis:
     return ShadowAnalysis(
         analysis_id=analysis.id,
         pipeline_version=pipeline_version(info),
@@ -126,12 +124,8 @@ def _shadow(analysis: Analysis, info: PresetInfo, images: Sequence[ShadowImage])
         preset_version=info.version[:_NAME_CHARACTERS],
         classifier_digest=info.classifier_digest,
         segmenter_digest=info.segmenter_digest,
-        label=verdict.label,
-        undecided=verdict.undecided,
-        p_normal=normal,
-        p_benign=benign,
-        p_malignant=malignant,
-        agrees=verdict.asserted_class == analysis.asserted_class,
+        classification=classification,
+        agrees=classification.asserted_class == analysis.asserted_class,
     )
 
 
@@ -144,26 +138,20 @@ def _lesions(analysis: Analysis, image: Finding) -> list[Finding]:
 
 
 def _image(
-    active: Finding, lesions: Sequence[Finding], image: ImageAnalysis, store: FileStore
+    active: Finding, lesions: Sequence[Finding], image: AnalyzedImage, store: FileStore
 ) -> ShadowImage:
-    assert image.probabilities is not None
-    normal, benign, malignant = image.probabilities
     here = next((f for f in image.frames if f.frame_number == active.frame_number), None)
     before = _active_mask(active, lesions, image.shape, store)
     return ShadowImage(
         instance_id=active.instance_id,
         frame_number=active.frame_number,
-        label=image.label,
-        undecided=image.undecided,
-        p_normal=normal,
-        p_benign=benign,
-        p_malignant=malignant,
+        classification=image.classification,
         lesions=len({lesion.number for lesion in image.lesions}),
         area_px=int(here.mask.sum()) if here else 0,
         active_lesions=len({lesion.tracking_uid for lesion in lesions}),
         active_area_px=int(before.sum()),
         dice=_dice(before, here.mask) if here else None,
-        agrees=image.asserted_class == active.asserted_class,
+        agrees=image.classification.asserted_class == active.asserted_class,
     )
 
 

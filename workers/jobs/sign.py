@@ -18,7 +18,7 @@ from dicom.results.catalogue import Built, ResultSpec, Signing, make_signed_set
 from dicom.results.model import ReportReference, SignedReview, StudyResult
 from workers.errors import PrerequisitePending, WorkError
 from workers.jobs.handler import JobFailure, SaveResult
-from workers.results.reader_lesions import lesions_left
+from workers.results.reader_lesions import build_reviewed_lesions
 from workers.results.saved import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
@@ -84,7 +84,7 @@ class _Signing:
 
     def drawn(self, result: StudyResult) -> "_Signing":
         """With the reader's outlines as lesions of the images of `result`."""
-        left = lesions_left(result, self.analysis, self.outlines)
+        left = build_reviewed_lesions(result, self.analysis, self.outlines)
         return replace(self, review=replace(self.review, outlines=left))
 
     def selections(self) -> list[ResultSelection]:

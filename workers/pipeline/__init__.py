@@ -1,1 +1,1 @@
-"""From a picture on disk to what the networks say of it. Knows no rows, no queue, no network."""
+"""Analysis of image files: from frames to the networks' results. No database, queue or network."""

@@ -1,4 +1,4 @@
-"""The same lesion in a later analysis of its study keeps its number and its tracking UID."""
+"""Number and tracking UID of a lesion, the same in all analyses of its study."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,19 +12,18 @@ from dicom.terms.lesions import Point
 from models.outline import rasterize
 
 Mask = NDArray[np.bool_]
-Found = Mapping[int, Mapping[int, Mask]]
-"""Lesions of one image: by their number in it, the mask on each 1-based frame."""
+MasksByLesion = Mapping[int, Mapping[int, Mask]]
+"""The lesions of one image: by lesion number and 1-based frame number."""
 
-LEAST_OVERLAP: Final = 0.1
-"""Intersection over union on one frame. Low, as where found and true lesions are matched (Jaeger
-2020, Baumgartner 2021): other weights draw the same lesion much larger or smaller, and elsewhere
-on the same frame of the same image is another one.
+MIN_IOU: Final = 0.1
+"""Intersection over union on one frame. Low, as usual for matching detections to a reference
+(Jaeger 2020, Baumgartner 2021), because other weights may outline a lesion much larger or smaller.
 """
 
 
 @dataclass(frozen=True)
-class Name:
-    """What a lesion is called: the ``number`` counts over its study."""
+class LesionIdentity:
+    """``number`` counts over the study."""
 
     number: int
     tracking_uid: str
@@ -32,64 +31,68 @@ class Name:
 
 @dataclass(frozen=True)
 class KnownLesion:
-    """A lesion as an earlier analysis outlined it, by 1-based frame."""
+    """A lesion of an earlier analysis, with its contours by 1-based frame number."""
 
-    name: Name
+    identity: LesionIdentity
     contours: Mapping[int, Sequence[Point]]
 
 
-def name_lesions(
-    found: Found,
+def identify_lesions(
+    masks: MasksByLesion,
     known: Sequence[KnownLesion],
-    highest: int,
-    used: Collection[str],
-    uid_of: Callable[[int], str],
-) -> dict[int, Name]:
-    """Name the lesions ``found`` on an image of which ``known`` ones were outlined before.
+    highest_number: int,
+    used_uids: Collection[str],
+    build_uid: Callable[[int], str],
+) -> dict[int, LesionIdentity]:
+    """Return the identity of each lesion of an image, by its number in ``masks``.
 
-    A lesion that was known keeps its name. A new one gets the next number after ``highest``, the
-    highest in the study, and the first of ``uid_of(1)``, ``uid_of(2)`` and so on that is not
-    ``used``: the UID of a lesion that is gone stays with it.
+    A lesion that matches one of ``known``, those of earlier analyses of the image, keeps its
+    identity. A new one gets the next number after ``highest_number``, the highest in the study,
+    and the first of ``build_uid(1)``, ``build_uid(2)`` … that is not in ``used_uids``: the UID of
+    a lesion is never given to another.
     """
-    same = match(found, known)
-    numbers = count(highest + 1)
-    uids = (uid for uid in map(uid_of, count(1)) if uid not in used)
+    matched = match_lesions(masks, known)
+    numbers = count(highest_number + 1)
+    uids = (uid for uid in map(build_uid, count(1)) if uid not in used_uids)
     return {
-        index: same[index].name if index in same else Name(next(numbers), next(uids))
-        for index in sorted(found)
+        index: matched[index].identity
+        if index in matched
+        else LesionIdentity(next(numbers), next(uids))
+        for index in sorted(masks)
     }
 
 
-def match(found: Found, known: Sequence[KnownLesion]) -> dict[int, KnownLesion]:
-    """Say which of ``found`` is which of ``known``, one to one; the others are left out.
+def match_lesions(masks: MasksByLesion, known: Sequence[KnownLesion]) -> dict[int, KnownLesion]:
+    """Return the known lesion that each of ``masks`` matches, one to one.
 
-    Greedy: the pair that overlaps most on any frame that both are on is joined first, of equal
-    ones that with the lower numbers.
+    Greedy: the pair with the greatest overlap on a common frame is matched first, and of equal
+    ones the pair with the lower numbers.
     """
     pairs = sorted(
-        (-overlap, lesion.name.number, index, lesion.name.tracking_uid, lesion)
+        (-iou, lesion.identity.number, index, lesion.identity.tracking_uid, lesion)
         for lesion in known
-        for index, overlap in _best_overlaps(found, lesion).items()
-        if overlap >= LEAST_OVERLAP
+        for index, iou in _greatest_overlaps(masks, lesion).items()
+        if iou >= MIN_IOU
     )
-    joined: dict[int, KnownLesion] = {}
+    matched: dict[int, KnownLesion] = {}
     for *_, index, _, lesion in pairs:
-        if index not in joined and lesion not in joined.values():
-            joined[index] = lesion
-    return joined
+        if index not in matched and lesion not in matched.values():
+            matched[index] = lesion
+    return matched
 
 
-def _best_overlaps(found: Found, lesion: KnownLesion) -> dict[int, float]:
-    """By number of the found lesion, over the frames that both are on."""
-    best: dict[int, float] = {}
+def _greatest_overlaps(masks: MasksByLesion, lesion: KnownLesion) -> dict[int, float]:
+    """Return the greatest overlap with the known lesion on a common frame, by lesion number."""
+    greatest: dict[int, float] = {}
     for frame, contour in lesion.contours.items():
-        here = {index: masks[frame] for index, masks in found.items() if frame in masks}
-        for index, mask in here.items():
-            overlap = _overlap(mask, rasterize(contour, mask.shape))
-            best[index] = max(best.get(index, 0.0), overlap)
-    return best
+        for index, mask_by_frame in masks.items():
+            if frame in mask_by_frame:
+                mask = mask_by_frame[frame]
+                iou = _intersection_over_union(mask, rasterize(contour, mask.shape))
+                greatest[index] = max(greatest.get(index, 0.0), iou)
+    return greatest
 
 
-def _overlap(one: Mask, other: Mask) -> float:
-    either = int(np.count_nonzero(one | other))
-    return int(np.count_nonzero(one & other)) / either if either else 0.0
+def _intersection_over_union(one: Mask, other: Mask) -> float:
+    union = int(np.count_nonzero(one | other))
+    return int(np.count_nonzero(one & other)) / union if union else 0.0

@@ -1,6 +1,6 @@
-"""One image through the networks: gate, sample, decode, crop, predict, outline, measure, link."""
+"""Analysis of one image: check, sample, decode, crop, predict, outline, measure and link."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -14,25 +14,26 @@ from dicom.images.frames import sample_frames
 from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
-from dicom.terms.classification import NORMAL, Probabilities
-from models.measure import LesionOutline, find_lesions
+from dicom.terms.classification import NORMAL, Classification
+from models.measure import find_lesions
 from models.types import FramePrediction
-from workers.pipeline.image_file import Picture, open_picture
-from workers.pipeline.lesion_probability import of_outlined
-from workers.pipeline.linking import link
+from workers.pipeline.aggregation import classify_image
+from workers.pipeline.image_file import Picture, open_picture, to_refusal_reason
+from workers.pipeline.lesion_probability import clear_dropped_patches
+from workers.pipeline.linking import link_lesions
 from workers.pipeline.types import (
-    FoundLesion,
+    AnalyzedImage,
     Frame,
     FrameAnalysis,
+    FrameLesion,
     FramePredictor,
     FrameRefusal,
     ImageAnalysis,
+    RefusedImage,
 )
-from workers.pipeline.verdict import Verdict, image_verdict, is_undecided
 
 CINE_FRAMES: Final = 32
 BATCH_SIZE: Final = 8
-T = TypeVar("T")
 P = TypeVar("P", np.bool_, np.uint8)
 
 
@@ -43,189 +44,157 @@ def analyze_image(
     cine_frames: int = CINE_FRAMES,
     batch_size: int = BATCH_SIZE,
 ) -> ImageAnalysis:
-    """Analyze a DICOM file, PNG or JPEG, or say why not.
+    """Analyze a DICOM file, PNG or JPEG, or refuse it with a reason.
 
-    At most ``cine_frames`` frames, evenly spread, are looked at. Only ``batch_size`` of them are
-    decoded at a time; what stays of each is a mask, a heat map and the probability of lesions, of
-    the frame's size and a byte a pixel. A frame that cannot be decoded, or shows nothing, is
-    refused alone; an image without any other frame is refused as a whole. Outlines are kept on
-    frames not labeled normal of images not labeled normal: an outline beside the word "normal"
-    would contradict it.
+    At most ``cine_frames`` evenly spread frames are analyzed, ``batch_size`` of them decoded at a
+    time. The result holds a mask, a heat map and the probability of lesions for each of them, of
+    the frame's size and one byte per pixel. A frame that cannot be decoded or is black is refused;
+    an image is refused if all its frames are. Lesions are outlined only if neither the frame nor
+    the image is labeled normal, since an outline would contradict that label.
 
     Raises:
-        OSError: the file cannot be read at all.
+        OSError: the file cannot be read.
         ModelError: the networks cannot be used.
     """
     try:
         picture = open_picture(path)
     except DicomError as error:
-        return ImageAnalysis(path, None, "", (0, 0), refusal=_reason(error))
+        return RefusedImage(path, None, to_refusal_reason(error))
     try:
         return _analyze(picture, predictor, cine_frames, batch_size)
     except DicomError as error:
-        return _refused(picture, _reason(error))
+        return RefusedImage(picture.source, picture.header, to_refusal_reason(error))
 
 
 def _analyze(
     picture: Picture, predictor: FramePredictor, cine_frames: int, batch_size: int
 ) -> ImageAnalysis:
-    refusal = picture.refusal()
-    if refusal:
-        return _refused(picture, refusal)
-    look = _Look(picture, predictor, batch_size)
-    look.at(sample_frames(picture.frame_count, cine_frames))
-    if not look.seen:
-        return _refused(picture, look.refused[0].refusal, look.refused)
-    verdict = image_verdict(
-        [frame.probabilities for frame in look.seen], predictor.info.confidence_threshold
+    if reason := picture.refusal():
+        return RefusedImage(picture.source, picture.header, reason)
+    refused: list[FrameRefusal] = []
+    cropped = _crop_frames(picture, sample_frames(picture.frame_count, cine_frames), refused)
+    # The networks are compiled for full batches: a still would be padded to the size of one.
+    size = batch_size if picture.frame_count > 1 else 1
+    predicted = list(_predict_frames(cropped, picture.shape, predictor, size))
+    if not predicted:
+        return RefusedImage(picture.source, picture.header, refused[0].reason, tuple(refused))
+    classification, representative = classify_image(
+        [frame.classification.probabilities for frame in predicted],
+        predictor.info.confidence_threshold,
     )
-    return ImageAnalysis(
+    frames = tuple(_outline_frames(picture, predicted, classification.label))
+    return AnalyzedImage(
         picture.source,
         picture.header,
         picture.tracking_uid("image"),
         picture.shape,
-        look.region,
-        tuple(_outlined(picture, look, verdict)),
-        verdict.probabilities,
-        verdict.label,
-        look.seen[verdict.representative].frame_number,
-        tuple(look.refused),
-        undecided=verdict.undecided,
-    )
-
-
-def _reason(error: DicomError) -> RefusalReason:
-    return RefusalReason(error.code, str(error))
-
-
-def _refused(
-    picture: Picture, refusal: RefusalReason, frames: Sequence[FrameRefusal] = ()
-) -> ImageAnalysis:
-    return ImageAnalysis(
-        picture.source,
-        picture.header,
-        picture.tracking_uid("image"),
-        picture.shape,
-        refused_frames=tuple(frames),
-        refusal=refusal,
+        predicted[0].region,
+        frames,
+        classification,
+        frames[representative],
+        tuple(refused),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Seen:
-    """What the networks said of one frame, in pixels of the whole frame."""
+class _CroppedFrame:
+    number: int
+    pixels: Frame
+    region: BModeRegion
 
-    frame_number: int
-    probabilities: Probabilities
-    label: str
-    undecided: bool
+
+@dataclass(frozen=True, eq=False)
+class _PredictedFrame:
+    """The networks' output for one frame, in pixels of the whole frame."""
+
+    number: int
+    region: BModeRegion
+    classification: Classification
     mask: NDArray[np.bool_]
     heatmap: NDArray[np.uint8]
     lesion_probability: NDArray[np.uint8] | None
 
 
-class _Look:
-    """Frames of one picture on their way through the networks, a batch at a time."""
+def _crop_frames(
+    picture: Picture, indices: Sequence[int], refused: list[FrameRefusal]
+) -> Iterator[_CroppedFrame]:
+    """Yield frames cropped to the B-mode region; append the others to ``refused``.
 
-    def __init__(self, picture: Picture, predictor: FramePredictor, batch_size: int) -> None:
-        self.region: BModeRegion | None = None
-        self.seen: list[_Seen] = []
-        self.refused: list[FrameRefusal] = []
-        self._picture = picture
-        self._predictor = predictor
-        # The networks are traced for whole batches: a still would pay for the empty places of one.
-        self._batch_size = batch_size if picture.frame_count > 1 else 1
-
-    def at(self, indices: Sequence[int]) -> None:
-        for batch in _batches(self._usable(indices), self._batch_size):
-            self._predict(batch)
-
-    def _usable(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame]]:
-        for index, frame in self._picture.frames(indices):
-            crop = frame if isinstance(frame, RefusalReason) else self._crop(frame)
-            if isinstance(crop, RefusalReason):
-                self.refused.append(FrameRefusal(index + 1, crop))
-            else:
-                yield index, crop
-
-    def _crop(self, frame: Frame) -> Frame | RefusalReason:
-        region = self.region or self._picture.region(frame)
-        crop = frame[region.y0 : region.y1, region.x0 : region.x1]
-        if refusal := find_pixel_refusal(frame, region):
-            return refusal
-        self.region = region  # one for all frames, and not one guessed from a black frame
-        return crop
-
-    def _predict(self, batch: Sequence[tuple[int, Frame]]) -> None:
-        predictions = self._predictor.predict(
-            [crop for _, crop in batch], batch_size=self._batch_size
-        )
-        for (index, _), prediction in zip(batch, predictions, strict=True):
-            self.seen.append(self._placed(index + 1, prediction))
-
-    def _placed(self, frame_number: int, prediction: FramePrediction) -> _Seen:
-        said, lesion = prediction.probabilities, prediction.lesion_probability
-        return _Seen(
-            frame_number,
-            said,
-            prediction.label,
-            is_undecided(said, self._predictor.info.confidence_threshold),
-            self._whole(prediction.mask),
-            self._whole(np.rint(prediction.heatmap * 255).astype(np.uint8)),
-            None if lesion is None else self._whole(lesion),
-        )
-
-    def _whole(self, looked_at: NDArray[P]) -> NDArray[P]:
-        """In its place in the frame, with nothing around it."""
-        assert self.region is not None
-        whole = np.zeros(self._picture.shape, looked_at.dtype)
-        whole[self.region.y0 : self.region.y1, self.region.x0 : self.region.x1] = looked_at
-        return whole
+    The region is the same for all frames. It is taken from the first usable one, because it cannot
+    be found in a black frame.
+    """
+    shared_region: BModeRegion | None = None
+    for index, frame in picture.frames(indices):
+        if isinstance(frame, RefusalReason):
+            refused.append(FrameRefusal(index + 1, frame))
+            continue
+        region = shared_region or picture.region(frame)
+        if reason := find_pixel_refusal(frame, region):
+            refused.append(FrameRefusal(index + 1, reason))
+            continue
+        shared_region = region
+        pixels = frame[region.y0 : region.y1, region.x0 : region.x1]
+        yield _CroppedFrame(index + 1, pixels, region)
 
 
-def _outlined(picture: Picture, look: _Look, verdict: Verdict) -> Iterator[FrameAnalysis]:
-    spacing_mm = look.region.spacing_mm if look.region else None
-    found = [
-        [] if NORMAL in (frame.label, verdict.label) else find_lesions(frame.mask, spacing_mm)
-        for frame in look.seen
+def _predict_frames(
+    frames: Iterator[_CroppedFrame],
+    shape: tuple[int, int],
+    predictor: FramePredictor,
+    batch_size: int,
+) -> Iterator[_PredictedFrame]:
+    while batch := list(islice(frames, batch_size)):
+        predictions = predictor.predict([frame.pixels for frame in batch], batch_size=batch_size)
+        for frame, prediction in zip(batch, predictions, strict=True):
+            lesion = prediction.lesion_probability
+            yield _PredictedFrame(
+                frame.number,
+                frame.region,
+                _classification(prediction, predictor.info.confidence_threshold),
+                _place(prediction.mask, frame.region, shape),
+                _place(np.rint(prediction.heatmap * 255).astype(np.uint8), frame.region, shape),
+                None if lesion is None else _place(lesion, frame.region, shape),
+            )
+
+
+def _classification(prediction: FramePrediction, threshold: float) -> Classification:
+    undecided = max(prediction.probabilities) < threshold
+    return Classification(prediction.label, prediction.probabilities, undecided)
+
+
+def _place(cropped: NDArray[P], region: BModeRegion, shape: tuple[int, int]) -> NDArray[P]:
+    """Return an array of the whole frame that is zero outside the region."""
+    whole = np.zeros(shape, cropped.dtype)
+    whole[region.y0 : region.y1, region.x0 : region.x1] = cropped
+    return whole
+
+
+def _outline_frames(
+    picture: Picture, frames: Sequence[_PredictedFrame], image_label: str
+) -> Iterator[FrameAnalysis]:
+    outlines = [
+        find_lesions(frame.mask, frame.region.spacing_mm)
+        if NORMAL not in (frame.classification.label, image_label)
+        else []
+        for frame in frames
     ]
-    for frame, lesions, numbers in zip(look.seen, found, link(found), strict=True):
-        outlined = _union(lesions, frame.mask.shape)
-        whole = frame.lesion_probability if lesions else None
-        yield FrameAnalysis(
-            frame.frame_number,
-            frame.probabilities,
-            frame.label,
-            outlined,
-            frame.heatmap,
-            tuple(
-                _lesion(picture, frame, lesion, number)
-                for lesion, number in zip(lesions, numbers, strict=True)
-            ),
-            None if whole is None else of_outlined(whole, frame.mask, outlined),
+    for frame, found, numbers in zip(frames, outlines, link_lesions(outlines), strict=True):
+        outlined = np.zeros_like(frame.mask)
+        for outline in found:
+            outlined |= outline.mask
+        probability = frame.lesion_probability if found else None
+        if probability is not None:
+            probability = clear_dropped_patches(probability, frame.mask, outlined)
+        lesions = tuple(
+            FrameLesion(
+                number,
+                picture.tracking_uid("lesion", str(number)),
+                frame.number,
+                outline,
+                frame.classification,
+            )
+            for outline, number in zip(found, numbers, strict=True)
         )
-
-
-def _lesion(picture: Picture, frame: _Seen, outline: LesionOutline, number: int) -> FoundLesion:
-    return FoundLesion(
-        number,
-        picture.tracking_uid("lesion", str(number)),
-        frame.frame_number,
-        outline,
-        frame.label,
-        frame.probabilities,
-        frame.undecided,
-    )
-
-
-def _union(lesions: Sequence[LesionOutline], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    union = np.zeros(shape, np.bool_)
-    for lesion in lesions:
-        union |= lesion.mask
-    return union
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    rest = iter(items)
-    while batch := list(islice(rest, size)):
-        yield batch
+        yield FrameAnalysis(
+            frame.number, frame.classification, outlined, frame.heatmap, lesions, probability
+        )

@@ -1,4 +1,4 @@
-"""A file with frames: DICOM, or a PNG or JPEG straight from a folder."""
+"""Image files: DICOM instances, PNG and JPEG."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydicom.dataset import Dataset
 
-from dicom.errors import UndecodableFrame
+from dicom.errors import DicomError, UndecodableFrame
 from dicom.files import read_without_pixels
 from dicom.images.frames import decode_frames
 from dicom.images.header import InstanceHeader, parse_header
@@ -27,7 +27,7 @@ _GRAYS: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
 
 
 class Picture(Protocol):
-    """What the pipeline asks of a file, whatever its format."""
+    """An image file of any format, as the pipeline reads it."""
 
     @property
     def source(self) -> Path: ...
@@ -43,22 +43,23 @@ class Picture(Protocol):
         """(rows, columns)."""
 
     def refusal(self) -> RefusalReason | None:
-        """Why it is not analyzed, as far as can be told without its pixels."""
+        """Return why the image must not be analyzed; pixels are not checked."""
 
     def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
-        """Each 0-based index with its frame, or with the reason why there is none."""
+        """Yield each 0-based index with its frame, or the reason why it cannot be decoded."""
 
     def region(self, frame: Frame) -> BModeRegion: ...
 
-    def tracking_uid(self, *what: str) -> str:
-        """The same for the same part of the same picture, whenever and wherever it is made."""
+    def tracking_uid(self, *part: str) -> str:
+        """Return the UID of a part of the image; it depends on the image and ``part`` only."""
 
 
 def open_picture(path: Path) -> Picture:
-    """Open a DICOM file or, going by its suffix, a PNG or JPEG.
+    """Open a file: as PNG or JPEG if its suffix says so, otherwise as DICOM.
 
     Raises:
-        DicomError: it is neither, or too damaged to tell.
+        DicomError: the file has another format or is damaged.
+        OSError: the file cannot be read.
     """
     if path.suffix.lower() in PLAIN_SUFFIXES:
         return PlainPicture(path)
@@ -66,19 +67,21 @@ def open_picture(path: Path) -> Picture:
     return DicomPicture(path, dataset, parse_header(dataset))
 
 
-def tracking_uid(study_instance_uid: str, sop_instance_uid: str, *what: str) -> str:
-    """Of a part of an instance: the same wherever and whenever it is made."""
-    return derived_uid(study_instance_uid, sop_instance_uid, *what)
-
-
 def lesion_uid(study_instance_uid: str, sop_instance_uid: str, number: int) -> str:
-    """Of the lesion with this number in its image, where no earlier analysis named it."""
-    return tracking_uid(study_instance_uid, sop_instance_uid, "lesion", str(number))
+    """Return the tracking UID of a lesion that no earlier analysis outlined.
+
+    ``number`` counts the lesions of the image.
+    """
+    return derived_uid(study_instance_uid, sop_instance_uid, "lesion", str(number))
+
+
+def to_refusal_reason(error: DicomError) -> RefusalReason:
+    return RefusalReason(error.code, str(error))
 
 
 @dataclass(frozen=True)
 class DicomPicture:
-    """An instance as it was received."""
+    """A DICOM instance."""
 
     source: Path
     dataset: Dataset
@@ -102,17 +105,17 @@ class DicomPicture:
                 for frame in decode_frames(self.source, tuple(left)):
                     yield left.pop(0), frame
             except UndecodableFrame as error:
-                yield left.pop(0), RefusalReason(error.code, str(error))
+                yield left.pop(0), to_refusal_reason(error)
 
     def region(self, frame: Frame) -> BModeRegion:
         return find_bmode_region(self.dataset, frame)
 
-    def tracking_uid(self, *what: str) -> str:
-        return tracking_uid(self.header.study_instance_uid, self.header.sop_instance_uid, *what)
+    def tracking_uid(self, *part: str) -> str:
+        return derived_uid(self.header.study_instance_uid, self.header.sop_instance_uid, *part)
 
 
 class PlainPicture:
-    """A PNG or JPEG: one frame, never calibrated."""
+    """A PNG or JPEG file: one frame, not calibrated."""
 
     header: InstanceHeader | None = None
     frame_count = 1
@@ -136,15 +139,15 @@ class PlainPicture:
         for index in indices:
             try:
                 yield index, self._pixels()
-            except (OSError, ValueError, SyntaxError):  # what Pillow raises at damaged files
+            except (OSError, ValueError, SyntaxError):  # damaged, for Pillow
                 error = UndecodableFrame(index)
-                yield index, RefusalReason(error.code, str(error))
+                yield index, to_refusal_reason(error)
 
     def region(self, frame: Frame) -> BModeRegion:
         return find_content_region(frame)
 
-    def tracking_uid(self, *what: str) -> str:
-        return derived_uid(self._digest, *what)
+    def tracking_uid(self, *part: str) -> str:
+        return derived_uid(self._digest, *part)
 
     @cached_property
     def _digest(self) -> str:

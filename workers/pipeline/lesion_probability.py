@@ -1,4 +1,4 @@
-"""One map of a frame's lesion probability, divided among the lesions that are outlined there."""
+"""Maps of the lesion probability of a frame, divided among the lesions on it."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,14 +11,16 @@ from dicom.results.model import LesionResult
 from models.territory import territories
 
 Mask = NDArray[np.bool_]
-Map = NDArray[np.uint8]
-"""(rows, columns) of the whole frame, 255 certain."""
+ProbabilityMap = NDArray[np.uint8]
+"""(rows, columns) of the whole frame; 255 is certain."""
 
 
-def of_outlined(probability: Map, mask: Mask, outlined: Mask) -> Map:
-    """What is left when the patches of ``mask`` that are not ``outlined`` count as none.
+def clear_dropped_patches(
+    probability: ProbabilityMap, mask: Mask, outlined: Mask
+) -> ProbabilityMap:
+    """Return the map with 0 around patches of ``mask`` that are not in ``outlined``.
 
-    A patch that was dropped (too small, one too many) takes with it what is nearest to it.
+    Such patches were too small or too many. Pixels nearest to one of them are set to 0.
     """
     dropped = mask & ~outlined
     if not dropped.any():
@@ -27,27 +29,29 @@ def of_outlined(probability: Map, mask: Mask, outlined: Mask) -> Map:
     return np.where(nearest == 1, probability, np.uint8(0))
 
 
-def with_probability(
-    lesions: Sequence[LesionResult], maps: Mapping[int, Map]
+def add_probabilities(
+    lesions: Sequence[LesionResult], maps: Mapping[int, ProbabilityMap]
 ) -> tuple[LesionResult, ...]:
-    """The lesions, in their order, each with its share of the map of its frame.
+    """Return the lesions in their order, each with its part of the map of its frame.
 
-    ``maps`` are by 1-based frame; where there is none, the mask is all that is known.
+    ``maps`` are by 1-based frame number. Lesions on frames without a map are returned unchanged.
     """
-    by_frame = defaultdict(list)
+    indices_by_frame = defaultdict(list)
     for index, lesion in enumerate(lesions):
         if lesion.frame_number in maps:
-            by_frame[lesion.frame_number].append(index)
-    found = list(lesions)
-    for frame, indices in by_frame.items():
-        shares = share_out(maps[frame], [lesions[index].mask for index in indices])
-        for index, share in zip(indices, shares, strict=True):
-            found[index] = replace(lesions[index], probability=share)
-    return tuple(found)
+            indices_by_frame[lesion.frame_number].append(index)
+    completed = list(lesions)
+    for frame, indices in indices_by_frame.items():
+        parts = divide_by_lesion(maps[frame], [lesions[index].mask for index in indices])
+        for index, part in zip(indices, parts, strict=True):
+            completed[index] = replace(lesions[index], probability=part)
+    return tuple(completed)
 
 
-def share_out(probability: Map, masks: Sequence[Mask]) -> Iterator[Map]:
-    """Divide the map: each pixel is all of the nearest lesion, and none of the others."""
+def divide_by_lesion(
+    probability: ProbabilityMap, masks: Sequence[Mask]
+) -> Iterator[ProbabilityMap]:
+    """Yield the map of each lesion: a pixel belongs to the nearest lesion only."""
     if len(masks) == 1:
         yield probability
         return

@@ -1,4 +1,4 @@
-"""The same lesion on neighboring frames of a cine gets the same number."""
+"""Numbers for lesions that are followed through the frames of a cine."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -7,55 +7,56 @@ import numpy as np
 
 from models.measure import LesionOutline
 
-_LEAST_OVERLAP: Final = 0.3
-"""Share of the smaller outline: in a sweep a lesion grows and shrinks but hardly jumps."""
-_FRAMES_AWAY: Final = 2
-"""A lesion may be missed on one sampled frame and still be the same on the next."""
+_MIN_OVERLAP: Final = 0.3
+"""Share of the smaller outline: during a sweep a lesion changes its size more than its place."""
+_MAX_FRAMES_AWAY: Final = 2
+"""The networks may miss a lesion on one sampled frame and find it on the next."""
 
 
 class _Track:
-    """A lesion as it was last seen."""
+    """A lesion with its most recent outline and the index of that frame."""
 
-    def __init__(self, number: int, seen: LesionOutline, at: int) -> None:
-        self.number, self.seen, self.at = number, seen, at
+    def __init__(self, number: int, outline: LesionOutline, frame: int) -> None:
+        self.number, self.outline, self.frame = number, outline, frame
 
 
-def link(frames: Sequence[Sequence[LesionOutline]]) -> list[list[int]]:
-    """Number the lesions of frames given in order, from 1 in order of their first appearance.
+def link_lesions(frames: Sequence[Sequence[LesionOutline]]) -> list[list[int]]:
+    """Return the number of each outline, counted from 1 in order of first appearance.
 
-    Greedy: the pair of lesions with the greatest overlap is joined first.
+    Greedy: the outlines that overlap most are linked first.
     """
     tracks: list[_Track] = []
     numbers = []
-    for at, lesions in enumerate(frames):
-        recent = [track for track in tracks if at - track.at <= _FRAMES_AWAY]
-        joined = _join(recent, lesions)
-        for index, lesion in enumerate(lesions):
-            if index not in joined:
-                joined[index] = _Track(len(tracks) + 1, lesion, at)
-                tracks.append(joined[index])
-            joined[index].seen, joined[index].at = lesion, at
-        numbers.append([joined[index].number for index in range(len(lesions))])
+    for index, outlines in enumerate(frames):
+        recent = [track for track in tracks if index - track.frame <= _MAX_FRAMES_AWAY]
+        matched = _match(recent, outlines)
+        for place, outline in enumerate(outlines):
+            if place not in matched:
+                matched[place] = _Track(len(tracks) + 1, outline, index)
+                tracks.append(matched[place])
+            matched[place].outline, matched[place].frame = outline, index
+        numbers.append([matched[place].number for place in range(len(outlines))])
     return numbers
 
 
-def _join(tracks: Sequence[_Track], lesions: Sequence[LesionOutline]) -> dict[int, _Track]:
+def _match(tracks: Sequence[_Track], outlines: Sequence[LesionOutline]) -> dict[int, _Track]:
+    """Return the tracks of outlines that continue one, by the place of the outline."""
     pairs = [
-        (overlap(track.seen, lesion), -track.number, -index, track)
+        (-overlap(track.outline, outline), track.number, place, track)
         for track in tracks
-        for index, lesion in enumerate(lesions)
+        for place, outline in enumerate(outlines)
     ]
-    joined: dict[int, _Track] = {}
-    for share, _, negative_index, track in sorted(pairs, key=lambda pair: pair[:3], reverse=True):
-        if share < _LEAST_OVERLAP:
+    matched: dict[int, _Track] = {}
+    for negative_share, _, place, track in sorted(pairs, key=lambda pair: pair[:3]):
+        if -negative_share < _MIN_OVERLAP:
             break
-        if -negative_index not in joined and track not in joined.values():
-            joined[-negative_index] = track
-    return joined
+        if place not in matched and track not in matched.values():
+            matched[place] = track
+    return matched
 
 
 def overlap(one: LesionOutline, other: LesionOutline) -> float:
-    """Shared pixels as a share of the smaller lesion's."""
+    """Return the shared pixels as a fraction of the smaller outline."""
     x0, y0 = max(one.bbox[0], other.bbox[0]), max(one.bbox[1], other.bbox[1])
     x1, y1 = min(one.bbox[2], other.bbox[2]), min(one.bbox[3], other.bbox[3])
     if x0 >= x1 or y0 >= y1:

@@ -1,4 +1,4 @@
-"""What the pipeline says of frames, images and studies."""
+"""Results of the pipeline for frames, images and studies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dicom.images.header import InstanceHeader
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
-from dicom.terms.classification import Probabilities
+from dicom.terms.classification import Classification
 from models.measure import LesionOutline
 from models.types import FramePrediction, PresetInfo
 
@@ -20,7 +20,7 @@ Frame = NDArray[np.uint8]
 
 
 class FramePredictor(Protocol):
-    """What the pipeline needs of `models.predictor.Predictor`."""
+    """The part of `models.predictor.Predictor` that the pipeline uses."""
 
     info: PresetInfo
 
@@ -28,11 +28,11 @@ class FramePredictor(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class FoundLesion:
-    """One lesion on one frame; its class is the frame's, for the network classifies frames.
+class FrameLesion:
+    """One lesion on one frame.
 
-    ``number`` counts the lesions of the image from 1. On other frames of a cine the same lesion
-    has the same number and tracking UID.
+    ``number`` counts the lesions of the image from 1. The same lesion has the same number and
+    tracking UID on all frames of a cine.
     """
 
     number: int
@@ -40,91 +40,77 @@ class FoundLesion:
     frame_number: int
     outline: LesionOutline
     """In pixels of the whole frame."""
-    label: str
-    probabilities: Probabilities
-    undecided: bool = False
+    classification: Classification
+    """Of the frame: the networks classify frames, not lesions."""
 
 
 @dataclass(frozen=True, eq=False)
 class FrameAnalysis:
-    """One frame; ``mask`` and ``heatmap`` have the frame's size, whatever part was looked at.
-
-    ``mask`` is the union of ``lesions``. ``heatmap`` is Grad-CAM for ``label``, 0 to 255.
-    ``lesion_probability``, 0 to 255, is how surely a pixel is one of ``lesions``; None when there
-    are none, and from a network that says no more than the mask.
-    """
+    """One frame that was analyzed. All arrays have the size of the whole frame."""
 
     frame_number: int
-    """1-based."""
-    probabilities: Probabilities
-    label: str
+    """From 1."""
+    classification: Classification
     mask: NDArray[np.bool_]
+    """The union of ``lesions``."""
     heatmap: NDArray[np.uint8]
-    lesions: tuple[FoundLesion, ...] = ()
+    """Grad-CAM of the most probable class, 0 to 255."""
+    lesions: tuple[FrameLesion, ...] = ()
     lesion_probability: NDArray[np.uint8] | None = None
+    """Probability that a pixel belongs to one of ``lesions``, 0 to 255. None without lesions, and
+    if the network returns no more than a mask."""
 
 
 @dataclass(frozen=True)
 class FrameRefusal:
-    """One frame that was not analyzed, while its image was."""
+    """One frame that was refused."""
 
     frame_number: int
-    refusal: RefusalReason
+    """From 1."""
+    reason: RefusalReason
 
 
 @dataclass(frozen=True, eq=False)
-class ImageAnalysis:
-    """One still or cine. Either refused, with the reason, or analyzed in at least one frame.
-
-    ``label`` is the most probable class; where the image is ``undecided`` nobody asserts it.
-    """
+class AnalyzedImage:
+    """A still or cine of which at least one frame was analyzed."""
 
     source: Path
     header: InstanceHeader | None
-    """None for a picture that is not DICOM."""
+    """None for a file that is not DICOM."""
     tracking_uid: str
-    """Of what is said of the image as a whole."""
+    """Of the image's classification."""
     shape: tuple[int, int]
-    """(rows, columns); (0, 0) when that is not known."""
-    region: BModeRegion | None = None
-    frames: tuple[FrameAnalysis, ...] = ()
-    probabilities: Probabilities | None = None
-    label: str | None = None
-    frame_number: int | None = None
-    """1-based; the frame that speaks for the image."""
+    """(rows, columns)."""
+    region: BModeRegion
+    frames: tuple[FrameAnalysis, ...]
+    classification: Classification
+    representative: FrameAnalysis
+    """The frame on which the image's class is most probable."""
     refused_frames: tuple[FrameRefusal, ...] = ()
-    refusal: RefusalReason | None = None
-    undecided: bool = False
 
     @property
-    def asserted_class(self) -> str | None:
-        """The class that the preset commits itself to."""
-        return None if self.undecided else self.label
-
-    @property
-    def lesions(self) -> tuple[FoundLesion, ...]:
+    def lesions(self) -> tuple[FrameLesion, ...]:
         """On all frames, in their order."""
         return tuple(lesion for frame in self.frames for lesion in frame.lesions)
 
     @property
-    def outlines(self) -> dict[int, dict[int, NDArray[np.bool_]]]:
-        """By number of the lesion, its mask on each 1-based frame."""
-        outlines: dict[int, dict[int, NDArray[np.bool_]]] = {}
+    def masks_by_lesion(self) -> dict[int, dict[int, NDArray[np.bool_]]]:
+        """The masks of each lesion by its number and the number of the frame."""
+        masks: dict[int, dict[int, NDArray[np.bool_]]] = {}
         for lesion in self.lesions:
-            outlines.setdefault(lesion.number, {})[lesion.frame_number] = lesion.outline.mask
-        return outlines
-
-    @property
-    def representative(self) -> FrameAnalysis | None:
-        """The frame that speaks for the image; None when it was refused."""
-        return next((f for f in self.frames if f.frame_number == self.frame_number), None)
+            masks.setdefault(lesion.number, {})[lesion.frame_number] = lesion.outline.mask
+        return masks
 
 
 @dataclass(frozen=True)
-class StudyAnalysis:
-    """All images of a study; no label when none of them could be analyzed."""
+class RefusedImage:
+    """A still or cine of which no frame was analyzed."""
 
-    images: tuple[ImageAnalysis, ...]
-    probabilities: Probabilities | None
-    label: str | None
-    undecided: bool = False
+    source: Path
+    header: InstanceHeader | None
+    """None for a file that is not DICOM, or cannot be read."""
+    reason: RefusalReason
+    refused_frames: tuple[FrameRefusal, ...] = ()
+
+
+ImageAnalysis = AnalyzedImage | RefusedImage

@@ -1,4 +1,4 @@
-"""What a reader drew, as lesions that the DICOM builders take: rasterized and measured."""
+"""Outlines that a reader changed, rasterized and measured for the builders of DICOM objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -15,48 +15,46 @@ _ORIGINS: Final[Mapping[OutlineOrigin, Origin]] = {
 }
 
 
-def lesions_left(
+def build_reviewed_lesions(
     result: StudyResult, analysis: Analysis, outlines: Sequence[ReaderOutline]
 ) -> dict[str, tuple[LesionResult, ...]]:
-    """All lesions of each image with an outline of the reader's, as `SignedReview.outlines`.
+    """Return all lesions of each image of which the reader changed an outline.
+
+    They are by SOP Instance UID, as in `SignedReview.outlines`.
 
     Raises:
-        OutlineInvalid: an outline encloses no area; none was signed that does.
+        OutlineInvalid: an outline does not enclose one area; such a review cannot be signed.
     """
     images = {image.sop_instance_uid: image for image in result.images}
-    left = {}
+    reviewed = {}
     for finding in analysis.findings:
-        changed = [each for each in outlines if each.instance_id == finding.instance_id]
+        changed = [outline for outline in outlines if outline.instance_id == finding.instance_id]
         if changed and finding.kind is FindingKind.IMAGE:
             uid = finding.instance.sop_instance_uid
-            left[uid] = _left(images[uid], finding, changed)
-    return left
+            reviewed[uid] = _replace_lesions(images[uid], finding, changed)
+    return reviewed
 
 
-def _left(
+def _replace_lesions(
     image: ImageResult, finding: Finding, outlines: Sequence[ReaderOutline]
 ) -> tuple[LesionResult, ...]:
     shape = finding.instance.rows, finding.instance.columns
-    left = {(lesion.tracking_uid, lesion.frame_number): lesion for lesion in image.lesions}
+    lesions = {(lesion.tracking_uid, lesion.frame_number): lesion for lesion in image.lesions}
     for outline in outlines:
-        place = outline.tracking_uid, outline.frame_number
-        if outline.contour:
-            left[place] = _lesion(image, shape, outline)
-        else:
-            left.pop(place, None)
-    return tuple(left.values())
-
-
-def _lesion(image: ImageResult, shape: tuple[int, int], outline: ReaderOutline) -> LesionResult:
-    lesion = enclosed_lesion(outline.contour, shape, image.spacing_mm)
-    return LesionResult(
-        tracking_uid=outline.tracking_uid,
-        tracking_id=tracking_id(outline.number),
-        frame_number=outline.frame_number,
-        mask=lesion.mask,
-        contour=lesion.contour,
-        measurements=lesion.measurements,
-        label=image.label,
-        probabilities=image.probabilities,
-        origin=_ORIGINS[outline.origin],
-    )
+        key = outline.tracking_uid, outline.frame_number
+        if not outline.contour:
+            lesions.pop(key, None)
+            continue
+        drawn = enclosed_lesion(outline.contour, shape, image.spacing_mm)
+        lesions[key] = LesionResult(
+            tracking_uid=outline.tracking_uid,
+            tracking_id=tracking_id(outline.number),
+            frame_number=outline.frame_number,
+            mask=drawn.mask,
+            contour=drawn.contour,
+            measurements=drawn.measurements,
+            label=image.label,
+            probabilities=image.probabilities,
+            origin=_ORIGINS[outline.origin],
+        )
+    return tuple(lesions.values())

@@ -1,7 +1,6 @@
-"""An analysis out of its rows and files, as the DICOM builders want it."""
+"""The result of a stored analysis, as the builders of DICOM objects take it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,29 +9,32 @@ from numpy.typing import NDArray
 
 from db.files import FileStore
 from db.schema import Analysis, Finding, FindingKind
-from db.schema import Refusal as RefusalRow
-from dicom.results.model import ImageResult, LesionResult, RefusalReason, StudyResult
+from dicom.results.model import ImageRefusal, ImageResult, LesionResult, RefusalReason, StudyResult
 from dicom.terms.classification import CLASSES
-from workers.pipeline.image_file import tracking_uid
-from workers.pipeline.lesion_probability import with_probability
-from workers.pipeline.study import NOT_ANALYZED, algorithm_with, tracking_id
-from workers.pipeline.verdict import averaged_frames
+from workers.pipeline.lesion_probability import add_probabilities
+from workers.pipeline.study import averaged_frames_of, build_algorithm, tracking_id
 from workers.results.gray_png import read_gray, read_mask
 
 PHANTOM_NOTE: Final = "Phantom: shows the plumbing, not the diagnosis."
 
 
 def load_result(analysis: Analysis, store: FileStore) -> StudyResult:
-    """The analysis as `db.analyses.whole` gives it; reads masks from the store, and heat maps when
-    they are asked for.
+    """Return the result of an analysis from `db.analyses.load_complete`.
+
+    Masks are read from the store. Heat maps are read when they are used.
+
+    Raises:
+        ValueError: the analysis is not finished, or a lesion has no outline.
     """
-    assert analysis.finished_at is not None
+    if analysis.finished_at is None:
+        raise ValueError(f"analysis {analysis.id} is not finished")
+    refusals = sorted(analysis.refusals, key=lambda row: row.instance.sop_instance_uid)
     return StudyResult(
         str(analysis.id),
-        (*_analyzed(analysis, store), *_refused(analysis, store)),
+        tuple(_image_results(analysis, store)),
         analysis.label,
         analysis.probabilities,
-        algorithm_with(
+        build_algorithm(
             analysis.pipeline_version,
             analysis.classifier_digest,
             analysis.segmenter_digest,
@@ -41,49 +43,63 @@ def load_result(analysis: Analysis, store: FileStore) -> StudyResult:
         analysis.finished_at,
         note=PHANTOM_NOTE if analysis.study.patient_id.upper().startswith("PHANTOM") else "",
         undecided=analysis.undecided,
+        refused_images=tuple(
+            ImageRefusal(
+                store.path(refusal.instance.file),
+                refusal.instance.sop_instance_uid,
+                RefusalReason(refusal.code, refusal.text),
+            )
+            for refusal in refusals
+            if refusal.frame_number is None
+        ),
     )
 
 
-def _analyzed(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
-    # rows come in no order of their own, and the same result must give the same bytes
-    findings = sorted(analysis.findings, key=lambda found: (found.number, found.frame_number))
+def _image_results(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
+    # The database returns rows in any order, but the same result must give the same bytes.
+    findings = sorted(analysis.findings, key=lambda row: (row.number, row.frame_number))
     for image in findings:
         if image.kind is FindingKind.IMAGE:
             lesions = [
-                _lesion(found, store)
-                for found in findings
-                if found.kind is FindingKind.LESION and found.instance_id == image.instance_id
+                _lesion_result(finding, store)
+                for finding in findings
+                if finding.kind is FindingKind.LESION and finding.instance_id == image.instance_id
             ]
-            maps = _lesion_probabilities(image, store)
-            yield replace(_image(image, store), lesions=with_probability(lesions, maps))
+            yield _image_result(image, lesions, store)
 
 
-def _image(finding: Finding, store: FileStore) -> ImageResult:
-    instance = finding.instance
+def _image_result(image: Finding, lesions: list[LesionResult], store: FileStore) -> ImageResult:
+    instance, frames = image.instance, image.frames or ()
+    maps = {
+        frame.frame_number: read_gray(store.path(frame.lesion_probability_file))
+        for frame in frames
+        if frame.lesion_probability_file
+    }
+    # A heat map of another class would mislead beside the image's class.
+    heatmap_files = {
+        frame.frame_number: store.path(frame.heatmap_file)
+        for frame in frames
+        if frame.heatmap_file and CLASSES[np.argmax(frame.probabilities)] == image.label
+    }
     return ImageResult(
         source=store.path(instance.file),
         sop_instance_uid=instance.sop_instance_uid,
-        tracking_uid=finding.tracking_uid,
-        frame_number=finding.frame_number if instance.number_of_frames > 1 else None,
-        label=finding.label,
-        probabilities=finding.probabilities,
-        spacing_mm=finding.spacing_mm,
-        heatmaps=_heatmaps(finding, store),
-        undecided=finding.undecided,
-        averaged_frames=_averaged_frames(finding),
-    )
-
-
-def _averaged_frames(finding: Finding) -> tuple[int, ...]:
-    if finding.instance.number_of_frames == 1:
-        return ()
-    return averaged_frames(
-        {frame.frame_number: frame.probabilities for frame in finding.frames or ()}
+        tracking_uid=image.tracking_uid,
+        frame_number=image.frame_number if instance.number_of_frames > 1 else None,
+        label=image.label,
+        probabilities=image.probabilities,
+        lesions=add_probabilities(lesions, maps),
+        spacing_mm=image.spacing_mm,
+        heatmaps=_HeatMaps(heatmap_files),
+        undecided=image.undecided,
+        averaged_frames=averaged_frames_of(
+            instance.number_of_frames, {frame.frame_number: frame.probabilities for frame in frames}
+        ),
     )
 
 
 class _HeatMaps(Mapping[int, NDArray[np.uint8]]):
-    """Read each time they are asked for: those of a whole study take too much memory."""
+    """Heat maps that are read on each access: those of a whole study do not fit in memory."""
 
     def __init__(self, files: Mapping[int, Path]) -> None:
         self._files = files
@@ -98,27 +114,7 @@ class _HeatMaps(Mapping[int, NDArray[np.uint8]]):
         return len(self._files)
 
 
-def _heatmaps(finding: Finding, store: FileStore) -> _HeatMaps:
-    """Those of the image's class: what speaks for another class on a frame would mislead."""
-    return _HeatMaps(
-        {
-            frame.frame_number: store.path(frame.heatmap_file)
-            for frame in finding.frames or ()
-            if frame.heatmap_file and CLASSES[np.argmax(frame.probabilities)] == finding.label
-        }
-    )
-
-
-def _lesion_probabilities(finding: Finding, store: FileStore) -> dict[int, NDArray[np.uint8]]:
-    """By frame; frames without lesions have none, nor have analyses that kept no such map."""
-    return {
-        frame.frame_number: read_gray(store.path(frame.lesion_probability_file))
-        for frame in finding.frames or ()
-        if frame.lesion_probability_file
-    }
-
-
-def _lesion(finding: Finding, store: FileStore) -> LesionResult:
+def _lesion_result(finding: Finding, store: FileStore) -> LesionResult:
     if not (finding.mask_file and finding.contour and finding.measurements):
         raise ValueError(f"finding {finding.id} has no outline")
     return LesionResult(
@@ -131,23 +127,4 @@ def _lesion(finding: Finding, store: FileStore) -> LesionResult:
         label=finding.label,
         probabilities=finding.probabilities,
         undecided=finding.undecided,
-    )
-
-
-def _refused(analysis: Analysis, store: FileStore) -> Iterator[ImageResult]:
-    for refusal in sorted(analysis.refusals, key=lambda row: row.instance.sop_instance_uid):
-        if refusal.frame_number is None:
-            yield _refused_image(analysis, refusal, store)
-
-
-def _refused_image(analysis: Analysis, refusal: RefusalRow, store: FileStore) -> ImageResult:
-    sop_instance_uid = refusal.instance.sop_instance_uid
-    return ImageResult(
-        source=store.path(refusal.instance.file),
-        sop_instance_uid=sop_instance_uid,
-        tracking_uid=tracking_uid(analysis.study.study_instance_uid, sop_instance_uid, "image"),
-        frame_number=None,
-        label="",
-        probabilities=NOT_ANALYZED,
-        refusal=RefusalReason(refusal.code, refusal.text),
     )

@@ -25,7 +25,7 @@ _COLOR: Final = CIELabColor(67.8, 43.4, 74.9)
 
 def with_heatmaps(result: StudyResult) -> list[ImageResult]:
     """Return the analyzed images that have a heat map."""
-    return [image for image in result.analyzed_images if image.heatmaps]
+    return [image for image in result.images if image.heatmaps]
 
 
 def build_heatmap_segmentations(result: StudyResult) -> list[Dataset]:

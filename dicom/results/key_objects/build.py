@@ -47,8 +47,8 @@ def build_key_objects(
     The UIDs follow from the analysis and the title. Raises what `dicom.images.header.read_header` raises
     for a source that cannot be read.
     """
-    frames = {image.sop_instance_uid: key_frames(image) for image in result.analyzed_images}
-    images = [image for image in result.analyzed_images if _is_key(image)]
+    frames = {image.sop_instance_uid: key_frames(image) for image in result.images}
+    images = [image for image in result.images if _is_key(image)]
     if not images:
         return []
     sources = {image.sop_instance_uid: read_source(image.source) for image in images}

@@ -56,9 +56,7 @@ def build_presentation_states(result: StudyResult) -> list[Dataset]:
     source that cannot be read.
     """
     images = [
-        image
-        for image in result.analyzed_images
-        if any(len(lesion.contour) > 2 for lesion in image.lesions)
+        image for image in result.images if any(len(lesion.contour) > 2 for lesion in image.lesions)
     ]
     return [_build(result, image, index) for index, image in enumerate(images)]
 

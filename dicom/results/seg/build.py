@@ -109,7 +109,7 @@ def make_segmentations(result: StudyResult, form: Form = PLAIN) -> Iterator[Data
         "Lesions outlined by AI",
         result.produced_at,
     )
-    return _make_each(result, result.analyzed_images, form, occasion)
+    return _make_each(result, result.images, form, occasion)
 
 
 def build_edited_segmentations(
@@ -130,7 +130,7 @@ def make_edited_segmentations(
 
     Raises as `make_segmentations`.
     """
-    reviewed = as_reviewed(result, review).analyzed_images if review.decision != "reject" else ()
+    reviewed = as_reviewed(result, review).images if review.decision != "reject" else ()
     edited = [image for image in reviewed if image.sop_instance_uid in review.outlines]
     occasion = _Occasion(
         "seg-edited",

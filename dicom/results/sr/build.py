@@ -34,6 +34,7 @@ from dicom.equipment import MANUFACTURER
 from dicom.errors import DicomError, InvalidResult
 from dicom.results.model import (
     Algorithm,
+    ImageRefusal,
     ImageResult,
     ReportReference,
     SignedReview,
@@ -184,7 +185,7 @@ def _uids(segmentations: Iterable[Dataset]) -> list[str]:
 
 def _build(result: StudyResult, segmentations: Sequence[Dataset], document: _Document) -> Dataset:
     _check_labels(result, document.review)
-    sources = _sources(result.images)
+    sources = _sources(result)
     facts = ReportFacts(result, sources, _masks(segmentations), document.review)
     report = _by_highdicom(facts, segmentations, document)
     name_true_classes(report, sources)
@@ -198,8 +199,8 @@ def _build(result: StudyResult, segmentations: Sequence[Dataset], document: _Doc
 
 
 def _check_labels(result: StudyResult, review: SignedReview | None) -> None:
-    labels = {image.label for image in result.analyzed_images}
-    lesions = [lesion for image in result.analyzed_images for lesion in image.lesions]
+    labels = {image.label for image in result.images}
+    lesions = [lesion for image in result.images for lesion in image.lesions]
     labels |= {lesion.label for lesion in lesions if lesion.origin == "network"}
     if result.label is not None:
         labels.add(result.label)
@@ -218,16 +219,17 @@ def _check_reader(review: SignedReview) -> None:
         )
 
 
-def _sources(images: Iterable[ImageResult]) -> dict[str, SourceImage]:
+def _sources(result: StudyResult) -> dict[str, SourceImage]:
     """Read the images' headers; one that was refused because it cannot be read is left out."""
     sources: dict[str, SourceImage] = {}
+    images: list[ImageResult | ImageRefusal] = [*result.images, *result.refused_images]
     for image in images:
         try:
             source = read_source(image.source)
         except DicomError:
-            if image.analyzed:
-                raise
-            continue
+            if isinstance(image, ImageRefusal):
+                continue
+            raise
         if source.header.sop_instance_uid != image.sop_instance_uid:
             raise InvalidResult("a file does not hold the image that it is said to hold")
         sources[source.header.sop_instance_uid] = source

@@ -35,7 +35,14 @@ from pydicom.sr.coding import Code
 from dicom import codes as concepts
 from dicom.equipment import DISCLAIMER, MANUFACTURER, RESULT_MODEL
 from dicom.results.graphic_data import closed_outline
-from dicom.results.model import Algorithm, ImageResult, LesionResult, SignedReview, StudyResult
+from dicom.results.model import (
+    Algorithm,
+    ImageResult,
+    LesionResult,
+    RefusalReason,
+    SignedReview,
+    StudyResult,
+)
 from dicom.results.provenance import algorithm_parameters, serial_number
 from dicom.results.source_image import SourceImage
 from dicom.terms.classification import CLASSES, MALIGNANT, NORMAL, Probabilities
@@ -85,7 +92,7 @@ def image_library(facts: ReportFacts) -> ContainerContentItem | None:
     """Return TID 1600 over the images that were analyzed, None when none was."""
     entries = [
         _library_entry(facts.sources[image.sop_instance_uid], image.spacing_mm)
-        for image in facts.result.analyzed_images
+        for image in facts.result.images
     ]
     if not entries:
         return None
@@ -103,7 +110,7 @@ def imaging_measurements(facts: ReportFacts) -> ContainerContentItem | None:
     """
     if facts.review is not None and facts.review.decision == "reject":
         return None
-    groups = [group for image in facts.result.analyzed_images for group in _groups(facts, image)]
+    groups = [group for image in facts.result.images for group in _groups(facts, image)]
     if not groups:
         return None
     container = ContainerContentItem(codes.DCM.ImagingMeasurements, relationship_type=_CONTAINS)
@@ -357,22 +364,21 @@ def _about(facts: ReportFacts) -> Iterator[ContentItem]:
     yield _text(DISCLAIMER)
     if result.note:
         yield _text(result.note)
-    yield _text(f"Analyzed {len(result.analyzed_images)} of {len(result.images)} images.")
+    count = len(result.images) + len(result.refused_images)
+    yield _text(f"Analyzed {len(result.images)} of {count} images.")
     yield _text("; ".join((*_software(result.algorithm), *algorithm_parameters(result.algorithm))))
-    for image in result.images:
-        if image.refusal is not None:
-            yield _refused(image, facts.sources.get(image.sop_instance_uid))
+    for refusal in result.refused_images:
+        yield _refused(refusal.reason, facts.sources.get(refusal.sop_instance_uid))
 
 
 def _software(algorithm: Algorithm) -> tuple[str, ...]:
     return (f"{MANUFACTURER}: {algorithm.name} {algorithm.version}",)
 
 
-def _refused(image: ImageResult, source: SourceImage | None) -> TextContentItem:
-    assert image.refusal is not None
+def _refused(reason: RefusalReason, source: SourceImage | None) -> TextContentItem:
     item = TextContentItem(
         name=concepts.REFUSED_IMAGE,
-        value=f"[{image.refusal.code}] {image.refusal.text}",
+        value=f"[{reason.code}] {reason.text}",
         relationship_type=_CONTAINS,
     )
     if source is not None:

@@ -94,7 +94,7 @@ def verify_report(
         "the verification": (found.verified, review is not None),
         "the refusals": (
             found.refusals,
-            tuple(image.refusal.code for image in result.images if image.refusal),
+            tuple(refusal.reason.code for refusal in result.refused_images),
         ),
         "the tracking UIDs": (_tracking_uids(found), _expected_tracking_uids(stated)),
     }
@@ -114,8 +114,8 @@ def verify_report(
 def _stated(result: StudyResult, review: SignedReview | None) -> tuple[ImageResult, ...]:
     """The images whose findings the report states, with the outlines that a reader left."""
     if review is None:
-        return result.analyzed_images
-    return as_reviewed(result, review).analyzed_images if review.decision != "reject" else ()
+        return result.images
+    return as_reviewed(result, review).images if review.decision != "reject" else ()
 
 
 def _verify_frames(found: ReadReport, stated: Collection[ImageResult]) -> None:
@@ -164,7 +164,7 @@ def _undecided(report: ReadReport) -> tuple[bool, set[str]]:
 def _expected_undecided(result: StudyResult, review: SignedReview | None) -> tuple[bool, set[str]]:
     if review is not None and review.decision != "accept":
         return False, set()
-    images = {image.tracking_uid for image in result.analyzed_images if image.undecided}
+    images = {image.tracking_uid for image in result.images if image.undecided}
     return result.undecided and review is None, images
 
 

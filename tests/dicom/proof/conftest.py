@@ -71,8 +71,7 @@ def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def refused(folder: Path) -> StudyResult:
     refusal = RefusalReason("color-doppler", "The image shows color Doppler.")
     path = making.write_image(folder / "image.dcm", making.color())
-    image = making.image_result(path, refusal=refusal, probabilities=(0, 0, 0))
-    return making.study_result(image)
+    return making.study_result(making.image_refusal(path, refusal))
 
 
 def prove(result: StudyResult, folder: Path) -> Proof:

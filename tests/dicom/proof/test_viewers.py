@@ -134,7 +134,7 @@ def test_every_outline_is_drawn_closed_on_its_frame(proof: Proof, seen: dict[str
 
 
 def in_report(image: ImageResult) -> Iterable[LesionResult]:
-    return image.lesions if image.analyzed else ()
+    return image.lesions
 
 
 def read_back(path: Path) -> Any:

@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from workers.pipeline.identity import Found, KnownLesion, Name, match, name_lesions
+from workers.pipeline.identity import (
+    KnownLesion,
+    LesionIdentity,
+    MasksByLesion,
+    identify_lesions,
+    match_lesions,
+)
 
 SHAPE = 60, 80
 Box = tuple[int, int, int, int]
@@ -27,7 +33,7 @@ def mask(box: Box) -> NDArray[np.bool_]:
     return found
 
 
-def seen(*each: Mapping[int, Box]) -> Found:
+def seen(*each: Mapping[int, Box]) -> MasksByLesion:
     """Lesions of one image, numbered from 1."""
     return {
         number: {frame: mask(box) for frame, box in lesion.items()}
@@ -35,7 +41,7 @@ def seen(*each: Mapping[int, Box]) -> Found:
     }
 
 
-def known(name: Name, lesion: Mapping[int, Box]) -> KnownLesion:
+def known(name: LesionIdentity, lesion: Mapping[int, Box]) -> KnownLesion:
     return KnownLesion(
         name,
         {
@@ -45,7 +51,9 @@ def known(name: Name, lesion: Mapping[int, Box]) -> KnownLesion:
     )
 
 
-def remembered(image: list[dict[int, Box]], names: Mapping[int, Name]) -> list[KnownLesion]:
+def remembered(
+    image: list[dict[int, Box]], names: Mapping[int, LesionIdentity]
+) -> list[KnownLesion]:
     return [known(names[index], lesion) for index, lesion in enumerate(image, 1)]
 
 
@@ -53,57 +61,59 @@ def uid_of(number: int) -> str:
     return f"2.25.{number}"
 
 
-def named(image: Found, past: list[KnownLesion], highest: int | None = None) -> dict[int, Name]:
+def named(
+    image: MasksByLesion, past: list[KnownLesion], highest: int | None = None
+) -> dict[int, LesionIdentity]:
     if highest is None:
-        highest = max((lesion.name.number for lesion in past), default=0)
-    used = {lesion.name.tracking_uid for lesion in past}
-    return name_lesions(image, past, highest, used, uid_of)
+        highest = max((lesion.identity.number for lesion in past), default=0)
+    used = {lesion.identity.tracking_uid for lesion in past}
+    return identify_lesions(image, past, highest, used, uid_of)
 
 
 LEFT, RIGHT = {1: (5, 20, 15, 15)}, {1: (45, 20, 15, 15)}
 
 
 def test_the_first_analysis_counts_on_from_the_images_before() -> None:
-    names = name_lesions(seen(LEFT, RIGHT), [], 3, frozenset(), uid_of)
-    assert names == {1: Name(4, "2.25.1"), 2: Name(5, "2.25.2")}
+    names = identify_lesions(seen(LEFT, RIGHT), [], 3, frozenset(), uid_of)
+    assert names == {1: LesionIdentity(4, "2.25.1"), 2: LesionIdentity(5, "2.25.2")}
 
 
 def test_lesions_whose_order_turned_round_keep_their_names() -> None:
-    past = [known(Name(1, "2.25.1"), LEFT), known(Name(2, "2.25.2"), RIGHT)]
+    past = [known(LesionIdentity(1, "2.25.1"), LEFT), known(LesionIdentity(2, "2.25.2"), RIGHT)]
     grown = {1: (43, 18, 19, 19)}
-    assert named(seen(grown, LEFT), past) == {1: past[1].name, 2: past[0].name}
+    assert named(seen(grown, LEFT), past) == {1: past[1].identity, 2: past[0].identity}
 
 
 def test_a_lesion_drawn_much_smaller_is_the_same() -> None:
-    past = [known(Name(7, "2.25.9"), {1: (5, 20, 20, 20)})]
-    assert named(seen({1: (10, 25, 8, 8)}), past) == {1: past[0].name}
+    past = [known(LesionIdentity(7, "2.25.9"), {1: (5, 20, 20, 20)})]
+    assert named(seen({1: (10, 25, 8, 8)}), past) == {1: past[0].identity}
 
 
 def test_a_lesion_that_hardly_touches_a_known_one_is_new() -> None:
-    past = [known(Name(1, "2.25.1"), LEFT)]
-    assert named(seen({1: (19, 20, 15, 15)}), past) == {1: Name(2, "2.25.2")}
+    past = [known(LesionIdentity(1, "2.25.1"), LEFT)]
+    assert named(seen({1: (19, 20, 15, 15)}), past) == {1: LesionIdentity(2, "2.25.2")}
 
 
 def test_a_lesion_on_other_frames_only_is_new() -> None:
-    past = [known(Name(1, "2.25.1"), LEFT)]
-    assert named(seen({2: LEFT[1]}), past) == {1: Name(2, "2.25.2")}
+    past = [known(LesionIdentity(1, "2.25.1"), LEFT)]
+    assert named(seen({2: LEFT[1]}), past) == {1: LesionIdentity(2, "2.25.2")}
 
 
 def test_one_frame_in_common_is_enough() -> None:
-    past = [known(Name(1, "2.25.1"), {1: LEFT[1], 2: LEFT[1], 3: LEFT[1]})]
-    assert named(seen({3: LEFT[1], 4: RIGHT[1]}), past) == {1: past[0].name}
+    past = [known(LesionIdentity(1, "2.25.1"), {1: LEFT[1], 2: LEFT[1], 3: LEFT[1]})]
+    assert named(seen({3: LEFT[1], 4: RIGHT[1]}), past) == {1: past[0].identity}
 
 
 def test_of_two_parts_of_a_known_lesion_the_larger_keeps_its_name() -> None:
-    past = [known(Name(1, "2.25.1"), {1: (5, 20, 20, 20)})]
+    past = [known(LesionIdentity(1, "2.25.1"), {1: (5, 20, 20, 20)})]
     small, large = {1: (5, 20, 6, 20)}, {1: (12, 20, 13, 20)}
-    assert named(seen(small, large), past) == {1: Name(2, "2.25.2"), 2: past[0].name}
+    assert named(seen(small, large), past) == {1: LesionIdentity(2, "2.25.2"), 2: past[0].identity}
 
 
 def test_no_number_and_no_uid_comes_back_for_another_lesion() -> None:
-    gone = known(Name(2, "2.25.1"), LEFT)
-    names = name_lesions(seen(RIGHT), [gone], 5, {"2.25.1", "2.25.2"}, uid_of)
-    assert names == {1: Name(6, "2.25.3")}
+    gone = known(LesionIdentity(2, "2.25.1"), LEFT)
+    names = identify_lesions(seen(RIGHT), [gone], 5, {"2.25.1", "2.25.2"}, uid_of)
+    assert names == {1: LesionIdentity(6, "2.25.3")}
 
 
 @given(images)
@@ -131,13 +141,13 @@ def test_no_two_lesions_share_a_name_and_new_ones_are_new(
     past = remembered(before, named(seen(*before), []))
     highest = len(past) + more
     image = seen(*after)
-    names, same = named(image, past, highest), match(image, past)
+    names, same = named(image, past, highest), match_lesions(image, past)
     assert len({name.number for name in names.values()}) == len(after)
     assert len({name.tracking_uid for name in names.values()}) == len(after)
-    used = {lesion.name.tracking_uid for lesion in past}
+    used = {lesion.identity.tracking_uid for lesion in past}
     for index, name in names.items():
         if index in same:
-            assert name == same[index].name
+            assert name == same[index].identity
         else:
             assert name.number > highest
             assert name.tracking_uid not in used

@@ -31,8 +31,8 @@ from tests.workers.painted import (
     write,
 )
 from workers.pipeline.image import analyze_image
-from workers.pipeline.study import algorithm_of, study_result
-from workers.pipeline.types import ImageAnalysis
+from workers.pipeline.study import algorithm_of, build_study_result
+from workers.pipeline.types import AnalyzedImage, FramePredictor, ImageAnalysis, RefusedImage
 
 
 @pytest.fixture
@@ -40,17 +40,22 @@ def predictor() -> PaintedPredictor:
     return PaintedPredictor()
 
 
+def analyzed(path: Path, predictor: FramePredictor, **options: int) -> AnalyzedImage:
+    image = analyze_image(path, predictor, **options)
+    assert isinstance(image, AnalyzedImage)
+    return image
+
+
 def code_of(image: ImageAnalysis) -> str:
-    assert image.refusal is not None
-    assert (image.frames, image.label, image.probabilities) == ((), None, None)
-    return image.refusal.code
+    assert isinstance(image, RefusedImage)
+    return image.reason.code
 
 
 def test_a_still_with_a_lesion(tmp_path: Path, predictor: PaintedPredictor) -> None:
-    image = analyze_image(write(tmp_path / "a.dcm", picture((120, 70, 20))), predictor)
-    assert image.label == "malignant"
-    assert image.probabilities == pytest.approx(MALIGNANT_SAYS)
-    assert (image.frame_number, image.shape) == (1, (ROWS, COLUMNS))
+    image = analyzed(write(tmp_path / "a.dcm", picture((120, 70, 20))), predictor)
+    assert image.classification.label == "malignant"
+    assert image.classification.probabilities == pytest.approx(MALIGNANT_SAYS)
+    assert (image.representative.frame_number, image.shape) == (1, (ROWS, COLUMNS))
     [lesion] = image.lesions
     assert lesion.outline.bbox == (100, 50, 141, 91)
     size_mm = lesion.outline.measurements.size_mm
@@ -64,7 +69,7 @@ def test_masks_and_heat_maps_lie_in_the_whole_frame(
 ) -> None:
     pixels = picture((120, 70, 20))
     path = write(tmp_path / "a.dcm", pixels, region=(40, 30, 190, 150))
-    [frame] = analyze_image(path, predictor).frames
+    [frame] = analyzed(path, predictor).frames
     assert np.array_equal(frame.mask, pixels == 255)
     assert np.array_equal(frame.heatmap, np.where(pixels == 255, 255, 0))
     assert frame.mask.dtype == np.bool_
@@ -73,7 +78,7 @@ def test_masks_and_heat_maps_lie_in_the_whole_frame(
 
 def test_the_probability_of_lesions_lies_in_the_whole_frame_too(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", picture((120, 70, 20)), region=(40, 30, 190, 150))
-    [frame] = analyze_image(path, SoftPredictor()).frames
+    [frame] = analyzed(path, SoftPredictor()).frames
     probability = frame.lesion_probability
     assert probability is not None
     assert probability.shape == (ROWS, COLUMNS)
@@ -86,7 +91,7 @@ def test_the_probability_of_lesions_lies_in_the_whole_frame_too(tmp_path: Path) 
 
 def test_a_patch_too_small_for_a_lesion_has_no_probability(tmp_path: Path) -> None:
     path = write(tmp_path / "a.dcm", picture((120, 70, 20), (30, 70, 4)))
-    image = analyze_image(path, SoftPredictor())
+    image = analyzed(path, SoftPredictor())
     [frame] = image.frames
     assert len(image.lesions) == 1
     assert frame.lesion_probability is not None
@@ -95,7 +100,7 @@ def test_a_patch_too_small_for_a_lesion_has_no_probability(tmp_path: Path) -> No
 
 def test_a_frame_without_lesions_has_no_probability_of_one(tmp_path: Path) -> None:
     frames = [picture()] * 5 + [picture((100, 70, 20))]
-    image = analyze_image(write(tmp_path / "a.dcm", frames), SoftPredictor())
+    image = analyzed(write(tmp_path / "a.dcm", frames), SoftPredictor())
     assert [frame.lesion_probability for frame in image.frames] == [None] * 6
 
 
@@ -103,15 +108,15 @@ def test_what_lies_outside_the_region_is_not_seen(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((20, 70, 10)), region=(60, 0, COLUMNS, ROWS))
-    image = analyze_image(path, predictor)
-    assert (image.label, image.lesions) == ("normal", ())
+    image = analyzed(path, predictor)
+    assert (image.classification.label, image.lesions) == ("normal", ())
 
 
 def test_an_uncalibrated_image_is_measured_in_pixels_only(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((120, 70, 20)), spacing_mm=None)
-    [lesion] = analyze_image(path, predictor).lesions
+    [lesion] = analyzed(path, predictor).lesions
     assert lesion.outline.measurements.size_mm is None
     assert lesion.outline.measurements.area_px > 1000
 
@@ -120,12 +125,11 @@ def test_a_cine_links_one_lesion_over_its_frames(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     frames = [picture(), *(picture((60 + 5 * n, 70, 18)) for n in range(4)), picture()]
-    image = analyze_image(write(tmp_path / "a.dcm", frames), predictor)
+    image = analyzed(write(tmp_path / "a.dcm", frames), predictor)
     assert [frame.frame_number for frame in image.frames] == [1, 2, 3, 4, 5, 6]
     assert {lesion.frame_number for lesion in image.lesions} == {2, 3, 4, 5}
     assert {lesion.number for lesion in image.lesions} == {1}
     assert len({lesion.tracking_uid for lesion in image.lesions}) == 1
-    assert image.representative is not None
     assert image.representative.lesions
 
 
@@ -133,7 +137,7 @@ def test_a_long_cine_is_sampled_from_end_to_end_in_whole_batches(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", [picture((100, 70, 20))] * 21)
-    image = analyze_image(path, predictor, cine_frames=6, batch_size=4)
+    image = analyzed(path, predictor, cine_frames=6, batch_size=4)
     assert [frame.frame_number for frame in image.frames] == [1, 5, 9, 13, 17, 21]
     assert predictor.batches == [4, 2]
 
@@ -142,9 +146,9 @@ def test_an_odd_frame_of_a_normal_cine_leaves_no_outline(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     frames = [picture()] * 5 + [picture((100, 70, 20))]
-    image = analyze_image(write(tmp_path / "a.dcm", frames), predictor)
-    assert (image.label, image.lesions) == ("normal", ())
-    assert image.frames[5].label == "malignant"
+    image = analyzed(write(tmp_path / "a.dcm", frames), predictor)
+    assert (image.classification.label, image.lesions) == ("normal", ())
+    assert image.frames[5].classification.label == "malignant"
     assert not image.frames[5].mask.any()
 
 
@@ -157,19 +161,19 @@ class Contradictory(PaintedPredictor):
 
 
 def test_a_frame_called_normal_keeps_no_outline(tmp_path: Path) -> None:
-    image = analyze_image(write(tmp_path / "a.dcm", picture((100, 70, 20))), Contradictory())
-    assert (image.label, image.lesions) == ("normal", ())
+    image = analyzed(write(tmp_path / "a.dcm", picture((100, 70, 20))), Contradictory())
+    assert (image.classification.label, image.lesions) == ("normal", ())
 
 
 def test_a_tracking_uid_is_the_same_in_a_later_analysis(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((60, 70, 20), (150, 70, 12)))
-    one, other = (analyze_image(path, predictor) for _ in range(2))
+    one, other = (analyzed(path, predictor) for _ in range(2))
     uids = [lesion.tracking_uid for lesion in one.lesions]
     assert uids == [lesion.tracking_uid for lesion in other.lesions]
     assert len({*uids, one.tracking_uid}) == 3
-    elsewhere = analyze_image(write(tmp_path / "b.dcm", picture((60, 70, 20)), number=2), predictor)
+    elsewhere = analyzed(write(tmp_path / "b.dcm", picture((60, 70, 20)), number=2), predictor)
     assert elsewhere.lesions[0].tracking_uid not in uids
 
 
@@ -183,22 +187,21 @@ def test_a_damaged_frame_is_refused_and_the_rest_goes_on(
     dataset.PixelData = encapsulate([good[0], b"\xff\xd8garbage!", *good[2:]])
     dataset["PixelData"].is_undefined_length = True
     write_dataset(dataset, tmp_path / "a.dcm")
-    image = analyze_image(tmp_path / "a.dcm", predictor)
+    image = analyzed(tmp_path / "a.dcm", predictor)
     assert [frame.frame_number for frame in image.frames] == [1, 3, 4]
-    assert [(r.frame_number, r.refusal.code) for r in image.refused_frames] == [
+    assert [(r.frame_number, r.reason.code) for r in image.refused_frames] == [
         (2, "undecodable-frame")
     ]
-    assert image.refusal is None
 
 
 def test_black_frames_are_refused_and_do_not_set_the_region(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     frames = [np.zeros((ROWS, COLUMNS), np.uint8), picture((100, 70, 20), paint=BENIGN)]
-    image = analyze_image(write(tmp_path / "a.dcm", frames, spacing_mm=None), predictor)
-    assert image.label == "benign"
-    assert image.probabilities == pytest.approx(BENIGN_SAYS)
-    assert [r.refusal.code for r in image.refused_frames] == ["too-dark"]
+    image = analyzed(write(tmp_path / "a.dcm", frames, spacing_mm=None), predictor)
+    assert image.classification.label == "benign"
+    assert image.classification.probabilities == pytest.approx(BENIGN_SAYS)
+    assert [r.reason.code for r in image.refused_frames] == ["too-dark"]
 
 
 def test_a_black_image_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
@@ -255,8 +258,12 @@ def test_a_picture_file_of_any_mode_is_analyzed(
         Image.fromarray(np.asarray(pixels).astype(np.uint16) * 257).save(path)
     else:
         pixels.convert("RGB").convert(mode).save(path)
-    image = analyze_image(path, predictor)
-    assert (image.label, image.header, image.shape) == ("malignant", None, (ROWS, COLUMNS))
+    image = analyzed(path, predictor)
+    assert (image.classification.label, image.header, image.shape) == (
+        "malignant",
+        None,
+        (ROWS, COLUMNS),
+    )
     assert image.lesions[0].outline.measurements.size_mm is None
     assert image.lesions[0].outline.measurements.area_px == pytest.approx(np.pi * 20**2, rel=0.05)
 
@@ -266,7 +273,7 @@ def test_the_same_picture_under_another_name_has_the_same_tracking_uids(
 ) -> None:
     for name in ("a.png", "b.png"):
         Image.fromarray(picture((120, 70, 20))).save(tmp_path / name)
-    one, other = (analyze_image(tmp_path / name, predictor) for name in ("a.png", "b.png"))
+    one, other = (analyzed(tmp_path / name, predictor) for name in ("a.png", "b.png"))
     assert one.lesions[0].tracking_uid == other.lesions[0].tracking_uid
 
 
@@ -301,13 +308,12 @@ def test_the_shipped_networks_look_at_a_phantom(tmp_path: Path) -> None:
     phantom = make_phantom("spiculated", seed=3, height=240, width=320, spacing_mm=0.16)
     path = write(tmp_path / "a.dcm", phantom.image, spacing_mm=phantom.spacing_mm)
     predictor = Predictor.load()
-    image = analyze_image(path, predictor)
-    assert image.refusal is None
-    assert sum(image.probabilities or ()) == pytest.approx(1, abs=1e-5)
+    image = analyzed(path, predictor)
+    assert sum(image.classification.probabilities) == pytest.approx(1, abs=1e-5)
     [frame] = image.frames
     assert frame.mask.shape == frame.heatmap.shape == (240, 320)
     assert frame.heatmap.max() > 0
-    result = study_result(
+    result = build_study_result(
         [image], analysis_id="a", algorithm=algorithm_of(predictor.info), produced_at=now_utc()
     )
     [fractional] = build_segmentations(result, Form(Encoding.FRACTIONAL))

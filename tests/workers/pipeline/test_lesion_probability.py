@@ -6,7 +6,11 @@ from numpy.typing import NDArray
 
 from dicom.results.model import LesionResult
 from dicom.terms.lesions import LesionMeasurements
-from workers.pipeline.lesion_probability import of_outlined, share_out, with_probability
+from workers.pipeline.lesion_probability import (
+    add_probabilities,
+    clear_dropped_patches,
+    divide_by_lesion,
+)
 
 SHAPE = 30, 60
 RAMP = np.tile(np.arange(1, 61, dtype=np.uint8), (30, 1))
@@ -46,7 +50,7 @@ def test_the_lesions_of_a_frame_have_its_whole_map_between_them(
     boxes: list[tuple[int, int, int, int]],
 ) -> None:
     masks = apart(boxes)
-    shares = list(share_out(RAMP, masks))
+    shares = list(divide_by_lesion(RAMP, masks))
     assert np.array_equal(np.sum(shares, axis=0), RAMP)
     assert (np.count_nonzero(shares, axis=0) == 1).all()
     for share, mask in zip(shares, masks, strict=True):
@@ -54,14 +58,14 @@ def test_the_lesions_of_a_frame_have_its_whole_map_between_them(
 
 
 def test_a_pixel_between_two_lesions_is_of_the_nearer_one() -> None:
-    left, right = share_out(RAMP, [box(2), box(40)])
+    left, right = divide_by_lesion(RAMP, [box(2), box(40)])
     assert left[14, 20] == RAMP[14, 20]
     assert right[14, 20] == 0
     assert right[14, 30] == RAMP[14, 30]
 
 
 def test_a_patch_that_was_dropped_counts_as_none_and_so_does_what_is_around_it() -> None:
-    left = of_outlined(RAMP, box(2) | box(40), box(2))
+    left = clear_dropped_patches(RAMP, box(2) | box(40), box(2))
     assert np.array_equal(left[box(2)], RAMP[box(2)])
     assert not left[:, 30:].any()
     assert (left[:, :20] == RAMP[:, :20]).all()
@@ -69,7 +73,7 @@ def test_a_patch_that_was_dropped_counts_as_none_and_so_does_what_is_around_it()
 
 def test_nothing_is_taken_from_a_map_whose_patches_are_all_outlined() -> None:
     with_a_hole = box(10, 5, 20, 20) & ~box(18, 12, 3, 3)
-    assert np.array_equal(of_outlined(RAMP, with_a_hole, box(10, 5, 20, 20)), RAMP)
+    assert np.array_equal(clear_dropped_patches(RAMP, with_a_hole, box(10, 5, 20, 20)), RAMP)
 
 
 def test_each_lesion_has_its_share_of_its_own_frame_and_keeps_its_place() -> None:
@@ -78,7 +82,7 @@ def test_each_lesion_has_its_share_of_its_own_frame_and_keeps_its_place() -> Non
         lesion(box(2), number=1, frame=2),
         lesion(box(40), number=2, frame=1),
     ]
-    first, without, second = with_probability(lesions, {1: RAMP})
+    first, without, second = add_probabilities(lesions, {1: RAMP})
     assert [first.tracking_id, without.frame_number, second.tracking_id] == [
         "Lesion 1",
         2,
@@ -92,5 +96,5 @@ def test_each_lesion_has_its_share_of_its_own_frame_and_keeps_its_place() -> Non
 
 @pytest.mark.parametrize("frames", [{}, {7: RAMP}])
 def test_without_a_map_the_mask_is_all_that_is_known(frames: dict[int, NDArray[np.uint8]]) -> None:
-    [only] = with_probability([lesion(box(2), number=1, frame=1)], frames)
+    [only] = add_probabilities([lesion(box(2), number=1, frame=1)], frames)
     assert only.probability is None

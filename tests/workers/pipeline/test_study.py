@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from dicom.files import write_dataset
+from dicom.results.model import StudyResult
 from dicom.results.seg.build import build_segmentations
 from dicom.results.seg.verify import verify_segmentation
 from dicom.results.sr.build import build_report
@@ -14,7 +15,7 @@ from dicom.results.sr.verify import verify_report
 from models.types import PresetInfo
 from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, Picture, picture, write
 from workers.pipeline.image import analyze_image
-from workers.pipeline.study import algorithm_of, combine, pipeline_version, study_result
+from workers.pipeline.study import algorithm_of, build_study_result, pipeline_version
 from workers.pipeline.types import ImageAnalysis
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -35,27 +36,34 @@ def images(tmp_path: Path) -> list[ImageAnalysis]:
     return [analyze_image(path, PaintedPredictor()) for path in [*paths, tmp_path / "e.png"]]
 
 
+def result_of(images: list[ImageAnalysis]) -> StudyResult:
+    return build_study_result(
+        images, analysis_id="a", algorithm=algorithm_of(INFO), produced_at=NOW
+    )
+
+
 def test_a_study_takes_the_class_of_its_most_suspicious_image(images: list[ImageAnalysis]) -> None:
-    combined = combine(images)
-    assert combined.label == "malignant"
-    assert combined.probabilities == pytest.approx(MALIGNANT_SAYS)
+    result = result_of(images)
+    assert result.label == "malignant"
+    assert result.probabilities == pytest.approx(MALIGNANT_SAYS)
 
 
 def test_a_study_of_refused_images_has_no_class(images: list[ImageAnalysis]) -> None:
-    combined = combine([images[2]])
-    assert (combined.label, combined.probabilities) == (None, None)
+    result = result_of([images[2]])
+    assert (result.label, result.probabilities, result.images) == (None, None, ())
+    assert [refusal.reason.code for refusal in result.refused_images] == ["too-dark"]
 
 
 def test_lesions_are_counted_over_the_whole_study(images: list[ImageAnalysis]) -> None:
-    result = study_result(images, analysis_id="a", algorithm=algorithm_of(INFO), produced_at=NOW)
+    result = result_of(images)
     names = [[lesion.tracking_id for lesion in image.lesions] for image in result.images]
-    assert names == [[], ["Lesion 1"] * 3, [], ["Lesion 2", "Lesion 3"]]
-    assert [image.frame_number for image in result.images] == [None, 2, None, None]
-    assert [image.averaged_frames for image in result.images] == [(), (2, 3, 4), (), ()]
+    assert names == [[], ["Lesion 1"] * 3, ["Lesion 2", "Lesion 3"]]
+    assert [image.frame_number for image in result.images] == [None, 2, None]
+    assert [image.averaged_frames for image in result.images] == [(), (2, 3, 4), ()]
 
 
 def test_the_builders_take_the_result(images: list[ImageAnalysis], tmp_path: Path) -> None:
-    result = study_result(images, analysis_id="a", algorithm=algorithm_of(INFO), produced_at=NOW)
+    result = result_of(images)
     segmentations = build_segmentations(result)
     outlined = [image for image in result.images if image.lesions]
     for n, (dataset, image) in enumerate(zip(segmentations, outlined, strict=True)):

@@ -1,8 +1,8 @@
 from uuid import UUID, uuid4
 
 from db.schema import Finding, FindingKind, OutlineOrigin, ReviewOutline
-from workers.pipeline.identity import KnownLesion, Name
-from workers.results.earlier_lesions import past_of
+from workers.pipeline.identity import KnownLesion, LesionIdentity
+from workers.results.earlier_lesions import collect_earlier_lesions
 
 NEW, OLD = uuid4(), uuid4()
 IMAGE, OTHER_IMAGE = uuid4(), uuid4()
@@ -25,13 +25,17 @@ def lesion(
     )  # fmt: skip
 
 
-def test_a_study_without_a_past_has_none() -> None:
-    past = past_of([], [])
-    assert (past.of(IMAGE), past.highest, past.tracking_uids) == ((), 0, frozenset())
+def test_a_study_without_earlier_analyses_has_no_earlier_lesions() -> None:
+    earlier = collect_earlier_lesions([], [])
+    assert (earlier.on_instance(IMAGE), earlier.highest_number, earlier.tracking_uids) == (
+        (),
+        0,
+        frozenset(),
+    )
 
 
 def test_a_lesion_is_known_as_it_was_outlined_last_on_each_frame() -> None:
-    past = past_of(
+    earlier = collect_earlier_lesions(
         [
             lesion(NEW, 1, "2.25.1", LARGE, frame=2),
             lesion(NEW, 1, "2.25.1", SMALL, frame=3),
@@ -41,9 +45,13 @@ def test_a_lesion_is_known_as_it_was_outlined_last_on_each_frame() -> None:
         ],
         [],
     )
-    assert past.of(IMAGE) == [KnownLesion(Name(1, "2.25.1"), {2: LARGE, 3: SMALL})]
-    assert past.of(OTHER_IMAGE) == [KnownLesion(Name(2, "2.25.2"), {1: LARGE})]
-    assert past.highest == 2
+    assert earlier.on_instance(IMAGE) == [
+        KnownLesion(LesionIdentity(1, "2.25.1"), {2: LARGE, 3: SMALL})
+    ]
+    assert earlier.on_instance(OTHER_IMAGE) == [
+        KnownLesion(LesionIdentity(2, "2.25.2"), {1: LARGE})
+    ]
+    assert earlier.highest_number == 2
 
 
 def test_what_readers_drew_takes_its_numbers_and_uids_away() -> None:
@@ -51,19 +59,19 @@ def test_what_readers_drew_takes_its_numbers_and_uids_away() -> None:
         instance_id=IMAGE, frame_number=1, tracking_uid="2.25.9", number=5,
         origin=OutlineOrigin.DRAWN, contour=[],
     )  # fmt: skip
-    past = past_of([lesion(NEW, 1, "2.25.1")], [drawn])
-    assert past.highest == 5
-    assert past.tracking_uids == {"2.25.1", "2.25.9"}
-    assert [known.name.number for known in past.of(IMAGE)] == [1]
+    earlier = collect_earlier_lesions([lesion(NEW, 1, "2.25.1")], [drawn])
+    assert earlier.highest_number == 5
+    assert earlier.tracking_uids == {"2.25.1", "2.25.9"}
+    assert [known.identity.number for known in earlier.on_instance(IMAGE)] == [1]
 
 
 def test_of_two_lesions_with_one_number_the_newer_keeps_it() -> None:
-    past = past_of(
+    earlier = collect_earlier_lesions(
         [lesion(NEW, 1, "2.25.1"), lesion(OLD, 1, "2.25.2"), lesion(OLD, 2, "2.25.3")], []
     )
-    assert [known.name for known in past.of(IMAGE)] == [
-        Name(1, "2.25.1"),
-        Name(3, "2.25.2"),
-        Name(2, "2.25.3"),
+    assert [known.identity for known in earlier.on_instance(IMAGE)] == [
+        LesionIdentity(1, "2.25.1"),
+        LesionIdentity(3, "2.25.2"),
+        LesionIdentity(2, "2.25.3"),
     ]
-    assert past.highest == 3
+    assert earlier.highest_number == 3

@@ -13,8 +13,8 @@ from dicom.results.model import LesionResult, StudyResult
 from tests.workers.hospital import Hospital
 from tests.workers.painted import Picture, SoftPredictor, picture, write
 from workers.pipeline.image import analyze_image
-from workers.pipeline.study import algorithm_of, study_result
-from workers.results.reader_lesions import lesions_left
+from workers.pipeline.study import algorithm_of, build_study_result
+from workers.results.reader_lesions import build_reviewed_lesions
 from workers.results.saved import load_result
 
 TWO = picture((60, 80, 20), (150, 80, 17), (30, 20, 4))
@@ -56,7 +56,9 @@ def test_what_was_stored_is_what_the_pipeline_says_without_any_service(
     predictor = SoftPredictor()
     images = [analyze_image(tmp_path / name, predictor) for name in ("1.dcm", "2.dcm")]
     algorithm = algorithm_of(predictor.info)
-    alone = study_result(images, analysis_id="a", algorithm=algorithm, produced_at=hospital.clock())
+    alone = build_study_result(
+        images, analysis_id="a", algorithm=algorithm, produced_at=hospital.clock()
+    )
     stored = load_result(analysis, hospital.services.store)
     assert len(lesions(stored)) == 7
     for here, there in zip(lesions(stored), lesions(alone), strict=True):
@@ -103,7 +105,7 @@ def test_an_outline_that_a_reader_changed_is_certain_and_its_neighbor_is_not(
         analysis.findings[0].instance_id, 1, left.tracking_uid, 1, OutlineOrigin.CORRECTED,
         ((20.0, 20.0), (60.0, 20.0), (60.0, 50.0), (20.0, 50.0)),
     )  # fmt: skip
-    found = lesions_left(result, analysis, [changed])[still.sop_instance_uid]
+    found = build_reviewed_lesions(result, analysis, [changed])[still.sop_instance_uid]
     by_uid = {lesion.tracking_uid: lesion for lesion in found}
     assert by_uid[left.tracking_uid].probability is None
     assert by_uid[right.tracking_uid].probability is right.probability

@@ -58,9 +58,8 @@ def test_dcmtk_reads_the_selection(tmp_path: Path, dsrdump: Validate) -> None:
 
 def test_it_names_the_frames_with_findings_and_no_others(tmp_path: Path) -> None:
     normal, benign = still(tmp_path, 1), still(tmp_path, 2, label="benign")
-    refused = still(
-        tmp_path, 3, label="malignant", refusal=RefusalReason("too-small", "Too small.")
-    )
+    reason = RefusalReason("too-small", "Too small.")
+    refused = making.image_refusal(still(tmp_path, 3).source, reason)
     moving = cine(tmp_path)
     (built,) = build_key_objects(making.study_result(normal, benign, refused, moving))
     assert references(built) == {benign.sop_instance_uid: [], moving.sop_instance_uid: [2, 3, 4]}

@@ -11,6 +11,7 @@ from dicom.codes import BIRADS
 from dicom.errors import DicomError, InvalidResult, ReadBackMismatch
 from dicom.files import encode, write_dataset
 from dicom.results.model import (
+    ImageRefusal,
     ImageResult,
     RefusalReason,
     ReportReference,
@@ -40,8 +41,8 @@ def write(report: Dataset, folder: Path) -> Path:
     return write_dataset(report, folder / "report.dcm").path
 
 
-def refused(path: Path, refusal: RefusalReason = REFUSAL) -> ImageResult:
-    return making.image_result(path, label="normal", probabilities=(0, 0, 0), refusal=refusal)
+def refused(path: Path, reason: RefusalReason = REFUSAL) -> ImageRefusal:
+    return making.image_refusal(path, reason)
 
 
 def one_lesion(folder: Path) -> ImageResult:
