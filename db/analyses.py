@@ -1,4 +1,4 @@
-"""Rows of an analysis, from the state of a study that it looks at to what it found."""
+"""Rows of analyses: their start, findings, refusals and end."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,14 +26,12 @@ from db.schema import (
 from dicom.terms.classification import Classification
 
 ACTOR: Final = "worker"
-_REASON_CHARACTERS: Final = 1024
+_MAX_REASON_LENGTH: Final = 1024
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What analyses: program and preset in one version, SHA-256 (hex) of the weights, and the
-    probability below which no class is asserted.
-    """
+    """The program and preset that analyze. Digests are SHA-256 of the weights, in hex."""
 
     version: str
     classifier_digest: str
@@ -41,8 +39,8 @@ class Pipeline:
     confidence_threshold: float = 0.0
 
 
-def images_of(session: Session, study_id: UUID) -> Sequence[Instance]:
-    """Every instance of the study, in the order in which a reader would see them."""
+def list_instances(session: Session, study_id: UUID) -> Sequence[Instance]:
+    """Return the instances of a study in the order of a viewer."""
     return session.scalars(
         select(Instance)
         .join(Series)
@@ -53,8 +51,9 @@ def images_of(session: Session, study_id: UUID) -> Sequence[Instance]:
 
 
 def begin(session: Session, study: Study, pipeline: Pipeline, now: datetime) -> Analysis:
-    """The analysis of the study's present state by this pipeline: a new one, the one that a
-    crashed worker left behind, or one that is finished already.
+    """Return the analysis of the study's present revision by this pipeline.
+
+    It is new, left running by a worker that crashed, or already finished.
     """
     digest = intake.compute_study_digest(session, study.id)
     analysis = session.scalar(
@@ -65,7 +64,7 @@ def begin(session: Session, study: Study, pipeline: Pipeline, now: datetime) -> 
         )
     )
     if analysis is None:
-        analysis = _new(session, study, digest, pipeline, now)
+        analysis = _add_analysis(session, study, digest, pipeline, now)
     if analysis.status is AnalysisStatus.RUNNING:
         study.status, study.status_reason = StudyStatus.ANALYZING, ""
         analysis.revision, analysis.started_at = study.revision, now
@@ -73,9 +72,15 @@ def begin(session: Session, study: Study, pipeline: Pipeline, now: datetime) -> 
     return analysis
 
 
-def _new(
+def _add_analysis(
     session: Session, study: Study, digest: str, pipeline: Pipeline, now: datetime
 ) -> Analysis:
+    predecessor_id = session.scalar(
+        select(Analysis.id)
+        .where(Analysis.study_id == study.id, Analysis.status != AnalysisStatus.RUNNING)
+        .order_by(Analysis.finished_at.desc())
+        .limit(1)
+    )
     analysis = Analysis(
         id=uuid4(),
         study_id=study.id,
@@ -86,32 +91,23 @@ def _new(
         segmenter_digest=pipeline.segmenter_digest,
         confidence_threshold=pipeline.confidence_threshold,
         status=AnalysisStatus.RUNNING,
-        predecessor_id=_last_finished(session, study.id),
+        predecessor_id=predecessor_id,
         started_at=now,
     )
     session.add(analysis)
     return analysis
 
 
-def _last_finished(session: Session, study_id: UUID) -> UUID | None:
-    return session.scalar(
-        select(Analysis.id)
-        .where(Analysis.study_id == study_id, Analysis.status != AnalysisStatus.RUNNING)
-        .order_by(Analysis.finished_at.desc())
-        .limit(1)
-    )
+def iter_predecessors(session: Session, analysis: Analysis) -> Iterator[UUID]:
+    """Yield the earlier analyses that this one succeeds, the latest first."""
+    predecessor_id = analysis.predecessor_id
+    while predecessor_id is not None:
+        yield predecessor_id
+        predecessor_id = session.get_one(Analysis, predecessor_id).predecessor_id
 
 
-def line_before(session: Session, analysis: Analysis) -> Iterator[UUID]:
-    """The analyses that this one succeeds, the nearest first."""
-    before = analysis.predecessor_id
-    while before is not None:
-        yield before
-        before = session.get_one(Analysis, before).predecessor_id
-
-
-def lesions_before(session: Session, study_id: UUID) -> Sequence[Finding]:
-    """The lesions of every finished analysis of the study, of the newest analysis first."""
+def list_known_lesions(session: Session, study_id: UUID) -> Sequence[Finding]:
+    """Return the lesions of all finished analyses of the study, the newest analysis first."""
     return session.scalars(
         select(Finding)
         .join(Analysis)
@@ -125,7 +121,7 @@ def lesions_before(session: Session, study_id: UUID) -> Sequence[Finding]:
     ).all()
 
 
-def conclude(
+def finish(
     session: Session,
     analysis_id: UUID,
     classification: Classification | None,
@@ -133,33 +129,23 @@ def conclude(
     refusals: Collection[Refusal],
     now: datetime,
 ) -> Analysis:
-    """Write what was found, settle the study and queue the publication.
+    """Write findings and refusals, update the study and queue the publication.
 
-    A second call replaces what the first one wrote.
+    ``classification`` is the study's, None if all images were refused. A second call replaces the
+    rows of the first.
     """
     analysis = session.get_one(Analysis, analysis_id)
-    study = _locked(session, analysis.study_id)
+    study = _lock_study(session, analysis.study_id)
     for table in (Finding, Refusal):
         session.execute(delete(table).where(table.analysis_id == analysis_id))
     session.add_all([*findings, *refusals])
     analysis.status = AnalysisStatus.DONE if classification else AnalysisStatus.REFUSED
     analysis.classification = classification
     analysis.finished_at = now
-    _settle(session, study, analysis, now)
-    _tell(session, analysis, findings, refusals, now)
-    return analysis
-
-
-def _tell(
-    session: Session,
-    analysis: Analysis,
-    findings: Collection[Finding],
-    refusals: Collection[Refusal],
-    now: datetime,
-) -> None:
+    _publish(session, study, analysis, now)
     audit.append(
         session,
-        AuditTag.STUDY_ANALYZED if analysis.label else AuditTag.STUDY_REFUSED,
+        AuditTag.STUDY_ANALYZED if classification else AuditTag.STUDY_REFUSED,
         actor=ACTOR,
         now=now,
         study_id=analysis.study_id,
@@ -171,51 +157,51 @@ def _tell(
         findings=len(findings),
         refusals=sorted({refusal.code for refusal in refusals}),
     )
+    return analysis
 
 
-def settle(session: Session, analysis_id: UUID, now: datetime) -> None:
-    """Give the study the status of a finished analysis, unless images came since it began, and
-    queue the publication once.
+def queue_publication(session: Session, analysis_id: UUID, now: datetime) -> None:
+    """Update the study from a finished analysis and queue its publication once.
+
+    A study that has received instances since the analysis began keeps its status.
     """
     analysis = session.get_one(Analysis, analysis_id)
-    _settle(session, _locked(session, analysis.study_id), analysis, now)
+    _publish(session, _lock_study(session, analysis.study_id), analysis, now)
 
 
-def _settle(session: Session, study: Study, analysis: Analysis, now: datetime) -> None:
+def _publish(session: Session, study: Study, analysis: Analysis, now: datetime) -> None:
     session.flush()
     if study.revision == analysis.revision:
-        refused = analysis.status is AnalysisStatus.REFUSED
-        study.status = StudyStatus.REFUSED if refused else StudyStatus.ANALYZED
-        study.status_reason = _refusal_reason(session, analysis.id) if refused else ""
+        study.status, study.status_reason = StudyStatus.ANALYZED, ""
+        if analysis.status is AnalysisStatus.REFUSED:
+            codes = session.scalars(
+                select(Refusal.code).where(Refusal.analysis_id == analysis.id).distinct()
+            )
+            study.status = StudyStatus.REFUSED
+            study.status_reason = f"refused: {', '.join(sorted(codes))}"[:_MAX_REASON_LENGTH]
     jobs.enqueue(session, JobKind.PUBLISH, key=str(analysis.id), subject_id=analysis.id, now=now)
     session.flush()
 
 
-def _locked(session: Session, study_id: UUID) -> Study:
-    """The study's row before the head of the audit chain, as everywhere: whoever locks them the
-    other way round blocks the listener and is blocked by it.
-    """
+def _lock_study(session: Session, study_id: UUID) -> Study:
+    """Lock the study's row before the head of the audit log, as all code does, to avoid deadlocks."""
     return session.get_one(Study, study_id, with_for_update=True, populate_existing=True)
 
 
-def _refusal_reason(session: Session, analysis_id: UUID) -> str:
-    codes = session.scalars(
-        select(Refusal.code).where(Refusal.analysis_id == analysis_id).distinct()
-    )
-    return f"refused: {', '.join(sorted(codes))}"[:_REASON_CHARACTERS]
-
-
-def fail(session: Session, study_id: UUID, reason: str, now: datetime) -> None:
-    """The work on the study is in the dead letter: people see the reason."""
-    study = _locked(session, study_id)
-    study.status, study.status_reason = StudyStatus.FAILED, reason[:_REASON_CHARACTERS]
+def fail_study(session: Session, study_id: UUID, reason: str, now: datetime) -> None:
+    """Show that a job of the study is in the dead-letter queue, and why."""
+    study = _lock_study(session, study_id)
+    study.status, study.status_reason = StudyStatus.FAILED, reason[:_MAX_REASON_LENGTH]
     audit.append(
         session, AuditTag.STUDY_FAILED, actor=ACTOR, now=now, study_id=study_id, reason=reason
     )
 
 
-def whole(session: Session, analysis_id: UUID) -> Analysis:
-    """The analysis with study, findings, refusals and their instances, readable when detached."""
+def load_complete(session: Session, analysis_id: UUID) -> Analysis:
+    """Return the analysis with study, findings, refusals and instances loaded.
+
+    They can be read after the session is closed.
+    """
     return session.scalars(
         select(Analysis)
         .where(Analysis.id == analysis_id)

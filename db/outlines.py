@@ -1,4 +1,4 @@
-"""Outlines as a reader left them: facts of a judgment, and the rows that keep them."""
+"""Outlines that readers changed, and their rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,28 +9,27 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.schema import Analysis, Finding, FindingKind, OutlineOrigin, Review, ReviewOutline
+from dicom.terms.lesions import Point
 
 MIN_POINTS: Final = 3
 MAX_POINTS: Final = 400
 
-Point = tuple[float, float]
-
 
 @dataclass(frozen=True)
 class ReaderOutline:
-    """One lesion on one frame. Points are (x, y) in pixels, (0, 0) the image's top left corner."""
+    """The outline of one lesion on one frame after review."""
 
     instance_id: UUID
     frame_number: int
     tracking_uid: str
     number: int
-    """Over the whole study: a drawn lesion's follows those of the network."""
+    """Counts over the study; lesions that readers draw follow those of the networks."""
     origin: OutlineOrigin
     contour: tuple[Point, ...]
-    """Closed, the first point not repeated; empty when the reader removed the lesion."""
+    """Closed, the first point not repeated. Empty if the reader removed the lesion."""
 
 
-def outlines_of(review: Review) -> tuple[ReaderOutline, ...]:
+def load_outlines(review: Review) -> tuple[ReaderOutline, ...]:
     return tuple(
         ReaderOutline(
             row.instance_id,
@@ -44,33 +43,33 @@ def outlines_of(review: Review) -> tuple[ReaderOutline, ...]:
     )
 
 
-def outlines_before(session: Session, study_id: UUID) -> Sequence[ReviewOutline]:
-    """Every outline that readers made in the study, signed or not yet."""
+def list_study_outlines(session: Session, study_id: UUID) -> Sequence[ReviewOutline]:
+    """Return all outlines that readers changed in the study, in drafts and signed reviews."""
     return session.scalars(
         select(ReviewOutline).join(Review).join(Analysis).where(Analysis.study_id == study_id)
     ).all()
 
 
-def write(session: Session, draft: Review, outlines: Iterable[ReaderOutline]) -> None:
-    """Put ``outlines`` in the place of those that ``draft`` has."""
+def replace_outlines(session: Session, draft: Review, outlines: Iterable[ReaderOutline]) -> None:
+    """Replace the outlines of ``draft``."""
     draft.outlines.clear()
-    session.flush()  # a unit of work would insert first, and meet the rows that are to go
+    session.flush()  # one flush would insert before it deletes, and violate the unique constraint
     draft.outlines.extend(
         ReviewOutline(
-            instance_id=each.instance_id,
-            frame_number=each.frame_number,
-            tracking_uid=each.tracking_uid,
-            number=each.number,
-            origin=each.origin,
-            contour=[list(point) for point in each.contour],
+            instance_id=outline.instance_id,
+            frame_number=outline.frame_number,
+            tracking_uid=outline.tracking_uid,
+            number=outline.number,
+            origin=outline.origin,
+            contour=[list(point) for point in outline.contour],
         )
-        for each in outlines
+        for outline in outlines
     )
     session.flush()
 
 
-def lesion_numbers(session: Session, study_id: UUID) -> dict[str, int]:
-    """By tracking UID, every number that the study's analyses and readers have given so far."""
+def load_lesion_numbers(session: Session, study_id: UUID) -> dict[str, int]:
+    """Return the numbers of all lesions of the study, of networks and readers, by tracking UID."""
     of_networks = (
         select(Finding.tracking_uid, Finding.number)
         .join(Analysis)
@@ -87,9 +86,9 @@ def lesion_numbers(session: Session, study_id: UUID) -> dict[str, int]:
     }
 
 
-def number_all(tracking_uids: Iterable[str], given: Mapping[str, int]) -> dict[str, int]:
-    """Lesions keep the number that was ``given`` them; others follow the highest, in their order."""
-    numbers = dict(given)
+def number_lesions(tracking_uids: Iterable[str], known: Mapping[str, int]) -> dict[str, int]:
+    """Return the ``known`` numbers, and for other lesions the next ones in their order."""
+    numbers = dict(known)
     for uid in tracking_uids:
         numbers.setdefault(uid, max(numbers.values(), default=0) + 1)
     return numbers

@@ -49,7 +49,7 @@ def _find_set(session: Session, *where: ColumnElement[bool]) -> ResultSet | None
 def find_published_before(session: Session, analysis: Analysis) -> ResultSet | None:
     """Return the result set of the newest predecessor that was published before this analysis."""
     own = find_analysis_result_set(session, analysis.id)
-    for before in analyses.line_before(session, analysis):
+    for before in analyses.iter_predecessors(session, analysis):
         result_set = find_analysis_result_set(session, before)
         if result_set and (own is None or result_set.created_at <= own.created_at):
             return result_set
@@ -87,7 +87,7 @@ def is_predecessor_pending(session: Session, analysis: Analysis) -> bool:
 
     Predecessors in the dead-letter queue do not count.
     """
-    for before in analyses.line_before(session, analysis):
+    for before in analyses.iter_predecessors(session, analysis):
         if find_analysis_result_set(session, before):
             return False
         if jobs.is_pending(session, JobKind.PUBLISH, before):

@@ -1,8 +1,8 @@
-"""Readers' judgments: drafts that change, signed reviews that never do.
+"""Reviews: drafts, which can be changed, and signed reviews, which cannot.
 
-Signed reviews of an analysis form one line: the first names no predecessor, each later one amends
-the signed review before it. Whoever writes locks the study first, so that two readers, two clicks
-or a new image cannot pass each other.
+The first signed review of an analysis has no predecessor; each later one amends the one before it.
+Every function that writes locks the study first, so that two readers, two clicks or a new image
+cannot interfere.
 """
 
 import hashlib
@@ -34,31 +34,31 @@ from db.worklist import find_current_analysis, is_signed_and_current
 from dicom.terms.birads import BIRADS_CATEGORIES
 from dicom.terms.classification import CLASSES
 
-NO_CLASS: Final = "The AI gave no class"
+NO_CLASS: Final = "AI result undecided"
 REASONS: Final[Mapping[Decision, tuple[str, ...]]] = {
     Decision.ACCEPT: (),
     Decision.MODIFY: (
         NO_CLASS,
-        "Class is wrong",
-        "Lesion was missed",
-        "Outline is wrong",
+        "Incorrect class",
+        "Missed lesion",
+        "Inaccurate outline",
         "Not a lesion",
-        "Known from other examinations",
-        "Other, see comment",
+        "Known from prior examinations",
+        "Other (see comment)",
     ),
     Decision.REJECT: (
-        "Image quality",
+        "Insufficient image quality",
         "Not a breast ultrasound",
-        "Wrong patient or side",
+        "Wrong patient or laterality",
         "Outside the intended use",
-        "Other, see comment",
+        "Other (see comment)",
     ),
 }
 MAX_COMMENT_LENGTH: Final = 4000
 
 
 class ReviewInvalid(DbError):
-    """``field`` names what a judgment lacks; the text says what to do."""
+    """Raised when a judgment is incomplete or contradicts itself; ``field`` names the form field."""
 
     def __init__(self, field: str, problem: str) -> None:
         self.field = field
@@ -66,38 +66,37 @@ class ReviewInvalid(DbError):
 
 
 class MayNotReview(DbError):
-    """Only a radiologist reviews, and only the reader of a draft signs it."""
+    """Raised when a user who is not a radiologist reviews, or signs the draft of another."""
 
 
 class NoOrganization(DbError):
-    """A verified report names whom its reader signs for (0040,A027), and the account does not."""
+    """Raised when a reader's account lacks the Verifying Organization (0040,A027)."""
 
     def __init__(self) -> None:
         super().__init__("an administrator must enter your organization before you can sign")
 
 
 class Superseded(DbError):
-    """The analysis is no longer the study's newest state: read the new one before signing."""
+    """Raised when the study has new images or a newer analysis."""
 
 
 class AlreadySigned(DbError):
-    """Somebody signed meanwhile; ``review_id`` is the review to read, and to amend if need be."""
+    """Raised when another reader has signed; ``review_id`` is that review."""
 
     def __init__(self, review_id: UUID, reader: str) -> None:
         self.review_id = review_id
         super().__init__(
-            f"{reader} signed a review of this analysis meanwhile."
-            " Read it; to differ from it, amend it."
+            f"{reader} has signed a review of this analysis. To change it, amend that review."
         )
 
 
 class DraftChanged(DbError):
-    """The draft is not the one that was shown for signing."""
+    """Raised when the draft has changed since it was shown for signing."""
 
 
 @dataclass(frozen=True)
 class Judgment:
-    """What a reader says of an analysis. ``final_label`` is None when the result is rejected."""
+    """A reader's judgment of an analysis. ``final_label`` is None if the result is rejected."""
 
     decision: Decision
     final_label: str | None = None
@@ -105,36 +104,36 @@ class Judgment:
     reason: str = ""
     comment: str = ""
     outlines: tuple[ReaderOutline, ...] = ()
-    """Those that differ from the network's."""
+    """Those that the reader changed."""
 
     @property
     def digest(self) -> str:
-        """Ties a signature to what the reader was shown."""
+        """A hash that ties the signature to the judgment that was shown."""
         return hashlib.sha256(repr(astuple(self)).encode()).hexdigest()[:16]
 
 
-def judgment_of(review: Review) -> Judgment:
+def load_judgment(review: Review) -> Judgment:
     return Judgment(
         review.decision,
         review.final_label,
         review.birads,
         review.reason,
         review.comment,
-        outlines.outlines_of(review),
+        outlines.load_outlines(review),
     )
 
 
 def save_draft(
     session: Session, analysis_id: UUID, reader: User, judgment: Judgment, now: datetime
 ) -> Review:
-    """Keep the reader's one draft of this analysis; not yet final, seen as a draft in the list.
+    """Save the reader's draft of this analysis; there is at most one.
 
     Raises:
         MayNotReview, ReviewInvalid, Superseded, AlreadySigned.
     """
     _check_reader(reader)
     analysis = _lock(session, analysis_id)
-    judgment = _completed(judgment, analysis)
+    judgment = _complete(judgment, analysis)
     _check_current(session, analysis)
     draft = find_draft(session, analysis_id, reader.id)
     if draft is None:
@@ -147,10 +146,11 @@ def save_draft(
 
 
 def amend(session: Session, review_id: UUID, reader: User, now: datetime) -> Review:
-    """A draft that will replace a signed review: it names it and starts with its judgment.
+    """Return a draft that amends a signed review and starts with its judgment.
 
     Raises:
-        MayNotReview, Superseded, AlreadySigned: the review was itself amended meanwhile.
+        MayNotReview, Superseded.
+        AlreadySigned: the review has been amended.
     """
     _check_reader(reader)
     signed = session.get_one(Review, review_id)
@@ -159,7 +159,7 @@ def amend(session: Session, review_id: UUID, reader: User, now: datetime) -> Rev
     _check_unsigned(session, analysis.id, signed.id)
     draft = find_draft(session, analysis.id, reader.id)
     if draft is None:
-        judgment = judgment_of(signed)
+        judgment = load_judgment(signed)
         draft = Review(analysis_id=analysis.id, reader_id=reader.id, created_at=now)
         session.add(draft)
         _write(session, draft, judgment)
@@ -169,13 +169,15 @@ def amend(session: Session, review_id: UUID, reader: User, now: datetime) -> Rev
     return draft
 
 
-def sign(session: Session, review_id: UUID, reader: User, shown: str, now: datetime) -> Review:
-    """Make a draft final and queue its verified report, in the caller's one transaction.
+def sign(
+    session: Session, review_id: UUID, reader: User, shown_digest: str, now: datetime
+) -> Review:
+    """Sign a draft and queue its verified report in the caller's transaction.
 
-    Signing the same review twice (a double click) signs it once.
+    Signing a signed review again, as a double click does, changes nothing.
 
     Args:
-        shown: the ``digest`` of the judgment that the reader saw when confirming.
+        shown_digest: the ``digest`` of the judgment that the reader confirmed.
 
     Raises:
         MayNotReview, NoOrganization, Superseded, AlreadySigned, DraftChanged.
@@ -185,13 +187,13 @@ def sign(session: Session, review_id: UUID, reader: User, shown: str, now: datet
         raise NoOrganization
     review = session.get_one(Review, review_id)
     if review.reader_id != reader.id:
-        raise MayNotReview("a draft is signed by the reader who wrote it")
+        raise MayNotReview("only the reader who wrote a draft can sign it")
     analysis = _lock(session, review.analysis_id)
     session.refresh(review)
     if review.signed_at is not None:
         return review
-    if judgment_of(review).digest != shown:
-        raise DraftChanged("the draft was changed after it was shown: look at it again")
+    if load_judgment(review).digest != shown_digest:
+        raise DraftChanged("the draft was changed after it was shown: check it again, then sign")
     _check_current(session, analysis)
     _check_unsigned(session, analysis.id, review.predecessor_id)
     review.signed_at = now
@@ -215,24 +217,22 @@ def find_draft(session: Session, analysis_id: UUID, reader_id: UUID) -> Review |
 
 
 def find_signed(session: Session, analysis_id: UUID) -> Review | None:
-    """The signed review that stands: the last of its line."""
+    """Return the signed review that no other amends."""
     return session.scalar(
         select(Review).where(Review.analysis_id == analysis_id, is_signed_and_current())
     )
 
 
-def signed_before(session: Session, analysis: Analysis) -> Iterator[Review]:
-    """The signed reviews that stood until images came late, of the nearest analysis before this
-    one first.
-    """
-    for before in analyses.line_before(session, analysis):
-        signed = find_signed(session, before)
+def iter_earlier_signed(session: Session, analysis: Analysis) -> Iterator[Review]:
+    """Yield the signed reviews of the analyses before this one, the latest first."""
+    for predecessor_id in analyses.iter_predecessors(session, analysis):
+        signed = find_signed(session, predecessor_id)
         if signed is not None:
             yield signed
 
 
-def reviews_of(session: Session, study_id: UUID) -> Sequence[Review]:
-    """Every review of a study, of older analyses too, oldest first."""
+def list_reviews(session: Session, study_id: UUID) -> Sequence[Review]:
+    """Return the reviews of all analyses of a study, oldest first."""
     return session.scalars(
         select(Review)
         .join(Analysis)
@@ -241,8 +241,8 @@ def reviews_of(session: Session, study_id: UUID) -> Sequence[Review]:
     ).all()
 
 
-def signed_studies(session: Session) -> Sequence[UUID]:
-    """Ids, in their order, of every study of which some analysis has a signed review."""
+def list_signed_studies(session: Session) -> Sequence[UUID]:
+    """Return the ids, in ascending order, of all studies with a signed review."""
     return session.scalars(
         select(Analysis.study_id)
         .join(Review)
@@ -263,15 +263,15 @@ def _lock(session: Session, analysis_id: UUID) -> Analysis:
 
 def _check_reader(reader: User) -> None:
     if reader.role is not Role.RADIOLOGIST or not reader.active:
-        raise MayNotReview("only a radiologist reviews and signs")
+        raise MayNotReview("only a radiologist can review and sign")
 
 
 def _check_current(session: Session, analysis: Analysis) -> None:
     newest = find_current_analysis(session, analysis.study_id)
     if newest is None or newest.id != analysis.id:
-        raise Superseded("a newer analysis of this study has come: read it before you decide")
+        raise Superseded("this study has a newer analysis: review that one")
     if analysis.study.status in (StudyStatus.RECEIVING, StudyStatus.ANALYZING):
-        raise Superseded("new images of this study have come and are being analyzed: wait for them")
+        raise Superseded("this study has new images: wait until they are analyzed")
 
 
 def _check_unsigned(session: Session, analysis_id: UUID, predecessor_id: UUID | None) -> None:
@@ -280,12 +280,14 @@ def _check_unsigned(session: Session, analysis_id: UUID, predecessor_id: UUID | 
         raise AlreadySigned(signed.id, signed.reader.display_name)
 
 
-def _completed(judgment: Judgment, analysis: Analysis) -> Judgment:
-    """Checked, and with the label that follows from the decision."""
+def _complete(judgment: Judgment, analysis: Analysis) -> Judgment:
+    """Check the judgment and return it with the class that follows from the decision."""
     if len(judgment.comment) > MAX_COMMENT_LENGTH:
-        raise ReviewInvalid("comment", f"a comment has at most {MAX_COMMENT_LENGTH} characters")
+        raise ReviewInvalid(
+            "comment", f"the comment is too long: enter at most {MAX_COMMENT_LENGTH} characters"
+        )
     if judgment.birads is not None and judgment.birads not in BIRADS_CATEGORIES:
-        raise ReviewInvalid("birads", "choose one of the BI-RADS categories, or none")
+        raise ReviewInvalid("birads", "choose a BI-RADS category or none")
     _check_reason(judgment)
     _check_change(judgment, analysis)
     return Judgment(
@@ -303,9 +305,9 @@ def _check_reason(judgment: Judgment) -> None:
     if not known:
         return
     if judgment.reason not in known:
-        raise ReviewInvalid("reason", "choose why the AI result is changed or rejected")
+        raise ReviewInvalid("reason", "choose a reason")
     if judgment.reason == known[-1] and not judgment.comment.strip():
-        raise ReviewInvalid("comment", "say in the comment why")
+        raise ReviewInvalid("comment", "enter the reason in the comment")
 
 
 def _check_change(judgment: Judgment, analysis: Analysis) -> None:
@@ -313,11 +315,11 @@ def _check_change(judgment: Judgment, analysis: Analysis) -> None:
     if judgment.outlines and not changes:
         raise ReviewInvalid(
             "outlines",
-            "you changed outlines: choose to change the AI result, or use the AI outlines again",
+            "outlines were changed: choose to modify the AI result, or restore the AI outlines",
         )
     same = judgment.final_label is not None and judgment.final_label == analysis.asserted_class
     if changes and same and not judgment.outlines:
-        raise ReviewInvalid("final_label", "that is the AI's class: accept it")
+        raise ReviewInvalid("final_label", "this is the class of the AI: accept the result instead")
 
 
 def _final_label(judgment: Judgment, analysis: Analysis) -> str | None:
@@ -325,22 +327,24 @@ def _final_label(judgment: Judgment, analysis: Analysis) -> str | None:
         case Decision.REJECT:
             return None
         case Decision.ACCEPT if analysis.asserted_class is None:
-            raise ReviewInvalid("decision", "there is no AI result to accept: give your own class")
+            raise ReviewInvalid(
+                "decision", "the AI result is undecided: choose modify and enter a class"
+            )
         case Decision.ACCEPT:
             return analysis.asserted_class
         case Decision.MODIFY if judgment.final_label not in CLASSES:
-            raise ReviewInvalid("final_label", "choose the class that you see")
+            raise ReviewInvalid("final_label", "choose a class")
         case Decision.MODIFY:
             return judgment.final_label
 
 
 def _write(session: Session, review: Review, judgment: Judgment) -> None:
     if review.signed_at is not None:
-        raise SignedReviewIsFinal("a signed review is never changed: amend it")
+        raise SignedReviewIsFinal("a signed review cannot be changed: amend it")
     review.decision, review.final_label = judgment.decision, judgment.final_label
     review.birads, review.reason = judgment.birads, judgment.reason
     review.comment = judgment.comment
-    outlines.write(session, review, judgment.outlines)
+    outlines.replace_outlines(session, review, judgment.outlines)
 
 
 def _record(
@@ -359,5 +363,5 @@ def _record(
         final_label=review.final_label,
         birads=review.birads,
         outlines=len(review.outlines),
-        judgment=judgment_of(review).digest,
+        judgment=load_judgment(review).digest,
     )

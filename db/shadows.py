@@ -1,4 +1,4 @@
-"""What a shadow preset said beside the active one, and how often the two agree."""
+"""Analyses of shadow presets, and how often they agree with the active one."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ from db.schema import (
 from dicom.terms.classification import UNDECIDED
 
 ACTOR: Final = "worker"
-AHEAD: Final = (JobKind.ANALYZE, JobKind.PUBLISH, JobKind.SIGN)
-"""Work that makes results: a shadow waits until there is none."""
+RESULT_JOBS: Final = (JobKind.ANALYZE, JobKind.PUBLISH, JobKind.SIGN)
+"""Jobs that produce results. Shadow analyses run only while there are none."""
 
 
 @dataclass(frozen=True)
-class Tally:
-    """How one shadow preset compares with one active pipeline, over all analyses of both."""
+class PresetComparison:
+    """One shadow preset compared with one active pipeline, over all analyses of both."""
 
     pipeline_version: str
     preset_name: str
@@ -40,20 +40,20 @@ class Tally:
     classifier_digest: str
     segmenter_digest: str
     active_pipeline_version: str
-    crossed: dict[tuple[str, str], int]
-    """Analyses by (what the active one says, what the shadow says): a class, or undecided."""
+    counts: dict[tuple[str, str], int]
+    """Analyses by displayed class of the active pipeline and of the shadow preset."""
     images: int = 0
     images_agreeing: int = 0
     mean_dice: float | None = None
-    """Of the outlines, over the images where either has any."""
+    """Of the outlines, over the images where at least one has any."""
 
     @property
     def analyses(self) -> int:
-        return sum(self.crossed.values())
+        return sum(self.counts.values())
 
     @property
     def agreeing(self) -> int:
-        return sum(count for (active, shadow), count in self.crossed.items() if active == shadow)
+        return sum(count for (active, shadow), count in self.counts.items() if active == shadow)
 
     @property
     def agreement(self) -> float:
@@ -62,7 +62,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An analysis of which the two say different things."""
+    """An analysis that the two presets classify differently."""
 
     study_id: UUID
     analysis_id: UUID
@@ -77,30 +77,30 @@ class Disagreement:
 
 
 @dataclass(frozen=True)
-class Report:
-    """All that is needed to decide whether to switch."""
+class ShadowReport:
+    """What an administrator needs to decide whether to activate a shadow preset."""
 
-    tallies: tuple[Tally, ...]
+    comparisons: tuple[PresetComparison, ...]
     disagreements: tuple[Disagreement, ...]
     """Newest first."""
     jobs: dict[str, int] = field(default_factory=dict)
-    """Shadow jobs by status: those queued wait until no result is being made."""
+    """Number of shadow jobs by status."""
 
 
 def enqueue(session: Session, analysis_id: UUID, now: datetime) -> None:
-    """Have the shadow preset look at an analysis once it is committed."""
+    """Queue a shadow analysis; it starts after the caller's transaction is committed."""
     jobs.enqueue(session, JobKind.SHADOW, key=str(analysis_id), subject_id=analysis_id, now=now)
 
 
-def results_are_made(session: Session, now: datetime) -> bool:
-    """Whether nobody waits for a result just now."""
-    return not jobs.any_active(session, AHEAD, now)
+def is_idle(session: Session, now: datetime) -> bool:
+    """Return whether no job that produces results is due or running."""
+    return not jobs.any_active(session, RESULT_JOBS, now)
 
 
 def record(session: Session, shadow: ShadowAnalysis, now: datetime) -> None:
-    """Keep what the shadow said; of the same analysis and preset it replaces what was said before.
+    """Save a shadow analysis. It replaces an earlier one of the same analysis and preset.
 
-    Only these rows are written: the analysis and its study stay as they are.
+    The analysis and its study are not changed.
     """
     old = select(ShadowAnalysis.id).where(
         ShadowAnalysis.analysis_id == shadow.analysis_id,
@@ -110,7 +110,7 @@ def record(session: Session, shadow: ShadowAnalysis, now: datetime) -> None:
     session.execute(delete(ShadowAnalysis).where(ShadowAnalysis.id.in_(old)))
     session.add(shadow)
     session.flush()
-    _tell(
+    _audit(
         session,
         AuditTag.SHADOW_COMPARED,
         shadow.analysis_id,
@@ -122,12 +122,12 @@ def record(session: Session, shadow: ShadowAnalysis, now: datetime) -> None:
     )
 
 
-def tell_failed(session: Session, analysis_id: UUID, reason: str, now: datetime) -> None:
-    """The shadow was given up; what it was to be compared with is untouched."""
-    _tell(session, AuditTag.SHADOW_FAILED, analysis_id, now, reason=reason)
+def record_failure(session: Session, analysis_id: UUID, reason: str, now: datetime) -> None:
+    """Add the audit event of a shadow analysis that was given up."""
+    _audit(session, AuditTag.SHADOW_FAILED, analysis_id, now, reason=reason)
 
 
-def _tell(
+def _audit(
     session: Session, tag: AuditTag, analysis_id: UUID, now: datetime, **details: object
 ) -> None:
     study_id = session.get_one(Analysis, analysis_id).study_id
@@ -136,23 +136,23 @@ def _tell(
     )
 
 
-# ------------------------------------------------------------------------------ the report
+# ------------------------------------------------------------------------------ report
 
 
-def load_report(session: Session, limit: int | None = 200) -> Report:
-    """Every pair of presets, the newest shadow first; at most ``limit`` disagreements."""
+def load_report(session: Session, limit: int | None = 200) -> ShadowReport:
+    """Return all comparisons, the latest first, and at most ``limit`` disagreements."""
     waiting = session.execute(
         select(Job.status, func.count()).where(Job.kind == JobKind.SHADOW).group_by(Job.status)
     )
-    return Report(
-        tuple(_tallies(session)),
+    return ShadowReport(
+        tuple(_comparisons(session)),
         tuple(_disagreements(session, limit)),
         {JobStatus(status).value: count for status, count in waiting},
     )
 
 
 def iter_images(session: Session) -> Iterator[dict[str, Any]]:
-    """What both said of each image, oldest first, under the names of the CSV's columns."""
+    """Yield each image that both analyzed, oldest first, as a row of the CSV report."""
     active = aliased(Finding, name="active")
     found = session.execute(
         select(
@@ -162,11 +162,11 @@ def iter_images(session: Session) -> Iterator[dict[str, Any]]:
             ShadowImage.frame_number,
             Analysis.pipeline_version.label("active_pipeline_version"),
             ShadowAnalysis.pipeline_version.label("shadow_pipeline_version"),
-            _said(active.label, active.undecided).label("active"),
+            _displayed_class(active.label, active.undecided).label("active"),
             active.p_normal.label("active_normal"),
             active.p_benign.label("active_benign"),
             active.p_malignant.label("active_malignant"),
-            _said(ShadowImage.label, ShadowImage.undecided).label("shadow"),
+            _displayed_class(ShadowImage.label, ShadowImage.undecided).label("shadow"),
             ShadowImage.p_normal.label("shadow_normal"),
             ShadowImage.p_benign.label("shadow_benign"),
             ShadowImage.p_malignant.label("shadow_malignant"),
@@ -204,39 +204,35 @@ _PAIR: Final = {
 }
 
 
-def _said(
+def _displayed_class(
     label: InstrumentedAttribute[Any], undecided: InstrumentedAttribute[bool]
 ) -> ColumnElement[str]:
-    # written out: PostgreSQL takes two parameters for two values, and then does not group
+    # A literal, because PostgreSQL cannot group by an expression with a bound parameter.
     return case((undecided, literal_column(f"'{UNDECIDED}'")), else_=label)
 
 
-def _active() -> ColumnElement[str]:
-    return _said(Analysis.label, Analysis.undecided)
+_ACTIVE_CLASS: Final = _displayed_class(Analysis.label, Analysis.undecided)
+_SHADOW_CLASS: Final = _displayed_class(ShadowAnalysis.label, ShadowAnalysis.undecided)
 
 
-def _shadow() -> ColumnElement[str]:
-    return _said(ShadowAnalysis.label, ShadowAnalysis.undecided)
-
-
-def _tallies(session: Session) -> Iterator[Tally]:
-    crossed: dict[tuple[Any, ...], dict[tuple[str, str], int]] = {}
+def _comparisons(session: Session) -> Iterator[PresetComparison]:
+    counts_by_pair: dict[tuple[Any, ...], dict[tuple[str, str], int]] = {}
     counted = session.execute(
-        select(*_PAIR.values(), _active(), _shadow(), func.count())
+        select(*_PAIR.values(), _ACTIVE_CLASS, _SHADOW_CLASS, func.count())
         .join(Analysis)
-        .group_by(*_PAIR.values(), _active(), _shadow())
+        .group_by(*_PAIR.values(), _ACTIVE_CLASS, _SHADOW_CLASS)
         .order_by(func.max(ShadowAnalysis.finished_at).desc(), ShadowAnalysis.pipeline_version)
     )
     for *pair, active, shadow, count in counted:
-        crossed.setdefault(tuple(pair), {})[active, shadow] = count
+        counts_by_pair.setdefault(tuple(pair), {})[active, shadow] = count
     images = _images(session)
-    for key, counts in crossed.items():
+    for key, counts in counts_by_pair.items():
         names: dict[str, Any] = dict(zip(_PAIR, key, strict=True))
-        yield Tally(**names, crossed=counts, **images[key[0], key[-1]])
+        yield PresetComparison(**names, counts=counts, **images[key[0], key[-1]])
 
 
 def _images(session: Session) -> dict[tuple[str, str], dict[str, Any]]:
-    """What a tally says of images, by the pipeline versions of shadow and active preset."""
+    """Return the figures of images by the pipeline versions of shadow and active preset."""
     found = session.execute(
         select(
             ShadowAnalysis.pipeline_version,

@@ -11,7 +11,6 @@ import click
 from sqlalchemy.orm import Session
 
 from db import shadows
-from db.shadows import Tally
 from sonogate.database import open_current_database
 from sonogate.settings import CliSettings
 
@@ -70,7 +69,7 @@ def _tally_to_dict(tally: Tally) -> dict[str, Any]:
     document["agreement"] = tally.agreement
     document["crossed"] = [
         {"active": active, "shadow": shadow, "analyses": count}
-        for (active, shadow), count in sorted(tally.crossed.items())
+        for (active, shadow), count in sorted(comparison.counts.items())
     ]
     return document
 

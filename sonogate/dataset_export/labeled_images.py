@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from db import analyses, reviews
 from db.engine import Database
 from db.files import FileStore
-from db.outlines import ReaderOutline, outlines_of
+from db.outlines import ReaderOutline, load_outlines
 from db.schema import Analysis, Finding, FindingKind, Study
 from db.worklist import find_current_analysis
 from dicom.errors import DicomError
@@ -144,7 +144,7 @@ class LabeledImages:
         self.excluded.clear()
         self._patients.clear()
         with self._database.read() as session:
-            studies = reviews.signed_studies(session)
+            studies = reviews.list_signed_studies(session)
         for study_id in studies:
             with self._database.read() as session:
                 study = _load_signed_study(session, study_id)
@@ -181,10 +181,10 @@ def _load_signed_study(session: Session, study_id: UUID) -> _SignedStudy | Exclu
     if review.final_label is None:
         return Exclusion.REJECTED
     return _SignedStudy(
-        analyses.whole(session, analysis.id),
+        analyses.load_complete(session, analysis.id),
         review.final_label,
         review.birads or "",
-        outlines_of(review),
+        load_outlines(review),
     )
 
 

@@ -65,7 +65,7 @@ def begin(session: Session, study_id: UUID, pipeline: Pipeline = PIPELINE) -> An
 
 
 def finding(session: Session, analysis: Analysis) -> Finding:
-    image = analyses.images_of(session, analysis.study_id)[0]
+    image = analyses.list_instances(session, analysis.study_id)[0]
     return Finding(
         analysis_id=analysis.id, instance_id=image.id, kind=FindingKind.IMAGE, number=1,
         tracking_uid="2.25.1", frame_number=1, label="benign",
@@ -79,7 +79,7 @@ def test_images_come_as_a_reader_would_see_them(database: Database, study_id: UU
         add_image(session, study, 3, series=2)
         add_image(session, study, 2, series=2)
         add_image(session, study, 2)
-        found = [image.sop_instance_uid for image in analyses.images_of(session, study_id)]
+        found = [image.sop_instance_uid for image in analyses.list_instances(session, study_id)]
     assert found == ["1.2.1.1", "1.2.1.2", "1.2.2.2", "1.2.2.3"]
 
 
@@ -101,7 +101,7 @@ def test_a_conclusion_settles_the_study_and_queues_the_publication(
 ) -> None:
     with database.write() as session:
         analysis = begin(session, study_id)
-        analyses.conclude(session, analysis.id, BENIGN, [finding(session, analysis)], [], NOW)
+        analyses.finish(session, analysis.id, BENIGN, [finding(session, analysis)], [], NOW)
     with database.read() as session:
         analysis = session.scalars(select(Analysis)).one()
         assert (analysis.status, analysis.label) == (AnalysisStatus.DONE, "benign")
@@ -116,7 +116,7 @@ def test_concluding_again_replaces(database: Database, study_id: UUID) -> None:
     for _ in range(2):
         with database.write() as session:
             analysis = begin(session, study_id)
-            analyses.conclude(session, analysis.id, BENIGN, [finding(session, analysis)], [], NOW)
+            analyses.finish(session, analysis.id, BENIGN, [finding(session, analysis)], [], NOW)
     with database.read() as session:
         assert len(session.scalars(select(Finding)).all()) == 1
         assert len(session.scalars(select(Job)).all()) == 1
@@ -128,19 +128,19 @@ def test_a_study_that_moved_on_keeps_its_status(database: Database, study_id: UU
         study = session.get_one(Study, study_id)
         study.revision, study.status = 2, StudyStatus.RECEIVING
         session.flush()
-        analyses.conclude(session, analysis.id, BENIGN, [], [], NOW)
+        analyses.finish(session, analysis.id, BENIGN, [], [], NOW)
         assert study.status is StudyStatus.RECEIVING
 
 
 def test_refusals_are_counted_by_their_codes(database: Database, study_id: UUID) -> None:
     with database.write() as session:
         analysis = begin(session, study_id)
-        [image] = analyses.images_of(session, study_id)
+        [image] = analyses.list_instances(session, study_id)
         refusals = [
             Refusal(analysis_id=analysis.id, instance_id=image.id, code=code, text="…")
             for code in ("too-small", "too-dark", "too-dark")
         ]
-        analyses.conclude(session, analysis.id, None, [], refusals, NOW)
+        analyses.finish(session, analysis.id, None, [], refusals, NOW)
         study = session.get_one(Study, study_id)
         assert study.status is StudyStatus.REFUSED
         assert study.status_reason == "refused: too-dark, too-small"
@@ -154,7 +154,7 @@ def test_a_new_analysis_names_the_last_finished_one(database: Database, study_id
             analysis = begin(session, study_id)
             assert analysis.predecessor_id == (ids[-1] if ids else None)
             later = NOW + timedelta(minutes=number)
-            analyses.conclude(session, analysis.id, BENIGN, [], [], later)
+            analyses.finish(session, analysis.id, BENIGN, [], [], later)
             ids.append(analysis.id)
             add_image(session, session.get_one(Study, study_id), number)
 
@@ -171,24 +171,24 @@ def test_lesions_of_finished_analyses_come_newest_first(database: Database, stud
     with database.write() as session:
         for late, numbers in enumerate(((1, 2), (3, 1)), 2):
             analysis = begin(session, study_id)
-            image = analyses.images_of(session, study_id)[0]
+            image = analyses.list_instances(session, study_id)[0]
             found = [lesion(analysis, image, number) for number in numbers]
             found += [lesion(analysis, image, numbers[0], frame=2), finding(session, analysis)]
             later = NOW + timedelta(minutes=late)
-            analyses.conclude(session, analysis.id, BENIGN, found, [], later)
+            analyses.finish(session, analysis.id, BENIGN, found, [], later)
             add_image(session, session.get_one(Study, study_id), late)
         running = begin(session, study_id)
         session.add(lesion(running, image, 9))
         session.flush()
-        before = analyses.lesions_before(session, study_id)
+        before = analyses.list_known_lesions(session, study_id)
         places = [(found.number, found.frame_number) for found in before]
         assert places == [(1, 1), (3, 1), (3, 2), (1, 1), (1, 2), (2, 1)]
-        assert analyses.lesions_before(session, uuid4()) == []
+        assert analyses.list_known_lesions(session, uuid4()) == []
 
 
 def test_a_failure_is_told(database: Database, study_id: UUID) -> None:
     with database.write() as session:
-        analyses.fail(session, study_id, "the preset is damaged", NOW)
+        analyses.fail_study(session, study_id, "the preset is damaged", NOW)
         study = session.get_one(Study, study_id)
         assert (study.status, study.status_reason) == (
             StudyStatus.FAILED,
@@ -200,9 +200,9 @@ def test_a_failure_is_told(database: Database, study_id: UUID) -> None:
 def test_a_whole_analysis_is_readable_when_detached(database: Database, study_id: UUID) -> None:
     with database.write() as session:
         analysis = begin(session, study_id)
-        analyses.conclude(session, analysis.id, BENIGN, [finding(session, analysis)], [], NOW)
+        analyses.finish(session, analysis.id, BENIGN, [finding(session, analysis)], [], NOW)
     with database.read() as session:
-        whole = analyses.whole(session, analysis.id)
+        whole = analyses.load_complete(session, analysis.id)
     assert whole.study.study_instance_uid == "1.2"
     assert whole.findings[0].instance.sop_instance_uid == "1.2.1.1"
     assert whole.refusals == []

@@ -38,7 +38,7 @@ from db.worklist import WorklistFilter
 from tests.db.rows import NOW, add_analysis, add_instance, add_study, add_user
 
 ACCEPT = Judgment(Decision.ACCEPT)
-MODIFY = Judgment(Decision.MODIFY, "benign", "3", "Class is wrong", "smooth margin")
+MODIFY = Judgment(Decision.MODIFY, "benign", "3", "Incorrect class", "smooth margin")
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def _draft(
 
 
 def _sign(database: Database, review: Review, name: str = "rita") -> Review:
-    shown = reviews.judgment_of(review).digest
+    shown = reviews.load_judgment(review).digest
     with database.write() as session:
         return reviews.sign(session, review.id, _user(session, name), shown, NOW)
 
@@ -80,13 +80,13 @@ def test_a_draft_can_change_and_stays_one(database: Database, analysis_id: UUID)
 
 
 def test_accepting_takes_over_the_networks_class(database: Database, analysis_id: UUID) -> None:
-    said = replace(ACCEPT, final_label="normal", reason="Class is wrong")
+    said = replace(ACCEPT, final_label="normal", reason="Incorrect class")
     draft = _draft(database, analysis_id, judgment=said)
     assert (draft.final_label, draft.reason) == ("malignant", "")
 
 
 def test_rejecting_leaves_no_class(database: Database, analysis_id: UUID) -> None:
-    said = Judgment(Decision.REJECT, "benign", reason="Image quality")
+    said = Judgment(Decision.REJECT, "benign", reason="Insufficient image quality")
     assert _draft(database, analysis_id, judgment=said).final_label is None
 
 
@@ -95,8 +95,8 @@ def test_an_incomplete_judgment_is_refused_by_field(database: Database, analysis
         (replace(MODIFY, final_label=None), "final_label"),
         (replace(MODIFY, final_label="cyst"), "final_label"),
         (replace(MODIFY, reason=""), "reason"),
-        (replace(MODIFY, reason="Image quality"), "reason"),
-        (replace(MODIFY, reason="Other, see comment", comment=" "), "comment"),
+        (replace(MODIFY, reason="Insufficient image quality"), "reason"),
+        (replace(MODIFY, reason="Other (see comment)", comment=" "), "comment"),
         (replace(MODIFY, birads="7"), "birads"),
         (replace(MODIFY, comment="x" * 4001), "comment"),
         (Judgment(Decision.REJECT), "reason"),
@@ -112,9 +112,9 @@ def test_a_refused_study_has_nothing_to_accept_but_takes_the_readers_class(
 ) -> None:
     with database.write() as session:
         refused = add_analysis(session, add_study(session), None).id
-    with pytest.raises(ReviewInvalid, match="no AI result"):
+    with pytest.raises(ReviewInvalid, match="AI result is undecided"):
         _draft(database, refused)
-    with pytest.raises(ReviewInvalid, match="choose the class that you see"):
+    with pytest.raises(ReviewInvalid, match="choose a class"):
         _draft(database, refused, judgment=replace(MODIFY, final_label=None))
     assert _draft(database, refused, judgment=MODIFY).final_label == "benign"
 
@@ -159,7 +159,7 @@ def test_of_two_readers_who_sign_at_once_one_is_told(database: Database, analysi
     with ThreadPoolExecutor(2) as readers:
         outcomes = sorted(readers.map(attempt, drafts))
     assert "signed" in outcomes
-    assert sum("signed a review of this analysis meanwhile" in text for text in outcomes) == 1
+    assert sum("has signed a review of this analysis" in text for text in outcomes) == 1
     assert _count(database, Job.id) == 1
 
 
@@ -231,13 +231,13 @@ def test_an_amendment_names_what_it_amends_and_both_stay(
     assert (draft.predecessor_id, draft.decision) == (first.id, Decision.ACCEPT)
     draft = _draft(database, analysis_id, "sam", MODIFY)
     with database.write() as session:
-        shown = reviews.judgment_of(draft).digest
+        shown = reviews.load_judgment(draft).digest
         sam = _user(session, "sam")
         second = reviews.sign(session, draft.id, sam, shown, NOW + timedelta(minutes=1))
     with database.read() as session:
         standing = reviews.find_signed(session, analysis_id)
         study_id = session.get_one(Analysis, analysis_id).study_id
-        assert [r.id for r in reviews.reviews_of(session, study_id)] == [first.id, second.id]
+        assert [r.id for r in reviews.list_reviews(session, study_id)] == [first.id, second.id]
     assert standing is not None
     assert standing.id == second.id
 
@@ -250,7 +250,7 @@ def test_the_last_of_a_line_stands_whatever_the_clocks_of_the_web_hosts_say(
         with database.write() as session:
             sam = _user(session, "sam")
             draft = reviews.amend(session, standing.id, sam, NOW)
-            shown = reviews.judgment_of(draft).digest
+            shown = reviews.load_judgment(draft).digest
             standing = reviews.sign(session, draft.id, sam, shown, clock)
     with database.read() as session:
         found = reviews.find_signed(session, analysis_id)
@@ -270,8 +270,8 @@ def test_the_reviews_before_late_images_come_from_the_analyses_that_have_one(
         newest = add_analysis(session, study, revision=3)
         unread.predecessor_id, newest.predecessor_id = analysis_id, unread.id
         first = session.get_one(Analysis, analysis_id)
-        assert [found.id for found in reviews.signed_before(session, newest)] == [signed.id]
-        assert list(reviews.signed_before(session, first)) == []
+        assert [found.id for found in reviews.iter_earlier_signed(session, newest)] == [signed.id]
+        assert list(reviews.iter_earlier_signed(session, first)) == []
 
 
 def test_a_review_that_was_amended_is_not_amended_again(
@@ -283,7 +283,7 @@ def test_a_review_that_was_amended_is_not_amended_again(
             reviews.amend(session, first.id, _user(session, name), NOW)
     later = _draft(database, analysis_id, "sam", MODIFY)
     with database.write() as session:
-        shown = reviews.judgment_of(later).digest
+        shown = reviews.load_judgment(later).digest
         sam = _user(session, "sam")
         reviews.sign(session, later.id, sam, shown, NOW + timedelta(minutes=1))
     with pytest.raises(AlreadySigned) as told:
@@ -320,7 +320,7 @@ def redrawn(database: Database, analysis_id: UUID) -> Judgment:
     return Judgment(
         Decision.MODIFY,
         "malignant",
-        reason="Outline is wrong",
+        reason="Inaccurate outline",
         outlines=(
             ReaderOutline(instance_id, 1, "2.25.1", 1, OutlineOrigin.CORRECTED, triangle),
             ReaderOutline(instance_id, 1, "2.25.2", 2, OutlineOrigin.DRAWN, triangle),
@@ -336,7 +336,7 @@ def test_outlines_are_kept_with_the_draft_and_replaced_with_it(
     _draft(database, analysis_id, judgment=replace(redrawn, outlines=(removed,)))
     with database.read() as session:
         draft = session.scalars(select(Review)).one()
-        assert reviews.judgment_of(draft).outlines == (removed,)
+        assert reviews.load_judgment(draft).outlines == (removed,)
     _draft(database, analysis_id)
     assert _count(database, ReviewOutline.id) == 0
 
@@ -346,12 +346,12 @@ def test_changed_outlines_are_a_change_and_the_networks_class_alone_is_none(
 ) -> None:
     for judgment in (
         replace(redrawn, decision=Decision.ACCEPT),
-        replace(redrawn, decision=Decision.REJECT, reason="Image quality"),
+        replace(redrawn, decision=Decision.REJECT, reason="Insufficient image quality"),
     ):
-        with pytest.raises(ReviewInvalid, match="you changed outlines") as refused:
+        with pytest.raises(ReviewInvalid, match="outlines were changed") as refused:
             _draft(database, analysis_id, judgment=judgment)
         assert refused.value.field == "outlines"
-    with pytest.raises(ReviewInvalid, match="that is the AI's class: accept it"):
+    with pytest.raises(ReviewInvalid, match="this is the class of the AI: accept the result"):
         _draft(database, analysis_id, judgment=replace(redrawn, outlines=()))
 
 
@@ -359,7 +359,7 @@ def test_outlines_that_were_not_shown_are_not_signed(
     database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
     shown = _draft(database, analysis_id, judgment=redrawn)
-    digest = reviews.judgment_of(shown).digest
+    digest = reviews.load_judgment(shown).digest
     moved = replace(redrawn.outlines[0], contour=((1.0, 2.0), (9.26, 2.0), (5.0, 8.5)))
     _draft(database, analysis_id, judgment=replace(redrawn, outlines=(moved,)))
     with pytest.raises(DraftChanged), database.write() as session:
@@ -371,7 +371,7 @@ def test_what_was_shown_is_what_is_read_back_from_the_rows(
 ) -> None:
     draft = _draft(database, analysis_id, judgment=redrawn)
     with database.read() as session:
-        assert reviews.judgment_of(session.get_one(Review, draft.id)).digest == redrawn.digest
+        assert reviews.load_judgment(session.get_one(Review, draft.id)).digest == redrawn.digest
 
 
 def test_the_database_itself_refuses_to_change_the_outlines_of_a_signed_review(
@@ -383,7 +383,7 @@ def test_the_database_itself_refuses_to_change_the_outlines_of_a_signed_review(
         with pytest.raises(DBAPIError), database.write() as session:
             session.execute(change)
     with pytest.raises(DBAPIError), database.write() as session:
-        outlines.write(session, session.get_one(Review, signed.id), [])
+        outlines.replace_outlines(session, session.get_one(Review, signed.id), [])
     late = ReviewOutline(
         review_id=signed.id,
         instance_id=redrawn.outlines[0].instance_id,
@@ -404,11 +404,11 @@ def test_an_amendment_copies_the_outlines_and_leaves_those_of_the_signed_review(
     first = _sign(database, _draft(database, analysis_id, judgment=redrawn))
     with database.write() as session:
         draft = reviews.amend(session, first.id, _user(session, "sam"), NOW)
-        assert outlines.outlines_of(draft) == redrawn.outlines
+        assert outlines.load_outlines(draft) == redrawn.outlines
     _draft(database, analysis_id, "sam")
     with database.read() as session:
-        assert outlines.outlines_of(session.get_one(Review, first.id)) == redrawn.outlines
-        assert outlines.outlines_of(session.get_one(Review, draft.id)) == ()
+        assert outlines.load_outlines(session.get_one(Review, first.id)) == redrawn.outlines
+        assert outlines.load_outlines(session.get_one(Review, draft.id)) == ()
 
 
 def test_an_undecided_analysis_has_nothing_to_accept_and_any_class_is_the_readers(
@@ -416,7 +416,7 @@ def test_an_undecided_analysis_has_nothing_to_accept_and_any_class_is_the_reader
 ) -> None:
     with database.write() as session:
         session.get_one(Analysis, analysis_id).undecided = True
-    with pytest.raises(ReviewInvalid, match="give your own class"):
+    with pytest.raises(ReviewInvalid, match="choose modify and enter a class"):
         _draft(database, analysis_id)
     own = Judgment(Decision.MODIFY, "malignant", reason=reviews.NO_CLASS)
     assert _draft(database, analysis_id, judgment=own).final_label == "malignant"

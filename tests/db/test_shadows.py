@@ -63,9 +63,9 @@ def test_the_report_counts_who_said_what(database: Database) -> None:
         shadows.record(session, unsure, NOW)
     with database.read() as session:
         report = shadows.load_report(session)
-    [tally] = report.tallies
+    [tally] = report.comparisons
     assert (tally.preset_name, tally.active_pipeline_version) == ("candidate", "test 1")
-    assert tally.crossed == {
+    assert tally.counts == {
         ("benign", "benign"): 2,
         ("benign", "malignant"): 1,
         ("malignant", "undecided"): 1,
@@ -100,8 +100,8 @@ def test_both_undecided_is_agreement_whatever_class_is_most_probable(database: D
         analysis.undecided = True
         shadows.record(session, shadow_of(analysis, instance, UNSURE, undecided=True), NOW)
     with database.read() as session:
-        [tally] = shadows.load_report(session).tallies
-        assert tally.crossed == {("undecided", "undecided"): 1}
+        [tally] = shadows.load_report(session).comparisons
+        assert tally.counts == {("undecided", "undecided"): 1}
         assert tally.agreement == 1
 
 
@@ -124,29 +124,29 @@ def test_jobs_are_queued_once_and_counted(database: Database) -> None:
         shadows.enqueue(session, analysis.id, NOW)
     with database.read() as session:
         report = shadows.load_report(session)
-    assert (report.tallies, report.jobs) == ((), {JobStatus.QUEUED.value: 1})
+    assert (report.comparisons, report.jobs) == ((), {JobStatus.QUEUED.value: 1})
 
 
-@pytest.mark.parametrize("kind", shadows.AHEAD)
+@pytest.mark.parametrize("kind", shadows.RESULT_JOBS)
 def test_a_result_is_being_made_while_its_job_is_due_or_runs(
     database: Database, kind: JobKind
 ) -> None:
     with database.write() as session:
-        assert shadows.results_are_made(session, NOW)
+        assert shadows.is_idle(session, NOW)
         later = NOW + timedelta(seconds=15)
         job = jobs.enqueue(session, kind, key="k", subject_id=uuid4(), now=NOW, due_at=later)
         assert job is not None
-        assert shadows.results_are_made(session, NOW)
-        assert not shadows.results_are_made(session, later)
+        assert shadows.is_idle(session, NOW)
+        assert not shadows.is_idle(session, later)
         claim = jobs.claim(session, job.id, NOW)
         assert claim is not None
-        assert not shadows.results_are_made(session, NOW)
+        assert not shadows.is_idle(session, NOW)
         jobs.finish(session, claim, NOW)
-        assert shadows.results_are_made(session, later)
+        assert shadows.is_idle(session, later)
 
 
 def test_deliveries_and_other_shadows_are_not_waited_for(database: Database) -> None:
     with database.write() as session:
         for kind in (JobKind.DELIVER, JobKind.SHADOW):
             jobs.enqueue(session, kind, key="k", subject_id=uuid4(), now=NOW)
-        assert shadows.results_are_made(session, NOW)
+        assert shadows.is_idle(session, NOW)

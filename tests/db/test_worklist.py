@@ -143,7 +143,7 @@ def test_the_review_state_of_drafts_signatures_and_amendments(database: Database
             draft = reviews.save_draft(session, analysis.id, rita, Judgment(Decision.ACCEPT), NOW)
             if name == "draft":
                 continue
-            shown = reviews.judgment_of(draft).digest
+            shown = reviews.load_judgment(draft).digest
             reviews.sign(session, draft.id, rita, shown, NOW)
             if name == "outdated":
                 add_analysis(session, study, revision=2)

@@ -31,7 +31,7 @@ def test_json_counts_and_lists_disagreements(run: Run) -> None:
     document = json.loads(run("shadow", "report").output)
     [preset] = document["presets"]
     assert (preset["analyses"], preset["agreeing"], preset["agreement"]) == (2, 1, 0.5)
-    assert {"active": "benign", "shadow": "malignant", "analyses": 1} in preset["crossed"]
+    assert {"active": "benign", "shadow": "malignant", "analyses": 1} in preset["counts"]
     [disagreement] = document["disagreements"]
     assert (disagreement["active"], disagreement["shadow"]) == ("benign", "malignant")
 

@@ -143,7 +143,7 @@ class Site:
             threshold = max((image.confidence_threshold for image in images), default=0.0)
             pipeline = replace(PIPELINE, confidence_threshold=threshold)
             analysis = analyses.begin(session, study, pipeline, self.now)
-            instances = analyses.images_of(session, study_id)
+            instances = analyses.list_instances(session, study_id)
         findings: list[Finding] = []
         refusals: list[Refusal] = []
         for number, (instance, image) in enumerate(zip(instances, images, strict=True), 1):
@@ -155,7 +155,7 @@ class Site:
             [classify(image.probabilities, threshold) for image in images if not image.refused]
         )
         with self.database.write() as session:
-            analyses.conclude(session, analysis.id, classification, findings, refusals, self.now)
+            analyses.finish(session, analysis.id, classification, findings, refusals, self.now)
         return analysis.id
 
     def add_study(self, *images: SampleImage, **facts: Any) -> UUID:

@@ -294,7 +294,7 @@ def test_a_class_is_changed_and_signed_from_the_keyboard(study: Page, site: Site
     expect(study.get_by_text("Your classification")).to_be_hidden()
     study.keyboard.press("2")
     study.get_by_role("radio", name="Benign").check()
-    study.get_by_label("Reason").locator("visible=true").select_option("Class is wrong")
+    study.get_by_label("Reason").locator("visible=true").select_option("Incorrect class")
     study.get_by_label("BI-RADS").select_option("3")
     study.get_by_role("textbox", name="Comment").fill("smooth, h and s stay letters here")
     expect(study.locator("#heat")).to_be_hidden()
@@ -390,10 +390,10 @@ def test_a_line_can_be_dropped_and_what_is_no_outline_is_refused(
 def test_what_is_missing_is_said_beside_the_form(study: Page, complaints: list[str]) -> None:
     study.keyboard.press("3")
     study.get_by_role("button", name="Sign…").click()
-    expect(study.locator("#review-problem")).to_contain_text("Choose why the AI result")
+    expect(study.locator("#review-problem")).to_contain_text("Choose a reason")
     expect(study.get_by_role("dialog")).to_be_hidden()
     complaints.clear()  # the browser logs the refusal, a 422, as an error
-    study.get_by_label("Reason").locator("visible=true").select_option("Image quality")
+    study.get_by_label("Reason").locator("visible=true").select_option("Insufficient image quality")
     study.get_by_role("button", name="Sign…").click()
     dialog = study.get_by_role("dialog", name="Sign review")
     expect(dialog).to_contain_text("AI result rejected")
@@ -447,7 +447,7 @@ def test_the_reader_of_an_undecided_study_gives_the_class(page: Page, site: Site
     expect(page.locator("#outlines polygon.undecided")).to_have_count(1)
     expect(page.locator("input[value=accept]")).to_be_disabled()
     page.keyboard.press("2")
-    page.locator("select[name=reason_modify]").select_option("The AI gave no class")
+    page.locator("select[name=reason_modify]").select_option("AI result undecided")
     for width, height in ((1280, 800), (1920, 1080)):
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate("document.documentElement.scrollWidth") <= width

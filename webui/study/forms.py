@@ -32,7 +32,7 @@ def parse_judgment(
         birads=form.get("birads") or None,
         reason=form.get(f"reason_{decision}", ""),
         comment=form.get("comment", "").replace("\r\n", "\n"),
-        outlines=outlines.read(form.get("outlines", ""), findings, numbered),
+        outlines=outlines.parse_outlines(form.get("outlines", ""), findings, numbered),
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from db import reviews
-from db.outlines import ReaderOutline, outlines_of
+from db.outlines import ReaderOutline, load_outlines
 from db.schema import (
     Analysis,
     Delivery,
@@ -87,7 +87,7 @@ class StudyPage(StudyState):
 
     @property
     def outlines(self) -> Sequence[ReaderOutline]:
-        return outlines_of(self.displayed_review) if self.displayed_review else ()
+        return load_outlines(self.displayed_review) if self.displayed_review else ()
 
     @property
     def is_reviewable(self) -> bool:
@@ -141,7 +141,7 @@ def load_page(session: Session, study_id: UUID, reader_id: UUID) -> StudyPage:
         instances=load_instances(session, study_id),
         findings=load_findings(session, analysis) if analysis else [],
         refusals=load_refusals(session, analysis) if analysis else [],
-        reviews=reviews.reviews_of(session, study_id),
+        reviews=reviews.list_reviews(session, study_id),
         draft=reviews.find_draft(session, analysis.id, reader_id) if analysis else None,
         history=load_study_history(session, study_id),
     )

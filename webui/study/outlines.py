@@ -8,10 +8,10 @@ from math import isfinite
 from typing import Any, Final
 from uuid import UUID
 
-from db.outlines import MAX_POINTS, MIN_POINTS, Point, ReaderOutline, number_all
+from db.outlines import MAX_POINTS, MIN_POINTS, ReaderOutline, number_lesions
 from db.reviews import ReviewInvalid
 from db.schema import Finding, FindingKind, OutlineOrigin
-from dicom.terms.lesions import LesionMeasurements
+from dicom.terms.lesions import LesionMeasurements, Point
 from models.outline import OutlineInvalid, enclosed_lesion
 
 MAX_OUTLINES: Final = 60
@@ -52,10 +52,10 @@ def read(
     ``numbered``: numbers that lesions of the study have already, by tracking UID.
 
     Raises:
-        ReviewInvalid: one is not of an analyzed frame, not inside its image, or encloses nothing.
+        ReviewInvalid: one is not of an analyzed frame, not inside its image, or encloses no area.
     """
     entries = _entries(text)
-    numbers = number_all([entry["lesion"] for entry in entries], numbered)
+    numbers = number_lesions([entry["lesion"] for entry in entries], numbered)
     found = tuple(_outline(entry, findings, numbers) for entry in entries)
     if len({(each.tracking_uid, each.frame_number) for each in found}) < len(found):
         raise _refused("a lesion is outlined twice on one frame")
@@ -123,7 +123,7 @@ def _outline(
     known = _known(uid, frame, image, findings)
     points = _points(entry["points"], image)
     if not points and not known:
-        raise _refused("only a lesion of the network can be removed")
+        raise _refused("only a lesion of the AI can be removed")
     origin = OutlineOrigin.CORRECTED if known else OutlineOrigin.DRAWN
     return ReaderOutline(image.instance_id, frame, uid, numbers[uid], origin, points)
 
@@ -143,7 +143,7 @@ def _known(uid: str, frame: int, image: Finding, findings: Sequence[Finding]) ->
     if any(each.instance_id != image.instance_id or each is image for each in same):
         raise _refused("an outline names the lesion of another image")
     if not same and not _NEW_UID.fullmatch(uid):
-        raise _refused("an outline names a lesion that is not known")
+        raise _refused("an outline names a unknown lesion")
     return any(each.frame_number == frame for each in same)
 
 

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from db import audit, reviews, users
 from db.audit_tags import AuditTag
-from db.outlines import lesion_numbers
+from db.outlines import load_lesion_numbers
 from db.reviews import NO_CLASS, REASONS
 from db.schema import Decision, Role, User
 from dicom.terms.birads import BIRADS_CATEGORIES
@@ -41,16 +41,16 @@ def index(study_id: UUID) -> ResponseReturnValue:
     _record_view(study_id)
     page = loading.load_page(reader(), study_id, person().id)
     addresses = _build_addresses(study_id, page.analysis.id if page.analysis else None)
-    images = viewer.images_of(page, addresses)
+    images = viewer.list_images(page, addresses)
     return render_template(
         "study/index.html",
         page=page,
         study=page.study,
         images=images,
-        viewer=viewer.as_json(images),
+        viewer=viewer.to_json(images),
         start=viewer.first_image(images, page.analysis),
-        lesions=viewer.lesions_of(page.instances, page.findings, page.outlines),
-        edits=outlines.as_form(page.outlines),
+        lesions=viewer.list_lesions(page.instances, page.findings, page.outlines),
+        edits=outlines.to_form(page.outlines),
         editable=person().may_sign and page.is_reviewable,
         history=history.to_lines(page.history),
         decisions=Decision,
@@ -114,7 +114,7 @@ def save_review(study_id: UUID) -> ResponseReturnValue:
     analysis_id = forms.parse_id(request.form, "analysis_id")
     analysis = loading.load_analysis(reader(), study_id, analysis_id)
     findings = loading.load_findings(reader(), analysis)
-    numbered = lesion_numbers(reader(), study_id)
+    numbered = load_lesion_numbers(reader(), study_id)
     judgment = forms.parse_judgment(request.form, findings, numbered)
     with writer() as rows:
         user = rows.get_one(User, person().id)
@@ -135,9 +135,9 @@ def lesions(study_id: UUID) -> ResponseReturnValue:
     analysis_id = forms.parse_id(request.form, "analysis_id")
     analysis = loading.load_analysis(reader(), study_id, analysis_id)
     findings = loading.load_findings(reader(), analysis)
-    numbered = lesion_numbers(reader(), study_id)
-    changed = outlines.read(request.form.get("outlines", ""), findings, numbered)
-    shown = viewer.lesions_of(loading.load_instances(reader(), study_id), findings, changed)
+    numbered = load_lesion_numbers(reader(), study_id)
+    changed = outlines.parse_outlines(request.form.get("outlines", ""), findings, numbered)
+    shown = viewer.list_lesions(loading.load_instances(reader(), study_id), findings, changed)
     return render_template("study/_lesions.html", lesions=shown, analysis=analysis)
 
 
@@ -179,7 +179,7 @@ def _confirmation(study_id: UUID, review_id: UUID, problem: str = "") -> str:
         "study/_sign.html" if is_dialog else "study/sign.html",
         review=review,
         study=review.analysis.study,
-        shown=reviews.judgment_of(review).digest,
+        shown=reviews.load_judgment(review).digest,
         problem=problem,
     )
 

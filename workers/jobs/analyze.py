@@ -57,7 +57,7 @@ class Analyze:
             if analysis is None:
                 return _nothing
             study_instance_uid = analysis.study.study_instance_uid
-            instances = analyses.images_of(session, claim.subject_id)
+            instances = analyses.list_instances(session, claim.subject_id)
             earlier = _load_earlier_lesions(session, claim.subject_id)
         if analysis.status is not AnalysisStatus.RUNNING:
             return _settle(analysis.id)
@@ -93,7 +93,7 @@ class Analyze:
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         study = session.get_one(Study, job.subject_id)
         if failure.given_up and job.key == intake.analysis_job_key(study):
-            analyses.fail(session, study.id, failure.reason, now)
+            analyses.fail_study(session, study.id, failure.reason, now)
 
 
 def _begin(session: Session, claim: Claim, pipeline: Pipeline, now: datetime) -> Analysis | None:
@@ -105,8 +105,8 @@ def _begin(session: Session, claim: Claim, pipeline: Pipeline, now: datetime) ->
 
 
 def _load_earlier_lesions(session: Session, study_id: UUID) -> EarlierLesions:
-    findings = analyses.lesions_before(session, study_id)
-    return collect_earlier_lesions(findings, outlines.outlines_before(session, study_id))
+    findings = analyses.list_known_lesions(session, study_id)
+    return collect_earlier_lesions(findings, outlines.list_study_outlines(session, study_id))
 
 
 def _nothing(_session: Session, _now: datetime) -> None:
@@ -126,7 +126,7 @@ def _settle(analysis_id: UUID) -> SaveResult:
     """This very state was analyzed before: nothing is computed again."""
 
     def write(session: Session, now: datetime) -> None:
-        analyses.settle(session, analysis_id, now)
+        analyses.queue_publication(session, analysis_id, now)
 
     return write
 
@@ -158,7 +158,7 @@ class _Rows:
 
     def write(self, session: Session, now: datetime) -> None:
         classification = classify_study(self.classifications)
-        analyses.conclude(
+        analyses.finish(
             session, self.analysis_id, classification, self.findings, self.refusals, now
         )
         if self.has_shadow and classification:

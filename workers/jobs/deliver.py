@@ -127,7 +127,7 @@ class Deliver:
     def _build(self, order: _Order, there: Sequence[ResultObject]) -> list[WrittenObject]:
         store, selection = self._services.store, parse_selection(order.wanted)
         with self._services.database.read() as session:
-            analysis = analyses.whole(session, order.delivery.result_set.analysis_id)
+            analysis = analyses.load_complete(session, order.delivery.result_set.analysis_id)
             before = results.find_published_before(session, analysis)
         store.check_free_space()
         result = load_result(analysis, store)

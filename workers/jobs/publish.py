@@ -48,7 +48,7 @@ class Publish:
         with self._services.database.read() as session:
             if results.find_analysis_result_set(session, claim.subject_id):
                 return _nothing
-            analysis = analyses.whole(session, claim.subject_id)
+            analysis = analyses.load_complete(session, claim.subject_id)
             if results.is_predecessor_pending(session, analysis):
                 raise EarlierAnalysisPending
             before = results.find_published_before(session, analysis)
@@ -69,7 +69,7 @@ class Publish:
         analysis = session.get_one(Analysis, job.subject_id)
         if failure.given_up and analysis.study.revision == analysis.revision:
             reason = f"the results could not be published: {failure.reason}"
-            analyses.fail(session, analysis.study_id, reason, now)
+            analyses.fail_study(session, analysis.study_id, reason, now)
 
 
 def _selections(routes: Routes, route: Route | None) -> list[ResultSelection]:
@@ -92,7 +92,7 @@ def _write(
     if before and (published.before is None or published.before.id != before.id):
         raise EarlierAnalysisPending
     if analysis.study.status is StudyStatus.FAILED:  # publishing had been given up before
-        analyses.settle(session, analysis.id, now)
+        analyses.queue_publication(session, analysis.id, now)
     rows = [one.row(now) for one in published.made]
     result_set = results.add_result_set(session, analysis.id, rows, now)
     later = results.find_published_after(session, analysis)

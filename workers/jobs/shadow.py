@@ -45,7 +45,7 @@ class Shadow:
         look_out = _LookOut(self._services.database, now)
         look_out.check()
         with self._services.database.read() as session:
-            analysis = analyses.whole(session, claim.subject_id)
+            analysis = analyses.load_complete(session, claim.subject_id)
         predictor = _Yielding(self._services.shadow(), look_out)
         if pipeline_version(predictor.info) == analysis.pipeline_version:
             return _nothing
@@ -58,7 +58,7 @@ class Shadow:
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if failure.given_up:
-            shadows.tell_failed(session, job.subject_id, failure.reason, now)
+            shadows.record_failure(session, job.subject_id, failure.reason, now)
 
     def _images(self, analysis: Analysis, predictor: FramePredictor) -> Iterator[ShadowImage]:
         """A row at a time, so that the arrays of one image only are in memory."""
@@ -87,7 +87,7 @@ class _LookOut:
         """Raises Postponed: somebody waits for a result."""
         now = self._now + timedelta(seconds=time.monotonic() - self._began)
         with self._database.read() as session:
-            if not shadows.results_are_made(session, now):
+            if not shadows.is_idle(session, now):
                 raise Postponed
 
 

@@ -11,7 +11,7 @@ from db import analyses, audit, jobs, results, reviews
 from db.audit_tags import AuditTag
 from db.files import FileStore
 from db.jobs import Claim
-from db.outlines import ReaderOutline, outlines_of
+from db.outlines import ReaderOutline, load_outlines
 from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
 from dicom.files import read_without_pixels
 from dicom.results.catalogue import Built, ResultSpec, Signing, make_signed_set
@@ -141,8 +141,8 @@ def _look(session: Session, review_id: UUID) -> _Signing:
         raise PrerequisitePending("the analysis that was reviewed is not published yet")
     return _Signing(
         _signed(review),
-        outlines_of(review),
-        analyses.whole(session, review.analysis_id),
+        load_outlines(review),
+        analyses.load_complete(session, review.analysis_id),
         published,
         _amended(session, review) or published,
         _signed_earlier(session, review),
@@ -162,7 +162,7 @@ def _signed_earlier(session: Session, review: Review) -> ResultSet | None:
     """None for an amendment: the review that it amends has named it."""
     if review.predecessor_id is not None:
         return None
-    for earlier in reviews.signed_before(session, review.analysis):
+    for earlier in reviews.iter_earlier_signed(session, review.analysis):
         signed = results.find_review_result_set(session, earlier.id)
         if signed is not None:
             return signed

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import select
 
-from db import analyses, audit, outlines, reviews
+from db import analyses, audit, reviews
 from db.engine import Database
 from db.outlines import ReaderOutline
 from db.reviews import Judgment
@@ -44,6 +44,7 @@ from db.schema import (
 from db.worklist import find_current_analysis
 from dicom.images.ultrasound_image import StudyContext
 from dicom.terms.classification import CLASSES
+from dicom.terms.lesions import Point
 from dicom.uids import derived_uid
 from models.data.dataset import Sample, read_samples
 from sonogate.dataset_export.export import ExportSummary, export
@@ -61,12 +62,12 @@ INSIDE: Final = np.s_[10:150, 20:190]
 SQUARE: Final = ((60.0, 40.0), (100.0, 40.0), (100.0, 80.0), (60.0, 80.0))
 NEW_UID: Final = "2.25.4711"
 ACCEPT: Final = Judgment(Decision.ACCEPT)
-REJECT: Final = Judgment(Decision.REJECT, reason="Image quality")
+REJECT: Final = Judgment(Decision.REJECT, reason="Insufficient image quality")
 Pixels = NDArray[np.uint8]
 
 
 def change(label: str, *changed: ReaderOutline) -> Judgment:
-    return Judgment(Decision.MODIFY, label, "4A", "Class is wrong", "", changed)
+    return Judgment(Decision.MODIFY, label, "4A", "Incorrect class", "", changed)
 
 
 @dataclass
@@ -122,7 +123,7 @@ class Ward:
         draft = self.draft(study_id, judgment)
         with self.database.write() as session:
             reader = session.get_one(User, draft.reader_id)
-            shown = reviews.judgment_of(session.get_one(Review, draft.id)).digest
+            shown = reviews.load_judgment(session.get_one(Review, draft.id)).digest
             reviews.sign(session, draft.id, reader, shown, self.hospital.clock())
 
     def findings(self, study_id: UUID, kind: FindingKind) -> list[Finding]:
@@ -138,10 +139,10 @@ class Ward:
 
     def instances(self, study_id: UUID) -> Sequence[Instance]:
         with self.database.read() as session:
-            return analyses.images_of(session, study_id)
+            return analyses.list_instances(session, study_id)
 
     def drawn(
-        self, study_id: UUID, image: int, contour: Sequence[outlines.Point], frame: int = 1
+        self, study_id: UUID, image: int, contour: Sequence[Point], frame: int = 1
     ) -> ReaderOutline:
         """A lesion that the network has not, on the image that counts from 0."""
         instance = self.instances(study_id)[image]
@@ -159,7 +160,7 @@ class Ward:
             return list(session.scalars(select(AuditEvent).where(ours).order_by(AuditEvent.seq)))
 
 
-def corrected(lesion: Finding, contour: Sequence[outlines.Point]) -> ReaderOutline:
+def corrected(lesion: Finding, contour: Sequence[Point]) -> ReaderOutline:
     """Redrawn; removed when there are no points."""
     return ReaderOutline(
         lesion.instance_id, lesion.frame_number, lesion.tracking_uid, lesion.number,

@@ -18,7 +18,7 @@ DOPPLER = SampleImage([still("normal", 4)], (1, 0, 0), refused="color-doppler")
 MODIFIED = {
     "decision": "modify",
     "final_label": "benign",
-    "reason_modify": "Class is wrong",
+    "reason_modify": "Incorrect class",
     "birads": "3",
     "comment": "smooth",
 }

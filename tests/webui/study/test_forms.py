@@ -13,12 +13,12 @@ def test_a_judgment_is_read_from_the_form() -> None:
         "decision": "modify",
         "final_label": "benign",
         "birads": "3",
-        "reason_modify": "Class is wrong",
-        "reason_reject": "Image quality",
+        "reason_modify": "Incorrect class",
+        "reason_reject": "Insufficient image quality",
         "comment": "smooth\r\nmargins",
     }
     assert forms.parse_judgment(form, [], {}) == Judgment(
-        Decision.MODIFY, "benign", "3", "Class is wrong", "smooth\nmargins"
+        Decision.MODIFY, "benign", "3", "Incorrect class", "smooth\nmargins"
     )
 
 
@@ -29,8 +29,15 @@ def test_a_form_without_a_decision_is_refused(form: Mapping[str, str]) -> None:
 
 
 def test_fields_left_empty_are_none() -> None:
-    form = {"decision": "reject", "final_label": "", "birads": "", "reason_reject": "Image quality"}
-    assert forms.parse_judgment(form, [], {}) == Judgment(Decision.REJECT, reason="Image quality")
+    form = {
+        "decision": "reject",
+        "final_label": "",
+        "birads": "",
+        "reason_reject": "Insufficient image quality",
+    }
+    assert forms.parse_judgment(form, [], {}) == Judgment(
+        Decision.REJECT, reason="Insufficient image quality"
+    )
 
 
 @pytest.mark.parametrize("form", [{}, {"analysis_id": "x"}])

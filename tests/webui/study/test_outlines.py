@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from db.outlines import lesion_numbers, outlines_of
+from db.outlines import load_lesion_numbers, load_outlines
 from db.schema import Finding, FindingKind, OutlineOrigin, Review
 from tests.webui.conftest import Visitor
 from tests.webui.seeding import SampleImage, Site, cine, still
@@ -17,7 +17,7 @@ CINE = SampleImage(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
 DOPPLER = SampleImage([still("normal", 4)], (1, 0, 0), refused="color-doppler")
 SQUARE = [[20, 30], [70, 30], [70, 80], [20, 80]]  # 8 mm on a side: 64 mm2
 NEW = "2.25.123456789"
-MODIFY = {"decision": "modify", "final_label": "malignant", "reason_modify": "Outline is wrong"}
+MODIFY = {"decision": "modify", "final_label": "malignant", "reason_modify": "Inaccurate outline"}
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_outlines_are_saved_with_the_draft_and_measured(
     edits = [_edit(lesion, SQUARE), _edit(lesion, SQUARE, lesion=NEW)]
     assert _post(visitor, site, f"/study/{study_id}/review", edits, **MODIFY).status_code == 303
     with site.database.read() as session:
-        kept = outlines_of(session.scalars(select(Review)).one())
+        kept = load_outlines(session.scalars(select(Review)).one())
     assert [(each.tracking_uid, each.origin) for each in kept] == [
         (lesion.tracking_uid, OutlineOrigin.CORRECTED),
         (NEW, OutlineOrigin.DRAWN),
@@ -76,12 +76,12 @@ def test_a_lesion_number_is_never_reused(visitor: Visitor, site: Site, study_id:
     review = f"/study/{study_id}/review"
     _post(visitor, site, review, [_edit(lesion, SQUARE, lesion=NEW)], **MODIFY)
     with site.database.read() as session:
-        given = lesion_numbers(session, study_id)
+        given = load_lesion_numbers(session, study_id)
     assert given[NEW] == 1 + max(number for uid, number in given.items() if uid != NEW)
     both = [_edit(lesion, SQUARE, lesion=another), _edit(lesion, SQUARE, lesion=NEW)]
     _post(visitor, site, review, both, **MODIFY)
     with site.database.read() as session:
-        assert lesion_numbers(session, study_id) == given | {another: given[NEW] + 1}
+        assert load_lesion_numbers(session, study_id) == given | {another: given[NEW] + 1}
 
 
 def test_outlines_are_measured_without_being_saved(
@@ -123,8 +123,8 @@ def test_an_invalid_outline_is_refused_with_the_reason(
         ([_edit(lesion, SQUARE, image=str(study_id))], "image that was not analyzed"),
         ([_edit(lesion, SQUARE, image=str(other.instance_id))], "lesion of another image"),
         ([_edit(image, SQUARE)], "lesion of another image"),
-        ([_edit(lesion, SQUARE, lesion="1.2.3")], "lesion that is not known"),
-        ([_edit(lesion, [], lesion=NEW)], "lesion of the network can be removed"),
+        ([_edit(lesion, SQUARE, lesion="1.2.3")], "unknown lesion"),
+        ([_edit(lesion, [], lesion=NEW)], "lesion of the AI can be removed"),
         ([_edit(lesion, SQUARE), _edit(lesion, [])], "twice on one frame"),
         ([_edit(lesion, [])] * 61, "most 60 outlines"),
     ]
@@ -138,10 +138,13 @@ def test_changed_outlines_are_neither_accepted_nor_rejected(
     visitor: Visitor, site: Site, study_id: UUID
 ) -> None:
     edits = [_edit(_findings(site, FindingKind.LESION)[0], SQUARE)]
-    for form in ({"decision": "accept"}, {"decision": "reject", "reason_reject": "Image quality"}):
+    for form in (
+        {"decision": "accept"},
+        {"decision": "reject", "reason_reject": "Insufficient image quality"},
+    ):
         answer = _post(visitor, site, f"/study/{study_id}/review", edits, **form)
         assert answer.status_code == 422
-        assert "You changed outlines: choose to change the AI result" in answer.text
+        assert "Outlines were changed: choose to modify the AI result" in answer.text
 
 
 def test_modifying_requires_another_class_or_outline(
@@ -149,7 +152,7 @@ def test_modifying_requires_another_class_or_outline(
 ) -> None:
     answer = _post(visitor, site, f"/study/{study_id}/review", [], **MODIFY)
     assert answer.status_code == 422
-    assert "That is the AI&#39;s class: accept it" in answer.text
+    assert "This is the class of the AI: accept the result instead" in answer.text
 
 
 def test_the_signing_dialog_counts_the_changed_outlines(

@@ -163,7 +163,7 @@ def test_signing_queues_the_verified_report(visitor: Visitor, site: Site, study_
     assert [job.subject_id for job in jobs] == [review_id]
     page = visitor.get(f"/study/{study_id}").text
     assert "Verified: signed by Reader" in page
-    assert "Class is wrong" in page
+    assert "Incorrect class" in page
     assert 'Class changed <span class="label benign">Benign</span>' in visitor.get("/worklist").text
 
 
@@ -191,7 +191,7 @@ def test_a_second_reader_cannot_sign_after_the_first(
     sign_review(visitor, study_id, save_draft(visitor, site, study_id, {"decision": "accept"}))
     answer = other_visitor.post(address, shown=shown, password=PASSWORD)
     assert answer.status_code == 409
-    assert "Reader signed a review of this analysis meanwhile" in answer.text
+    assert "Reader has signed a review of this analysis" in answer.text
 
 
 def test_a_signed_review_is_amended_by_a_new_one(
@@ -319,7 +319,7 @@ def test_an_incomplete_review_is_refused_with_the_reason(
     plain = visitor.post(address, analysis_id=analysis_id, decision="reject")
     none = visitor.post(address, analysis_id=analysis_id)
     assert (plain.status_code, none.status_code) == (422, 422)
-    assert "Choose why the AI result is changed or rejected." in plain.text
+    assert "Choose a reason." in plain.text
     assert "Choose to accept, modify or reject the AI result." in none.text
 
 

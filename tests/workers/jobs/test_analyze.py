@@ -58,7 +58,7 @@ def look(hospital: Hospital) -> tuple[Study, Analysis]:
     with hospital.database.read() as session:
         analysis = session.scalars(select(Analysis).order_by(Analysis.started_at.desc())).first()
         assert analysis is not None
-        return session.scalars(select(Study)).one(), analyses.whole(session, analysis.id)
+        return session.scalars(select(Study)).one(), analyses.load_complete(session, analysis.id)
 
 
 def with_predictor(hospital: Hospital, predictor: FramePredictor) -> Hospital:

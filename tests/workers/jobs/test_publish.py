@@ -222,7 +222,7 @@ def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
     hospital.receive(write(tmp_path / "a.dcm", LESION))
     run(hospital, JobKind.ANALYZE)
     with hospital.database.read() as session:
-        analysis = analyses.whole(session, session.scalars(select(Analysis.id)).one())
+        analysis = analyses.load_complete(session, session.scalars(select(Analysis.id)).one())
     [image] = load_result(analysis, hospital.services.store).images
     assert list(image.heatmaps) == [1]
     assert image.heatmaps[1] is not image.heatmaps[1]

@@ -81,7 +81,7 @@ def put_signature(
             decision=decision,
             final_label=label,
             birads="4A" if label else None,
-            reason="" if decision is Decision.ACCEPT else "Class is wrong",
+            reason="" if decision is Decision.ACCEPT else "Incorrect class",
             comment="Biopsie empfohlen",
             predecessor_id=predecessor_id,
             created_at=now,

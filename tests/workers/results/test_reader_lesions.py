@@ -30,6 +30,7 @@ from db.schema import (
 from dicom.codes import AREA
 from dicom.results.seg.verify import ReadSegmentation, read_back_segmentation
 from dicom.results.sr.verify import ReadReport, read_back_report
+from dicom.terms.lesions import Point
 from tests.workers.hospital import Hospital
 from tests.workers.pacs import pacs
 from tests.workers.painted import COLUMNS, ROWS, picture, write
@@ -72,9 +73,7 @@ def lesions(hospital: Hospital) -> list[Finding]:
         return list(session.scalars(select(Finding).where(kind).order_by(Finding.number)))
 
 
-def outline(
-    lesion: Finding, contour: tuple[outlines.Point, ...], tracking_uid: str = ""
-) -> ReaderOutline:
+def outline(lesion: Finding, contour: tuple[Point, ...], tracking_uid: str = "") -> ReaderOutline:
     """Of `lesion`; of a new one beside it when given a UID."""
     return ReaderOutline(
         lesion.instance_id,
@@ -89,7 +88,7 @@ def outline(
 def sign(hospital: Hospital, changed: Sequence[ReaderOutline], amends: UUID | None = None) -> UUID:
     hospital.clock.skip(minutes=1)
     now = hospital.clock()
-    said = Judgment(Decision.MODIFY, "malignant", None, "Outline is wrong", "", tuple(changed))
+    said = Judgment(Decision.MODIFY, "malignant", None, "Inaccurate outline", "", tuple(changed))
     if not changed:
         said = Judgment(Decision.ACCEPT)
     with hospital.database.write() as session:
@@ -98,7 +97,7 @@ def sign(hospital: Hospital, changed: Sequence[ReaderOutline], amends: UUID | No
             reviews.amend(session, amends, reader, now)
         analysis_id = session.scalars(select(Analysis.id)).one()
         draft = reviews.save_draft(session, analysis_id, reader, said, now)
-        reviews.sign(session, draft.id, reader, reviews.judgment_of(draft).digest, now)
+        reviews.sign(session, draft.id, reader, reviews.load_judgment(draft).digest, now)
     hospital.runner.run(hospital.job(JobKind.SIGN).id, JobKind.SIGN)
     return draft.id
 
@@ -188,7 +187,7 @@ def test_an_amendment_starts_with_the_outlines_before_it_and_may_take_them_back(
         reader = session.scalars(select(User)).one()
         draft = reviews.amend(session, first_id, reader, published.clock())
         before = session.get_one(Review, first_id)
-        assert outlines.outlines_of(draft) == outlines.outlines_of(before) != ()
+        assert outlines.load_outlines(draft) == outlines.load_outlines(before) != ()
     segmentations, second = made(published, sign(published, [], first_id))
     assert segmentations == []
     assert second.predecessor_uid == report.sop_instance_uid

@@ -40,7 +40,7 @@ def analysis(hospital: Hospital, tmp_path: Path) -> Analysis:
         hospital.receive(write(tmp_path / f"{number}.dcm", pixels, number=number))
     hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
     with hospital.database.read() as session:
-        return analyses.whole(session, session.scalars(select(Analysis.id)).one())
+        return analyses.load_complete(session, session.scalars(select(Analysis.id)).one())
 
 
 def lesions(result: StudyResult) -> list[LesionResult]:

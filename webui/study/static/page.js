@@ -103,7 +103,7 @@ function edited() {
   if (outlines.edits.length) {
     decide("modify");
     prefer("final_label", review.dataset.label);
-    prefer("reason_modify", "Outline is wrong");
+    prefer("reason_modify", "Inaccurate outline");
   }
   say("");
   measure();
