@@ -49,6 +49,11 @@ class Proof:
     signed: Files
     amended: Files
 
+    @property
+    def source(self) -> Path:
+        """The image, analyzed or refused."""
+        return (self.result.images or self.result.refused_images)[0].source
+
     def files(self, *kinds: str) -> list[Path]:
         """Every file of these kinds, signed or not."""
         return [
@@ -96,9 +101,9 @@ def prove(result: StudyResult, folder: Path) -> Proof:
 
 
 def shrunk(result: StudyResult) -> Mapping[str, tuple[LesionResult, ...]]:
-    (image,) = result.images
-    if not image.lesions:
+    if not result.images or not result.images[0].lesions:
         return {}
+    (image,) = result.images
     first, *others = image.lesions
     mask = first.mask.copy()
     mask[:, : mask.nonzero()[1].min() + 2] = False

@@ -54,7 +54,7 @@ def study(folder: Path, name: str) -> Proof:
 
 def every_file(proof: Proof) -> list[Path]:
     kinds = {spec.kind for spec in proof.unsigned}
-    return [proof.result.images[0].source, *proof.files(*kinds)]
+    return [proof.source, *proof.files(*kinds)]
 
 
 @pytest.fixture(scope="module")

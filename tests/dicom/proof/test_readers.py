@@ -58,16 +58,16 @@ def read_with_dcmqi(
 
 
 def test_highdicom_reads_back_every_mask_signed_and_unsigned(proof: Proof) -> None:
-    (image,) = proof.result.images
-    (reviewed,) = as_reviewed(proof.result, proof.review).images
-    for files, meant in ((proof.unsigned, image), (proof.signed, reviewed)):
+    reviewed = as_reviewed(proof.result, proof.review)
+    for files, result in ((proof.unsigned, proof.result), (proof.signed, reviewed)):
         for path in files.get(parse_spec("seg"), []):
-            assert_highdicom_agrees(path, meant)
+            (image,) = result.images
+            assert_highdicom_agrees(path, image)
 
 
 def test_highdicom_reads_back_every_probability(proof: Proof) -> None:
-    (image,) = proof.result.images
     for path in proof.unsigned.get(parse_spec("seg:fractional"), []):
+        (image,) = proof.result.images
         assert_highdicom_agrees(path, image)
 
 

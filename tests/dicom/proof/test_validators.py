@@ -103,7 +103,7 @@ def test_dsrdump_renders_every_report_and_selection(proof: Proof, dsrdump: Valid
 
 
 def test_every_object_has_its_study_and_not_one_is_without_patient(proof: Proof) -> None:
-    source = pydicom.dcmread(proof.result.images[0].source, stop_before_pixels=True)
+    source = pydicom.dcmread(proof.source, stop_before_pixels=True)
     for path in proof.files(*KINDS):
         made = pydicom.dcmread(path, stop_before_pixels=True)
         assert made.StudyInstanceUID == source.StudyInstanceUID

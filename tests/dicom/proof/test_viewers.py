@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pydicom
 import pytest
 
 from dicom.results.catalogue import parse_spec
-from dicom.results.model import ImageResult, LesionResult
 from dicom.results.seg.verify import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from tests.dicom.proof.conftest import Proof
@@ -30,7 +28,7 @@ def seen(proof: Proof) -> dict[str, Any]:
     if not (VIEWERS / "node_modules").is_dir():
         pytest.skip("the viewers' readers are not installed: `npm ci` in tests/viewers")
     job = {
-        "source": str(proof.result.images[0].source),
+        "source": str(proof.source),
         "segmentations": [str(path) for path in proof.files("seg", "heatmap-seg")],
         "reports": [str(path) for path in proof.files("sr")],
     }
@@ -123,18 +121,14 @@ def test_every_report_is_read_with_the_same_measurements_and_references(
 @pytest.mark.peer
 def test_every_outline_is_drawn_closed_on_its_frame(proof: Proof, seen: dict[str, Any]) -> None:
     (path,) = proof.unsigned[parse_spec("sr")]
-    (image,) = proof.result.images
+    lesions = [lesion for image in proof.result.images for lesion in image.lesions]
     outlines = [group["outline"] for group in seen[str(path)]["groups"] if group.get("outline")]
-    for outline, lesion in zip(outlines, in_report(image), strict=True):
+    for outline, lesion in zip(outlines, lesions, strict=True):
         assert outline["closed"]
         assert outline["frame"] == lesion.frame_number
         assert outline["finding"] == "Lesion"
         assert outline["sites"] == ["Breast"]
         assert np.allclose(np.add(outline["points"], MIDDLE), lesion.contour, atol=1e-4)
-
-
-def in_report(image: ImageResult) -> Iterable[LesionResult]:
-    return image.lesions
 
 
 def read_back(path: Path) -> Any:
