@@ -1,4 +1,4 @@
-"""Outlines that a reader changes: read out of the form, and measured for the page."""
+"""Outlines that a reader changes: parsed from the form, and measured for the page."""
 
 import json
 import re
@@ -15,18 +15,18 @@ from dicom.terms.lesions import LesionMeasurements, Point
 from models.outline import OutlineInvalid, enclosed_lesion
 
 MAX_OUTLINES: Final = 60
-_DIGITS: Final = 2
-"""After the point: a hundredth of a pixel is far below what a hand draws."""
+_DECIMALS: Final = 2
+"""A hundredth of a pixel is finer than any hand draws."""
 _NEW_UID: Final = re.compile(r"2\.25\.[1-9][0-9]{0,38}")
-"""A UUID as UID (PS3.5 B.2), which the page makes for a lesion that the network does not know."""
+"""A UUID-derived UID (PS3.5 B.2), which the page creates for a lesion that the reader draws."""
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """One lesion on one frame as it stands now, the network's outline or the reader's.
+class DisplayedLesion:
+    """One lesion on one frame as the page shows it.
 
-    ``mark`` says what the reader did: "", "edited", "drawn" or "removed". Sizes as in
-    `db.schema.Finding`; ``displayed_class`` and ``probability`` are the network's of the image.
+    ``change`` is what the reader did: "", "edited", "drawn" or "removed". ``displayed_class`` and
+    ``probability`` are those of the AI.
     """
 
     instance_id: UUID
@@ -35,7 +35,7 @@ class Drawing:
     frame_number: int
     displayed_class: str
     probability: float
-    mark: str
+    change: str
     measurements: LesionMeasurements | None
     """None if the reader removed the lesion."""
 
@@ -44,162 +44,156 @@ class Drawing:
         return self.measurements.area_px if self.measurements else 0
 
 
-def read(
-    text: str, findings: Sequence[Finding], numbered: Mapping[str, int]
+def parse_outlines(
+    text: str, findings: Sequence[Finding], known_numbers: Mapping[str, int]
 ) -> tuple[ReaderOutline, ...]:
-    """Outlines from the form's JSON: ``[{"image", "frame", "lesion", "points"}, …]``.
+    """Return the outlines in the form's JSON: ``[{"image", "frame", "lesion", "points"}, …]``.
 
-    ``numbered``: numbers that lesions of the study have already, by tracking UID.
+    ``known_numbers`` are those of the study's lesions, by tracking UID.
 
     Raises:
-        ReviewInvalid: one is not of an analyzed frame, not inside its image, or encloses no area.
+        ReviewInvalid: an outline is not on an analyzed image, leaves it, or encloses no area.
     """
-    entries = _entries(text)
-    numbers = number_lesions([entry["lesion"] for entry in entries], numbered)
-    found = tuple(_outline(entry, findings, numbers) for entry in entries)
-    if len({(each.tracking_uid, each.frame_number) for each in found}) < len(found):
-        raise _refused("a lesion is outlined twice on one frame")
-    return found
+    entries = _parse_entries(text)
+    numbers = number_lesions([entry["lesion"] for entry in entries], known_numbers)
+    outlines = tuple(_to_outline(entry, findings, numbers) for entry in entries)
+    if len({(outline.tracking_uid, outline.frame_number) for outline in outlines}) < len(outlines):
+        raise _invalid("a lesion is outlined twice on one frame")
+    return outlines
 
 
-def as_form(outlines: Iterable[ReaderOutline]) -> list[dict[str, Any]]:
-    """What `read` takes, before it is JSON."""
+def to_form(outlines: Iterable[ReaderOutline]) -> list[dict[str, Any]]:
+    """Return the entries that `parse_outlines` takes as JSON."""
     return [
         {
-            "image": str(each.instance_id),
-            "frame": each.frame_number,
-            "lesion": each.tracking_uid,
-            "points": each.contour,
+            "image": str(outline.instance_id),
+            "frame": outline.frame_number,
+            "lesion": outline.tracking_uid,
+            "points": outline.contour,
         }
-        for each in outlines
+        for outline in outlines
     ]
 
 
-def standing(findings: Sequence[Finding], outlines: Sequence[ReaderOutline]) -> list[Drawing]:
-    """All lesions on all frames, the reader's outlines in the place of the network's."""
-    changed = {(each.tracking_uid, each.frame_number) for each in outlines}
-    images = {each.instance_id: each for each in findings if each.kind is FindingKind.IMAGE}
-    untouched = (
-        _of_network(each)
-        for each in findings
-        if each.kind is FindingKind.LESION and (each.tracking_uid, each.frame_number) not in changed
-    )
-    return [*untouched, *(_of_reader(each, images[each.instance_id]) for each in outlines)]
+def displayed_lesions(
+    findings: Sequence[Finding], outlines: Sequence[ReaderOutline]
+) -> list[DisplayedLesion]:
+    """Return all lesions on all frames, with the reader's outlines instead of the networks'."""
+    changed = {(outline.tracking_uid, outline.frame_number) for outline in outlines}
+    images = {row.instance_id: row for row in findings if row.kind is FindingKind.IMAGE}
+    unchanged = [
+        DisplayedLesion(
+            lesion.instance_id,
+            lesion.tracking_uid,
+            lesion.number,
+            lesion.frame_number,
+            lesion.displayed_class,
+            lesion.confidence,
+            "",
+            lesion.measurements,
+        )
+        for lesion in findings
+        if lesion.kind is FindingKind.LESION
+        and (lesion.tracking_uid, lesion.frame_number) not in changed
+    ]
+    return [*unchanged, *(_measure(outline, images[outline.instance_id]) for outline in outlines)]
 
 
-# ------------------------------------------------------------------------------ the form
-
-
-def _refused(problem: str) -> ReviewInvalid:
-    return ReviewInvalid("outlines", problem)
-
-
-def _entries(text: str) -> list[dict[str, Any]]:
-    try:
-        entries = json.loads(text or "[]")
-    except (ValueError, RecursionError):
-        raise _refused("the outlines could not be read: open the page again") from None
-    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        raise _refused("the outlines could not be read: open the page again")
-    if len(entries) > MAX_OUTLINES:
-        raise _refused(f"at most {MAX_OUTLINES} outlines can be changed in one review")
-    return entries
-
-
-def _is_entry(entry: object) -> bool:
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("lesion"), str)
-        and isinstance(entry.get("frame"), int)
-        and isinstance(entry.get("points"), list)
-    )
-
-
-def _outline(
-    entry: dict[str, Any], findings: Sequence[Finding], numbers: dict[str, int]
-) -> ReaderOutline:
-    image = _image(entry, findings)
-    uid, frame = entry["lesion"], entry["frame"]
-    known = _known(uid, frame, image, findings)
-    points = _points(entry["points"], image)
-    if not points and not known:
-        raise _refused("only a lesion of the AI can be removed")
-    origin = OutlineOrigin.CORRECTED if known else OutlineOrigin.DRAWN
-    return ReaderOutline(image.instance_id, frame, uid, numbers[uid], origin, points)
-
-
-def _image(entry: dict[str, Any], findings: Sequence[Finding]) -> Finding:
-    for found in findings:
-        if found.kind is FindingKind.IMAGE and str(found.instance_id) == entry.get("image"):
-            if not 1 <= entry["frame"] <= max(1, found.instance.number_of_frames):
-                raise _refused("an outline is on a frame that its image does not have")
-            return found
-    raise _refused("an outline is on an image that was not analyzed")
-
-
-def _known(uid: str, frame: int, image: Finding, findings: Sequence[Finding]) -> bool:
-    """Whether the network has the lesion on that frame."""
-    same = [found for found in findings if found.tracking_uid == uid]
-    if any(each.instance_id != image.instance_id or each is image for each in same):
-        raise _refused("an outline names the lesion of another image")
-    if not same and not _NEW_UID.fullmatch(uid):
-        raise _refused("an outline names a unknown lesion")
-    return any(each.frame_number == frame for each in same)
-
-
-def _points(values: list[Any], image: Finding) -> tuple[Point, ...]:
-    """None for a lesion that is removed."""
-    if not values:
-        return ()
-    if not MIN_POINTS <= len(values) <= MAX_POINTS:
-        raise _refused(f"an outline has {MIN_POINTS} to {MAX_POINTS} points")
-    width, height = image.instance.columns, image.instance.rows
-    points = tuple(_point(value) for value in values)
-    if not all(0 <= x <= width and 0 <= y <= height for x, y in points):
-        raise _refused("an outline leaves its image")
-    try:
-        enclosed_lesion(points, (height, width))
-    except OutlineInvalid as error:
-        raise _refused(str(error)) from error
-    return points
-
-
-def _point(value: object) -> Point:
-    match value:
-        case [int() | float() as x, int() | float() as y] if isfinite(x) and isfinite(y):
-            return round(float(x), _DIGITS), round(float(y), _DIGITS)
-    raise _refused("a point of an outline is two numbers")
-
-
-# ------------------------------------------------------------------------------ the page
-
-
-def _of_network(found: Finding) -> Drawing:
-    return Drawing(
-        found.instance_id,
-        found.tracking_uid,
-        found.number,
-        found.frame_number,
-        found.displayed_class,
-        max(found.probabilities),
-        "",
-        found.measurements,
-    )
-
-
-def _of_reader(outline: ReaderOutline, image: Finding) -> Drawing:
-    measurements = None
+def _measure(outline: ReaderOutline, image: Finding) -> DisplayedLesion:
+    change, measurements = "removed", None
     if outline.contour:
+        change = "drawn" if outline.origin is OutlineOrigin.DRAWN else "edited"
         shape = image.instance.rows, image.instance.columns
         measurements = enclosed_lesion(outline.contour, shape, image.spacing_mm).measurements
-    edited = "drawn" if outline.origin is OutlineOrigin.DRAWN else "edited"
-    return Drawing(
+    return DisplayedLesion(
         outline.instance_id,
         outline.tracking_uid,
         outline.number,
         outline.frame_number,
         image.displayed_class,
-        max(image.probabilities),
-        edited if outline.contour else "removed",
+        image.confidence,
+        change,
         measurements,
     )
+
+
+# ------------------------------------------------------------------------------ form
+
+
+def _invalid(problem: str) -> ReviewInvalid:
+    return ReviewInvalid("outlines", problem)
+
+
+def _parse_entries(text: str) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(text or "[]")
+    except (ValueError, RecursionError):
+        raise _invalid("the outlines could not be read: reload the page") from None
+    well_formed = isinstance(entries, list) and all(
+        isinstance(entry, dict)
+        and isinstance(entry.get("lesion"), str)
+        and isinstance(entry.get("frame"), int)
+        and isinstance(entry.get("points"), list)
+        for entry in entries
+    )
+    if not well_formed:
+        raise _invalid("the outlines could not be read: reload the page")
+    if len(entries) > MAX_OUTLINES:
+        raise _invalid(f"a review can change at most {MAX_OUTLINES} outlines")
+    return list(entries)
+
+
+def _to_outline(
+    entry: dict[str, Any], findings: Sequence[Finding], numbers: dict[str, int]
+) -> ReaderOutline:
+    image = _find_image(entry, findings)
+    uid, frame = entry["lesion"], entry["frame"]
+    is_known = _is_known_lesion(uid, frame, image, findings)
+    points = _parse_points(entry["points"], image)
+    if not points and not is_known:
+        raise _invalid("only a lesion of the AI can be removed")
+    origin = OutlineOrigin.CORRECTED if is_known else OutlineOrigin.DRAWN
+    return ReaderOutline(image.instance_id, frame, uid, numbers[uid], origin, points)
+
+
+def _find_image(entry: dict[str, Any], findings: Sequence[Finding]) -> Finding:
+    for finding in findings:
+        if finding.kind is FindingKind.IMAGE and str(finding.instance_id) == entry.get("image"):
+            if not 1 <= entry["frame"] <= max(1, finding.instance.number_of_frames):
+                raise _invalid("an outline is on a frame that its image does not have")
+            return finding
+    raise _invalid("an outline is on an image that was not analyzed")
+
+
+def _is_known_lesion(uid: str, frame: int, image: Finding, findings: Sequence[Finding]) -> bool:
+    """Return whether the networks outlined the lesion on that frame."""
+    same = [finding for finding in findings if finding.tracking_uid == uid]
+    if any(finding.instance_id != image.instance_id or finding is image for finding in same):
+        raise _invalid("an outline refers to a lesion of another image")
+    if not same and not _NEW_UID.fullmatch(uid):
+        raise _invalid("an outline refers to an unknown lesion")
+    return any(finding.frame_number == frame for finding in same)
+
+
+def _parse_points(values: list[Any], image: Finding) -> tuple[Point, ...]:
+    """Return the points of an outline; none for a lesion that is removed."""
+    if not values:
+        return ()
+    if not MIN_POINTS <= len(values) <= MAX_POINTS:
+        raise _invalid(f"an outline must have {MIN_POINTS} to {MAX_POINTS} points")
+    points = tuple(_parse_point(value) for value in values)
+    width, height = image.instance.columns, image.instance.rows
+    if not all(0 <= x <= width and 0 <= y <= height for x, y in points):
+        raise _invalid("an outline leaves its image")
+    try:
+        enclosed_lesion(points, (height, width))
+    except OutlineInvalid as error:
+        raise _invalid(str(error)) from error
+    return points
+
+
+def _parse_point(value: object) -> Point:
+    match value:
+        case [int() | float() as x, int() | float() as y] if isfinite(x) and isfinite(y):
+            return round(float(x), _DECIMALS), round(float(y), _DECIMALS)
+    raise _invalid("a point of an outline must be two numbers")

@@ -1,21 +1,20 @@
-"""What the frame viewer draws, as plain data that goes to the browser as JSON."""
+"""Data of the viewer, sent to the browser as JSON, and the list of lesions."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
 from db.outlines import ReaderOutline
 from db.schema import Analysis, Finding, FindingKind, Instance, Refusal
+from dicom.terms.lesions import Point
 from webui.study.loading import StudyPage
-from webui.study.outlines import Drawing, standing
-
-Point = tuple[float, float]
+from webui.study.outlines import DisplayedLesion, displayed_lesions
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """How the browser asks for pictures."""
+    """URLs of pictures, by instance and frame number."""
 
     frame: Callable[[UUID, int], str]
     thumbnail: Callable[[UUID, int], str]
@@ -24,7 +23,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class SampledFrame:
-    """A frame that the classifier looked at; ``number`` counts from 1."""
+    """A frame that was analyzed; ``number`` counts from 1."""
 
     number: int
     probabilities: tuple[float, float, float]
@@ -32,20 +31,20 @@ class SampledFrame:
 
 
 @dataclass(frozen=True)
-class Outline:
-    """One lesion of the network on one frame. ``lesion`` is its number in the study's list."""
+class ViewerOutline:
+    """One lesion of the AI on one frame. ``lesion`` is its number in the study."""
 
     lesion: int
     uid: str
     frame: int
     label: str
-    """A class, or undecided: the color."""
+    """The displayed class, which selects the color."""
     points: Sequence[Point]
 
 
 @dataclass(frozen=True)
 class ImageView:
-    """One still or cine. Sizes in pixels; ``spacing_mm`` is (row, column), None: uncalibrated."""
+    """One still or cine. ``spacing_mm`` is (row, column), None if the image is not calibrated."""
 
     id: UUID
     number: int
@@ -54,7 +53,7 @@ class ImageView:
     frames: int
     frame_time_ms: float | None
     first: int
-    """The frame to show first: the one that speaks for the image."""
+    """The frame to show first: the representative one."""
     label: str | None
     displayed_class: str | None
     """``label``, or undecided."""
@@ -64,34 +63,34 @@ class ImageView:
     refused: str
     thumbnail: str
     folder: str
-    """Address below which the frames lie: ``<folder>/<number>.jpg``."""
+    """URL of the folder of the frames: ``<folder>/<number>.jpg``."""
     sampled: Sequence[SampledFrame]
-    outlines: Sequence[Outline]
+    outlines: Sequence[ViewerOutline]
 
 
 @dataclass(frozen=True)
 class LesionView:
-    """One lesion of the study on all its frames; its size is that of its largest outline."""
+    """One lesion on all its frames. Its size is that of its largest outline."""
 
     number: int
     image: int
-    drawings: Sequence[Drawing]
+    outlines: Sequence[DisplayedLesion]
 
     @property
-    def largest(self) -> Drawing:
-        return max(self.drawings, key=lambda drawing: drawing.area_px)
+    def largest(self) -> DisplayedLesion:
+        return max(self.outlines, key=lambda outline: outline.area_px)
 
     @property
     def frame(self) -> int:
         return self.largest.frame_number
 
     @property
-    def mark(self) -> str:
-        """What the reader did to it, in words; empty for a lesion left alone."""
-        marks = {drawing.mark for drawing in self.drawings}
-        if marks == {""}:
+    def change(self) -> str:
+        """How the reader changed the lesion; empty if unchanged."""
+        changes = {outline.change for outline in self.outlines}
+        if changes == {""}:
             return ""
-        return f"{marks.pop() if len(marks) == 1 else 'edited'} by reader"
+        return f"{changes.pop() if len(changes) == 1 else 'edited'} by reader"
 
     @property
     def size(self) -> str:
@@ -104,36 +103,34 @@ class LesionView:
 
     @property
     def area(self) -> str:
-        """Empty when the image is not calibrated: a number of pixels says nothing of a lesion."""
+        """Empty if the image is not calibrated, because an area in pixels is of no use."""
         measurements = self.largest.measurements
         if measurements is None or measurements.size_mm is None:
             return ""
         return f"{measurements.size_mm.area_mm2:.0f} mm²"
 
 
-def lesions_of(
+def list_lesions(
     instances: Sequence[Instance], findings: Sequence[Finding], outlines: Sequence[ReaderOutline]
 ) -> list[LesionView]:
-    """The study's lesions, numbered as in its SR, each with all its frames, as the reader of
-    ``outlines`` leaves them.
-    """
+    """Return the lesions of the study with the reader's ``outlines``, numbered as in the SR."""
     order = {instance.id: number for number, instance in enumerate(instances, 1)}
-    grouped: dict[str, list[Drawing]] = {}
-    drawings = standing(findings, outlines)
-    for row in sorted(drawings, key=lambda d: (order[d.instance_id], d.number, d.frame_number)):
+    grouped: dict[str, list[DisplayedLesion]] = {}
+    lesions = displayed_lesions(findings, outlines)
+    for row in sorted(lesions, key=lambda d: (order[d.instance_id], d.number, d.frame_number)):
         grouped.setdefault(row.tracking_uid, []).append(row)
     return [
         LesionView(rows[0].number, order[rows[0].instance_id], rows) for rows in grouped.values()
     ]
 
 
-def images_of(page: StudyPage, addresses: Addresses) -> list[ImageView]:
+def list_images(page: StudyPage, addresses: Addresses) -> list[ImageView]:
     return [
-        _image(
+        _to_view(
             instance,
             number,
             [finding for finding in page.findings if finding.instance_id == instance.id],
-            _whole_refusal(page.refusals, instance.id),
+            next((r for r in page.refusals if _is_of_image(r, instance)), None),
             addresses,
         )
         for number, instance in enumerate(page.instances, 1)
@@ -141,28 +138,32 @@ def images_of(page: StudyPage, addresses: Addresses) -> list[ImageView]:
 
 
 def first_image(images: Sequence[ImageView], analysis: Analysis | None) -> int:
-    """Index of the image to open with: the one that speaks for the study, whose probabilities
-    are the study's.
-    """
-    said = analysis.probabilities if analysis else None
-    speaking = (at for at, image in enumerate(images) if said and image.probabilities == said)
-    return next(speaking, 0)
+    """Return the index of the image to open: the one with the probabilities of the study."""
+    probabilities = analysis.probabilities if analysis else None
+    for index, image in enumerate(images):
+        if probabilities and image.probabilities == probabilities:
+            return index
+    return 0
 
 
-def as_json(images: Sequence[ImageView]) -> list[dict[str, Any]]:
-    return [_plain(image) for image in images]
+def to_json(images: Sequence[ImageView]) -> list[dict[str, Any]]:
+    return [asdict(image) | {"id": str(image.id)} for image in images]
 
 
-def _image(
+def _is_of_image(refusal: Refusal, instance: Instance) -> bool:
+    return refusal.instance_id == instance.id and refusal.frame_number is None
+
+
+def _to_view(
     instance: Instance,
     number: int,
     findings: Sequence[Finding],
     refusal: Refusal | None,
     addresses: Addresses,
 ) -> ImageView:
-    said = next((finding for finding in findings if finding.kind is FindingKind.IMAGE), None)
+    image = next((finding for finding in findings if finding.kind is FindingKind.IMAGE), None)
     count = max(1, instance.number_of_frames)
-    first = min(said.frame_number, count) if said else 1
+    first = min(image.frame_number, count) if image else 1
     return ImageView(
         id=instance.id,
         number=number,
@@ -171,55 +172,33 @@ def _image(
         frames=count,
         frame_time_ms=instance.frame_time_ms,
         first=first,
-        label=said.label if said else None,
-        displayed_class=said.displayed_class if said else None,
-        probabilities=said.probabilities if said else None,
+        label=image.label if image else None,
+        displayed_class=image.displayed_class if image else None,
+        probabilities=image.probabilities if image else None,
         laterality=instance.laterality,
-        spacing_mm=_spacing(findings),
+        spacing_mm=image.spacing_mm if image else None,
         refused=refusal.text if refusal else "",
         thumbnail=addresses.thumbnail(instance.id, first),
         folder=addresses.frame(instance.id, first).rsplit("/", 1)[0],
-        sampled=_sampled(said, addresses),
-        outlines=_outlines(findings),
+        sampled=_sampled_frames(image, addresses) if image else [],
+        outlines=[
+            ViewerOutline(
+                row.number, row.tracking_uid, row.frame_number, row.displayed_class, row.contour
+            )
+            for row in findings
+            if row.kind is FindingKind.LESION and row.contour
+        ],
     )
 
 
-def _whole_refusal(refusals: Sequence[Refusal], instance_id: UUID) -> Refusal | None:
-    whole = (r for r in refusals if r.instance_id == instance_id and r.frame_number is None)
-    return next(whole, None)
-
-
-def _spacing(findings: Sequence[Finding]) -> tuple[float, float] | None:
-    for finding in findings:
-        if finding.spacing_mm:
-            return finding.spacing_mm
-    return None
-
-
-def _sampled(said: Finding | None, addresses: Addresses) -> list[SampledFrame]:
-    if said is None:
-        return []
+def _sampled_frames(image: Finding, addresses: Addresses) -> list[SampledFrame]:
     return [
         SampledFrame(
             frame.frame_number,
             frame.probabilities,
-            addresses.heatmap(said.instance_id, frame.frame_number) if frame.heatmap_file else None,
+            addresses.heatmap(image.instance_id, frame.frame_number)
+            if frame.heatmap_file
+            else None,
         )
-        for frame in said.frames or ()
+        for frame in image.frames or ()
     ]
-
-
-def _outlines(findings: Sequence[Finding]) -> list[Outline]:
-    return [
-        Outline(row.number, row.tracking_uid, row.frame_number, row.displayed_class, row.contour)
-        for row in findings
-        if row.kind is FindingKind.LESION and row.contour
-    ]
-
-
-def _plain(image: ImageView) -> dict[str, Any]:
-    plain = dict(vars(image))
-    plain["id"] = str(image.id)
-    plain["sampled"] = [vars(frame) for frame in image.sampled]
-    plain["outlines"] = [vars(outline) for outline in image.outlines]
-    return plain
