@@ -1,4 +1,4 @@
-"""What the network says about one frame, and what can go wrong saying it."""
+"""Predictions of the networks, and errors of this package."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from dicom.terms.classification import CLASSES, Probabilities
 
 @dataclass(frozen=True)
 class FramePrediction:
-    """The network's raw answer for one frame of ``h`` rows and ``w`` columns.
+    """The networks' output for one frame of ``h`` rows and ``w`` columns.
 
-    ``probabilities`` follow the order of `CLASSES` and sum to 1. ``mask`` is ``(h, w)``, true on
-    lesion pixels. ``heatmap`` is ``(h, w)`` in 0..1: what spoke for the predicted class at
-    each place (`models.gradcam`), its highest value about 1, or 0 where nothing did.
-    ``lesion_probability`` is ``(h, w)``, 255 where a pixel is certainly a lesion's, and 0 around
-    patches that ``mask`` leaves out; None from a network that says no more than the mask.
+    ``probabilities`` are in the order of `CLASSES` and sum to 1. ``mask`` is ``(h, w)``, true on
+    lesion pixels. ``heatmap`` is ``(h, w)`` in 0..1, the Grad-CAM of the predicted class
+    (`models.gradcam`); its maximum is about 1, or 0 if no pixel contributes to that class.
+    ``lesion_probability`` is ``(h, w)`` in 0..255, and 0 around patches that ``mask`` leaves out;
+    None if the network returns a mask only.
     """
 
     probabilities: Probabilities
@@ -26,16 +26,16 @@ class FramePrediction:
 
     @property
     def label(self) -> str:
-        """The class with the highest probability."""
+        """The most probable class."""
         return CLASSES[self.probabilities.index(max(self.probabilities))]
 
 
 @dataclass(frozen=True)
 class PresetInfo:
-    """Names what answers; digests are SHA-256 of weight files, in hex.
+    """Identifies a preset. Digests are SHA-256 of the weight files, in hex.
 
-    They are equal where one network both classifies and outlines. A class whose probability is
-    below ``confidence_threshold`` is not asserted: the answer is undecided then.
+    They are equal if one network both classifies and outlines. A result is undecided if the
+    probability of its most probable class is below ``confidence_threshold``.
     """
 
     name: str
@@ -46,7 +46,7 @@ class PresetInfo:
 
 
 class ModelError(Exception):
-    """Base of what this package raises. ``permanent``: trying again cannot help."""
+    """Base of the errors of this package. ``permanent``: a retry cannot succeed."""
 
     def __init__(self, message: str, *, permanent: bool = True) -> None:
         super().__init__(message)
@@ -54,7 +54,7 @@ class ModelError(Exception):
 
 
 class PresetCorrupt(ModelError):
-    """A preset's file is missing, unreadable or not the one its digest was taken from."""
+    """Raised when a file of a preset is missing, unreadable or does not match its digest."""
 
     def __init__(self, file: str, problem: str) -> None:
         super().__init__(
@@ -64,8 +64,8 @@ class PresetCorrupt(ModelError):
 
 
 class FrameUnusable(ModelError):
-    """A frame whose shape or pixel type the network cannot take."""
+    """Raised for a frame whose shape or pixel type the networks do not accept."""
 
 
 class DatasetError(ModelError):
-    """A training data folder that cannot be read as one."""
+    """Raised when a folder cannot be read as training data."""

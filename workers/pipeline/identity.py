@@ -71,7 +71,7 @@ def match_lesions(masks: MasksByLesion, known: Sequence[KnownLesion]) -> dict[in
     pairs = sorted(
         (-iou, lesion.identity.number, index, lesion.identity.tracking_uid, lesion)
         for lesion in known
-        for index, iou in _greatest_overlaps(masks, lesion).items()
+        for index, iou in _max_iou(masks, lesion).items()
         if iou >= MIN_IOU
     )
     matched: dict[int, KnownLesion] = {}
@@ -81,18 +81,15 @@ def match_lesions(masks: MasksByLesion, known: Sequence[KnownLesion]) -> dict[in
     return matched
 
 
-def _greatest_overlaps(masks: MasksByLesion, lesion: KnownLesion) -> dict[int, float]:
-    """Return the greatest overlap with the known lesion on a common frame, by lesion number."""
+def _max_iou(masks: MasksByLesion, lesion: KnownLesion) -> dict[int, float]:
+    """Return the greatest IoU with the known lesion on a common frame, by lesion number."""
     greatest: dict[int, float] = {}
     for frame, contour in lesion.contours.items():
         for index, mask_by_frame in masks.items():
             if frame in mask_by_frame:
                 mask = mask_by_frame[frame]
-                iou = _intersection_over_union(mask, rasterize(contour, mask.shape))
+                other = rasterize(contour, mask.shape)
+                union = np.count_nonzero(mask | other)
+                iou = np.count_nonzero(mask & other) / union if union else 0.0
                 greatest[index] = max(greatest.get(index, 0.0), iou)
     return greatest
-
-
-def _intersection_over_union(one: Mask, other: Mask) -> float:
-    union = int(np.count_nonzero(one | other))
-    return int(np.count_nonzero(one & other)) / union if union else 0.0

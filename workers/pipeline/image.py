@@ -16,7 +16,6 @@ from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
 from dicom.terms.classification import NORMAL, Classification
 from models.measure import find_lesions
-from models.types import FramePrediction
 from workers.pipeline.aggregation import classify_image
 from workers.pipeline.image_file import Picture, open_picture, to_refusal_reason
 from workers.pipeline.lesion_probability import clear_dropped_patches
@@ -147,19 +146,15 @@ def _predict_frames(
         predictions = predictor.predict([frame.pixels for frame in batch], batch_size=batch_size)
         for frame, prediction in zip(batch, predictions, strict=True):
             lesion = prediction.lesion_probability
+            undecided = max(prediction.probabilities) < predictor.info.confidence_threshold
             yield _PredictedFrame(
                 frame.number,
                 frame.region,
-                _classification(prediction, predictor.info.confidence_threshold),
+                Classification(prediction.label, prediction.probabilities, undecided),
                 _place(prediction.mask, frame.region, shape),
                 _place(np.rint(prediction.heatmap * 255).astype(np.uint8), frame.region, shape),
                 None if lesion is None else _place(lesion, frame.region, shape),
             )
-
-
-def _classification(prediction: FramePrediction, threshold: float) -> Classification:
-    undecided = max(prediction.probabilities) < threshold
-    return Classification(prediction.label, prediction.probabilities, undecided)
 
 
 def _place(cropped: NDArray[P], region: BModeRegion, shape: tuple[int, int]) -> NDArray[P]:

@@ -15,7 +15,7 @@ from workers.pipeline.lesion_probability import add_probabilities
 from workers.pipeline.study import averaged_frames_of, build_algorithm, tracking_id
 from workers.results.gray_png import read_gray, read_mask
 
-PHANTOM_NOTE: Final = "Phantom: shows the plumbing, not the diagnosis."
+PHANTOM_NOTE: Final = "Phantom images, for testing only. Not for diagnosis."
 
 
 def load_result(analysis: Analysis, store: FileStore) -> StudyResult:
