@@ -288,7 +288,11 @@ def _complete(judgment: Judgment, analysis: Analysis) -> Judgment:
         )
     if judgment.birads is not None and judgment.birads not in BIRADS_CATEGORIES:
         raise ReviewInvalid("birads", "choose a BI-RADS category or none")
-    _check_reason(judgment)
+    reasons = REASONS[judgment.decision]
+    if reasons and judgment.reason not in reasons:
+        raise ReviewInvalid("reason", "choose a reason")
+    if reasons and judgment.reason == reasons[-1] and not judgment.comment.strip():
+        raise ReviewInvalid("comment", "enter the reason in the comment")
     _check_change(judgment, analysis)
     return Judgment(
         judgment.decision,
@@ -298,16 +302,6 @@ def _complete(judgment: Judgment, analysis: Analysis) -> Judgment:
         judgment.comment.strip(),
         judgment.outlines,
     )
-
-
-def _check_reason(judgment: Judgment) -> None:
-    known = REASONS[judgment.decision]
-    if not known:
-        return
-    if judgment.reason not in known:
-        raise ReviewInvalid("reason", "choose a reason")
-    if judgment.reason == known[-1] and not judgment.comment.strip():
-        raise ReviewInvalid("comment", "enter the reason in the comment")
 
 
 def _check_change(judgment: Judgment, analysis: Analysis) -> None:

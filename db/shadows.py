@@ -141,13 +141,34 @@ def _audit(
 
 def load_report(session: Session, limit: int | None = 200) -> ShadowReport:
     """Return all comparisons, the latest first, and at most ``limit`` disagreements."""
-    waiting = session.execute(
+    jobs_by_status = session.execute(
         select(Job.status, func.count()).where(Job.kind == JobKind.SHADOW).group_by(Job.status)
+    )
+    disagreeing = session.execute(
+        select(ShadowAnalysis, Analysis)
+        .join(Analysis)
+        .where(ShadowAnalysis.agrees.is_(False))
+        .order_by(ShadowAnalysis.finished_at.desc(), ShadowAnalysis.id)
+        .limit(limit)
     )
     return ShadowReport(
         tuple(_comparisons(session)),
-        tuple(_disagreements(session, limit)),
-        {JobStatus(status).value: count for status, count in waiting},
+        tuple(
+            Disagreement(
+                analysis.study_id,
+                analysis.id,
+                shadow.pipeline_version,
+                shadow.preset_name,
+                shadow.preset_version,
+                analysis.displayed_class or "",
+                analysis.confidence or 0.0,
+                shadow.displayed_class,
+                shadow.confidence,
+                shadow.finished_at,
+            )
+            for shadow, analysis in disagreeing
+        ),
+        {JobStatus(status).value: count for status, count in jobs_by_status},
     )
 
 
@@ -249,26 +270,3 @@ def _images(session: Session) -> dict[tuple[str, str], dict[str, Any]]:
         (shadow, active): {"images": images, "images_agreeing": agreeing, "mean_dice": dice}
         for shadow, active, images, agreeing, dice in found
     }
-
-
-def _disagreements(session: Session, limit: int | None) -> Iterator[Disagreement]:
-    found = session.execute(
-        select(ShadowAnalysis, Analysis)
-        .join(Analysis)
-        .where(ShadowAnalysis.agrees.is_(False))
-        .order_by(ShadowAnalysis.finished_at.desc(), ShadowAnalysis.id)
-        .limit(limit)
-    )
-    for shadow, analysis in found:
-        yield Disagreement(
-            analysis.study_id,
-            analysis.id,
-            shadow.pipeline_version,
-            shadow.preset_name,
-            shadow.preset_version,
-            analysis.displayed_class or "",
-            analysis.confidence or 0.0,
-            shadow.displayed_class,
-            shadow.confidence,
-            shadow.finished_at,
-        )

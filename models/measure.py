@@ -67,7 +67,10 @@ def _outline(mask: NDArray[np.bool_], spacing_mm: tuple[float, float] | None) ->
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     bbox = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
     points = _trace(mask, bbox)
-    contour = tuple((float(x), float(y)) for x, y in _simplify(points))
+    tolerance_px = 0.3
+    while len(simplified := _simplify(points, tolerance_px)) > MAX_CONTOUR_POINTS:
+        tolerance_px *= 1.3
+    contour = tuple((float(x), float(y)) for x, y in simplified)
     return LesionOutline(mask, bbox, contour, _measure(points, int(mask.sum()), spacing_mm))
 
 
@@ -117,17 +120,7 @@ def _trace(mask: NDArray[np.bool_], bbox: tuple[int, int, int, int]) -> _Points:
     return outline
 
 
-def _simplify(outline: _Points) -> _Points:
-    """Drop points with a growing tolerance until at most `MAX_CONTOUR_POINTS` are left."""
-    tolerance_px = 0.3
-    while True:
-        kept = _douglas_peucker(outline, tolerance_px)
-        if len(kept) <= MAX_CONTOUR_POINTS:
-            return kept
-        tolerance_px *= 1.3
-
-
-def _douglas_peucker(outline: _Points, tolerance: float) -> _Points:
+def _simplify(outline: _Points, tolerance_px: float) -> _Points:
     """Simplify a closed line (Douglas and Peucker 1973)."""
     closed = np.vstack([outline, outline[:1]])
     far = int(np.argmax(np.hypot(*(outline - outline[0]).T)))
@@ -138,7 +131,7 @@ def _douglas_peucker(outline: _Points, tolerance: float) -> _Points:
         first, last = spans.pop()
         distances = _distances_from_chord(closed[first : last + 1])
         worst = first + int(np.argmax(distances))
-        if distances[worst - first] > tolerance:
+        if distances[worst - first] > tolerance_px:
             keep[worst] = True
             spans += [(first, worst), (worst, last)]
     return closed[:-1][keep[:-1]]

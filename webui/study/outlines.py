@@ -181,7 +181,13 @@ def _parse_points(values: list[Any], image: Finding) -> tuple[Point, ...]:
         return ()
     if not MIN_POINTS <= len(values) <= MAX_POINTS:
         raise _invalid(f"an outline must have {MIN_POINTS} to {MAX_POINTS} points")
-    points = tuple(_parse_point(value) for value in values)
+    points: list[Point] = []
+    for value in values:
+        match value:
+            case [int() | float() as x, int() | float() as y] if isfinite(x) and isfinite(y):
+                points.append((round(float(x), _DECIMALS), round(float(y), _DECIMALS)))
+            case _:
+                raise _invalid("a point of an outline must be two numbers")
     width, height = image.instance.columns, image.instance.rows
     if not all(0 <= x <= width and 0 <= y <= height for x, y in points):
         raise _invalid("an outline leaves its image")
@@ -189,11 +195,4 @@ def _parse_points(values: list[Any], image: Finding) -> tuple[Point, ...]:
         enclosed_lesion(points, (height, width))
     except OutlineInvalid as error:
         raise _invalid(str(error)) from error
-    return points
-
-
-def _parse_point(value: object) -> Point:
-    match value:
-        case [int() | float() as x, int() | float() as y] if isfinite(x) and isfinite(y):
-            return round(float(x), _DECIMALS), round(float(y), _DECIMALS)
-    raise _invalid("a point of an outline must be two numbers")
+    return tuple(points)

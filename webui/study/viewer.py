@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from db.outlines import ReaderOutline
-from db.schema import Analysis, Finding, FindingKind, Instance, Refusal
+from db.schema import Analysis, Finding, FindingKind, Instance
 from dicom.terms.lesions import Point
 from webui.study.loading import StudyPage
 from webui.study.outlines import DisplayedLesion, displayed_lesions
@@ -125,12 +125,13 @@ def list_lesions(
 
 
 def list_images(page: StudyPage, addresses: Addresses) -> list[ImageView]:
+    refusals = {row.instance_id: row.text for row in page.refusals if row.frame_number is None}
     return [
         _to_view(
             instance,
             number,
             [finding for finding in page.findings if finding.instance_id == instance.id],
-            next((r for r in page.refusals if _is_of_image(r, instance)), None),
+            refusals.get(instance.id, ""),
             addresses,
         )
         for number, instance in enumerate(page.instances, 1)
@@ -150,15 +151,11 @@ def to_json(images: Sequence[ImageView]) -> list[dict[str, Any]]:
     return [asdict(image) | {"id": str(image.id)} for image in images]
 
 
-def _is_of_image(refusal: Refusal, instance: Instance) -> bool:
-    return refusal.instance_id == instance.id and refusal.frame_number is None
-
-
 def _to_view(
     instance: Instance,
     number: int,
     findings: Sequence[Finding],
-    refusal: Refusal | None,
+    refused: str,
     addresses: Addresses,
 ) -> ImageView:
     image = next((finding for finding in findings if finding.kind is FindingKind.IMAGE), None)
@@ -177,10 +174,17 @@ def _to_view(
         probabilities=image.probabilities if image else None,
         laterality=instance.laterality,
         spacing_mm=image.spacing_mm if image else None,
-        refused=refusal.text if refusal else "",
+        refused=refused,
         thumbnail=addresses.thumbnail(instance.id, first),
         folder=addresses.frame(instance.id, first).rsplit("/", 1)[0],
-        sampled=_sampled_frames(image, addresses) if image else [],
+        sampled=[
+            SampledFrame(
+                frame.frame_number,
+                frame.probabilities,
+                addresses.heatmap(instance.id, frame.frame_number) if frame.heatmap_file else None,
+            )
+            for frame in (image and image.frames) or ()
+        ],
         outlines=[
             ViewerOutline(
                 row.number, row.tracking_uid, row.frame_number, row.displayed_class, row.contour
@@ -189,16 +193,3 @@ def _to_view(
             if row.kind is FindingKind.LESION and row.contour
         ],
     )
-
-
-def _sampled_frames(image: Finding, addresses: Addresses) -> list[SampledFrame]:
-    return [
-        SampledFrame(
-            frame.frame_number,
-            frame.probabilities,
-            addresses.heatmap(image.instance_id, frame.frame_number)
-            if frame.heatmap_file
-            else None,
-        )
-        for frame in image.frames or ()
-    ]

@@ -10,7 +10,6 @@ from dicom.results.model import (
     ImageRefusal,
     ImageResult,
     LesionResult,
-    ReportReference,
     StudyResult,
 )
 from dicom.terms.classification import Probabilities
@@ -30,7 +29,6 @@ def build_study_result(
     analysis_id: str,
     algorithm: Algorithm,
     produced_at: datetime,
-    predecessor: ReportReference | None = None,
     note: str = "",
 ) -> StudyResult:
     """Return the result of those images that are DICOM instances.
@@ -52,8 +50,7 @@ def build_study_result(
         classification.probabilities if classification else None,
         algorithm,
         produced_at,
-        predecessor,
-        note,
+        note=note,
         undecided=classification.undecided if classification else False,
         refused_images=tuple(
             ImageRefusal(image.source, image.header.sop_instance_uid, image.reason)
