@@ -1,4 +1,4 @@
-"""Analyses with what a shadow preset said of them."""
+"""Analyses with shadow analyses."""
 
 from uuid import uuid4
 

@@ -73,7 +73,7 @@ def finding(session: Session, analysis: Analysis) -> Finding:
     )  # fmt: skip
 
 
-def test_images_come_as_a_reader_would_see_them(database: Database, study_id: UUID) -> None:
+def test_instances_are_listed_in_the_order_of_a_viewer(database: Database, study_id: UUID) -> None:
     with database.write() as session:
         study = session.get_one(Study, study_id)
         add_image(session, study, 3, series=2)
@@ -83,7 +83,7 @@ def test_images_come_as_a_reader_would_see_them(database: Database, study_id: UU
     assert found == ["1.2.1.1", "1.2.1.2", "1.2.2.2", "1.2.2.3"]
 
 
-def test_an_analysis_begins_once_for_a_state_and_a_pipeline(
+def test_an_analysis_begins_once_for_a_revision_and_a_pipeline(
     database: Database, study_id: UUID
 ) -> None:
     with database.write() as session:
@@ -96,7 +96,7 @@ def test_an_analysis_begins_once_for_a_state_and_a_pipeline(
         assert session.get_one(Study, study_id).status is StudyStatus.ANALYZING
 
 
-def test_a_conclusion_settles_the_study_and_queues_the_publication(
+def test_finishing_updates_the_study_and_queues_the_publication(
     database: Database, study_id: UUID
 ) -> None:
     with database.write() as session:
@@ -112,7 +112,7 @@ def test_a_conclusion_settles_the_study_and_queues_the_publication(
         assert audit.verify(session).intact
 
 
-def test_concluding_again_replaces(database: Database, study_id: UUID) -> None:
+def test_finishing_again_replaces_the_rows(database: Database, study_id: UUID) -> None:
     for _ in range(2):
         with database.write() as session:
             analysis = begin(session, study_id)
@@ -122,7 +122,7 @@ def test_concluding_again_replaces(database: Database, study_id: UUID) -> None:
         assert len(session.scalars(select(Job)).all()) == 1
 
 
-def test_a_study_that_moved_on_keeps_its_status(database: Database, study_id: UUID) -> None:
+def test_a_study_with_new_images_keeps_its_status(database: Database, study_id: UUID) -> None:
     with database.write() as session:
         analysis = begin(session, study_id)
         study = session.get_one(Study, study_id)
@@ -167,7 +167,9 @@ def lesion(analysis: Analysis, image: Instance, number: int, frame: int = 1) -> 
     )  # fmt: skip
 
 
-def test_lesions_of_finished_analyses_come_newest_first(database: Database, study_id: UUID) -> None:
+def test_lesions_of_finished_analyses_are_listed_newest_first(
+    database: Database, study_id: UUID
+) -> None:
     with database.write() as session:
         for late, numbers in enumerate(((1, 2), (3, 1)), 2):
             analysis = begin(session, study_id)
@@ -186,7 +188,7 @@ def test_lesions_of_finished_analyses_come_newest_first(database: Database, stud
         assert analyses.list_known_lesions(session, uuid4()) == []
 
 
-def test_a_failure_is_told(database: Database, study_id: UUID) -> None:
+def test_a_failure_is_shown_with_its_reason(database: Database, study_id: UUID) -> None:
     with database.write() as session:
         analyses.fail_study(session, study_id, "the preset is damaged", NOW)
         study = session.get_one(Study, study_id)
@@ -197,7 +199,7 @@ def test_a_failure_is_told(database: Database, study_id: UUID) -> None:
         assert session.scalars(select(AuditEvent.tag)).all() == ["worker:study:failed"]
 
 
-def test_a_whole_analysis_is_readable_when_detached(database: Database, study_id: UUID) -> None:
+def test_a_complete_analysis_is_readable_when_detached(database: Database, study_id: UUID) -> None:
     with database.write() as session:
         analysis = begin(session, study_id)
         analyses.finish(session, analysis.id, BENIGN, [finding(session, analysis)], [], NOW)

@@ -43,7 +43,7 @@ MODIFY = Judgment(Decision.MODIFY, "benign", "3", "Incorrect class", "smooth mar
 
 @pytest.fixture
 def analysis_id(database: Database) -> UUID:
-    """Says malignant; rita and sam may read it, aud may not."""
+    """Malignant; rita and sam are radiologists, aud is an auditor."""
     with database.write() as session:
         for name, role in (
             ("rita", Role.RADIOLOGIST),
@@ -79,7 +79,7 @@ def test_a_draft_can_change_and_stays_one(database: Database, analysis_id: UUID)
     assert second.signed_at is None
 
 
-def test_accepting_takes_over_the_networks_class(database: Database, analysis_id: UUID) -> None:
+def test_accepting_adopts_the_class_of_the_networks(database: Database, analysis_id: UUID) -> None:
     said = replace(ACCEPT, final_label="normal", reason="Incorrect class")
     draft = _draft(database, analysis_id, judgment=said)
     assert (draft.final_label, draft.reason) == ("malignant", "")
@@ -107,7 +107,7 @@ def test_an_incomplete_judgment_is_refused_by_field(database: Database, analysis
         assert refused.value.field == field
 
 
-def test_a_refused_study_has_nothing_to_accept_but_takes_the_readers_class(
+def test_a_refused_study_cannot_be_accepted_but_gets_the_readers_class(
     database: Database, analysis_id: UUID
 ) -> None:
     with database.write() as session:
@@ -119,7 +119,7 @@ def test_a_refused_study_has_nothing_to_accept_but_takes_the_readers_class(
     assert _draft(database, refused, judgment=MODIFY).final_label == "benign"
 
 
-def test_signing_queues_the_report_and_is_an_event_in_one_transaction(
+def test_signing_queues_the_report_and_adds_an_event_in_one_transaction(
     database: Database, analysis_id: UUID
 ) -> None:
     signed = _sign(database, _draft(database, analysis_id))
@@ -131,7 +131,7 @@ def test_signing_queues_the_report_and_is_an_event_in_one_transaction(
     assert tags[-2:] == ["web:review:draft-saved", "web:review:signed"]
 
 
-def test_a_comment_stays_out_of_the_audit_chain(database: Database, analysis_id: UUID) -> None:
+def test_a_comment_is_not_in_the_audit_log(database: Database, analysis_id: UUID) -> None:
     _sign(database, _draft(database, analysis_id, judgment=MODIFY))
     with database.read() as session:
         assert not [d for d in session.scalars(select(AuditEvent.details)) if "smooth" in d]
@@ -146,7 +146,9 @@ def test_a_double_click_signs_once(database: Database, analysis_id: UUID) -> Non
     assert _count(database, AuditEvent.seq, AuditEvent.tag == "web:review:signed") == 1
 
 
-def test_of_two_readers_who_sign_at_once_one_is_told(database: Database, analysis_id: UUID) -> None:
+def test_of_two_readers_who_sign_at_once_one_gets_an_error(
+    database: Database, analysis_id: UUID
+) -> None:
     drafts = {name: _draft(database, analysis_id, name) for name in ("rita", "sam")}
 
     def attempt(name: str) -> str:
@@ -182,7 +184,7 @@ def test_a_newer_analysis_stops_a_draft_and_a_signature(
         _draft(database, analysis_id)
 
 
-def test_nothing_is_signed_while_new_images_come(database: Database, analysis_id: UUID) -> None:
+def test_nothing_is_signed_while_new_images_arrive(database: Database, analysis_id: UUID) -> None:
     draft = _draft(database, analysis_id)
     for status in (StudyStatus.RECEIVING, StudyStatus.ANALYZING):
         with database.write() as session:
@@ -191,14 +193,16 @@ def test_nothing_is_signed_while_new_images_come(database: Database, analysis_id
             _sign(database, draft)
 
 
-def test_what_was_not_shown_is_not_signed(database: Database, analysis_id: UUID) -> None:
+def test_a_draft_that_was_not_shown_is_not_signed(database: Database, analysis_id: UUID) -> None:
     shown = _draft(database, analysis_id)
     _draft(database, analysis_id, judgment=MODIFY)  # in another window
     with pytest.raises(DraftChanged):
         _sign(database, shown)
 
 
-def test_nobody_signs_for_no_organization(database: Database, analysis_id: UUID) -> None:
+def test_a_reader_without_an_organization_cannot_sign(
+    database: Database, analysis_id: UUID
+) -> None:
     draft = _draft(database, analysis_id)
     with database.write() as session:
         _user(session, "rita").organization = ""
@@ -222,7 +226,7 @@ def test_an_auditor_neither_drafts_nor_amends(database: Database, analysis_id: U
         reviews.amend(session, signed.id, _user(session, "aud"), NOW)
 
 
-def test_an_amendment_names_what_it_amends_and_both_stay(
+def test_an_amendment_names_the_signed_review_and_both_are_kept(
     database: Database, analysis_id: UUID
 ) -> None:
     first = _sign(database, _draft(database, analysis_id))
@@ -242,7 +246,7 @@ def test_an_amendment_names_what_it_amends_and_both_stay(
     assert standing.id == second.id
 
 
-def test_the_last_of_a_line_stands_whatever_the_clocks_of_the_web_hosts_say(
+def test_the_latest_amendment_is_found_whatever_the_clocks_say(
     database: Database, analysis_id: UUID
 ) -> None:
     standing = _sign(database, _draft(database, analysis_id))
@@ -260,7 +264,7 @@ def test_the_last_of_a_line_stands_whatever_the_clocks_of_the_web_hosts_say(
     assert row.reader == "sam"
 
 
-def test_the_reviews_before_late_images_come_from_the_analyses_that_have_one(
+def test_earlier_signed_reviews_come_from_the_analyses_that_have_one(
     database: Database, analysis_id: UUID
 ) -> None:
     signed = _sign(database, _draft(database, analysis_id))
@@ -291,7 +295,7 @@ def test_a_review_that_was_amended_is_not_amended_again(
     assert told.value.review_id == later.id
 
 
-def test_without_an_amendment_nobody_drafts_beside_a_signed_review(
+def test_a_signed_review_prevents_other_drafts_except_amendments(
     database: Database, analysis_id: UUID
 ) -> None:
     _sign(database, _draft(database, analysis_id))
@@ -341,7 +345,7 @@ def test_outlines_are_kept_with_the_draft_and_replaced_with_it(
     assert _count(database, ReviewOutline.id) == 0
 
 
-def test_changed_outlines_are_a_change_and_the_networks_class_alone_is_none(
+def test_a_modification_changes_the_class_or_an_outline(
     database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
     for judgment in (
@@ -366,7 +370,7 @@ def test_outlines_that_were_not_shown_are_not_signed(
         reviews.sign(session, shown.id, _user(session, "rita"), digest, NOW)
 
 
-def test_what_was_shown_is_what_is_read_back_from_the_rows(
+def test_the_shown_judgment_is_loaded_unchanged_from_the_rows(
     database: Database, analysis_id: UUID, redrawn: Judgment
 ) -> None:
     draft = _draft(database, analysis_id, judgment=redrawn)
@@ -411,7 +415,7 @@ def test_an_amendment_copies_the_outlines_and_leaves_those_of_the_signed_review(
         assert outlines.load_outlines(session.get_one(Review, draft.id)) == ()
 
 
-def test_an_undecided_analysis_has_nothing_to_accept_and_any_class_is_the_readers(
+def test_an_undecided_analysis_cannot_be_accepted_and_takes_any_class(
     database: Database, analysis_id: UUID
 ) -> None:
     with database.write() as session:

@@ -1,4 +1,4 @@
-"""What a shadow said, in rows and in the report, on both databases."""
+"""Shadow analyses, in rows and in the report, on both databases."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -22,7 +22,7 @@ from tests.db.rows import NOW
 COLUMNS = [column.key for column in Analysis.__table__.columns]
 
 
-def test_what_a_shadow_said_is_replaced_and_never_doubled(database: Database) -> None:
+def test_a_shadow_analysis_is_replaced_and_not_duplicated(database: Database) -> None:
     with database.write() as session:
         analysis, instance = add_read_image(session)
         shadows.record(session, shadow_of(analysis, instance, MALIGNANT), NOW)
@@ -39,7 +39,7 @@ def test_what_a_shadow_said_is_replaced_and_never_doubled(database: Database) ->
         assert session.scalar(select(func.count(ShadowImage.id))) == 2
 
 
-def test_it_leaves_analysis_and_study_as_they_are_and_tells_of_itself(database: Database) -> None:
+def test_it_changes_neither_analysis_nor_study_and_adds_an_event(database: Database) -> None:
     with database.write() as session:
         analysis, instance = add_read_image(session)
         before = {column: getattr(analysis, column) for column in COLUMNS}
@@ -53,7 +53,7 @@ def test_it_leaves_analysis_and_study_as_they_are_and_tells_of_itself(database: 
         assert audit.verify(session).intact
 
 
-def test_the_report_counts_who_said_what(database: Database) -> None:
+def test_the_report_counts_analyses_by_both_classes(database: Database) -> None:
     with database.write() as session:
         for active, shadow in ((BENIGN, BENIGN), (BENIGN, MALIGNANT), (BENIGN, BENIGN)):
             analysis, instance = add_read_image(session, active)
@@ -75,7 +75,7 @@ def test_the_report_counts_who_said_what(database: Database) -> None:
     assert tally.mean_dice == pytest.approx(0.5)
 
 
-def test_disagreements_lead_to_their_studies_newest_first(database: Database) -> None:
+def test_disagreements_name_their_studies_newest_first(database: Database) -> None:
     with database.write() as session:
         studies = []
         for minutes in (0, 5):
@@ -105,7 +105,7 @@ def test_both_undecided_is_agreement_whatever_class_is_most_probable(database: D
         assert tally.agreement == 1
 
 
-def test_each_image_has_what_both_said_of_it(database: Database) -> None:
+def test_each_image_has_the_results_of_both(database: Database) -> None:
     with database.write() as session:
         analysis, instance = add_read_image(session, BENIGN)
         shadows.record(session, shadow_of(analysis, instance, MALIGNANT), NOW)
@@ -128,7 +128,7 @@ def test_jobs_are_queued_once_and_counted(database: Database) -> None:
 
 
 @pytest.mark.parametrize("kind", shadows.RESULT_JOBS)
-def test_a_result_is_being_made_while_its_job_is_due_or_runs(
+def test_the_queue_is_not_idle_while_a_result_job_is_due_or_running(
     database: Database, kind: JobKind
 ) -> None:
     with database.write() as session:
@@ -145,7 +145,7 @@ def test_a_result_is_being_made_while_its_job_is_due_or_runs(
         assert shadows.is_idle(session, later)
 
 
-def test_deliveries_and_other_shadows_are_not_waited_for(database: Database) -> None:
+def test_deliveries_and_other_shadow_jobs_do_not_count(database: Database) -> None:
     with database.write() as session:
         for kind in (JobKind.DELIVER, JobKind.SHADOW):
             jobs.enqueue(session, kind, key="k", subject_id=uuid4(), now=NOW)

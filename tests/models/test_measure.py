@@ -141,7 +141,7 @@ def test_an_empty_mask_has_no_lesions() -> None:
     assert find_lesions(np.zeros((10, 10), np.bool_), min_area_px=0) == []
 
 
-def test_every_random_patch_can_be_walked_around() -> None:
+def test_every_random_patch_can_be_traced() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         mask = ndimage.gaussian_filter(rng.standard_normal((40, 40)), 0.9) > 0.15

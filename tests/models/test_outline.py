@@ -13,19 +13,19 @@ def test_a_pixel_is_inside_when_its_center_is() -> None:
     assert (mask == expected).all()
 
 
-def test_it_does_not_matter_which_way_round_it_was_drawn() -> None:
+def test_the_direction_of_the_line_does_not_matter() -> None:
     points = [(3.0, 2.0), (17.0, 5.0), (9.0, 14.0)]
     assert (rasterize(points, (20, 20)) == rasterize(points[::-1], (20, 20))).all()
 
 
-def test_what_leaves_the_image_is_cut_at_its_border() -> None:
+def test_an_outline_is_clipped_at_the_border_of_the_image() -> None:
     mask = rasterize([(-5, -5), (15, -5), (15, 4), (-5, 4)], (8, 10))
     assert mask[:4].all()
     assert not mask[4:].any()
 
 
 @pytest.mark.parametrize("kind", ["spiculated", "fibroadenoma"])
-def test_the_networks_own_contour_gives_its_mask_back(kind: str) -> None:
+def test_a_contour_of_the_networks_encloses_their_mask(kind: str) -> None:
     shape = (240, 320)
     phantom = make_phantom(kind, seed=1, height=shape[0], width=shape[1], spacing_mm=0.16)
     lesion = find_lesions(phantom.mask, (0.16, 0.16))[0]

@@ -1,4 +1,4 @@
-"""`sonogate analyze`: what stands beside each other in the folder it fills."""
+"""`sonogate analyze` and the files that it writes."""
 
 import json
 import subprocess
@@ -56,7 +56,7 @@ def test_a_png_gets_json_mask_and_overlay(tmp_path: Path) -> None:
     assert pixels(out / "a.b.overlay.png").shape == (pictures.HEIGHT, pictures.WIDTH, 3)
 
 
-def test_a_dicom_file_gets_seg_and_sr_that_say_the_same(tmp_path: Path) -> None:
+def test_a_dicom_file_gets_seg_and_sr_that_agree(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (document,) = analyzed(out, pictures.still(tmp_path / "a.dcm"))
     (finding,) = document["findings"]
@@ -69,7 +69,7 @@ def test_a_dicom_file_gets_seg_and_sr_that_say_the_same(tmp_path: Path) -> None:
     assert report.lesions[0].tracking_uid == finding["tracking_uid"]
 
 
-def test_the_same_file_makes_objects_with_the_same_uids(tmp_path: Path) -> None:
+def test_the_same_file_gives_objects_with_the_same_uids(tmp_path: Path) -> None:
     source = pictures.still(tmp_path / "a.dcm")
     for out in ("one", "two"):
         analyzed(tmp_path / out, source)
@@ -86,7 +86,7 @@ def test_an_image_without_a_lesion_gets_a_report_and_no_segmentation(tmp_path: P
     assert not pixels(out / "a.mask.png").any()
 
 
-def test_the_pictures_of_a_cine_are_of_the_frame_that_speaks_for_it(tmp_path: Path) -> None:
+def test_the_pictures_of_a_cine_show_its_representative_frame(tmp_path: Path) -> None:
     out = tmp_path / "out"
     (document,) = analyzed(out, pictures.cine(tmp_path / "a.dcm"))
     assert document["frame"] in (3, 4)
@@ -135,7 +135,9 @@ def bad_inputs(folder: Path) -> dict[str, Path]:
     }
 
 
-def test_each_bad_input_is_refused_with_its_code_and_the_rest_goes_on(tmp_path: Path) -> None:
+def test_each_bad_input_is_refused_with_its_code_and_the_others_are_analyzed(
+    tmp_path: Path,
+) -> None:
     bad = bad_inputs(tmp_path / "bad")
     out = tmp_path / "out"
     documents = analyzed(out, *bad.values(), pictures.png(tmp_path / "good.png"))
@@ -162,7 +164,7 @@ def test_only_files_that_cannot_be_read_count_as_failed(tmp_path: Path) -> None:
     assert failed == {"truncated-file", "not-dicom"}
 
 
-def test_nothing_to_analyze_is_an_error(run: Run, tmp_path: Path) -> None:
+def test_no_input_is_an_error(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing here")
     result = run("analyze", tmp_path, "--out", tmp_path / "out")
     assert result.exit_code == 1
@@ -177,7 +179,7 @@ def test_a_corrupt_preset_is_named(run: Run, tmp_path: Path) -> None:
     assert "preset.json" in result.stderr
 
 
-def test_the_command_analyses_a_folder_with_the_shipped_networks(
+def test_the_command_analyzes_a_folder_with_the_default_preset(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
     inbox, out = tmp_path / "in", tmp_path / "in" / "out"
@@ -202,7 +204,7 @@ def test_the_command_analyses_a_folder_with_the_shipped_networks(
     assert lines["whole"].split()[0] == said
 
 
-def test_results_that_dicom_cannot_say_are_told_in_the_json_and_the_rest_is_written(
+def test_results_that_dicom_cannot_hold_are_reported_in_the_json(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> Dataset:
@@ -217,7 +219,7 @@ def test_results_that_dicom_cannot_say_are_told_in_the_json_and_the_rest_is_writ
 
 
 class Cautious(BrightSpots):
-    """Commits itself to hardly anything."""
+    """With a confidence threshold that few images reach."""
 
     info = replace(BrightSpots.info, confidence_threshold=0.75)
 

@@ -14,13 +14,13 @@ BENIGN = (0.1, 0.8, 0.1)
 MALIGNANT = (0.05, 0.15, 0.8)
 
 
-def test_a_still_is_its_frame() -> None:
+def test_a_still_has_the_class_of_its_frame() -> None:
     classification, representative = classify_image([BENIGN])
     assert classification.probabilities == pytest.approx(BENIGN)
     assert (classification.label, representative) == ("benign", 0)
 
 
-def test_a_lesion_in_a_third_of_a_cine_is_not_drowned_by_the_rest() -> None:
+def test_a_lesion_on_a_third_of_the_frames_decides_the_class_of_a_cine() -> None:
     frames = [NORMAL] * 10 + [MALIGNANT] * 10 + [NORMAL] * 12
     classification, representative = classify_image(frames)
     assert classification.label == "malignant"
@@ -29,7 +29,7 @@ def test_a_lesion_in_a_third_of_a_cine_is_not_drowned_by_the_rest() -> None:
 
 
 @pytest.mark.parametrize("count", [3, 4, 8, 32])
-def test_one_odd_frame_does_not_decide(count: int) -> None:
+def test_one_misleading_frame_does_not_decide(count: int) -> None:
     frames = [NORMAL] * (count - 1) + [MALIGNANT]
     assert classify_image(frames)[0].label == "normal"
 
@@ -55,7 +55,7 @@ def test_averaged_frames_are_returned_by_their_numbers() -> None:
     assert classify_image(frames)[0].probabilities == pytest.approx(mean)
 
 
-def test_a_short_cine_is_averaged_whole() -> None:
+def test_all_frames_of_a_short_cine_are_averaged() -> None:
     assert find_averaged_frames({1: NORMAL, 2: MALIGNANT, 5: NORMAL}) == (1, 2, 5)
 
 
@@ -112,7 +112,7 @@ def test_at_the_threshold_it_is_asserted(threshold: float) -> None:
     assert (classification.undecided, classification.asserted_class) == (False, "malignant")
 
 
-def test_a_cine_is_judged_by_the_mean_that_is_its_result() -> None:
+def test_the_threshold_of_a_cine_applies_to_the_mean() -> None:
     sure, doubtful = (0.0, 0.1, 0.9), (0.4, 0.3, 0.3)
     assert classify_image([sure, doubtful, doubtful], confidence_threshold=0.6)[0].undecided
     assert not classify_image([sure, sure, doubtful], confidence_threshold=0.6)[0].undecided

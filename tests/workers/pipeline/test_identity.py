@@ -73,12 +73,12 @@ def named(
 LEFT, RIGHT = {1: (5, 20, 15, 15)}, {1: (45, 20, 15, 15)}
 
 
-def test_the_first_analysis_counts_on_from_the_images_before() -> None:
+def test_the_first_analysis_continues_the_numbers_of_earlier_images() -> None:
     names = identify_lesions(seen(LEFT, RIGHT), [], 3, frozenset(), uid_of)
     assert names == {1: LesionIdentity(4, "2.25.1"), 2: LesionIdentity(5, "2.25.2")}
 
 
-def test_lesions_whose_order_turned_round_keep_their_names() -> None:
+def test_lesions_in_another_order_keep_their_identity() -> None:
     past = [known(LesionIdentity(1, "2.25.1"), LEFT), known(LesionIdentity(2, "2.25.2"), RIGHT)]
     grown = {1: (43, 18, 19, 19)}
     assert named(seen(grown, LEFT), past) == {1: past[1].identity, 2: past[0].identity}
@@ -104,20 +104,20 @@ def test_one_frame_in_common_is_enough() -> None:
     assert named(seen({3: LEFT[1], 4: RIGHT[1]}), past) == {1: past[0].identity}
 
 
-def test_of_two_parts_of_a_known_lesion_the_larger_keeps_its_name() -> None:
+def test_of_two_parts_of_a_known_lesion_the_larger_keeps_its_identity() -> None:
     past = [known(LesionIdentity(1, "2.25.1"), {1: (5, 20, 20, 20)})]
     small, large = {1: (5, 20, 6, 20)}, {1: (12, 20, 13, 20)}
     assert named(seen(small, large), past) == {1: LesionIdentity(2, "2.25.2"), 2: past[0].identity}
 
 
-def test_no_number_and_no_uid_comes_back_for_another_lesion() -> None:
+def test_no_number_and_no_uid_is_given_to_another_lesion() -> None:
     gone = known(LesionIdentity(2, "2.25.1"), LEFT)
     names = identify_lesions(seen(RIGHT), [gone], 5, {"2.25.1", "2.25.2"}, uid_of)
     assert names == {1: LesionIdentity(6, "2.25.3")}
 
 
 @given(images)
-def test_the_same_lesions_found_again_keep_their_names(image: list[dict[int, Box]]) -> None:
+def test_the_same_lesions_keep_their_identity(image: list[dict[int, Box]]) -> None:
     apart = [lesion for n, lesion in enumerate(image) if lesion not in image[:n]]
     names = named(seen(*apart), [])
     again = named(seen(*apart), remembered(apart, names))
@@ -125,7 +125,7 @@ def test_the_same_lesions_found_again_keep_their_names(image: list[dict[int, Box
 
 
 @given(images, images, st.randoms(use_true_random=False))
-def test_names_do_not_hang_on_the_order_of_what_is_known(
+def test_identities_do_not_depend_on_the_order_of_known_lesions(
     before: list[dict[int, Box]], after: list[dict[int, Box]], chance: random.Random
 ) -> None:
     past = remembered(before, named(seen(*before), []))
@@ -135,7 +135,7 @@ def test_names_do_not_hang_on_the_order_of_what_is_known(
 
 
 @given(images, images, st.integers(0, 20))
-def test_no_two_lesions_share_a_name_and_new_ones_are_new(
+def test_no_two_lesions_share_an_identity_and_new_ones_are_new(
     before: list[dict[int, Box]], after: list[dict[int, Box]], more: int
 ) -> None:
     past = remembered(before, named(seen(*before), []))

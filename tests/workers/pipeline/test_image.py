@@ -104,7 +104,7 @@ def test_a_frame_without_lesions_has_no_probability_of_one(tmp_path: Path) -> No
     assert [frame.lesion_probability for frame in image.frames] == [None] * 6
 
 
-def test_what_lies_outside_the_region_is_not_seen(
+def test_pixels_outside_the_region_are_not_analyzed(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", picture((20, 70, 10)), region=(60, 0, COLUMNS, ROWS))
@@ -133,7 +133,7 @@ def test_a_cine_links_one_lesion_over_its_frames(
     assert image.representative.lesions
 
 
-def test_a_long_cine_is_sampled_from_end_to_end_in_whole_batches(
+def test_a_long_cine_is_sampled_from_end_to_end_in_full_batches(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     path = write(tmp_path / "a.dcm", [picture((100, 70, 20))] * 21)
@@ -142,7 +142,7 @@ def test_a_long_cine_is_sampled_from_end_to_end_in_whole_batches(
     assert predictor.batches == [4, 2]
 
 
-def test_an_odd_frame_of_a_normal_cine_leaves_no_outline(
+def test_one_misleading_frame_of_a_normal_cine_gets_no_outline(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     frames = [picture()] * 5 + [picture((100, 70, 20))]
@@ -153,14 +153,14 @@ def test_an_odd_frame_of_a_normal_cine_leaves_no_outline(
 
 
 class Contradictory(PaintedPredictor):
-    """Outlines something and calls it normal."""
+    """Outlines a lesion and labels the frame normal."""
 
     def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
         seen = super().predict(frames, batch_size=batch_size)
         return [FramePrediction(NORMAL_SAYS, each.mask, each.heatmap) for each in seen]
 
 
-def test_a_frame_called_normal_keeps_no_outline(tmp_path: Path) -> None:
+def test_a_frame_labeled_normal_gets_no_outline(tmp_path: Path) -> None:
     image = analyzed(write(tmp_path / "a.dcm", picture((100, 70, 20))), Contradictory())
     assert (image.classification.label, image.lesions) == ("normal", ())
 
@@ -177,7 +177,7 @@ def test_a_tracking_uid_is_the_same_in_a_later_analysis(
     assert elsewhere.lesions[0].tracking_uid not in uids
 
 
-def test_a_damaged_frame_is_refused_and_the_rest_goes_on(
+def test_a_damaged_frame_is_refused_and_the_others_are_analyzed(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     dataset = build_ultrasound_image(
@@ -248,7 +248,7 @@ def test_a_text_file_is_refused(tmp_path: Path, predictor: PaintedPredictor) -> 
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "CMYK", "I;16"])
-def test_a_picture_file_of_any_mode_is_analyzed(
+def test_an_image_file_of_any_mode_is_analyzed(
     mode: str, tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     pixels = Image.fromarray(picture((120, 70, 20)))
@@ -268,7 +268,7 @@ def test_a_picture_file_of_any_mode_is_analyzed(
     assert image.lesions[0].outline.measurements.area_px == pytest.approx(np.pi * 20**2, rel=0.05)
 
 
-def test_the_same_picture_under_another_name_has_the_same_tracking_uids(
+def test_the_same_image_under_another_name_has_the_same_tracking_uids(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     for name in ("a.png", "b.png"):
@@ -277,7 +277,7 @@ def test_the_same_picture_under_another_name_has_the_same_tracking_uids(
     assert one.lesions[0].tracking_uid == other.lesions[0].tracking_uid
 
 
-def test_damaged_picture_files_are_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
+def test_damaged_image_files_are_refused(tmp_path: Path, predictor: PaintedPredictor) -> None:
     Image.fromarray(picture()).save(tmp_path / "cut.png")
     (tmp_path / "cut.png").write_bytes((tmp_path / "cut.png").read_bytes()[:4000])
     (tmp_path / "text.png").write_text("no picture")
@@ -289,7 +289,7 @@ def test_damaged_picture_files_are_refused(tmp_path: Path, predictor: PaintedPre
     assert codes == {"cut": "undecodable-frame", "text": "not-an-image", "tiny": "too-small"}
 
 
-def test_a_picture_of_absurd_size_is_refused(
+def test_an_image_of_absurd_size_is_refused(
     tmp_path: Path, predictor: PaintedPredictor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Image.fromarray(picture()).save(tmp_path / "a.png")
@@ -304,7 +304,7 @@ def test_a_file_that_is_not_there_is_an_error_not_a_refusal(
         analyze_image(tmp_path / "gone.dcm", predictor)
 
 
-def test_the_shipped_networks_look_at_a_phantom(tmp_path: Path) -> None:
+def test_the_default_preset_analyzes_a_phantom(tmp_path: Path) -> None:
     phantom = make_phantom("spiculated", seed=3, height=240, width=320, spacing_mm=0.16)
     path = write(tmp_path / "a.dcm", phantom.image, spacing_mm=phantom.spacing_mm)
     predictor = Predictor.load()
@@ -320,7 +320,7 @@ def test_the_shipped_networks_look_at_a_phantom(tmp_path: Path) -> None:
     assert len(np.unique(fractional.pixel_array)) > 100
 
 
-def test_a_picture_in_colors_is_refused_whatever_its_header_says(
+def test_a_color_image_is_refused_whatever_its_header_says(
     tmp_path: Path, predictor: PaintedPredictor
 ) -> None:
     flow = np.repeat(picture()[..., None], 3, axis=2)

@@ -46,7 +46,7 @@ def lesion(mask: NDArray[np.bool_], *, number: int, frame: int) -> LesionResult:
 
 
 @given(Boxes)
-def test_the_lesions_of_a_frame_have_its_whole_map_between_them(
+def test_the_lesions_of_a_frame_share_its_whole_map(
     boxes: list[tuple[int, int, int, int]],
 ) -> None:
     masks = apart(boxes)
@@ -57,26 +57,26 @@ def test_the_lesions_of_a_frame_have_its_whole_map_between_them(
         assert np.array_equal(share[mask], RAMP[mask])
 
 
-def test_a_pixel_between_two_lesions_is_of_the_nearer_one() -> None:
+def test_a_pixel_between_two_lesions_belongs_to_the_nearer_one() -> None:
     left, right = divide_by_lesion(RAMP, [box(2), box(40)])
     assert left[14, 20] == RAMP[14, 20]
     assert right[14, 20] == 0
     assert right[14, 30] == RAMP[14, 30]
 
 
-def test_a_patch_that_was_dropped_counts_as_none_and_so_does_what_is_around_it() -> None:
+def test_a_dropped_patch_and_its_surroundings_have_no_probability() -> None:
     left = clear_dropped_patches(RAMP, box(2) | box(40), box(2))
     assert np.array_equal(left[box(2)], RAMP[box(2)])
     assert not left[:, 30:].any()
     assert (left[:, :20] == RAMP[:, :20]).all()
 
 
-def test_nothing_is_taken_from_a_map_whose_patches_are_all_outlined() -> None:
+def test_a_map_whose_patches_are_all_outlined_is_unchanged() -> None:
     with_a_hole = box(10, 5, 20, 20) & ~box(18, 12, 3, 3)
     assert np.array_equal(clear_dropped_patches(RAMP, with_a_hole, box(10, 5, 20, 20)), RAMP)
 
 
-def test_each_lesion_has_its_share_of_its_own_frame_and_keeps_its_place() -> None:
+def test_each_lesion_gets_its_part_of_the_map_of_its_frame_in_order() -> None:
     lesions = [
         lesion(box(2), number=1, frame=1),
         lesion(box(2), number=1, frame=2),
@@ -95,6 +95,8 @@ def test_each_lesion_has_its_share_of_its_own_frame_and_keeps_its_place() -> Non
 
 
 @pytest.mark.parametrize("frames", [{}, {7: RAMP}])
-def test_without_a_map_the_mask_is_all_that_is_known(frames: dict[int, NDArray[np.uint8]]) -> None:
+def test_lesions_on_frames_without_a_map_are_unchanged(
+    frames: dict[int, NDArray[np.uint8]],
+) -> None:
     [only] = add_probabilities([lesion(box(2), number=1, frame=1)], frames)
     assert only.probability is None

@@ -20,11 +20,11 @@ def test_a_lesion_elsewhere_is_another_one() -> None:
     assert link_lesions([[box(10)], [box(120)]]) == [[1], [2]]
 
 
-def test_a_lesion_missed_on_one_frame_is_found_again() -> None:
+def test_a_lesion_missed_on_one_frame_keeps_its_number() -> None:
     assert link_lesions([[box(10)], [], [box(12)]]) == [[1], [], [1]]
 
 
-def test_a_lesion_that_was_gone_for_long_is_a_new_one() -> None:
+def test_a_lesion_missed_on_many_frames_gets_a_new_number() -> None:
     assert link_lesions([[box(10)], [], [], [box(10)]]) == [[1], [], [], [2]]
 
 

@@ -42,7 +42,9 @@ def result_of(images: list[ImageAnalysis]) -> StudyResult:
     )
 
 
-def test_a_study_takes_the_class_of_its_most_suspicious_image(images: list[ImageAnalysis]) -> None:
+def test_a_study_result_has_the_class_of_the_most_suspicious_image(
+    images: list[ImageAnalysis],
+) -> None:
     result = result_of(images)
     assert result.label == "malignant"
     assert result.probabilities == pytest.approx(MALIGNANT_SAYS)
@@ -62,7 +64,7 @@ def test_lesions_are_counted_over_the_whole_study(images: list[ImageAnalysis]) -
     assert [image.averaged_frames for image in result.images] == [(), (2, 3, 4), ()]
 
 
-def test_the_builders_take_the_result(images: list[ImageAnalysis], tmp_path: Path) -> None:
+def test_the_builders_accept_the_result(images: list[ImageAnalysis], tmp_path: Path) -> None:
     result = result_of(images)
     segmentations = build_segmentations(result)
     outlined = [image for image in result.images if image.lesions]
@@ -84,7 +86,7 @@ def test_a_pipeline_version_fits_its_attribute() -> None:
     assert len(pipeline_version(wordy)) <= 64
 
 
-def test_where_a_preset_abstains_belongs_to_its_version() -> None:
+def test_the_confidence_threshold_is_part_of_the_version() -> None:
     cautious = replace(INFO, confidence_threshold=0.6)
     assert pipeline_version(cautious) != pipeline_version(INFO)
     assert pipeline_version(replace(INFO, confidence_threshold=0.0)) == pipeline_version(INFO)

@@ -34,7 +34,7 @@ def test_a_study_without_earlier_analyses_has_no_earlier_lesions() -> None:
     )
 
 
-def test_a_lesion_is_known_as_it_was_outlined_last_on_each_frame() -> None:
+def test_a_lesion_is_known_by_its_newest_outlines() -> None:
     earlier = collect_earlier_lesions(
         [
             lesion(NEW, 1, "2.25.1", LARGE, frame=2),
@@ -54,7 +54,7 @@ def test_a_lesion_is_known_as_it_was_outlined_last_on_each_frame() -> None:
     assert earlier.highest_number == 2
 
 
-def test_what_readers_drew_takes_its_numbers_and_uids_away() -> None:
+def test_numbers_and_uids_of_drawn_lesions_are_taken() -> None:
     drawn = ReviewOutline(
         instance_id=IMAGE, frame_number=1, tracking_uid="2.25.9", number=5,
         origin=OutlineOrigin.DRAWN, contour=[],

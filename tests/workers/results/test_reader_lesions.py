@@ -1,4 +1,4 @@
-"""Outlines that a reader changed, from the signature to the objects that leave."""
+"""Outlines that a reader changed, from the signature to the sent objects."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,7 +134,7 @@ def test_a_corrected_outline_becomes_a_segmentation_with_its_pixels_and_tracking
     assert unit == "mm2"
 
 
-def test_a_drawn_lesion_is_manual_and_a_removed_one_is_gone(published: Hospital) -> None:
+def test_a_drawn_lesion_is_manual_and_a_removed_one_is_left_out(published: Hospital) -> None:
     first, second, third = lesions(published)
     changed = [outline(second, ()), outline(first, SQUARE, DRAWN_UID)]
     (segmentation,), report = made(published, sign(published, changed))
@@ -176,7 +176,7 @@ def test_the_edited_segmentation_is_delivered_before_its_report(
         assert set(session.scalars(select(Delivery.status))) == {DeliveryStatus.DELIVERED}
 
 
-def test_an_amendment_starts_with_the_outlines_before_it_and_may_take_them_back(
+def test_an_amendment_starts_with_the_signed_outlines_and_can_undo_them(
     published: Hospital,
 ) -> None:
     first, *_ = lesions(published)

@@ -23,13 +23,13 @@ PIXELS: tuple[Picture | list[Picture], ...] = (TWO, [picture(), TWO, TWO, pictur
 
 @pytest.fixture
 def database(sqlite_database: Database) -> Database:
-    """What is read here was written by tests on PostgreSQL too."""
+    """SQLite only: other tests write these rows on PostgreSQL too."""
     return sqlite_database
 
 
 @pytest.fixture
 def hospital(hospital: Hospital) -> Hospital:
-    """Its network says how sure it is of each pixel."""
+    """With a network that returns a probability for each pixel."""
     return Hospital(replace(hospital.services, predictor=SoftPredictor), hospital.clock)
 
 
@@ -50,7 +50,7 @@ def lesions(result: StudyResult) -> list[LesionResult]:
     )
 
 
-def test_what_was_stored_is_what_the_pipeline_says_without_any_service(
+def test_the_stored_result_equals_that_of_the_pipeline(
     hospital: Hospital, analysis: Analysis, tmp_path: Path
 ) -> None:
     predictor = SoftPredictor()
@@ -70,7 +70,7 @@ def test_what_was_stored_is_what_the_pipeline_says_without_any_service(
         assert np.array_equal(here.probability, there.probability)
 
 
-def test_a_lesion_has_the_probability_of_what_is_nearest_to_it(
+def test_a_lesion_has_the_probability_of_the_pixels_nearest_to_it(
     hospital: Hospital, analysis: Analysis
 ) -> None:
     left, right, *_ = lesions(load_result(analysis, hospital.services.store))
@@ -82,7 +82,7 @@ def test_a_lesion_has_the_probability_of_what_is_nearest_to_it(
         assert len(np.unique(lesion.probability)) > 20
 
 
-def test_an_analysis_that_kept_no_probability_has_the_masks(
+def test_an_analysis_without_stored_probability_has_masks_only(
     hospital: Hospital, analysis: Analysis
 ) -> None:
     for finding in analysis.findings:
