@@ -11,6 +11,7 @@ import click
 from sqlalchemy.orm import Session
 
 from db import shadows
+from db.shadows import PresetComparison
 from sonogate.database import open_current_database
 from sonogate.settings import CliSettings
 
@@ -44,11 +45,11 @@ def report(output_format: str, output: Any) -> None:
         if output_format == "csv":
             _write_csv(session, output)
             return
-        comparison = shadows.load_report(session, limit=None)
+        shadow_report = shadows.load_report(session, limit=None)
     document = {
-        "presets": [_tally_to_dict(tally) for tally in comparison.tallies],
-        "jobs": comparison.jobs,
-        "disagreements": [asdict(disagreement) for disagreement in comparison.disagreements],
+        "presets": [_to_dict(comparison) for comparison in shadow_report.comparisons],
+        "jobs": shadow_report.jobs,
+        "disagreements": [asdict(disagreement) for disagreement in shadow_report.disagreements],
     }
     output.write(json.dumps(document, indent=2, default=_to_text) + "\n")
 
@@ -62,12 +63,12 @@ def _write_csv(session: Session, output: Any) -> None:
         writer.writerow(row)
 
 
-def _tally_to_dict(tally: Tally) -> dict[str, Any]:
-    document = asdict(tally)
-    document["analyses"] = tally.analyses
-    document["agreeing"] = tally.agreeing
-    document["agreement"] = tally.agreement
-    document["crossed"] = [
+def _to_dict(comparison: PresetComparison) -> dict[str, Any]:
+    document = asdict(comparison)
+    document["analyses"] = comparison.analyses
+    document["agreeing"] = comparison.agreeing
+    document["agreement"] = comparison.agreement
+    document["counts"] = [
         {"active": active, "shadow": shadow, "analyses": count}
         for (active, shadow), count in sorted(comparison.counts.items())
     ]
