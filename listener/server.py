@@ -15,7 +15,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
 from db.errors import StoreFull
-from db.intake import Sender
 from db.routes_file import RoutesFile
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from listener.contexts import (
@@ -151,7 +150,7 @@ class Listener:
         except OSError as error:
             raise CannotListen(*address, error.strerror or "") from error
         assert isinstance(server, AssociationServer)
-        server.on_not_dicom = self._on_not_dicom
+        server.events = self.events
         return server
 
     def _create_application_entity(self) -> ApplicationEntity:
@@ -170,10 +169,6 @@ class Listener:
         for sop_class in STORAGE_CLASSES:
             entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
         return entity
-
-    def _on_not_dicom(self, address: str) -> None:
-        logger.info("%s: connection closed: no DICOM association request", address)
-        self.events.count(Sender("", address), "not-dicom")
 
     def _wait_for_associations(self, seconds: float) -> None:
         assert self._server is not None

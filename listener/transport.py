@@ -5,13 +5,14 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable
 from socketserver import TCPServer
 from typing import Any, Final
 
 from pynetdicom.transport import ThreadedAssociationServer
 
 from db.errors import SettingsError
+from db.intake import Sender
+from listener.events import EventRecorder
 from listener.settings import ListenerSettings
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,8 @@ class AssociationServer(ThreadedAssociationServer):
     daemon_threads = True
     request_queue_size = 128
     _collect_at = 0.0
-    on_not_dicom: Callable[[str], None]
-    """Called with the address of a peer whose first bytes are not an association request."""
+    events: EventRecorder
+    """Counts connections whose first bytes are not an association request."""
 
     def get_request(self) -> tuple[socket.socket, Address]:
         """Accept a connection, without the TLS handshake."""
@@ -82,7 +83,9 @@ class AssociationServer(ThreadedAssociationServer):
         if not first:
             return None
         if not self._is_association_request(first):
-            self.on_not_dicom(connection.getpeername()[0])
+            address = connection.getpeername()[0]
+            logger.info("%s: connection closed: no DICOM association request", address)
+            self.events.count(Sender("", address), "not-dicom")
             return None
         if self.ssl_context is not None:
             connection = self.ssl_context.wrap_socket(connection, server_side=True)

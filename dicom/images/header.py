@@ -66,7 +66,6 @@ class InstanceHeader:
     study_time: str
     """HH, HHMM, HHMMSS, HHMMSS.FFFFFF or empty."""
     study_description: str
-    referring_physician: str
     modality: str
     series_number: int | None
     series_description: str
@@ -81,7 +80,6 @@ class InstanceHeader:
     photometric_interpretation: str
     manufacturer: str
     manufacturer_model_name: str
-    station_name: str
     frame_time_ms: float | None
     image_type: tuple[str, ...] = ()
     anatomic_region: CodedEntry | None = None
@@ -127,7 +125,6 @@ def parse_header(dataset: Dataset) -> InstanceHeader:
         study_date=get_date(dataset, "StudyDate"),
         study_time=get_time(dataset, "StudyTime"),
         study_description=get_text(dataset, "StudyDescription"),
-        referring_physician=get_text(dataset, "ReferringPhysicianName"),
         modality=get_text(dataset, "Modality"),
         series_number=get_integer(dataset, "SeriesNumber"),
         series_description=get_text(dataset, "SeriesDescription"),
@@ -140,7 +137,6 @@ def parse_header(dataset: Dataset) -> InstanceHeader:
         photometric_interpretation=get_text(dataset, "PhotometricInterpretation"),
         manufacturer=get_text(dataset, "Manufacturer"),
         manufacturer_model_name=get_text(dataset, "ManufacturerModelName"),
-        station_name=get_text(dataset, "StationName"),
         frame_time_ms=_parse_frame_time_ms(dataset),
         image_type=get_texts(dataset, "ImageType"),
         anatomic_region=region,

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from dicom.attributes import get_number
 from dicom.images.frames import Frame
-from dicom.images.header import TISSUE, list_tissue_regions
+from dicom.images.header import list_tissue_regions
 
 _Box = tuple[slice, ...]
 """Rows and columns."""
@@ -50,8 +50,6 @@ class BModeRegion:
     """Distance between the centers of adjacent rows, None when the image is not calibrated."""
     column_spacing_mm: float | None = None
     source: Literal["header", "content", "whole"] = "whole"
-    data_type: int | None = None
-    """Region Data Type (PS3.3 C.8.5.5.1.2) of a region from the header; 1 is tissue."""
 
     @property
     def spacing_mm(self) -> tuple[float, float] | None:
@@ -83,7 +81,7 @@ def find_bmode_region(dataset: Dataset, frame: Frame) -> BModeRegion:
         x1, y1 = min(x1, columns), min(y1, rows)
         if inside and min(x1 - x0, y1 - y0) >= _MINIMUM_SIDE_PX:
             row_mm, column_mm = _get_region_spacing(item) or (None, None)
-            regions.append(BModeRegion(x0, y0, x1, y1, row_mm, column_mm, "header", TISSUE))
+            regions.append(BModeRegion(x0, y0, x1, y1, row_mm, column_mm, "header"))
     largest = max(regions, key=lambda region: region.area_px, default=None)
     region = largest or find_content_region(frame)
     value = dataset.get("PixelSpacing")

@@ -22,6 +22,7 @@ from dicom.uids import derived_uid
 
 _MM_PER_CM: Final = 10
 _DEFAULT_FRAME_TIME_MS: Final = 40.0
+_SERIES_NUMBER: Final = "1"
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,8 @@ def build_ultrasound_image(
     spacing_mm: float | None = None,
     region: tuple[int, int, int, int] | None = None,
     transfer_syntax_uid: str = ExplicitVRLittleEndian,
-    series_number: int = 1,
     instance_number: int = 1,
-    series_description: str = "B-mode",
     frame_time_ms: float = _DEFAULT_FRAME_TIME_MS,
-    software_version: str = "1",
 ) -> Dataset:
     """Return an Ultrasound Image, or an Ultrasound Multi-frame Image for a sequence of frames.
 
@@ -64,7 +62,8 @@ def build_ultrasound_image(
     `spacing_mm` is the distance of adjacent pixels; it adds a calibrated 2D tissue region that
     covers `region` (x0, y0, x1, y1, exclusive ends), by default the whole image. The transfer
     syntax is Explicit VR Little Endian or JPEG Baseline; JPEG converts color to YBR_FULL_422. The
-    UIDs derive from the study's UID and the two numbers, so the same arguments give the same UIDs.
+    UIDs derive from the study's UID and the instance number, so the same arguments give the same
+    UIDs.
 
     Raises ValueError for frames or a transfer syntax that are not supported.
     """
@@ -73,7 +72,7 @@ def build_ultrasound_image(
     _check_frames(frames)
     if transfer_syntax_uid not in TRANSFER_SYNTAXES:
         raise ValueError("the transfer syntax must be Explicit VR Little Endian or JPEG Baseline")
-    series = (study.study_instance_uid, str(series_number))
+    series = (study.study_instance_uid, _SERIES_NUMBER)
     dataset = Dataset()
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.SOPClassUID = UltrasoundImageStorage if still else UltrasoundMultiFrameImageStorage
@@ -82,13 +81,13 @@ def build_ultrasound_image(
     dataset.SeriesInstanceUID = derived_uid("wrap", "series", *series)
     _add_patient_and_study(dataset, study)
     dataset.Modality = "US"
-    dataset.SeriesNumber = str(series_number)
-    dataset.SeriesDescription = series_description
+    dataset.SeriesNumber = _SERIES_NUMBER
+    dataset.SeriesDescription = "B-mode"
     dataset.BodyPartExamined = "BREAST"
     dataset.Laterality = study.laterality or None  # type 2C: empty means unknown
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = IMAGE_MODEL
-    dataset.SoftwareVersions = software_version
+    dataset.SoftwareVersions = "1"
     dataset.InstanceNumber = str(instance_number)
     dataset.PatientOrientation = None
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "BREAST", "0001"]

@@ -38,7 +38,6 @@ def hostile_header() -> InstanceHeader:
         study_date=NASTY,
         study_time=NASTY,
         study_description=NASTY,
-        referring_physician=NASTY,
         modality=NASTY,
         series_number=10**30,
         series_description=NASTY,
@@ -51,7 +50,6 @@ def hostile_header() -> InstanceHeader:
         photometric_interpretation=NASTY,
         manufacturer=NASTY,
         manufacturer_model_name=NASTY,
-        station_name=NASTY,
         frame_time_ms=None,
     )
 
