@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -22,7 +22,13 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         if is_sqlite(url):
-            self.engine = _create_sqlite_engine(url)
+            self.engine = create_engine(
+                url,
+                connect_args={"timeout": 30, "check_same_thread": False},
+                hide_parameters=True,  # error texts would contain patient data
+            )
+            event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self.engine, "begin", _begin_sqlite)
         else:
             # pre-ping: a restart of PostgreSQL leaves dead connections in the pool
             self.engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
@@ -49,17 +55,6 @@ class Database:
 
 def is_sqlite(url: str) -> bool:
     return make_url(url).get_backend_name() == "sqlite"
-
-
-def _create_sqlite_engine(url: str) -> Engine:
-    engine = create_engine(
-        url,
-        connect_args={"timeout": 30, "check_same_thread": False},
-        hide_parameters=True,  # error texts would contain patient data
-    )
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -82,7 +81,12 @@ class StoreSettings(BaseSettings):
         try:
             return cls(**overrides)
         except ValidationError as error:
-            problems = [_to_text(item) for item in error.errors(include_input=False)]
+            problems = []
+            for item in error.errors(include_input=False):
+                text = item["msg"].removeprefix("Value error, ")  # of Sonogate's own validators
+                field = "_".join(str(part) for part in item["loc"]).upper()
+                # Errors of model validators have no field; their texts name the variables.
+                problems.append(f"{PREFIX}{field}: {text}" if field else text)
             raise SettingsError("; ".join(problems)) from None
 
 
@@ -105,10 +109,3 @@ def _read_secret(variable: str, path: Path) -> str:
     except UnicodeDecodeError:
         reason = "it is not UTF-8 text"
     raise SettingsError(f"{variable} names a file that cannot be read: {reason}")
-
-
-def _to_text(item: ErrorDetails) -> str:
-    field = "_".join(str(part) for part in item["loc"]).upper()
-    text = item["msg"].removeprefix("Value error, ")  # of Sonogate's own validators
-    # Errors of model validators have no field; their texts name the variables.
-    return f"{PREFIX}{field}: {text}" if field else text

@@ -381,22 +381,21 @@ def _load_deliveries(session: Session, analyses: Sequence[UUID]) -> dict[UUID, D
         .where(ResultSet.analysis_id.in_(analyses))
         .order_by(Delivery.created_at)
     )
-    grouped: dict[UUID, list[tuple[DeliveryStatus, str, str]]] = {}
+    by_analysis: dict[UUID, list[tuple[DeliveryStatus, str, str]]] = {}
     for analysis_id, status, error, destination in selected:
-        grouped.setdefault(analysis_id, []).append((status, error, destination))
-    return {analysis_id: _summary(lines) for analysis_id, lines in grouped.items()}
-
-
-def _summary(lines: list[tuple[DeliveryStatus, str, str]]) -> DeliverySummary:
-    statuses = [status for status, _, _ in lines]
-    return DeliverySummary(
-        delivered=statuses.count(DeliveryStatus.DELIVERED),
-        waiting=statuses.count(DeliveryStatus.PENDING),
-        retrying=statuses.count(DeliveryStatus.RETRYING),
-        failed=statuses.count(DeliveryStatus.FAILED),
-        errors=tuple(
-            f"{destination}: {error}"
-            for status, error, destination in lines
-            if error and status is not DeliveryStatus.DELIVERED
-        ),
-    )
+        by_analysis.setdefault(analysis_id, []).append((status, error, destination))
+    summaries = {}
+    for analysis_id, deliveries in by_analysis.items():
+        statuses = [status for status, _, _ in deliveries]
+        summaries[analysis_id] = DeliverySummary(
+            delivered=statuses.count(DeliveryStatus.DELIVERED),
+            waiting=statuses.count(DeliveryStatus.PENDING),
+            retrying=statuses.count(DeliveryStatus.RETRYING),
+            failed=statuses.count(DeliveryStatus.FAILED),
+            errors=tuple(
+                f"{destination}: {error}"
+                for status, error, destination in deliveries
+                if error and status is not DeliveryStatus.DELIVERED
+            ),
+        )
+    return summaries
