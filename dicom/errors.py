@@ -59,7 +59,7 @@ class UnsupportedTransferSyntax(DicomError):
 
     def __init__(self, uid: str, name: str = "an unknown transfer syntax") -> None:
         super().__init__(
-            f"The pixel data is encoded as {name}, which Sonogate can store but not decode."
+            f"The pixel data is encoded in {name}, which Sonogate can store but not decode."
         )
         self.uid = uid
 

@@ -36,7 +36,7 @@ class ListenerSettings(StoreSettings):
     dicom_dimse_timeout_seconds: Seconds = 30
     """Seconds to wait for the response to a DIMSE request of the listener."""
     dicom_stop_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 10
-    """Seconds that transfers may continue after the listener was told to stop."""
+    """Seconds that open associations may continue when the listener stops."""
     dicom_tls_certificate: FilePath | None = None
     """PEM file with the certificate chain of the listener. If set, the port accepts TLS only."""
     dicom_tls_key: FilePath | None = None
