@@ -1,10 +1,10 @@
-"""The routes file: who may send, where results go, which study takes which way. Data, not code."""
+"""The routes file: senders, destinations, and the route of each study."""
 
 import tomllib
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -37,11 +37,11 @@ class Source(_Table):
     """A sender that may open associations."""
 
     ae_title: AeTitleText
-    """Calling AE title; "*" stands for any."""
+    """Calling AE title; "*" matches any."""
     addresses: tuple[IPvAnyNetwork, ...] = LOOPBACK
-    """Addresses or networks it may call from."""
+    """Addresses or networks that it may connect from."""
     stable_after_seconds: Annotated[float, Field(gt=0, le=86400)] = 15.0
-    """A study is taken as complete when nothing of it came for so long, in seconds."""
+    """A study is analyzed when none of its instances arrived for this long, in seconds."""
 
     def admits(self, ae_title: str, address: IPv4Address | IPv6Address) -> bool:
         return self.ae_title in (ANY_AE, ae_title) and any(
@@ -50,103 +50,108 @@ class Source(_Table):
 
 
 class DestinationTable(_Table):
-    """A PACS that takes results by C-STORE."""
+    """A destination of results."""
+
+    model_config = ConfigDict(extra="allow")  # `settings`
 
     name: Name
-    ae_title: AeTitleText
-    host: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    port: Annotated[int, Field(gt=0, lt=65536)]
+    kind: Name = "dimse"
+    """A kind of `workers.destinations.registry`."""
     results: tuple[ResultText, ...] = ("seg", "sr")
-    """Which result objects it wants, in the words of `dicom.results.catalogue`: "sr:enhanced"."""
+    """The results that it receives, as specs of `dicom.results.catalogue`: "sr:enhanced"."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The other keys, which belong to the kind. They are checked by `CheckDestination`."""
+        return dict(self.model_extra or {})
 
 
 class Route(_Table):
-    """Studies that fit every condition given go to these destinations."""
+    """Sends the results of studies that meet all its conditions to its destinations.
+
+    A condition is a field that is empty by default, and a line in `matches`.
+    """
 
     name: Name
     source_ae: tuple[AeTitleText, ...] = ()
-    """Calling AE titles; empty: any."""
+    """Calling AE titles; empty matches any."""
     description_contains: tuple[str, ...] = ()
-    """Words of which the Study Description must hold one, in any case; empty: any."""
+    """Words of which the Study Description contains at least one, ignoring case; empty matches
+    any."""
     destinations: tuple[Name, ...]
 
-    def takes(self, source_ae: str, description: str) -> bool:
-        by_source = not self.source_ae or source_ae in self.source_ae
-        words = self.description_contains
+    def matches(self, source_ae: str, description: str) -> bool:
+        """Return whether a study meets every condition."""
+        if self.source_ae and source_ae not in self.source_ae:
+            return False
         folded = description.casefold()
-        return by_source and (not words or any(word.casefold() in folded for word in words))
+        words = [word.casefold() for word in self.description_contains]
+        return not words or any(word in folded for word in words)
 
 
-def _names_once(tables: tuple[DestinationTable, ...]) -> tuple[DestinationTable, ...]:
+def _check_unique_names(tables: tuple[DestinationTable, ...]) -> tuple[DestinationTable, ...]:
     names = [table.name for table in tables]
     for name in names:
         if names.count(name) > 1:
-            raise ValueError(f"destination {name!r} is given twice")
+            raise ValueError(f"destination {name!r} is defined twice")
     return tables
 
 
 class Routes(_Table):
-    """The whole file. The first route that takes a study decides."""
+    """The whole file. The first route that matches a study is used."""
 
     source: tuple[Source, ...] = (Source(ae_title=ANY_AE),)
-    destination: Annotated[tuple[DestinationTable, ...], AfterValidator(_names_once)] = ()
+    destination: Annotated[tuple[DestinationTable, ...], AfterValidator(_check_unique_names)] = ()
     route: tuple[Route, ...] = ()
 
     @model_validator(mode="after")
-    def _routes_lead_somewhere(self) -> Self:
+    def _check_destinations_of_routes(self) -> Self:
         known = {table.name for table in self.destination}
         for route in self.route:
             for name in route.destinations:
                 if name not in known:
-                    raise ValueError(f"route {route.name!r} names no known destination: {name!r}")
+                    raise ValueError(f"route {route.name!r} has an unknown destination: {name!r}")
         return self
 
     def source_for(self, ae_title: str, address: str) -> Source | None:
-        """The first source that admits the caller; None: refuse it."""
-        caller = _plain(address)
-        return next((entry for entry in self.source if entry.admits(ae_title, caller)), None)
+        """Return the first source that admits the caller; None if it must be refused."""
+        ip = ip_address(address)
+        if isinstance(ip, IPv6Address):
+            ip = ip.ipv4_mapped or ip
+        return next((source for source in self.source if source.admits(ae_title, ip)), None)
 
     def has_destination(self, ae_title: str) -> bool:
-        """Whether results go to a node of this AE title."""
-        return any(entry.ae_title == ae_title for entry in self.destination)
+        """Return whether a destination has this AE title."""
+        titles = [str(entry.settings.get("ae_title", "")).strip() for entry in self.destination]
+        return ae_title in titles
 
     def route_for(self, source_ae: str, description: str) -> Route | None:
-        """The first route that takes the study; None: its results stay here."""
-        return next((entry for entry in self.route if entry.takes(source_ae, description)), None)
+        """Return the first route that matches the study; None if its results are not sent."""
+        return next((route for route in self.route if route.matches(source_ae, description)), None)
 
 
-def _plain(address: str) -> IPv4Address | IPv6Address:
-    caller = ip_address(address)
-    mapped = caller.ipv4_mapped if isinstance(caller, IPv6Address) else None
-    return mapped or caller
+CheckDestination = Callable[[DestinationTable], object]
+"""Raises ValueError for a destination with an unknown kind, setting or result."""
 
 
-CheckResult = Callable[[str], object]
-"""Raises ValueError for a result that nobody can make, and says what there is."""
+def load_routes(path: Path, check_destination: CheckDestination | None = None) -> Routes:
+    """Read the routes file. Without a file, only this machine may send, and no result is sent.
 
-
-def load_routes(path: Path, check_result: CheckResult | None = None) -> Routes:
-    """Read the routes file; one that does not exist means: loopback may send, nothing leaves.
-
-    `check_result` looks at each result that a destination wants; without it any text will do,
-    for those who only receive.
+    Kinds and results are checked by `check_destination`: this package does not know them. Without
+    it they are not checked, which suits a service that only receives.
 
     Raises:
-        SettingsError: names the file and the key that is wrong.
+        SettingsError: names the file, the destination if it is one, and the key.
     """
     routes = _read(path) if path.exists() else Routes()
-    if check_result:
+    if check_destination:
         for table in routes.destination:
-            _check_results(path, table, check_result)
+            try:
+                check_destination(table)
+            except ValueError as error:
+                problem = f"destination {table.name!r}: {_describe(error)}"
+                raise SettingsError(f"{path}: {problem}") from None
     return routes
-
-
-def _check_results(path: Path, table: DestinationTable, check_result: CheckResult) -> None:
-    for text in table.results:
-        try:
-            check_result(text)
-        except ValueError as error:
-            raise SettingsError(f"{path}: destination {table.name!r}: {error}") from None
 
 
 def _read(path: Path) -> Routes:
@@ -159,12 +164,14 @@ def _read(path: Path) -> Routes:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise SettingsError(_explain(path, error)) from None
+        raise SettingsError(f"{path}: {_describe(error)}") from None
 
 
-def _explain(path: Path, error: ValidationError) -> str:
-    problems = (
+def _describe(error: ValueError) -> str:
+    """Return what is wrong; for an error of pydantic, every key with its problem."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
         f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}"
         for item in error.errors()
     )
-    return f"{path}: " + "; ".join(problems)

@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Lock
 
 from db.errors import SettingsError
-from db.routes import CheckResult, Routes, load_routes
+from db.routes import CheckDestination, Routes, load_routes
 
 logger = logging.getLogger(__name__)
 
@@ -17,18 +17,18 @@ class RoutesFile:
     """The routes in force. A changed file takes effect at the next call of `current`; an invalid
     one is ignored until it is corrected.
 
-    `check_result` is that of `db.routes.load_routes`.
+    `check_destination` is that of `db.routes.load_routes`.
 
     Raises:
         SettingsError: the file is invalid at the start.
     """
 
-    def __init__(self, path: Path, check_result: CheckResult | None = None) -> None:
+    def __init__(self, path: Path, check_destination: CheckDestination | None = None) -> None:
         self._path = path
-        self._check_result = check_result
+        self._check_destination = check_destination
         self._lock = Lock()
         self._version = _file_version(path)
-        self._routes = load_routes(path, check_result)
+        self._routes = load_routes(path, check_destination)
 
     def current(self) -> Routes:
         """Return the routes in force: the same object until the file changes."""
@@ -44,7 +44,7 @@ class RoutesFile:
             logger.warning("routes file not found: the last valid version stays in force")
             return
         try:
-            self._routes = load_routes(self._path, self._check_result)
+            self._routes = load_routes(self._path, self._check_destination)
             logger.info("routes file reloaded")
         except SettingsError as error:
             logger.error("routes file is invalid, the last valid version stays in force: %s", error)

@@ -602,16 +602,16 @@ class ResultObject(Base):
 class Destination(Base):
     """A destination of the routes file. Rows are synchronized with the file by name.
 
-    ``results`` is its result selection, in the order of sending.
+    ``settings`` holds the keys of its kind, validated by the workers. ``results`` is its result
+    selection, in the order of sending.
     """
 
     __tablename__ = "destination"
 
     id: Mapped[Id]
     name: Mapped[ShortText] = mapped_column(unique=True)
-    ae_title: Mapped[AeTitle]
-    host: Mapped[ShortText]
-    port: Mapped[int]
+    kind: Mapped[ShortText]
+    settings: Mapped[JsonDict]
     results: Mapped[JsonList]
     active: Mapped[bool] = mapped_column(default=True)
 

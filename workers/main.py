@@ -13,9 +13,9 @@ from db import migrate
 from db.engine import Database
 from db.routes_file import RoutesFile
 from db.schema import JobKind
-from dicom.results.catalogue import parse_spec
+from workers.destinations.registry import check_destination
+from workers.destinations.rows import sync_destinations
 from workers.errors import WorkError
-from workers.peers.destinations import sync_destinations
 from workers.queue.app import make_app
 from workers.queue.broker import RUN_JOB_TASK, CeleryBroker
 from workers.queue.runner import JobRunner, job_handlers
@@ -74,7 +74,7 @@ def open_services(
 
     Raises the errors of `run`.
     """
-    routes = RoutesFile(settings.effective_routes_file, parse_spec)
+    routes = RoutesFile(settings.effective_routes_file, check_destination)
     database = Database(settings.effective_database_url)
     if not migrate.is_current(database.engine):
         raise WorkError(

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from db.jobs import LEASE, REDISPATCH_AFTER
 from db.settings import StoreSettings
+from workers.destinations.kind import SendOptions
 
 Seconds = Annotated[float, Field(gt=0)]
 
@@ -62,6 +63,14 @@ class WorkerSettings(StoreSettings):
                 "SONOGATE_WORKER_ANALYSIS_SLOTS must be less than SONOGATE_WORKER_CONCURRENCY"
             )
         return self
+
+    @property
+    def send_options(self) -> SendOptions:
+        return SendOptions(
+            self.ae_title,
+            self.delivery_connect_timeout_seconds,
+            self.delivery_response_timeout_seconds,
+        )
 
     @property
     def lease(self) -> timedelta:

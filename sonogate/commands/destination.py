@@ -9,7 +9,6 @@ import click
 
 from db.routes import DestinationTable, load_routes
 from db.types import now_utc
-from dicom.results.catalogue import parse_spec
 from sonogate.database import open_current_database
 from sonogate.destination_test.commitment_requests import CommitmentRequests
 from sonogate.destination_test.objects import SampleObject, list_images, write_results
@@ -17,7 +16,7 @@ from sonogate.destination_test.phantom_study import PATIENT_ID, make_result, mak
 from sonogate.destination_test.round_trip import RoundTrip
 from sonogate.destination_test.run import DestinationTestResult, Timeouts, run_destination_test
 from sonogate.errors import UnknownDestination
-from workers.peers.store_scu import Peer
+from workers.destinations.registry import check_destination, describe_address, find_kind
 from workers.results.selection import parse_selection
 from workers.settings import WorkerSettings
 
@@ -62,7 +61,7 @@ def test(name: str, commit_seconds: float, find_seconds: float, without_images: 
     Exits with 1 if an object was not stored, found, retrieved unchanged or committed.
     """
     settings = WorkerSettings.load()
-    routes = load_routes(settings.effective_routes_file, parse_spec)
+    routes = load_routes(settings.effective_routes_file, check_destination)
     destinations = {destination.name: destination for destination in routes.destination}
     if name not in destinations:
         raise UnknownDestination(name, list(destinations))
@@ -72,18 +71,12 @@ def test(name: str, commit_seconds: float, find_seconds: float, without_images: 
         open_current_database(settings) as database,
     ):
         samples = _write_samples(destination, Path(folder), with_images=not without_images)
-        peer = Peer(destination.ae_title, destination.host, destination.port)
+        kind = find_kind(destination.kind)
         result = run_destination_test(
             samples,
-            peer,
-            CommitmentRequests(database, destination.name, peer),
-            calling_ae=settings.ae_title,
-            timeouts=Timeouts(
-                settings.delivery_connect_timeout_seconds,
-                settings.delivery_response_timeout_seconds,
-                find_seconds,
-                commit_seconds,
-            ),
+            kind.open_client(destination.settings, settings.send_options),
+            CommitmentRequests(database, destination.name),
+            Timeouts(find_seconds, commit_seconds),
         )
     _print_result(destination, samples, result)
     if result.passed < len(result.round_trips):
@@ -102,8 +95,7 @@ def _write_samples(
 def _print_result(
     destination: DestinationTable, samples: Sequence[SampleObject], result: DestinationTestResult
 ) -> None:
-    address = f"{destination.host}:{destination.port}"
-    click.echo(f"{destination.name}: {destination.ae_title} at {address} answers C-ECHO")
+    click.echo(f"{destination.name}: {describe_address(destination)} answers")
     for study_uid in {sample.instance.study_instance_uid for sample in samples}:
         click.echo(f"patient ID {PATIENT_ID}, study {study_uid}")
     for round_trip in result.round_trips:

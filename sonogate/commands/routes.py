@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from db.routes import load_routes
-from dicom.results.catalogue import parse_spec
 from sonogate.settings import CliSettings
+from workers.destinations.registry import check_destination, describe_address
 
 
 @click.group()
@@ -22,7 +22,7 @@ def check(file: Path | None) -> None:
     FILE defaults to the routes file of the settings.
     """
     path = file or CliSettings.load().effective_routes_file
-    routes = load_routes(path, parse_spec)
+    routes = load_routes(path, check_destination)
     if not path.exists():
         click.echo(f"{path} does not exist: only this machine may send, and no results are sent.")
     for source in routes.source:
@@ -33,8 +33,8 @@ def check(file: Path | None) -> None:
         )
     for destination in routes.destination:
         click.echo(
-            f"destination  {destination.name}: {destination.ae_title} at"
-            f" {destination.host}:{destination.port}; results {', '.join(destination.results)}"
+            f"destination  {destination.name}: {describe_address(destination)};"
+            f" results {', '.join(destination.results)}"
         )
     for route in routes.route:
         click.echo(

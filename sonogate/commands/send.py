@@ -7,7 +7,8 @@ import click
 
 from sonogate.files.inputs import find_input_files
 from sonogate.files.wrapping import to_sendable
-from workers.peers.store_scu import Peer, send
+from workers.destinations.dimse.association import AssociationRequestor, Peer
+from workers.destinations.dimse.store_scu import send
 
 
 class HostAndPort(click.ParamType[tuple[str, int]]):
@@ -61,7 +62,7 @@ def command(
             find_input_files(paths), Path(folder), patient_id=patient_id, patient_name=patient_name
         )
         files = [file.dicom for file in sendable if file.dicom]
-        outcomes = send(files, Peer(aet, *address), calling_ae=calling_aet)
+        outcomes = send(AssociationRequestor(Peer(aet, *address), calling_aet), files)
     problems = {outcome.path: outcome.problem for outcome in outcomes if not outcome.accepted}
     problems |= {file.source: file.problem for file in sendable if not file.dicom}
     for file in sendable:

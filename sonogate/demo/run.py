@@ -16,7 +16,8 @@ from sonogate.services.ports import LOOPBACK, is_listening
 from sonogate.services.supervisor import Notify
 from sonogate.services.up import LaunchPlan, RunningServices, run_services
 from sonogate.settings import Installation
-from workers.peers.store_scu import Peer, send
+from workers.destinations.dimse.association import AssociationRequestor, Peer
+from workers.destinations.dimse.store_scu import send
 
 STABLE_AFTER_SECONDS: Final = 3
 CALLING_AE: Final = "DEMO"
@@ -58,7 +59,7 @@ class RunningDemo:
         settings = self.services.installation.listener
         peer = Peer(settings.ae_title, LOOPBACK, settings.dicom_port)
         files = [file for study in studies for file in study.files]
-        outcomes = send(files, peer, calling_ae=CALLING_AE)
+        outcomes = send(AssociationRequestor(peer, CALLING_AE), files)
         accepted = {outcome.path for outcome in outcomes if outcome.accepted}
         refused = [outcome for outcome in outcomes if not outcome.accepted]
         self.notify(f"Listener accepted {len(accepted)} of {len(files)} objects")

@@ -14,18 +14,16 @@ from db.engine import Database
 from db.intake import Sender
 from db.types import now_utc
 from dicom.commitment import CommitmentReport
-from workers.peers.store_scu import Peer
 
 
 @dataclass(frozen=True)
 class CommitmentRequests:
-    """Requests to one destination; implements `workers.peers.query_scu.CommitmentBook`."""
+    """Requests to one destination; implements `workers.destinations.kind.CommitmentLog`."""
 
     database: Database
     destination: str
-    peer: Peer
 
-    def ask(self, sop_instance_uids: Collection[str]) -> str:
+    def open(self, sop_instance_uids: Collection[str]) -> str:
         """Store a request that is about to be sent, and return its Transaction UID."""
         transaction_uid = str(generate_uid(prefix=None))
         with self.database.write() as session:
@@ -35,7 +33,7 @@ class CommitmentRequests:
             )  # fmt: skip
         return transaction_uid
 
-    def answer(self, transaction_uid: str) -> CommitmentReport | None:
+    def find_report(self, transaction_uid: str) -> CommitmentReport | None:
         """Return the report on a request, or None if none has arrived."""
         with self.database.read() as session:
             row = commitments.find_request(session, transaction_uid)
@@ -45,12 +43,12 @@ class CommitmentRequests:
                 transaction_uid, frozenset(row.committed or ()), row.failure_reasons or {}
             )
 
-    def ended(self, transaction_uid: str, reason: str) -> None:
+    def close(self, transaction_uid: str, reason: str) -> None:
         """Close a request that was refused or not answered."""
         with self.database.write() as session:
             commitments.close_request(session, transaction_uid, reason, now=now_utc())
 
-    def keep(self, report: CommitmentReport) -> bool:
+    def record_report(self, report: CommitmentReport, calling_ae: str, address: str) -> bool:
         """Store a report that arrived on the association of a request.
 
         Returns False if no request has its Transaction UID.
@@ -59,5 +57,5 @@ class CommitmentRequests:
             return commitments.record_report(
                 session, report.transaction_uid, report.committed, report.failed,
                 tag=AuditTag.SONOGATE_COMMITMENT_ANSWERED,
-                sender=Sender(self.peer.ae_title, self.peer.host), now=now_utc(),
+                sender=Sender(calling_ae, address), now=now_utc(),
             )  # fmt: skip

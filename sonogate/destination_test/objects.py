@@ -8,7 +8,7 @@ from typing import Final
 from dicom.files import read_without_pixels, write_dataset
 from dicom.results.catalogue import Built, Signing, build_set, build_signed_set, verify
 from dicom.results.model import ReportReference, SignedReview, StudyResult
-from workers.peers.query_scu import Instance
+from workers.destinations.kind import InstanceReference
 from workers.results.selection import ResultSelection
 
 IMAGE: Final = "image"
@@ -22,7 +22,7 @@ class SampleObject:
 
     spec: str
     path: Path
-    instance: Instance
+    instance: InstanceReference
 
 
 def list_images(result: StudyResult) -> list[SampleObject]:
@@ -77,9 +77,9 @@ def _write_verified(
             yield SampleObject(name, path, _read_instance(path))
 
 
-def _read_instance(path: Path) -> Instance:
+def _read_instance(path: Path) -> InstanceReference:
     header = read_without_pixels(path)
-    return Instance(
+    return InstanceReference(
         str(header.SOPClassUID),
         str(header.file_meta.TransferSyntaxUID),
         str(header.StudyInstanceUID),

@@ -10,7 +10,7 @@ from dicom.commitment import FAILURE_REASONS, CommitmentReport
 from dicom.differences import find_differences
 from dicom.errors import DicomError
 from dicom.files import read_dataset
-from workers.peers.query_scu import Brought
+from workers.destinations.kind import RetrieveResult
 
 GROUP_LENGTH_OFFSET: Final = 140
 """Offset in a file of the value of File Meta Information Group Length (PS3.10 7.1)."""
@@ -53,7 +53,9 @@ class RoundTrip:
         return stored and not self.failures and self.retrieval in (None, Retrieval.IDENTICAL)
 
 
-def compare_retrieved(sent: Path, retrieved: Brought | None) -> tuple[Retrieval | None, list[str]]:
+def compare_retrieved(
+    sent: Path, retrieved: RetrieveResult | None
+) -> tuple[Retrieval | None, list[str]]:
     """Compare a retrieved data set with the file sent, and list the attributes that differ.
 
     The list quotes values, so this is for phantom studies only.

@@ -11,16 +11,14 @@ from sonogate.destination_test.round_trip import (
     compare_retrieved,
     find_commitment_failure,
 )
-from workers.errors import PeerError, ServiceNotOffered
-from workers.peers.query_scu import (
-    Brought,
-    CommitmentBook,
-    Found,
-    find,
-    get,
-    request_commitment,
+from workers.destinations.kind import (
+    CommitmentLog,
+    DestinationClient,
+    FindResult,
+    RetrieveResult,
+    SendOutcome,
 )
-from workers.peers.store_scu import Call, Peer, SendOutcome, echo, send
+from workers.errors import PeerError, ServiceNotOffered
 
 OFFERED = "offered"
 T = TypeVar("T")
@@ -30,8 +28,6 @@ T = TypeVar("T")
 class Timeouts:
     """How long to wait for the destination, in seconds."""
 
-    connect_seconds: float
-    answer_seconds: float
     find_seconds: float
     """C-FIND is repeated for this long, because archives may index an object after storing it."""
     commit_seconds: float
@@ -55,8 +51,8 @@ class DestinationTestResult:
 class _Responses:
     """Answers to C-FIND, C-GET and storage commitment; None: not offered or failed."""
 
-    found: Mapping[str, Found] | None = None
-    retrieved: Mapping[str, Brought] = field(default_factory=dict)
+    found: Mapping[str, FindResult] | None = None
+    retrieved: Mapping[str, RetrieveResult] = field(default_factory=dict)
     report: CommitmentReport | None = None
 
     def to_round_trip(self, sample: SampleObject, outcome: SendOutcome) -> RoundTrip:
@@ -70,7 +66,7 @@ class _Responses:
             sample.spec,
             warning_status=outcome.status or 0x0000,
             # a C-FIND that failed may still have returned the object, but never proves its absence
-            found=None if found is None or (found.problem and not found.there) else found.there,
+            found=None if found is None or (found.problem and not found.found) else found.found,
             retrieval=retrieval,
             differences=tuple(differences),
             committed=None if self.report is None else uid in self.report.committed,
@@ -83,10 +79,8 @@ class _Responses:
 
 def run_destination_test(
     samples: Sequence[SampleObject],
-    peer: Peer,
-    requests: CommitmentBook,
-    *,
-    calling_ae: str,
+    client: DestinationClient,
+    requests: CommitmentLog,
     timeouts: Timeouts,
 ) -> DestinationTestResult:
     """Store the objects, then query, retrieve and request commitment for those stored.
@@ -94,10 +88,8 @@ def run_destination_test(
     Raises:
         PeerError: The peer cannot be reached, or accepts none of the objects.
     """
-    call = Call(peer, calling_ae, timeouts.connect_seconds, timeouts.answer_seconds)
-    limits = {"connect_seconds": call.connect_seconds, "answer_seconds": call.answer_seconds}
-    echo(peer, calling_ae=calling_ae, **limits)
-    outcomes = send([sample.path for sample in samples], peer, calling_ae=calling_ae, **limits)
+    client.test()
+    outcomes = client.send([sample.path for sample in samples])
     stored = [
         sample.instance
         for sample, outcome in zip(samples, outcomes, strict=True)
@@ -105,10 +97,14 @@ def run_destination_test(
     ]
     responses, services = _Responses(), {}
     if stored:
-        found, find_text = _try_service(lambda: find(call, stored, seconds=timeouts.find_seconds))
-        retrieved, get_text = _try_service(lambda: get(call, stored))
+        found, find_text = _try_service(
+            lambda: client.find(stored, wait_seconds=timeouts.find_seconds)
+        )
+        retrieved, get_text = _try_service(lambda: client.retrieve(stored))
         report, commit_text = _request_report(
-            lambda: request_commitment(call, requests, stored, seconds=timeouts.commit_seconds),
+            lambda: client.request_commitment(
+                requests, stored, wait_seconds=timeouts.commit_seconds
+            ),
             timeouts.commit_seconds,
         )
         responses = _Responses(found, retrieved or {}, report)
@@ -131,7 +127,9 @@ def _try_service(request: Callable[[], T]) -> tuple[T | None, str]:
         return None, str(error)
 
 
-def _with_failures(text: str, answers: Mapping[str, Found] | Mapping[str, Brought] | None) -> str:
+def _with_failures(
+    text: str, answers: Mapping[str, FindResult] | Mapping[str, RetrieveResult] | None
+) -> str:
     failed = sum(bool(answer.problem) for answer in (answers or {}).values())
     return f"{text}, but FAILED for {failed} of {len(answers or {})} objects" if failed else text
 

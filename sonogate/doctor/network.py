@@ -1,6 +1,7 @@
 """C-ECHO with the timeout of `sonogate doctor`."""
 
-from workers.peers.store_scu import Peer, echo
+from workers.destinations.dimse.association import AssociationRequestor, Peer
+from workers.destinations.dimse.verification_scu import echo
 
 TIMEOUT_SECONDS = 5.0
 """For each connection and each answer, of DICOM nodes and other servers."""
@@ -12,9 +13,4 @@ def send_echo(peer: Peer, *, calling_ae: str) -> None:
     Raises:
         PeerError: The peer does not answer with success. The text names the reason.
     """
-    echo(
-        peer,
-        calling_ae=calling_ae,
-        connect_seconds=TIMEOUT_SECONDS,
-        answer_seconds=TIMEOUT_SECONDS,
-    )
+    echo(AssociationRequestor(peer, calling_ae, TIMEOUT_SECONDS, TIMEOUT_SECONDS))

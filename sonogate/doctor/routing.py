@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from db.errors import SettingsError
 from db.routes import Routes, load_routes
-from dicom.results.catalogue import parse_spec
-from sonogate.doctor.network import send_echo
+from sonogate.doctor.network import TIMEOUT_SECONDS
 from sonogate.doctor.result import HealthCheckResult, fail, ok, warn
 from sonogate.settings import Installation
+from workers.destinations.kind import SendOptions
+from workers.destinations.registry import check_destination, describe_address, find_kind
 from workers.errors import PeerError
-from workers.peers.store_scu import Peer
 
 
 def load_routes_or_default(installation: Installation) -> Routes:
@@ -24,7 +24,7 @@ def check_routes(installation: Installation) -> Iterator[HealthCheckResult]:
     """Check that the routes file is valid and has routes."""
     path = installation.listener.effective_routes_file
     try:
-        routes = load_routes(path, parse_spec)
+        routes = load_routes(path, check_destination)
     except SettingsError as error:
         yield fail(str(error), "correct the file and run `sonogate routes check`")
         return
@@ -40,15 +40,18 @@ def check_routes(installation: Installation) -> Iterator[HealthCheckResult]:
 
 
 def check_destinations(installation: Installation) -> Iterator[HealthCheckResult]:
-    """Check that each destination answers C-ECHO."""
+    """Test the connection to each destination."""
+    options = SendOptions(installation.worker.ae_title, TIMEOUT_SECONDS, TIMEOUT_SECONDS)
     for destination in load_routes_or_default(installation).destination:
-        peer = Peer(destination.ae_title, destination.host, destination.port)
         try:
-            send_echo(peer, calling_ae=installation.worker.ae_title)
+            find_kind(destination.kind).open_client(destination.settings, options).test()
+            address = describe_address(destination)
+        except ValueError:
+            yield fail(f"{destination.name}: invalid settings", "correct the routes file")
         except PeerError as error:
             yield fail(
                 f"{destination.name}: {error}",
                 "deliveries are retried; they resume when the destination answers",
             )
         else:
-            yield ok(f"{destination.name}: {peer.ae_title} answers C-ECHO")
+            yield ok(f"{destination.name}: {address} answers")

@@ -13,8 +13,8 @@ from sonogate.errors import RedisServerNotFound
 from sonogate.services import bundled_redis
 from sonogate.services.ports import LOOPBACK, connectable_host, is_listening
 from sonogate.settings import Installation
+from workers.destinations.dimse.association import Peer
 from workers.errors import PeerError
-from workers.peers.store_scu import Peer
 
 
 def check_redis(installation: Installation) -> Iterator[HealthCheckResult]:

@@ -47,7 +47,9 @@ def read_rows(connection: Connection) -> dict[str, list[str]]:
     metadata = MetaData()
     metadata.reflect(connection)
     return {
-        name: sorted(str(dict(row)) for row in connection.execute(select(table)).mappings())
+        name: sorted(
+            str(sorted(row.items())) for row in connection.execute(select(table)).mappings()
+        )
         for name, table in metadata.tables.items()
         if name != "alembic_version"
     }

@@ -36,7 +36,7 @@ def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
             decision=Decision.ACCEPT,
             created_at=NOW,
         )
-        destination = Destination(name="pacs", ae_title="P", host="h", port=104, results=[])
+        destination = Destination(name="pacs", kind="dimse", settings={}, results=[])
         session.add_all([review, destination])
         session.flush()
         made = results.add_result_set(session, analysis.id, [], NOW)

@@ -111,8 +111,12 @@ def test_revisions_follow_one_another_and_each_goes_down_and_up(database: Databa
 
 
 def _columns(database: Database) -> dict[str, list[str]]:
+    """Name, type and nullability. Order and defaults depend on how a column was added."""
     inspector = inspect(database.engine)
     return {
-        table: [str(column) for column in inspector.get_columns(table)]
+        table: sorted(
+            f"{column['name']} {column['type']} {column['nullable']}"
+            for column in inspector.get_columns(table)
+        )
         for table in inspector.get_table_names()
     }

@@ -66,7 +66,7 @@ def make_object(spec: str, *selections: list[str]) -> ResultObject:
 
 def destination(session: Session, *kinds: str) -> Destination:
     row = Destination(
-        id=uuid4(), name=f"d{uuid4().hex[:6]}", ae_title="PACS", host="h", port=104,
+        id=uuid4(), name=f"d{uuid4().hex[:6]}", kind="dimse", settings={},
         results=list(kinds),
     )  # fmt: skip
     session.add(row)

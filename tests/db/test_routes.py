@@ -1,11 +1,12 @@
-"""The routes file: each mistake is named, each study finds its way."""
+"""The routes file: validation, senders, routes."""
 
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from db.errors import SettingsError
-from db.routes import Routes, load_routes
+from db.routes import DestinationTable, Routes, load_routes
 
 WHOLE = """
 [[source]]
@@ -32,7 +33,7 @@ description_contains = ["breast", "mamma"]
 destinations = ["pacs", "archive"]
 
 [[route]]
-name = "the rest"
+name = "rest"
 source_ae = ["MODALITY"]
 destinations = ["archive"]
 """
@@ -45,7 +46,7 @@ def load(tmp_path: Path, text: str) -> Routes:
 
 @pytest.fixture
 def routes(tmp_path: Path) -> Routes:
-    return load(tmp_path, WHOLE.replace("the rest", "rest"))
+    return load(tmp_path, WHOLE)
 
 
 def test_a_source_admits_by_title_and_network(routes: Routes) -> None:
@@ -56,23 +57,23 @@ def test_a_source_admits_by_title_and_network(routes: Routes) -> None:
     assert routes.source_for("modality", "10.1.2.3") is None
 
 
-def test_the_first_route_that_takes_a_study_decides(routes: Routes) -> None:
-    def way(source_ae: str, description: str) -> str | None:
+def test_the_first_route_that_matches_a_study_is_used(routes: Routes) -> None:
+    def route_name(source_ae: str, description: str) -> str | None:
         route = routes.route_for(source_ae, description)
         return route.name if route else None
 
-    assert way("MODALITY", "US MAMMA LINKS") == "breast"
-    assert way("MODALITY", "US thyroid") == "rest"
-    assert way("OTHER", "US thyroid") is None
+    assert route_name("MODALITY", "US MAMMA LINKS") == "breast"
+    assert route_name("MODALITY", "US thyroid") == "rest"
+    assert route_name("OTHER", "US thyroid") is None
 
 
-def test_a_destination_wants_seg_and_sr_unless_it_says_otherwise(routes: Routes) -> None:
+def test_a_destination_receives_seg_and_sr_by_default(routes: Routes) -> None:
     pacs, archive = routes.destination
     assert pacs.results == ("seg", "sr")
     assert archive.results == ("sr",)
 
 
-def test_without_a_file_loopback_may_send_and_nothing_leaves(tmp_path: Path) -> None:
+def test_without_a_file_only_this_machine_may_send_and_no_result_is_sent(tmp_path: Path) -> None:
     routes = load_routes(tmp_path / "routes.toml")
     assert routes.source_for("ANYONE", "127.0.0.1")
     assert routes.source_for("ANYONE", "::1")
@@ -81,7 +82,7 @@ def test_without_a_file_loopback_may_send_and_nothing_leaves(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "problem"),
     [
         ("[[source]\n", "not valid TOML"),
         ('[[source]]\nae_titel = "X"', r"source\.0\.ae_titel"),
@@ -92,41 +93,56 @@ def test_without_a_file_loopback_may_send_and_nothing_leaves(tmp_path: Path) -> 
             '[[source]]\nae_title = "X"\nstable_after_seconds = 0',
             r"source\.0\.stable_after_seconds",
         ),
-        ('[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"', r"destination\.0\.port"),
+        ('[[destination]]\nae_title = "P"\nhost = "h"', r"destination\.0\.name"),
         (
             '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\nresults = [""]',
             r"destination\.0\.results\.0",
         ),
         (
             '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\n' * 2,
-            "'p' is given twice",
+            "'p' is defined twice",
         ),
-        ('[[route]]\nname = "r"\ndestinations = ["nowhere"]', "no known destination: 'nowhere'"),
+        ('[[route]]\nname = "r"\ndestinations = ["nowhere"]', "unknown destination: 'nowhere'"),
         ('[[route]]\nname = "a b"\ndestinations = []', r"route\.0\.name"),
         ("[sauce]\n", "sauce"),
     ],
 )
-def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, text: str, complaint: str) -> None:
-    with pytest.raises(SettingsError, match=rf"routes\.toml.*{complaint}"):
+def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=rf"routes\.toml.*{problem}"):
         load(tmp_path, text)
 
 
-def only_reports(text: str) -> None:
-    if not text.startswith("sr"):
-        raise ValueError(f"{text!r} is no result; there are sr")
+class PortOnly(BaseModel):
+    port: int
 
 
-def test_a_result_that_nobody_can_make_is_named_with_its_file_and_destination(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "routes.toml").write_text(WHOLE.replace("the rest", "rest"))
-    complaint = r"routes\.toml: destination 'pacs': 'seg' is no result; there are sr"
-    with pytest.raises(SettingsError, match=complaint):
-        load_routes(tmp_path / "routes.toml", only_reports)
+def test_an_invalid_destination_is_named_with_its_file(tmp_path: Path) -> None:
+    def reports_only(table: DestinationTable) -> None:
+        if "seg" in table.results:
+            raise ValueError("'seg' is not a result")
+
+    (tmp_path / "routes.toml").write_text(WHOLE)
+    with pytest.raises(SettingsError, match=r"routes\.toml: destination 'pacs': 'seg' is not a"):
+        load_routes(tmp_path / "routes.toml", reports_only)
 
 
-def test_results_are_words_to_those_who_only_receive(tmp_path: Path) -> None:
-    text = WHOLE.replace("the rest", "rest").replace('["sr"]', '["sr:enhanced", "hologram"]')
+def test_an_invalid_setting_of_a_destination_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "routes.toml").write_text(WHOLE.replace("port = 11112", 'port = "x"'))
+    with pytest.raises(SettingsError, match=r"routes\.toml: destination 'archive': port: Input"):
+        load_routes(tmp_path / "routes.toml", lambda table: PortOnly.model_validate(table.settings))
+
+
+def test_a_destination_has_the_settings_of_its_kind(tmp_path: Path) -> None:
+    routes = load(tmp_path, WHOLE.replace('host = "10.0.0.9"', 'kind = "folder"'))
+    pacs, archive = routes.destination
+    assert (pacs.kind, archive.kind) == ("dimse", "folder")
+    assert archive.settings == {"ae_title": "ARCHIVE", "port": 11112}
+    assert routes.has_destination("ARCHIVE")
+    assert not routes.has_destination("NOBODY")
+
+
+def test_results_are_not_checked_without_a_check(tmp_path: Path) -> None:
+    text = WHOLE.replace('["sr"]', '["sr:enhanced", "hologram"]')
     assert load(tmp_path, text).destination[1].results == ("sr:enhanced", "hologram")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from db.errors import SettingsError
+from db.routes import DestinationTable
 from db.routes_file import RoutesFile
 
 FIRST = '[[source]]\nae_title = "MODALITY"\nstable_after_seconds = 5\n'
@@ -70,12 +71,12 @@ def test_an_invalid_file_stops_the_start(file: Path) -> None:
 
 
 def test_a_file_with_an_unknown_result_is_invalid(file: Path) -> None:
-    def refuse_every_result(text: str) -> None:
-        raise ValueError(f"{text!r} is no result")
+    def refuse(_: DestinationTable) -> None:
+        raise ValueError("'seg' is no result")
 
-    routes_file = RoutesFile(file, refuse_every_result)
+    routes_file = RoutesFile(file, refuse)
     destination = '[[destination]]\nname = "p"\nae_title = "P"\nhost = "h"\nport = 1\n'
     file.write_text(LONGER + destination)
     assert stable_after_seconds(routes_file) == 5
     with pytest.raises(SettingsError, match="destination 'p': 'seg' is no result"):
-        RoutesFile(file, refuse_every_result)
+        RoutesFile(file, refuse)

@@ -15,6 +15,7 @@ from db.routes_file import RoutesFile
 from db.schema import (
     Delivery,
     DeliveryStatus,
+    Destination,
     Job,
     JobKind,
     JobStatus,
@@ -120,6 +121,18 @@ def test_values_have_their_new_names(upgraded: Database) -> None:
     assert statuses == set(StudyStatus)
     assert kinds == set(JobKind)
     assert codes == {"color-doppler"}
+
+
+def test_destinations_keep_their_settings(upgraded: Database) -> None:
+    with upgraded.read() as session:
+        destinations = session.scalars(select(Destination).order_by(Destination.name)).all()
+    assert {row.name: row.settings["ae_title"] for row in destinations} == {
+        "old archive": "OLD",
+        "pacs": "PACS",
+        "reports": "PACS",
+    }
+    assert {row.kind for row in destinations} == {"dimse"}
+    assert destinations[0].settings == {"ae_title": "OLD", "host": "127.0.0.1", "port": 1}
 
 
 def test_the_worklist_lists_every_study_in_its_state(upgraded: Database) -> None:

@@ -165,7 +165,7 @@ def _send(session: Session, study: Study, *statuses: DeliveryStatus) -> None:
     made = results.add_result_set(session, add_analysis(session, study).id, [], NOW)
     for status in statuses:
         destination = Destination(
-            name=f"d{uuid4().hex[:8]}", ae_title="D", host="h", port=104, results=["sr"]
+            name=f"d{uuid4().hex[:8]}", kind="dimse", settings={}, results=["sr"]
         )
         session.add(destination)
         session.flush()

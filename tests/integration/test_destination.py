@@ -27,8 +27,9 @@ from sonogate.destination_test.commitment_requests import CommitmentRequests
 from tests import peers
 from tests.workers.archive import Archive, served
 from tests.workers.pacs import CLASSES, pacs
-from workers.peers.query_scu import Instance, request_commitment
-from workers.peers.store_scu import Call, Peer
+from workers.destinations.dimse.association import AssociationRequestor, Peer
+from workers.destinations.dimse.commitment_scu import request_commitment
+from workers.destinations.kind import InstanceReference
 
 pytestmark = pytest.mark.peer
 ALL_RESULTS = (
@@ -158,9 +159,10 @@ def test_orthanc_does_not_commit_objects_that_it_lacks(
     orthanc.register_modality("SONOGATE", listener_port)
     database = Database(f"sqlite:///{home / 'sonogate.db'}")
     peer, missing_uid = Peer(orthanc.ae_title, "127.0.0.1", orthanc.dicom_port), "1.2.840.9999.1"
-    instance = Instance("1.2.840.10008.5.1.4.1.1.66.4", "", "", "", missing_uid)
-    call, requests = Call(peer, "SONOGATE", 5, 20), CommitmentRequests(database, "archive", peer)
-    status, report = request_commitment(call, requests, [instance], seconds=30)
+    instance = InstanceReference("1.2.840.10008.5.1.4.1.1.66.4", "", "", "", missing_uid)
+    requestor = AssociationRequestor(peer, "SONOGATE", 5, 20)
+    requests = CommitmentRequests(database, "archive")
+    status, report = request_commitment(requestor, requests, [instance], wait_seconds=30)
     database.close()
     assert status == 0x0000
     assert report is not None
@@ -214,7 +216,7 @@ def test_an_object_that_is_not_accepted_is_listed_with_exit_code_1(home: Path) -
     assert result.exit_code == 1
     assert find_lines(result, "sr") == ["stored"]
     assert find_lines(result, "sr:enhanced") == [
-        "NOT stored: the peer takes neither this kind of object nor its transfer syntax"
+        "NOT stored: the peer accepts no presentation context for this SOP class and transfer syntax"
     ]
     assert find_lines(result, "signed/sr:enhanced") == find_lines(result, "sr:enhanced")
     assert "7 of 9 objects passed" in result.stdout
@@ -251,7 +253,7 @@ def test_changed_objects_are_listed_with_exit_code_1(home: Path) -> None:
 def test_an_unreachable_pacs_is_one_line_of_output(home: Path, free_port: int) -> None:
     result = run_test(home, free_port, "GONE")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"sonogate: nothing answers at 127.0.0.1:{free_port}")
+    assert result.stderr.startswith(f"sonogate: cannot connect to 127.0.0.1:{free_port}")
 
 
 def test_an_unknown_destination_lists_the_known_ones(home: Path, free_port: int) -> None:

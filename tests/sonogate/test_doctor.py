@@ -211,4 +211,4 @@ def test_each_destination_is_called(run: Run, installed: Path, tmp_path: Path) -
         (installed / "routes.toml").write_text(there + gone)
         findings = found(run, "destinations")
     assert [each["status"] for each in findings] == ["ok", "fail"]
-    assert findings[1]["message"].startswith("gone: nothing answers")
+    assert findings[1]["message"].startswith("gone: cannot connect")

@@ -74,7 +74,7 @@ def test_an_absent_node_is_one_clear_line(run: Run, tmp_path: Path, free_port: i
     source = pictures.still(tmp_path / "a.dcm")
     result = run("send", source, "--to", f"127.0.0.1:{free_port}")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"sonogate: nothing answers at 127.0.0.1:{free_port}")
+    assert result.stderr.startswith(f"sonogate: cannot connect to 127.0.0.1:{free_port}")
 
 
 @pytest.mark.parametrize("address", ["localhost", "localhost:", ":104", "localhost:99999"])

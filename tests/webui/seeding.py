@@ -166,7 +166,8 @@ class Site:
 
     def add_destination(self, name: str = "pacs") -> UUID:
         row = Destination(
-            id=uuid4(), name=name, ae_title=name.upper(), host="127.0.0.1", port=104,
+            id=uuid4(), name=name, kind="dimse",
+            settings={"ae_title": name.upper(), "host": "127.0.0.1", "port": 104},
             results=["seg", "sr"], active=True,
         )  # fmt: skip
         with self.database.write() as session:

@@ -20,7 +20,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 )
 
 from tests import peers
-from workers.peers.store_scu import Call, Peer
+from workers.destinations.dimse.association import AssociationRequestor, Peer
 
 Answers = Iterator[tuple[int, Dataset | None]]
 
@@ -133,7 +133,7 @@ class Archive:
 
 
 @contextmanager
-def served(archive: Archive, *services: str) -> Iterator[Call]:
+def served(archive: Archive, *services: str) -> Iterator[AssociationRequestor]:
     ae = AE(ae_title="ARCHIVE")
     for service in (Verification, *services):
         ae.add_supported_context(service)
@@ -149,6 +149,6 @@ def served(archive: Archive, *services: str) -> Iterator[Call]:
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
     assert server is not None
     try:
-        yield Call(Peer("ARCHIVE", "127.0.0.1", port), "SONOGATE", 5.0, 5.0)
+        yield AssociationRequestor(Peer("ARCHIVE", "127.0.0.1", port), "SONOGATE", 5.0, 5.0)
     finally:
         server.shutdown()

@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 )
 
 from tests import peers
-from workers.peers.store_scu import Peer
+from workers.destinations.dimse.association import Peer
 
 CLASSES = (
     ComprehensiveSRStorage,

@@ -11,10 +11,12 @@ from db import analyses, results
 from db.jobs import Claim
 from db.schema import Delivery, Destination, Job, ResultObject
 from dicom.results.catalogue import make_set
+from workers.destinations.kind import SendOutcome
+from workers.destinations.registry import find_kind
+from workers.destinations.rows import sync_destinations
+from workers.destinations.statuses import is_accepted
 from workers.errors import DeliveryIncomplete, DestinationRemoved, SelectionNotAvailable
 from workers.jobs.handler import JobFailure, SaveResult
-from workers.peers.destinations import sync_destinations
-from workers.peers.store_scu import Peer, SendOutcome, is_accepted, send
 from workers.results.saved import load_result
 from workers.results.selection import parse_selection, reports_among, selection_as_text
 from workers.results.writer import ResultWriter, WrittenObject
@@ -147,14 +149,9 @@ class Deliver:
     ) -> Sequence[SendOutcome]:
         if not objects:
             return []
-        settings, store = self._services.settings, self._services.store
-        return send(
-            [store.path(made.file) for made in objects],
-            Peer(destination.ae_title, destination.host, destination.port),
-            calling_ae=settings.ae_title,
-            connect_seconds=settings.delivery_connect_timeout_seconds,
-            answer_seconds=settings.delivery_response_timeout_seconds,
-        )
+        options, store = self._services.settings.send_options, self._services.store
+        client = find_kind(destination.kind).open_client(destination.settings, options)
+        return client.send([store.path(made.file) for made in objects])
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if isinstance(failure.error, DeliveryIncomplete):

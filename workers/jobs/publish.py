@@ -12,9 +12,9 @@ from db.jobs import Claim
 from db.routes import Route, Routes
 from db.schema import Analysis, Delivery, Job, ResultSet, Study, StudyStatus
 from dicom.results.catalogue import make_set, why_left_out
+from workers.destinations.rows import sync_destinations
 from workers.errors import EarlierAnalysisPending
 from workers.jobs.handler import JobFailure, SaveResult
-from workers.peers.destinations import sync_destinations
 from workers.results.saved import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,

@@ -25,6 +25,7 @@ from sonogate.destination_test.round_trip import SAME_VALUES, Retrieval
 from sonogate.destination_test.run import DestinationTestResult, Timeouts, run_destination_test
 from tests.workers.archive import Archive, served
 from tests.workers.pacs import CLASSES
+from workers.destinations.dimse.client import DimseClient
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SERVICES = (
@@ -51,12 +52,10 @@ def run_test(
     commit_seconds: float = 0,
 ) -> DestinationTestResult:
     archive.sends = CLASSES
-    timeouts = Timeouts(5, 5, find_seconds, commit_seconds)
-    with served(archive, *services) as call:
-        requests = CommitmentRequests(database, "there", call.peer)
-        return run_destination_test(
-            samples, call.peer, requests, calling_ae="SONOGATE", timeouts=timeouts
-        )
+    timeouts = Timeouts(find_seconds, commit_seconds)
+    with served(archive, *services) as requestor:
+        requests = CommitmentRequests(database, "there")
+        return run_destination_test(samples, DimseClient(requestor), requests, timeouts)
 
 
 def events(database: Database) -> list[tuple[str, dict[str, Any]]]:
@@ -119,8 +118,8 @@ def test_a_failed_query_is_reported_and_counts_as_no_answer(
     for trip in done.round_trips:
         assert (trip.found, trip.retrieval) == (None, None)
         found, brought = trip.failures
-        assert found.startswith("C-FIND ended with status 0xA900")
-        assert brought.startswith("C-GET ended with status 0xA702")
+        assert found.startswith("C-FIND failed with status 0xA900")
+        assert brought.startswith("C-GET failed with status 0xA702")
     assert done.passed == 0
     assert done.services["C-FIND"] == "offered, but FAILED for 2 of 2 objects"
     assert done.services["C-GET"] == "offered, but FAILED for 2 of 2 objects"

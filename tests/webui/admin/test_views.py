@@ -78,7 +78,7 @@ def test_destinations_are_shown_with_their_deliveries(visitor: Visitor, site: Si
     )
     visitor.sign_in("admin")
     page = visitor.get("/admin/destinations").text
-    assert "127.0.0.1:104" in page
+    assert "host <code>127.0.0.1</code>, port <code>104</code>" in page
     assert "no answer from the peer" in page
 
 

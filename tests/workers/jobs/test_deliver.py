@@ -104,7 +104,7 @@ def test_an_absent_pacs_is_tried_again_and_that_is_told_once(
     for attempt in (1, 2, 3):
         delivery = deliver(published)
         assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, attempt)
-    assert "nothing answers" in delivery.error
+    assert "cannot connect" in delivery.error
     assert published.job(JobKind.DELIVER).status is JobStatus.QUEUED
     assert published.tags().count("worker:delivery:retrying") == 1
     with pacs(port=free_port):
@@ -152,7 +152,7 @@ def test_what_waits_is_sent_once_the_pacs_has_registered_us(
     with pacs(port=free_port, known_callers=("SOMEONE",)):
         delivery = deliver(published)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, 1)
-    assert "does not know our AE title 'SONOGATE'" in delivery.error
+    assert "calling AE title 'SONOGATE' not recognized" in delivery.error
     with pacs(port=free_port, known_callers=("SONOGATE",)):
         assert deliver(published).status is DeliveryStatus.DELIVERED
 
@@ -209,7 +209,7 @@ def test_nothing_goes_to_a_destination_that_was_struck_off(
 def wants(hospital: Hospital, *results: str) -> None:
     """What the PACS of the route wants from now on."""
     path = hospital.services.settings.effective_routes_file
-    port = hospital.services.routes.current().destination[0].port
+    port = hospital.services.routes.current().destination[0].settings["port"]
     head, tail = path.read_text().split(f"port = {port}\n", 1)
     tail = tail.split("\n", 1)[1] if tail.startswith("results") else tail
     path.write_text(f"{head}port = {port}\nresults = {list(results)}\n{tail}")
@@ -299,7 +299,7 @@ def test_two_destinations_may_change_to_the_same_wish(published: Hospital, free_
     with published.database.write() as session:
         first = session.scalars(select(Delivery)).one()
         other = Destination(
-            id=uuid4(), name="other", ae_title="PACS", host="h", port=1, results=["seg", "sr"]
+            id=uuid4(), name="other", kind="dimse", settings={}, results=["seg", "sr"]
         )
         session.add(other)
         session.flush()

@@ -142,7 +142,7 @@ def rewrite_routes(hospital: Hospital, old: str, new: str) -> None:
 
 def wants(hospital: Hospital, *results: str) -> None:
     """The PACS of the route wants these."""
-    port = hospital.services.routes.current().destination[0].port
+    port = hospital.services.routes.current().destination[0].settings["port"]
     rewrite_routes(hospital, f"port = {port}\n", f"port = {port}\nresults = {list(results)}\n")
 
 

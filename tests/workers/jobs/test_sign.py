@@ -26,8 +26,8 @@ from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.workers.hospital import Hospital
 from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, write
+from workers.destinations.rows import sync_destinations
 from workers.errors import PrerequisitePending
-from workers.peers.destinations import sync_destinations
 from workers.queue.runner import job_handlers
 
 

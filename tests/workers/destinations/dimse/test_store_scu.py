@@ -14,10 +14,15 @@ from dicom.images.ultrasound_image import build_ultrasound_image
 from tests import peers
 from tests.workers.pacs import CLASSES, pacs
 from tests.workers.painted import picture, study, write
+from workers.destinations.dimse.association import AssociationRequestor, Peer
+from workers.destinations.dimse.store_scu import send
 from workers.errors import PeerError
-from workers.peers.store_scu import Peer, answer, echo, send
 
-SONOGATE = {"calling_ae": "SONOGATE"}
+
+def requestor(
+    peer: Peer, *, connect_timeout_seconds: float = 10, response_timeout_seconds: float = 60
+) -> AssociationRequestor:
+    return AssociationRequestor(peer, "SONOGATE", connect_timeout_seconds, response_timeout_seconds)
 
 
 @pytest.fixture
@@ -25,23 +30,25 @@ def stills(tmp_path: Path) -> list[Path]:
     return [write(tmp_path / f"{n}.dcm", picture(), number=n) for n in (1, 2, 3)]
 
 
-def test_it_sends_every_file_over_one_association(stills: list[Path]) -> None:
+def test_every_file_is_sent_over_one_association(stills: list[Path]) -> None:
     with pacs() as there:
-        outcomes = send(stills, there.peer, calling_ae="SONOGATE")
+        outcomes = send(requestor(there.peer), stills)
     assert [(o.path, o.status, o.accepted) for o in outcomes] == [(p, 0, True) for p in stills]
     assert there.associations == 1
     assert len(there.kept) == 3
 
 
-def test_what_arrives_is_what_is_in_the_file_byte_for_byte(stills: list[Path]) -> None:
+def test_files_arrive_byte_for_byte(stills: list[Path]) -> None:
     with pacs() as there:
-        send(stills[:1], there.peer, calling_ae="SONOGATE")
+        send(requestor(there.peer), stills[:1])
     [received] = there.kept.values()
     assert received
     assert stills[0].read_bytes().endswith(received)
 
 
-def test_each_transfer_syntax_has_a_context_of_its_own(tmp_path: Path, stills: list[Path]) -> None:
+def test_each_transfer_syntax_has_its_own_presentation_context(
+    tmp_path: Path, stills: list[Path]
+) -> None:
     jpeg = build_ultrasound_image(
         picture(), study=study(), transfer_syntax_uid=JPEGBaseline8Bit, instance_number=9
     )
@@ -49,7 +56,7 @@ def test_each_transfer_syntax_has_a_context_of_its_own(tmp_path: Path, stills: l
     cine = write(tmp_path / "cine.dcm", [picture()] * 2, number=8)
     paths = [stills[0], tmp_path / "jpeg.dcm", cine]
     with pacs() as there:
-        outcomes = send(paths, there.peer, calling_ae="SONOGATE")
+        outcomes = send(requestor(there.peer), paths)
     assert [outcome.status for outcome in outcomes] == [0, 0, 0]
 
 
@@ -57,219 +64,183 @@ def test_one_refused_object_does_not_stop_the_others(tmp_path: Path, stills: lis
     cine = write(tmp_path / "cine.dcm", [picture()] * 2, number=8)
     with pacs() as there:
         there.answer = lambda sop_class: 0xA900 if sop_class == CLASSES[3] else 0
-        outcomes = send([stills[0], cine, stills[1]], there.peer, calling_ae="SONOGATE")
+        outcomes = send(requestor(there.peer), [stills[0], cine, stills[1]])
     assert [outcome.status for outcome in outcomes] == [0, 0xA900, 0]
     assert [outcome.accepted for outcome in outcomes] == [True, False, True]
     assert outcomes[1].permanent
 
 
-def test_an_object_whose_class_the_peer_does_not_take_yet_is_offered_again_later(
+def test_an_object_whose_class_the_peer_rejects_is_retried(
     tmp_path: Path, stills: list[Path]
 ) -> None:
     cine = write(tmp_path / "cine.dcm", [picture()] * 2, number=8)
     with pacs(classes=CLASSES[2:3]) as there:
-        outcomes = send([cine, stills[0]], there.peer, calling_ae="SONOGATE")
+        outcomes = send(requestor(there.peer), [cine, stills[0]])
     assert (outcomes[0].status, outcomes[0].permanent) == (None, False)
-    assert "takes neither" in outcomes[0].problem
+    assert "no presentation context for this SOP class" in outcomes[0].problem
     assert outcomes[1].accepted
 
 
-def test_a_peer_that_takes_nothing_of_it_may_be_configured_by_the_next_time(
+def test_a_peer_that_accepts_no_context_is_retried(
     stills: list[Path],
 ) -> None:
     with pacs(classes=CLASSES[:1]) as there, pytest.raises(PeerError, match="none") as raised:
-        send(stills, there.peer, calling_ae="SONOGATE")
+        send(requestor(there.peer), stills)
     assert not raised.value.permanent
 
 
-def test_a_file_that_is_not_dicom_is_told_and_the_rest_goes(
+def test_a_file_that_is_not_dicom_does_not_stop_the_others(
     tmp_path: Path, stills: list[Path]
 ) -> None:
     notes = tmp_path / "notes.txt"
     notes.write_text("no picture")
     with pacs() as there:
-        outcomes = send([notes, stills[0]], there.peer, calling_ae="SONOGATE")
+        outcomes = send(requestor(there.peer), [notes, stills[0]])
     assert [outcome.accepted for outcome in outcomes] == [False, True]
     assert "not a DICOM file" in outcomes[0].problem
     assert outcomes[0].permanent
-    assert not send([notes], Peer("PACS", "127.0.0.1", 1), calling_ae="SONOGATE")[0].accepted
+    assert not send(requestor(Peer("PACS", "127.0.0.1", 1)), [notes])[0].accepted
 
 
-@pytest.mark.parametrize(
-    ("status", "accepted", "permanent"),
-    [
-        (0x0000, True, False),
-        (0xB000, True, False),
-        (0xB006, True, False),
-        (0xB007, True, False),
-        (0x0107, True, False),
-        (0x0111, True, False),
-        (0xA700, False, False),
-        (0x0110, False, False),
-        (0x0122, False, True),
-        (0x0124, False, False),
-        (0xA900, False, True),
-        (0xC000, False, True),
-        (0xC123, False, True),
-        (0x9999, False, False),
-    ],
-)
-def test_statuses_mean_what_the_standard_says(status: int, accepted: bool, permanent: bool) -> None:
-    outcome = answer(Path("x.dcm"), status)
-    assert (outcome.accepted, outcome.permanent) == (accepted, permanent)
-    assert (f"{status:04X}" in outcome.problem) is not accepted
-
-
-def test_an_absent_peer_may_come_back(stills: list[Path], free_port: int) -> None:
-    with pytest.raises(PeerError, match=f"nothing answers at 127.0.0.1:{free_port}") as raised:
-        send(stills, Peer("PACS", "127.0.0.1", free_port), calling_ae="SONOGATE")
+def test_an_unreachable_peer_is_retried(stills: list[Path], free_port: int) -> None:
+    with pytest.raises(PeerError, match=f"cannot connect to 127.0.0.1:{free_port}") as raised:
+        send(requestor(Peer("PACS", "127.0.0.1", free_port)), stills)
     assert not raised.value.permanent
 
 
-def test_a_host_that_does_not_resolve_is_absent(stills: list[Path]) -> None:
-    with pytest.raises(PeerError, match="nothing answers"):
-        send(stills, Peer("PACS", "no-such-host.invalid", 104), calling_ae="SONOGATE")
+def test_a_host_name_that_does_not_resolve_is_unreachable(stills: list[Path]) -> None:
+    with pytest.raises(PeerError, match="cannot connect"):
+        send(requestor(Peer("PACS", "no-such-host.invalid", 104)), stills)
 
 
-def test_a_peer_that_does_not_know_us_may_have_learned_our_name_by_the_next_time(
+def test_a_peer_that_does_not_recognize_the_calling_ae_title_is_retried(
     stills: list[Path],
 ) -> None:
     with (
         pacs(known_callers=("SOMEONE",)) as there,
-        pytest.raises(PeerError, match="does not know our AE title 'SONOGATE'") as raised,
+        pytest.raises(PeerError, match="calling AE title 'SONOGATE' not recognized") as raised,
     ):
-        send(stills, there.peer, calling_ae="SONOGATE")
+        send(requestor(there.peer), stills)
     assert not raised.value.permanent
 
 
-def test_a_wrong_called_ae_title_is_told_and_tried_again(stills: list[Path]) -> None:
+def test_a_wrong_called_ae_title_is_named_and_retried(stills: list[Path]) -> None:
     with pacs() as there:
         elsewhere = Peer("OTHER", there.peer.host, there.peer.port)
-        with pytest.raises(PeerError, match="its AE title is not 'OTHER'") as raised:
-            send(stills, elsewhere, calling_ae="SONOGATE")
+        with pytest.raises(PeerError, match="called AE title 'OTHER' not recognized") as raised:
+            send(requestor(elsewhere), stills)
     assert not raised.value.permanent
 
 
-def test_a_peer_with_too_many_associations_is_asked_again(stills: list[Path]) -> None:
+def test_a_peer_with_too_many_associations_is_retried(stills: list[Path]) -> None:
     busy, over = threading.Event(), threading.Event()
 
-    def ponder(_: str) -> int:
+    def answer_late(_: str) -> int:
         busy.set()
         over.wait(10)
         return 0
 
     with pacs(maximum_associations=1) as there:
-        there.answer = ponder
-        other = threading.Thread(target=send, args=(stills[:1], there.peer), kwargs=SONOGATE)
+        there.answer = answer_late
+        other = threading.Thread(target=send, args=(requestor(there.peer), stills[:1]))
         other.start()
         assert busy.wait(10)
-        with pytest.raises(PeerError, match="as many associations as it can") as raised:
-            send(stills[1:], there.peer, calling_ae="SONOGATE")
+        with pytest.raises(PeerError, match="local limit of associations exceeded") as raised:
+            send(requestor(there.peer), stills[1:])
         over.set()
         other.join()
     assert not raised.value.permanent
 
 
 @pytest.fixture
-def deaf() -> Iterator[Peer]:
-    """Takes the connection and never says a word."""
+def silent_peer() -> Iterator[Peer]:
+    """A peer that accepts the connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield Peer("PACS", "127.0.0.1", server.getsockname()[1])
 
 
-def test_a_peer_that_never_answers_times_out(stills: list[Path], deaf: Peer) -> None:
-    with pytest.raises(PeerError, match="broke off") as raised:
-        send(stills, deaf, calling_ae="SONOGATE", connect_seconds=0.3)
+def test_a_peer_that_never_answers_times_out(stills: list[Path], silent_peer: Peer) -> None:
+    with pytest.raises(PeerError, match="did not answer the association request") as raised:
+        send(requestor(silent_peer, connect_timeout_seconds=0.3), stills)
     assert not raised.value.permanent
 
 
-def test_a_store_that_went_away_may_come_back(stills: list[Path]) -> None:
+def test_a_file_that_cannot_be_read_is_retried(stills: list[Path]) -> None:
     aside = stills[0].rename(stills[0].with_suffix(".aside"))
     with pacs() as there:
-        outcomes = send(stills[:2], there.peer, calling_ae="SONOGATE")
+        outcomes = send(requestor(there.peer), stills[:2])
         assert [outcome.accepted for outcome in outcomes] == [False, True]
-        assert outcomes[0].problem == "our file cannot be read: No such file or directory"
+        assert outcomes[0].problem == "the local file cannot be read: No such file or directory"
         assert not outcomes[0].permanent
         aside.rename(stills[0])
-        assert send(stills[:1], there.peer, calling_ae="SONOGATE")[0].accepted
+        assert send(requestor(there.peer), stills[:1])[0].accepted
 
 
-def test_an_object_at_which_the_peer_breaks_off_does_not_keep_the_others_from_it(
+def test_objects_after_one_at_which_the_peer_aborts_are_sent(
     tmp_path: Path, stills: list[Path]
 ) -> None:
     cines = [write(tmp_path / f"{n}.dcm", [picture()] * 2, number=n) for n in (8, 9)]
     with pacs() as there:
         there.answer = lambda sop_class: there.break_off() if sop_class == CLASSES[3] else 0
-        outcomes = send([*cines, *stills], there.peer, calling_ae="SONOGATE", answer_seconds=2)
+        outcomes = send(requestor(there.peer, response_timeout_seconds=2), [*cines, *stills])
     assert [outcome.status for outcome in outcomes] == [None, None, 0, 0, 0]
     assert not any(outcome.permanent for outcome in outcomes)
     assert len(there.asked) == 5
     assert there.associations == 3
 
 
-def test_a_peer_that_breaks_off_and_takes_no_more_calls_leaves_the_rest_unsent(
+def test_objects_are_not_sent_if_the_peer_aborts_and_rejects_the_next_association(
     stills: list[Path],
 ) -> None:
     with pacs() as there:
         there.answer = lambda _: there.break_off(for_good=True)
-        outcomes = send(stills, there.peer, calling_ae="SONOGATE", answer_seconds=2)
+        outcomes = send(requestor(there.peer, response_timeout_seconds=2), stills)
     assert [outcome.status for outcome in outcomes] == [None, None, None]
-    assert outcomes[0].problem == "no answer: the peer timed out or broke off"
+    assert outcomes[0].problem == "no response: the peer timed out or closed the connection"
     for outcome in outcomes[1:]:
         assert outcome.problem.startswith("not sent: the peer rejected the association")
     assert not any(outcome.permanent for outcome in outcomes)
     assert len(there.asked) == 1
 
 
-def test_a_peer_that_does_not_answer_a_store_times_out(stills: list[Path]) -> None:
+def test_a_peer_that_does_not_answer_c_store_times_out(stills: list[Path]) -> None:
     over = threading.Event()
 
-    def ponder(_: str) -> int:
+    def answer_late(_: str) -> int:
         over.wait(10)
         return 0
 
     with pacs() as there:
-        there.answer = ponder
-        outcomes = send(stills[:2], there.peer, calling_ae="SONOGATE", answer_seconds=0.3)
+        there.answer = answer_late
+        outcomes = send(requestor(there.peer, response_timeout_seconds=0.3), stills[:2])
         over.set()
     assert [outcome.status for outcome in outcomes] == [None, None]
 
 
-def test_a_peer_that_never_answers_a_store_is_not_asked_without_end(stills: list[Path]) -> None:
+def test_a_peer_that_never_answers_c_store_is_not_tried_forever(stills: list[Path]) -> None:
     over = threading.Event()
 
-    def ponder(_: str) -> int:
+    def answer_late(_: str) -> int:
         over.wait(10)
         return 0
 
     with pacs(maximum_associations=50) as there:
-        there.answer = ponder
-        outcomes = send(stills * 10, there.peer, calling_ae="SONOGATE", answer_seconds=0.02)
+        there.answer = answer_late
+        outcomes = send(requestor(there.peer, response_timeout_seconds=0.02), stills * 10)
         over.set()
-    assert len(there.asked) < 30  # 0.2 s of patience, 0.6 s of silence
-    assert outcomes[-1].problem == "not sent: the peer took too long over the others"
-
-
-def test_echo_is_answered() -> None:
-    with pacs() as there:
-        echo(there.peer, calling_ae="SONOGATE")
-
-
-def test_echo_tells_why_not(free_port: int) -> None:
-    with pytest.raises(PeerError, match="is the PACS running"):
-        echo(Peer("PACS", "127.0.0.1", free_port), calling_ae="SONOGATE")
+    assert len(there.asked) < 30  # 0.2 s of timeouts in a row
+    assert outcomes[-1].problem == "not sent: the peer took too long for the other objects"
 
 
 @pytest.mark.peer
-def test_dcmtk_takes_what_we_send(tmp_path: Path, stills: list[Path], free_port: int) -> None:
+def test_dcmtk_accepts_what_we_send(tmp_path: Path, stills: list[Path], free_port: int) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     command = [peers.find_program("storescp"), "-od", str(inbox), "-aet", "PACS", str(free_port)]
     with peers.run_process(command, log=tmp_path / "storescp.log"):
         peers.wait_until(lambda: peers.is_listening(free_port), seconds=15, what="storescp")
         peer = Peer("PACS", "127.0.0.1", free_port)
-        echo(peer, calling_ae="SONOGATE")
-        outcomes = send(stills, peer, calling_ae="SONOGATE")
+        outcomes = send(requestor(peer), stills)
     assert all(outcome.accepted for outcome in outcomes)
     assert {dcmread(path).SOPInstanceUID for path in inbox.iterdir()} == {
         dcmread(path).SOPInstanceUID for path in stills
@@ -277,20 +248,20 @@ def test_dcmtk_takes_what_we_send(tmp_path: Path, stills: list[Path], free_port:
 
 
 @pytest.mark.peer
-def test_dcmtk_refuses_us_and_we_understand(
+def test_a_rejection_by_dcmtk_is_reported(
     tmp_path: Path, stills: list[Path], free_port: int
 ) -> None:
     command = [peers.find_program("storescp"), "--refuse", "-od", str(tmp_path), str(free_port)]
     with peers.run_process(command, log=tmp_path / "storescp.log"):
         peers.wait_until(lambda: peers.is_listening(free_port), seconds=15, what="storescp")
         with pytest.raises(PeerError, match="rejected the association") as raised:
-            send(stills, Peer("PACS", "127.0.0.1", free_port), calling_ae="SONOGATE")
+            send(requestor(Peer("PACS", "127.0.0.1", free_port)), stills)
     assert not raised.value.permanent  # DCMTK gives no reason
 
 
 def test_it_needs_neither_tensorflow_nor_celery() -> None:
     check = (
-        "import sys, workers.peers.store_scu;"
+        "import sys, workers.destinations.dimse.store_scu;"
         "sys.exit(bool({'tensorflow', 'keras', 'celery', 'sqlalchemy'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", check], check=True)

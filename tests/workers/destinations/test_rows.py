@@ -3,14 +3,15 @@ from sqlalchemy import select
 from db.engine import Database
 from db.routes import DestinationTable
 from db.schema import Destination
-from workers.peers.destinations import sync_destinations
+from workers.destinations.rows import sync_destinations
 
 
 def table(name: str, port: int = 104) -> DestinationTable:
-    return DestinationTable(name=name, ae_title="PACS", host="pacs.example", port=port)
+    settings = {"ae_title": "PACS", "host": "pacs.example", "port": port}
+    return DestinationTable.model_validate({"name": name, **settings})
 
 
-def test_rows_follow_the_file(database: Database) -> None:
+def test_rows_are_updated_from_the_file(database: Database) -> None:
     with database.write() as session:
         sync_destinations(session, [table("a"), table("b")])
     with database.write() as session:
@@ -19,10 +20,10 @@ def test_rows_follow_the_file(database: Database) -> None:
     with database.read() as session:
         rows = {row.name: row for row in session.scalars(select(Destination))}
     assert {name: row.active for name, row in rows.items()} == {"a": False, "b": True, "c": True}
-    assert (rows["b"].port, rows["b"].results) == (105, ["seg", "sr"])
+    assert (rows["b"].settings["port"], rows["b"].results) == (105, ["seg", "sr"])
 
 
-def test_rows_hold_a_wish_in_its_shortest_words_and_in_the_order_of_sending(
+def test_rows_hold_selections_in_their_shortest_form_and_in_the_order_of_sending(
     database: Database,
 ) -> None:
     asked = ("sr:comprehensive", "key-objects", "seg:fractional", "sr")

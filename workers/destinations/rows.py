@@ -1,4 +1,4 @@
-"""The destinations of the routes file as rows."""
+"""The destinations of the routes file as database rows."""
 
 from collections.abc import Sequence
 from uuid import uuid4
@@ -8,23 +8,27 @@ from sqlalchemy.orm import Session
 
 from db.routes import DestinationTable
 from db.schema import Destination
+from workers.destinations.registry import find_kind
 from workers.results.selection import parse_selection, selection_as_text
 
 
 def sync_destinations(
     session: Session, tables: Sequence[DestinationTable]
 ) -> dict[str, Destination]:
-    """Make the rows say what the file says, by name; returns the active ones.
+    """Update the rows from the routes file, by name, and return the active ones.
 
-    A destination that left the file becomes inactive: deliveries to it are history. Raises
-    UnknownResult.
+    A destination that is no longer in the file becomes inactive: its deliveries are kept.
+
+    Raises:
+        ValueError: as `workers.destinations.registry.check_destination`.
     """
     rows = {row.name: row for row in session.scalars(select(Destination).with_for_update())}
     for row in rows.values():
         row.active = False
     for table in tables:
         row = rows.setdefault(table.name, Destination(id=uuid4(), name=table.name))
-        row.ae_title, row.host, row.port = table.ae_title, table.host, table.port
+        row.kind = table.kind
+        row.settings = find_kind(table.kind).parse_settings(table.settings).model_dump(mode="json")
         row.results = selection_as_text(parse_selection(table.results))
         row.active = True
         session.add(row)

@@ -1,0 +1,1 @@
+"""Destinations of results: one folder for each kind, which `registry` lists."""

@@ -1,1 +1,0 @@
-"""DICOM peers: Storage SCU, Query/Retrieve SCU and storage commitment."""
