@@ -32,7 +32,7 @@ from listener.incoming_files import IncomingFiles
 from listener.part10 import read_complete_header
 from listener.statuses import (
     SUCCESS,
-    Status,
+    DimseStatus,
     build_report_failure,
     build_store_failure,
 )
@@ -174,7 +174,7 @@ class Handlers:
         """
         sender = _get_sender(event.assoc)
         if event.event_type not in EVENT_TYPES:
-            return int(Status.NO_SUCH_EVENT_TYPE), None
+            return int(DimseStatus.NO_SUCH_EVENT_TYPE), None
         try:
             report = parse_commitment_report(event.event_information)
             record_report(self._database, report, sender)
@@ -191,14 +191,14 @@ class Handlers:
             len(report.committed),
             len(report.failed),
         )
-        return int(Status.SUCCESS), None
+        return int(DimseStatus.SUCCESS), None
 
     def on_action(self, event: evt.Event) -> tuple[int, None]:
         """Refuse N-ACTION: Sonogate is no archive and does not commit to store objects."""
         logger.warning(
             "%s: storage commitment request refused", _describe(_get_sender(event.assoc))
         )
-        return int(Status.SOP_CLASS_NOT_SUPPORTED), None
+        return int(DimseStatus.SOP_CLASS_NOT_SUPPORTED), None
 
     def _refuse_object(self, sender: Sender, error: Exception) -> Dataset:
         response = build_store_failure(error)

@@ -14,7 +14,7 @@ from listener.errors import IdentityMismatch, NotAuthorized, UnknownTransaction
 _COMMENT_LENGTH: Final = 64  # VR LO
 
 
-class Status(enum.IntEnum):
+class DimseStatus(enum.IntEnum):
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110
     NO_SUCH_EVENT_TYPE = 0x0113
@@ -31,7 +31,7 @@ class Status(enum.IntEnum):
 class Response:
     """The response to a C-STORE request. ``code`` is stable; counts, audit and log use it."""
 
-    status: Status
+    status: DimseStatus
     code: str = ""
     comment: str = ""
 
@@ -44,20 +44,25 @@ class Response:
         return dataset
 
 
-SUCCESS: Final = Response(Status.SUCCESS)
-UNEXPECTED: Final = Response(Status.PROCESSING_FAILURE, "unexpected", "Unexpected failure")
+SUCCESS: Final = Response(DimseStatus.SUCCESS)
+UNEXPECTED: Final = Response(DimseStatus.PROCESSING_FAILURE, "unexpected", "Unexpected failure")
 
 _FAILURES: Final[tuple[tuple[type[Exception], Response], ...]] = (
-    (NotAuthorized, Response(Status.NOT_AUTHORIZED, "not-authorized", "Sender not authorized")),
+    (
+        NotAuthorized,
+        Response(DimseStatus.NOT_AUTHORIZED, "not-authorized", "Sender not authorized"),
+    ),
     (
         IdentityMismatch,
-        Response(Status.MISMATCH, "identity-mismatch", "Request and data set differ"),
+        Response(DimseStatus.MISMATCH, "identity-mismatch", "Request and data set differ"),
     ),
-    (StoreFull, Response(Status.DISK_FULL, "disk-full", "Disk full, try again later")),
-    (OSError, Response(Status.DISK_FULL, "disk-failed", "Disk failed, try again later")),
+    (StoreFull, Response(DimseStatus.DISK_FULL, "disk-full", "Disk full, try again later")),
+    (OSError, Response(DimseStatus.DISK_FULL, "disk-failed", "Disk failed, try again later")),
     (
         SQLAlchemyError,
-        Response(Status.DATABASE_DOWN, "database-down", "Database not available, try again later"),
+        Response(
+            DimseStatus.DATABASE_DOWN, "database-down", "Database not available, try again later"
+        ),
     ),
 )
 
@@ -66,7 +71,7 @@ def build_store_failure(error: Exception) -> Response:
     """Return the response to a C-STORE that failed with `error`."""
     if isinstance(error, DicomError):
         lacks_uid = isinstance(error, InvalidHeader) and error.keyword.endswith("UID")
-        status = Status.MISMATCH if lacks_uid else Status.CANNOT_UNDERSTAND
+        status = DimseStatus.MISMATCH if lacks_uid else DimseStatus.CANNOT_UNDERSTAND
         return Response(status, error.code, str(error))
     return next((response for kind, response in _FAILURES if isinstance(error, kind)), UNEXPECTED)
 
@@ -74,5 +79,5 @@ def build_store_failure(error: Exception) -> Response:
 def build_report_failure(error: Exception) -> Response:
     """Return the response to an N-EVENT-REPORT that failed with `error` (PS3.7 10.1.1.1.8)."""
     if isinstance(error, DicomError | UnknownTransaction):
-        return Response(Status.INVALID_ARGUMENT, error.code)
-    return Response(Status.PROCESSING_FAILURE, build_store_failure(error).code)
+        return Response(DimseStatus.INVALID_ARGUMENT, error.code)
+    return Response(DimseStatus.PROCESSING_FAILURE, build_store_failure(error).code)

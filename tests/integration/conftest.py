@@ -15,7 +15,7 @@ from tests import peers
 
 
 @dataclass(frozen=True)
-class Installation:
+class RunningServices:
     """Listener, worker and web, each as a separate process, as in Docker Compose."""
 
     database: Database
@@ -43,9 +43,9 @@ destinations = ["pacs"]
 
 
 @contextmanager
-def run_installation(
+def run_services(
     home: Path, pacs: peers.Orthanc, redis_url: str, database_url: str
-) -> Iterator[Installation]:
+) -> Iterator[RunningServices]:
     home.mkdir()
     (home / "routes.toml").write_text(format_routes(pacs))
     dicom_port, web_port = peers.free_port(), peers.free_port()
@@ -68,7 +68,7 @@ def run_installation(
             processes.enter_context(peers.run_process(command, log=log, env=environment))
         for port in (dicom_port, web_port):
             peers.wait_until(lambda p=port: peers.is_listening(p), seconds=60, what="Sonogate")  # type: ignore[misc]  # mypy cannot type a lambda's default
-        yield Installation(database, dicom_port, web_port, home)
+        yield RunningServices(database, dicom_port, web_port, home)
     database.close()
 
 

@@ -31,7 +31,7 @@ from db.schema import (
 from dicom.files import write_dataset
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from tests import peers
-from tests.integration.conftest import Installation, run_installation
+from tests.integration.conftest import RunningServices, run_services
 
 pytestmark = [pytest.mark.peer, pytest.mark.timeout(600)]
 
@@ -42,9 +42,9 @@ FINAL = (StudyStatus.ANALYZED, StudyStatus.REFUSED, StudyStatus.FAILED)
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """An installation after all studies were sent, analyzed and delivered."""
+    """Running services after all studies were sent, analyzed and delivered."""
 
-    installation: Installation
+    services: RunningServices
     pacs: peers.Orthanc
     sent: list[Path]
 
@@ -68,9 +68,7 @@ def finished(
     with ExitStack() as stack:
         redis = stack.enter_context(peers.redis(folder))
         running = stack.enter_context(
-            run_installation(
-                folder / "home", orthanc, redis.url, _create_database(postgresql_server)
-            )
+            run_services(folder / "home", orthanc, redis.url, _create_database(postgresql_server))
         )
         for path in sent:
             _store(storescu, running.dicom_port, path)
@@ -127,13 +125,13 @@ def _store(storescu: str, port: int, path: Path) -> None:
     )  # fmt: skip
 
 
-def _are_analyzed(running: Installation) -> bool:
+def _are_analyzed(running: RunningServices) -> bool:
     with running.database.read() as session:
         statuses = session.scalars(select(Study.status)).all()
     return bool(statuses) and all(status in FINAL for status in statuses)
 
 
-def _are_delivered(running: Installation) -> bool:
+def _are_delivered(running: RunningServices) -> bool:
     with running.database.read() as session:
         sets = session.scalar(select(func.count()).select_from(Study))
         deliveries = session.scalars(select(Delivery.status)).all()
@@ -158,14 +156,14 @@ def _load_from_pacs(pacs: peers.Orthanc, sop_instance_uid: str) -> bytes:
     return content
 
 
-def _load_result_objects(running: Installation, kind: str) -> list[ResultObject]:
+def _load_result_objects(running: RunningServices, kind: str) -> list[ResultObject]:
     with running.database.read() as session:
         return list(session.scalars(select(ResultObject).where(ResultObject.spec == kind)))
 
 
 def test_every_file_is_stored_bit_for_bit(finished: FinishedRun) -> None:
-    store = finished.installation.home / "files"
-    with finished.installation.database.read() as session:
+    store = finished.services.home / "files"
+    with finished.services.database.read() as session:
         stored = {
             row.sop_instance_uid: store / row.file for row in session.scalars(select(Instance))
         }
@@ -180,20 +178,20 @@ def _read_uid(path: Path) -> str:
 
 
 def test_every_study_has_its_report_in_the_pacs(finished: FinishedRun) -> None:
-    with finished.installation.database.read() as session:
+    with finished.services.database.read() as session:
         studies = set(session.scalars(select(Study.study_instance_uid)))
     reports = [
         pydicom.dcmread(
             pydicom.filebase.DicomBytesIO(_load_from_pacs(finished.pacs, sr.sop_instance_uid))
         )
-        for sr in _load_result_objects(finished.installation, "sr")
+        for sr in _load_result_objects(finished.services, "sr")
     ]
     assert {report.StudyInstanceUID for report in reports} == studies
     assert all(report.VerificationFlag == "UNVERIFIED" for report in reports)
 
 
 def test_lesions_are_in_the_pacs_as_segmentations(finished: FinishedRun) -> None:
-    segmentations = _load_result_objects(finished.installation, "seg")
+    segmentations = _load_result_objects(finished.services, "seg")
     assert segmentations, "no lesion was outlined in any study"
     for row in segmentations:
         delivered = pydicom.dcmread(
@@ -208,7 +206,7 @@ def test_the_validator_finds_no_error_in_delivered_objects(
 ) -> None:
     dciodvfy = peers.find_program("dciodvfy", str(Path(sys.executable).parent / "dciodvfy"))
     for kind in ("seg", "sr"):
-        for row in _load_result_objects(finished.installation, kind):
+        for row in _load_result_objects(finished.services, kind):
             path = tmp_path / f"{row.id}.dcm"
             path.write_bytes(_load_from_pacs(finished.pacs, row.sop_instance_uid))
             validation = subprocess.run(
@@ -219,7 +217,7 @@ def test_the_validator_finds_no_error_in_delivered_objects(
 
 
 def test_the_audit_log_contains_every_step(finished: FinishedRun) -> None:
-    with finished.installation.database.read() as session:
+    with finished.services.database.read() as session:
         assert audit.verify(session).intact
         tags = set(session.scalars(select(AuditEvent.tag)))
     assert {
@@ -231,16 +229,16 @@ def test_the_audit_log_contains_every_step(finished: FinishedRun) -> None:
 
 
 def test_logs_contain_no_patient_data_or_uids(finished: FinishedRun) -> None:
-    with finished.installation.database.read() as session:
+    with finished.services.database.read() as session:
         names = {name for name in session.scalars(select(Study.patient_name)) if name}
         uids = set(session.scalars(select(Instance.sop_instance_uid)))
-    for log in finished.installation.home.glob("*.log"):
+    for log in finished.services.home.glob("*.log"):
         written = log.read_text()
         assert not [secret for secret in names | uids if secret in written], log.name
 
 
 def test_the_web_service_is_ready(finished: FinishedRun) -> None:
     with urllib.request.urlopen(
-        f"http://127.0.0.1:{finished.installation.web_port}/readyz", timeout=10
+        f"http://127.0.0.1:{finished.services.web_port}/readyz", timeout=10
     ) as response:
         assert response.status == 200

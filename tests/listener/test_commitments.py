@@ -14,7 +14,7 @@ from db.schema import Commitment
 from db.types import now_utc
 from dicom.commitment import build_commitment_request
 from listener.contexts import STORAGE_COMMITMENT
-from listener.statuses import Status
+from listener.statuses import DimseStatus
 from tests.listener import images, sending
 from tests.listener.conftest import RunningListener, StartListener
 
@@ -71,7 +71,7 @@ def send_report(port: int, information: Dataset, *, event_type: int = 2, roles: 
 @pytest.mark.parametrize("roles", [True, False], ids=["with-roles", "without-roles"])
 def test_committed_and_failed_objects_are_recorded(listener: RunningListener, roles: bool) -> None:
     record_request(listener)
-    assert send_report(listener.port, build_report(), roles=roles) == Status.SUCCESS
+    assert send_report(listener.port, build_report(), roles=roles) == DimseStatus.SUCCESS
     assert (load_request(listener).committed, load_request(listener).failure_reasons) == (
         [COMMITTED],
         {FAILED: 0x0112},
@@ -82,7 +82,7 @@ def test_committed_and_failed_objects_are_recorded(listener: RunningListener, ro
 
 def test_an_unknown_transaction_is_refused(listener: RunningListener) -> None:
     record_request(listener)
-    assert send_report(listener.port, build_report("2.25.78")) == Status.INVALID_ARGUMENT
+    assert send_report(listener.port, build_report("2.25.78")) == DimseStatus.INVALID_ARGUMENT
     assert load_request(listener).answered_at is None
     listener.wait_for_counts({"report-refused:unknown-transaction": 1})
 
@@ -90,13 +90,15 @@ def test_an_unknown_transaction_is_refused(listener: RunningListener) -> None:
 def test_a_report_without_a_transaction_is_refused(listener: RunningListener) -> None:
     information = build_report()
     del information.TransactionUID
-    assert send_report(listener.port, information) == Status.INVALID_ARGUMENT
+    assert send_report(listener.port, information) == DimseStatus.INVALID_ARGUMENT
     listener.wait_for_counts({"report-refused:invalid-header": 1})
 
 
 def test_an_unknown_event_type_is_refused(listener: RunningListener) -> None:
     record_request(listener)
-    assert send_report(listener.port, build_report(), event_type=7) == Status.NO_SUCH_EVENT_TYPE
+    assert (
+        send_report(listener.port, build_report(), event_type=7) == DimseStatus.NO_SUCH_EVENT_TYPE
+    )
     assert load_request(listener).answered_at is None
 
 
@@ -104,7 +106,7 @@ def test_no_success_while_the_database_is_down(listener: RunningListener) -> Non
     record_request(listener)
     with listener.database.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE commitment RENAME TO elsewhere")
-    assert send_report(listener.port, build_report()) == Status.PROCESSING_FAILURE
+    assert send_report(listener.port, build_report()) == DimseStatus.PROCESSING_FAILURE
 
 
 def test_a_storage_commitment_request_is_refused(listener: RunningListener) -> None:
@@ -112,7 +114,7 @@ def test_a_storage_commitment_request_is_refused(listener: RunningListener) -> N
     assert association.is_established
     status, _ = association.send_n_action(build_report(), 1, STORAGE_COMMITMENT, WELL_KNOWN)
     association.release()
-    assert status.Status == Status.SOP_CLASS_NOT_SUPPORTED
+    assert status.Status == DimseStatus.SOP_CLASS_NOT_SUPPORTED
 
 
 def test_a_destination_may_report_but_not_store(
@@ -124,6 +126,8 @@ def test_a_destination_may_report_but_not_store(
     )
     listener = start_listener(sqlite_database)
     record_request(listener)
-    assert send_report(listener.port, build_report()) == Status.SUCCESS
-    assert sending.send(listener.port, images.image(), ae_title="PACS") == [Status.NOT_AUTHORIZED]
+    assert send_report(listener.port, build_report()) == DimseStatus.SUCCESS
+    assert sending.send(listener.port, images.image(), ae_title="PACS") == [
+        DimseStatus.NOT_AUTHORIZED
+    ]
     assert not associate(listener.port, ae_title="STRANGER").is_established

@@ -26,7 +26,7 @@ LONG_AGO = NOW - timedelta(hours=1)
 LIMIT = NOW - timedelta(minutes=10)
 
 
-class Installation:
+class OrphanSetup:
     """A file store and a database with orphan recovery."""
 
     def __init__(self, database: Database, root: Path) -> None:
@@ -62,75 +62,75 @@ def age(path: Path, at: datetime = LONG_AGO) -> Path:
 
 
 @pytest.fixture
-def installation(database: Database, tmp_path: Path) -> Installation:
-    return Installation(database, tmp_path / "files")
+def setup(database: Database, tmp_path: Path) -> OrphanSetup:
+    return OrphanSetup(database, tmp_path / "files")
 
 
-def test_an_orphan_gets_its_rows(installation: Installation) -> None:
-    orphan = installation.add_orphan(image())
+def test_an_orphan_gets_its_rows(setup: OrphanSetup) -> None:
+    orphan = setup.add_orphan(image())
     content = orphan.read_bytes()
-    assert installation.recover() == {"stored": 1}
-    (row,) = installation.instances()
-    assert installation.files.path(row.file).read_bytes() == content
+    assert setup.recover() == {"stored": 1}
+    (row,) = setup.instances()
+    assert setup.files.path(row.file).read_bytes() == content
     assert (row.source_ae, row.source_address) == ("", "")
-    with installation.database.read() as session:
+    with setup.database.read() as session:
         assert session.scalars(select(Job)).one().due_at > NOW
         tags = [event.tag for event in session.scalars(select(AuditEvent))]
         assert tags == ["listener:instance:stored", "listener:orphan:settled"]
         assert audit.verify(session).intact
 
 
-def test_files_with_rows_are_not_touched(installation: Installation) -> None:
+def test_files_with_rows_are_not_touched(setup: OrphanSetup) -> None:
     dataset = image()
-    installation.store(dataset)
-    installation.store(sibling(dataset, SOPInstanceUID=dataset.SOPInstanceUID, content=1))
-    for path in (installation.files.root / "conflicts").iterdir():
+    setup.store(dataset)
+    setup.store(sibling(dataset, SOPInstanceUID=dataset.SOPInstanceUID, content=1))
+    for path in (setup.files.root / "conflicts").iterdir():
         age(path)
-    assert installation.recover() == {}
+    assert setup.recover() == {}
 
 
-def test_an_orphan_received_again_since_is_removed(installation: Installation) -> None:
+def test_an_orphan_received_again_since_is_removed(setup: OrphanSetup) -> None:
     dataset = image()
-    orphan = installation.add_orphan(dataset)
-    installation.store(dataset)
-    assert installation.recover() == {"duplicate": 1}
+    orphan = setup.add_orphan(dataset)
+    setup.store(dataset)
+    assert setup.recover() == {"duplicate": 1}
     assert not orphan.exists()
-    (row,) = installation.instances()
-    assert installation.files.path(row.file).exists()
+    (row,) = setup.instances()
+    assert setup.files.path(row.file).exists()
 
 
 def test_an_orphan_with_other_bytes_under_a_stored_uid_is_a_conflict(
-    installation: Installation,
+    setup: OrphanSetup,
 ) -> None:
     dataset = image()
-    installation.store(dataset)
+    setup.store(dataset)
     other = sibling(dataset, SOPInstanceUID=dataset.SOPInstanceUID, content=1)
     for file in ("", conflict_file(uuid4())):
-        installation.add_orphan(other, file)
-    assert installation.recover() == {"conflict": 2}
-    with installation.database.read() as session:
+        setup.add_orphan(other, file)
+    assert setup.recover() == {"conflict": 2}
+    with setup.database.read() as session:
         conflict = session.scalars(select(Conflict)).one()
-        assert installation.files.path(conflict.file).exists()
+        assert setup.files.path(conflict.file).exists()
 
 
-def test_a_young_file_is_not_recovered(installation: Installation) -> None:
-    age(installation.add_orphan(image()), NOW)
-    assert installation.recover() == {}
+def test_a_young_file_is_not_recovered(setup: OrphanSetup) -> None:
+    age(setup.add_orphan(image()), NOW)
+    assert setup.recover() == {}
 
 
-def test_a_second_recovery_finds_files_written_after_the_first(installation: Installation) -> None:
-    age(installation.add_orphan(image()), NOW)
-    assert installation.recover() == {}
-    later = installation.recovery.recover(untouched_since=NOW + timedelta(hours=1), now=NOW)
+def test_a_second_recovery_finds_files_written_after_the_first(setup: OrphanSetup) -> None:
+    age(setup.add_orphan(image()), NOW)
+    assert setup.recover() == {}
+    later = setup.recovery.recover(untouched_since=NOW + timedelta(hours=1), now=NOW)
     assert later == {"stored": 1}
 
 
-def test_a_file_that_is_not_dicom_moves_to_quarantine(installation: Installation) -> None:
-    path = installation.files.root / "instances" / "aa" / "notes.dcm"
+def test_a_file_that_is_not_dicom_moves_to_quarantine(setup: OrphanSetup) -> None:
+    path = setup.files.root / "instances" / "aa" / "notes.dcm"
     path.parent.mkdir()
     path.write_text("no DICOM here")
     age(path)
-    assert installation.recover() == {"quarantined": 1}
-    assert (installation.files.root / "quarantine" / "notes.dcm").read_text() == "no DICOM here"
-    with installation.database.read() as session:
+    assert setup.recover() == {"quarantined": 1}
+    assert (setup.files.root / "quarantine" / "notes.dcm").read_text() == "no DICOM here"
+    with setup.database.read() as session:
         assert session.scalars(select(AuditEvent)).one().tag == "listener:orphan:set-aside"

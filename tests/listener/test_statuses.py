@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from db.errors import StoreFull
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
 from listener.errors import IdentityMismatch, NotAuthorized
-from listener.statuses import SUCCESS, Status, build_store_failure
+from listener.statuses import SUCCESS, DimseStatus, build_store_failure
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_each_error_has_its_status(error: Exception, status: int, code: str) -> 
 
 
 def test_every_status_is_one_of_the_storage_service() -> None:
-    assert set(Status) <= set(STORAGE_SERVICE_CLASS_STATUS)
+    assert set(DimseStatus) <= set(STORAGE_SERVICE_CLASS_STATUS)
 
 
 def test_a_comment_fits_its_value_representation() -> None:

@@ -31,7 +31,7 @@ SENDER = Sender("MODALITY", "10.0.0.7")
 
 
 @dataclass(frozen=True)
-class Setup:
+class StorageSetup:
     """A storage with its database and files."""
 
     storage: InstanceStorage
@@ -70,13 +70,13 @@ class Setup:
 
 
 @pytest.fixture
-def setup(database: Database, tmp_path: Path) -> Setup:
+def setup(database: Database, tmp_path: Path) -> StorageSetup:
     files = FileStore(tmp_path / "files")
     files.prepare()
-    return Setup(InstanceStorage(database, files), database, files)
+    return StorageSetup(InstanceStorage(database, files), database, files)
 
 
-def test_a_new_instance_becomes_a_file_and_its_rows(setup: Setup) -> None:
+def test_a_new_instance_becomes_a_file_and_its_rows(setup: StorageSetup) -> None:
     result = setup.receive(image())
     assert result.outcome is StoreOutcome.STORED
     with setup.database.read() as session:
@@ -86,21 +86,21 @@ def test_a_new_instance_becomes_a_file_and_its_rows(setup: Setup) -> None:
         assert audit.verify(session).intact
 
 
-def test_the_same_bytes_again_are_a_duplicate(setup: Setup) -> None:
+def test_the_same_bytes_again_are_a_duplicate(setup: StorageSetup) -> None:
     dataset = image()
     first, second = setup.receive(dataset), setup.receive(dataset)
     assert second == StoreResult(StoreOutcome.DUPLICATE, first.instance_id)
     assert len(setup.list_files()) == setup.count(Instance) == 1
 
 
-def test_the_same_data_set_after_another_file_meta_is_a_duplicate(setup: Setup) -> None:
+def test_the_same_data_set_after_another_file_meta_is_a_duplicate(setup: StorageSetup) -> None:
     dataset = image()
     setup.receive(dataset)
     dataset.file_meta.ImplementationVersionName = "NEWER_VERSION"
     assert setup.receive(dataset).outcome is StoreOutcome.DUPLICATE
 
 
-def test_other_bytes_under_the_same_uid_are_stored_once_as_a_conflict(setup: Setup) -> None:
+def test_other_bytes_under_the_same_uid_are_stored_once_as_a_conflict(setup: StorageSetup) -> None:
     first = image()
     other = sibling(first, SOPInstanceUID=first.SOPInstanceUID, content=1)
     stored = setup.receive(first)
@@ -111,14 +111,14 @@ def test_other_bytes_under_the_same_uid_are_stored_once_as_a_conflict(setup: Set
     assert len(setup.list_files("conflicts")) == setup.count(Conflict) == 1
 
 
-def test_the_same_bytes_in_another_encoding_are_a_conflict(setup: Setup) -> None:
+def test_the_same_bytes_in_another_encoding_are_a_conflict(setup: StorageSetup) -> None:
     first = image(transfer_syntax=JPEGBaseline8Bit)
     setup.receive(first)
     first.file_meta.TransferSyntaxUID = JPEGExtended12Bit
     assert setup.receive(first).outcome is StoreOutcome.CONFLICT
 
 
-def test_a_duplicate_restores_a_file_lost_from_the_disk(setup: Setup) -> None:
+def test_a_duplicate_restores_a_file_lost_from_the_disk(setup: StorageSetup) -> None:
     dataset = image()
     setup.receive(dataset)
     (path,) = setup.list_files()
@@ -128,7 +128,7 @@ def test_a_duplicate_restores_a_file_lost_from_the_disk(setup: Setup) -> None:
     assert path.read_bytes() == content
 
 
-def test_other_bytes_never_replace_a_lost_file(setup: Setup) -> None:
+def test_other_bytes_never_replace_a_lost_file(setup: StorageSetup) -> None:
     first = image()
     setup.receive(first)
     setup.list_files()[0].unlink()
@@ -141,7 +141,7 @@ def test_a_file_stays_in_place_while_the_database_is_down(tmp_path: Path) -> Non
     files = FileStore(tmp_path / "files")
     files.prepare()
     database = Database(f"sqlite:///{tmp_path / 'never-migrated.db'}")
-    setup = Setup(InstanceStorage(database, files), database, files)
+    setup = StorageSetup(InstanceStorage(database, files), database, files)
     path = setup.write_incoming(image())
     received = build_received(read_complete_header(path), SENDER)
     with pytest.raises(OperationalError):
@@ -151,7 +151,7 @@ def test_a_file_stays_in_place_while_the_database_is_down(tmp_path: Path) -> Non
     database.close()
 
 
-def test_one_series_uid_in_two_studies_gives_two_series(setup: Setup) -> None:
+def test_one_series_uid_in_two_studies_gives_two_series(setup: StorageSetup) -> None:
     first = image(PatientID="A")
     setup.receive(first)
     setup.receive(image(PatientID="B", SeriesInstanceUID=first.SeriesInstanceUID))
@@ -163,12 +163,12 @@ def test_one_series_uid_in_two_studies_gives_two_series(setup: Setup) -> None:
 # ------------------------------------------------------------------------------ stable studies
 
 
-def jobs_of(setup: Setup) -> list[Job]:
+def jobs_of(setup: StorageSetup) -> list[Job]:
     with setup.database.read() as session:
         return list(session.scalars(select(Job).order_by(Job.created_at)))
 
 
-def test_each_instance_puts_off_the_analysis_again(setup: Setup) -> None:
+def test_each_instance_puts_off_the_analysis_again(setup: StorageSetup) -> None:
     first = image()
     setup.receive(first)
     setup.receive(sibling(first), now=NOW + timedelta(seconds=10))
@@ -177,14 +177,14 @@ def test_each_instance_puts_off_the_analysis_again(setup: Setup) -> None:
     assert job.due_at == NOW + timedelta(seconds=10) + STABLE_AFTER
 
 
-def test_a_duplicate_does_not_put_off_the_analysis(setup: Setup) -> None:
+def test_a_duplicate_does_not_put_off_the_analysis(setup: StorageSetup) -> None:
     dataset = image()
     setup.receive(dataset)
     setup.receive(dataset, now=NOW + timedelta(seconds=10))
     assert [job.due_at for job in jobs_of(setup)] == [NOW + STABLE_AFTER]
 
 
-def test_an_instance_after_the_claim_opens_the_next_revision(setup: Setup) -> None:
+def test_an_instance_after_the_claim_opens_the_next_revision(setup: StorageSetup) -> None:
     first = image()
     setup.receive(first)
     (job,) = jobs_of(setup)
@@ -200,7 +200,7 @@ def test_an_instance_after_the_claim_opens_the_next_revision(setup: Setup) -> No
         assert (study.revision, study.status) == (2, StudyStatus.RECEIVING)
 
 
-def test_a_duplicate_retries_a_study_in_the_dead_letter_queue(setup: Setup) -> None:
+def test_a_duplicate_retries_a_study_in_the_dead_letter_queue(setup: StorageSetup) -> None:
     dataset = image()
     setup.receive(dataset)
     (job,) = jobs_of(setup)
@@ -217,7 +217,7 @@ def test_a_duplicate_retries_a_study_in_the_dead_letter_queue(setup: Setup) -> N
 SENDERS = [Sender("MODALITY", f"10.0.0.{number % 3}") for number in range(8)]
 
 
-def test_eight_associations_with_one_uid_store_it_once(setup: Setup) -> None:
+def test_eight_associations_with_one_uid_store_it_once(setup: StorageSetup) -> None:
     dataset = image()
     outcomes = setup.run_concurrently(
         *(lambda s=s: setup.receive(dataset, sender=s) for s in SENDERS)
@@ -228,7 +228,7 @@ def test_eight_associations_with_one_uid_store_it_once(setup: Setup) -> None:
         assert audit.verify(session).events == 8
 
 
-def test_eight_associations_with_one_study_create_it_once(setup: Setup) -> None:
+def test_eight_associations_with_one_study_create_it_once(setup: StorageSetup) -> None:
     first = image()
     images = [first, *(sibling(first) for _ in range(7))]
     outcomes = setup.run_concurrently(*(lambda i=i: setup.receive(i) for i in images))
@@ -239,7 +239,7 @@ def test_eight_associations_with_one_study_create_it_once(setup: Setup) -> None:
         assert audit.verify(session).intact
 
 
-def test_conflicts_duplicates_and_new_images_do_not_block_each_other(setup: Setup) -> None:
+def test_conflicts_duplicates_and_new_images_do_not_block_each_other(setup: StorageSetup) -> None:
     first = image()
     setup.receive(first)
     other = sibling(first, SOPInstanceUID=first.SOPInstanceUID, content=1)
