@@ -16,7 +16,7 @@ KINDS = {"normal": "normal", "benign": "cyst", "malignant": "spiculated"}
 
 
 @pytest.fixture
-def eagerly() -> Iterator[None]:
+def eager_execution() -> Iterator[None]:
     """Run Keras eagerly: for a few training steps, tracing a graph takes longer."""
     import tensorflow as tf
 

@@ -33,7 +33,7 @@ def network(blobs: SampleArrays) -> Any:
 
 
 def by_definition(network: Any, batch: Any, shift: Sequence[float] = NO_SHIFT) -> np.ndarray:
-    """Differentiate, and weigh each place by the gradient there; coarse cells onto the fine grid."""
+    """Multiply features and gradient per location; distribute coarse cells over the fine grid."""
     pools, rest = [network.get_layer(name) for name in POOLS], network.get_layer("pooled")
     inner = keras.Model(network.input, [[pool.input for pool in pools], rest.input[-1]])
     read, peak = inner(batch, training=False)
@@ -53,7 +53,7 @@ def by_definition(network: Any, batch: Any, shift: Sequence[float] = NO_SHIFT) -
     return np.asarray(normalize_maps(tf.nn.relu(heat[..., 0])))
 
 
-def test_what_all_places_add_is_the_logit(network: Any, blobs: SampleArrays) -> None:
+def test_contributions_sum_to_the_logit(network: Any, blobs: SampleArrays) -> None:
     batch = tf.constant(blobs.pixels[..., None], tf.float32)
     pools = [network.get_layer(name) for name in POOLS]
     head, kernel = network.get_layer("class"), np.asarray(network.get_layer("class").kernel)
@@ -77,7 +77,7 @@ def test_what_all_places_add_is_the_logit(network: Any, blobs: SampleArrays) -> 
         assert np.allclose(added + off_grid, logits[:, shown], atol=1e-3)
 
 
-def test_the_closed_form_is_the_gradient(network: Any, blobs: SampleArrays) -> None:
+def test_the_closed_form_equals_the_gradient(network: Any, blobs: SampleArrays) -> None:
     batch = tf.constant(blobs.pixels[..., None], tf.float32)
 
     _, heat, _ = ensemble_inference([network])(batch)
@@ -87,7 +87,7 @@ def test_the_closed_form_is_the_gradient(network: Any, blobs: SampleArrays) -> N
 
 
 @pytest.mark.parametrize("shown", range(3))
-def test_it_is_of_the_class_that_calibration_makes_the_highest(
+def test_the_heat_map_is_of_the_class_predicted_after_calibration(
     network: Any, blobs: SampleArrays, shown: int
 ) -> None:
     batch = tf.constant(blobs.pixels[:4, ..., None], tf.float32)
@@ -99,11 +99,11 @@ def test_it_is_of_the_class_that_calibration_makes_the_highest(
     assert np.allclose(logits, network(batch)["class"], atol=1e-4)
 
 
-def test_it_shows_the_predicted_class_and_nothing_that_speaks_against_it() -> None:
+def test_negative_contributions_are_not_shown() -> None:
     features = np.zeros((1, 2, 2, 2), np.float32)
-    features[0, 0, 0, 0] = 4  # speaks for the class
+    features[0, 0, 0, 0] = 4  # supports the class
     features[0, 0, 1, 0] = 1
-    features[0, 1, 1, 1] = 9  # speaks against it
+    features[0, 1, 1, 1] = 9  # opposes it
     kernel = np.array([[0.0, 2.0, 0.0], [1.0, -1.0, 0.0]], np.float32)
     evenly = np.full((1, 2, 2, 1), 0.25, np.float32)
 
@@ -114,7 +114,7 @@ def test_it_shows_the_predicted_class_and_nothing_that_speaks_against_it() -> No
     assert np.asarray(heat).tolist() == [[[1.0, 0.25], [0.0, 0.0]]]
 
 
-def test_each_pooling_speaks_where_it_looked() -> None:
+def test_each_pooling_contributes_at_its_locations() -> None:
     features = np.ones((1, 1, 2, 1), np.float32)
     pooling = np.array([[[[0.5, 0.0], [0.5, 0.1]]]], np.float32)
     kernel = np.array([[3.0], [20.0]], np.float32)
@@ -124,7 +124,7 @@ def test_each_pooling_speaks_where_it_looked() -> None:
     assert np.allclose(heat, [[[3.0 * 0.5, 3.0 * 0.5 + 20.0 * 0.1]]])
 
 
-def test_a_coarse_cell_is_spread_over_the_fine_ones() -> None:
+def test_a_coarse_cell_is_distributed_over_the_finer_cells() -> None:
     one, kernel = np.ones((1, 1, 1, 1), np.float32), np.array([[8.0]], np.float32)
     fine = np.zeros((1, 2, 2, 1), np.float32)
     fine[0, 0, 1] = 1
@@ -137,7 +137,7 @@ def test_a_coarse_cell_is_spread_over_the_fine_ones() -> None:
     assert np.allclose(heat, [[[2, 10], [2, 2]]])
 
 
-def test_where_nothing_speaks_for_the_class_the_map_is_empty() -> None:
+def test_a_map_without_positive_contributions_is_zero() -> None:
     evenly, kernel = np.ones((1, 2, 2, 1), np.float32), np.ones((1, 3), np.float32)
 
     heat = normalize_maps(closed_form_map([PooledFeatures(-evenly, evenly, kernel)], np.array([0])))
@@ -145,9 +145,7 @@ def test_where_nothing_speaks_for_the_class_the_map_is_empty() -> None:
     assert np.asarray(heat).max() == 0
 
 
-def test_a_traced_network_explains_itself_and_keeps_its_answers(
-    network: Any, blobs: SampleArrays
-) -> None:
+def test_tracing_does_not_change_the_outputs(network: Any, blobs: SampleArrays) -> None:
     batch = blobs.pixels[:2, ..., None]
     said = network(batch.astype(np.float32))
 
@@ -158,9 +156,7 @@ def test_a_traced_network_explains_itself_and_keeps_its_answers(
     assert heat.shape == (2, 8, 8)
 
 
-def test_from_both_sides_an_image_and_its_mirror_image_are_one(
-    network: Any, blobs: SampleArrays
-) -> None:
+def test_mirrored_inference_gives_mirrored_outputs(network: Any, blobs: SampleArrays) -> None:
     batch = tf.constant(blobs.pixels[:4, ..., None], tf.float32)
     call = ensemble_inference([network], mirrored=True)
 
@@ -175,7 +171,7 @@ def test_from_both_sides_an_image_and_its_mirror_image_are_one(
     assert np.allclose(logits, np.mean(straight, axis=0), atol=1e-3)
 
 
-def test_several_networks_say_what_they_say_on_average(network: Any, blobs: SampleArrays) -> None:
+def test_the_outputs_of_several_networks_are_averaged(network: Any, blobs: SampleArrays) -> None:
     other = keras.models.clone_model(network)
     batch = tf.constant(blobs.pixels[:2, ..., None], tf.float32)
 
@@ -199,18 +195,18 @@ def test_the_gradient_agrees_with_the_closed_form(hidden: tuple[dict[str, object
 
     features = keras.Model(network.input, network.get_layer("features").output)(batch)
     pooling = np.full((*features.shape[:3], 1), 1 / (features.shape[1] * features.shape[2]), "f4")
-    # Dense layers without activation are one: so the closed form holds for a hidden one too.
+    # Dense layers without activation equal a single one, so the closed form applies.
     dense = [np.asarray(each.kernel) for each in network.layers if hasattr(each, "units")]
     kernel = dense[0] if len(dense) == 1 else dense[0] @ dense[1]
     exact = closed_form_map([PooledFeatures(features, pooling, kernel)], tf.argmax(logits, axis=-1))
     assert len(dense) == 1 + len(hidden)
-    # What a network says that was started at random is tiny.
+    # Outputs of a network with random weights are tiny, so only normalized maps are compared.
     assert np.asarray(normalize_maps(heat)).max() == pytest.approx(1)
     assert np.allclose(normalize_maps(heat), normalize_maps(exact), atol=1e-3)
 
 
 @pytest.mark.parametrize("kin", [False, True])
-def test_a_mask_is_explained_by_what_it_outlines(kin: bool) -> None:
+def test_the_heat_map_of_a_mask_is_the_gradient_of_its_logits(kin: bool) -> None:
     keras.utils.set_random_seed(3)
     network = build_unet(64, (8, 16), residual=kin, attention=kin)
     batch = tf.constant(np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 1)), tf.float32)

@@ -11,7 +11,7 @@ def small(kind: str, seed: int = 1) -> Phantom:
 
 
 def brightness_in_and_behind(phantom: Phantom) -> tuple[float, float]:
-    """Mean gray inside the lesion and straight below it, each less that of tissue beside it."""
+    """Mean gray level inside and below the lesion, each relative to adjacent tissue."""
     rows, columns = np.nonzero(phantom.mask)
     bottom, middle = rows.max(), int(columns.mean())
     behind = phantom.image[bottom + 4 : bottom + 24, middle - 10 : middle + 10].mean()
@@ -21,7 +21,7 @@ def brightness_in_and_behind(phantom: Phantom) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_seed_gives_the_same_pixels_every_time(kind: str) -> None:
+def test_the_same_seed_gives_the_same_pixels(kind: str) -> None:
     first, again, other = small(kind), small(kind), small(kind, seed=2)
 
     assert (first.image == again.image).all()
@@ -29,7 +29,7 @@ def test_a_seed_gives_the_same_pixels_every_time(kind: str) -> None:
     assert (first.image != other.image).any()
 
 
-def test_an_image_is_gray_of_the_size_asked_for_with_its_spacing() -> None:
+def test_an_image_has_the_requested_size_and_spacing() -> None:
     phantom = make_phantom("cyst", seed=3, height=200, width=310, spacing_mm=0.15)
 
     assert phantom.image.shape == phantom.mask.shape == (200, 310)
@@ -44,7 +44,7 @@ def test_normal_tissue_has_no_mask() -> None:
 
 @pytest.mark.parametrize("kind", LESIONS)
 @pytest.mark.parametrize("seed", range(4))
-def test_a_lesion_lies_inside_the_image_and_has_a_size(kind: str, seed: int) -> None:
+def test_a_lesion_lies_inside_the_image(kind: str, seed: int) -> None:
     mask = small(kind, seed).mask
 
     assert 0.01 < mask.mean() < 0.25
@@ -52,7 +52,7 @@ def test_a_lesion_lies_inside_the_image_and_has_a_size(kind: str, seed: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_kinds_look_as_readers_know_them(seed: int) -> None:
+def test_the_kinds_have_their_typical_echogenicity(seed: int) -> None:
     cyst, cyst_behind = brightness_in_and_behind(small("cyst", seed))
     solid, solid_behind = brightness_in_and_behind(small("fibroadenoma", seed))
     spiculated, shadow = brightness_in_and_behind(small("spiculated", seed))
@@ -74,7 +74,7 @@ def test_a_spiculated_outline_is_longer_than_an_oval_one(seed: int) -> None:
     assert raggedness(small("spiculated", seed)) > 1.15 * raggedness(small("fibroadenoma", seed))
 
 
-def test_in_a_sweep_the_lesion_comes_grows_and_goes() -> None:
+def test_a_sweep_passes_through_the_lesion() -> None:
     areas = [int(p.mask.sum()) for p in make_cine("cyst", seed=1, frames=7, height=120, width=160,
                                                   spacing_mm=0.32)]  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_in_a_sweep_the_lesion_comes_grows_and_goes() -> None:
     assert areas[1] < areas[3] > areas[5] > 0
 
 
-def test_neighboring_frames_of_a_sweep_resemble_each_other() -> None:
+def test_adjacent_frames_of_a_sweep_are_correlated() -> None:
     frames = make_cine("normal", seed=1, frames=9, height=120, width=160, spacing_mm=0.32)
     x = [frame.image.astype(float).ravel() for frame in frames]
 
@@ -90,6 +90,6 @@ def test_neighboring_frames_of_a_sweep_resemble_each_other() -> None:
     assert (frames[4].image != frames[5].image).any()
 
 
-def test_an_unknown_kind_is_refused_by_name() -> None:
+def test_an_unknown_kind_is_named() -> None:
     with pytest.raises(ValueError, match="unknown phantom kind 'lipoma'"):
         make_phantom("lipoma", seed=1)

@@ -31,7 +31,7 @@ def frames() -> list[np.ndarray]:
     return [*stills, stills[0][:90, :60].copy(), np.stack([stills[1]] * 3, axis=-1)]
 
 
-def test_each_frame_gets_an_answer_of_its_own_size(
+def test_each_prediction_has_the_size_of_its_frame(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
     predictions = predictor.predict(frames, batch_size=2)
@@ -54,7 +54,7 @@ def test_each_frame_gets_an_answer_of_its_own_size(
     assert len(np.unique(cyst.lesion_probability)) > 50
 
 
-def test_the_same_frames_give_the_same_answer_to_the_last_bit(
+def test_predictions_are_reproducible_bit_by_bit(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
     first, again = (predictor.predict(frames, batch_size=2) for _ in range(2))
@@ -65,7 +65,7 @@ def test_the_same_frames_give_the_same_answer_to_the_last_bit(
         assert (a.heatmap == b.heatmap).all()
 
 
-def test_neither_batch_size_nor_neighbors_change_an_answer(
+def test_predictions_depend_neither_on_batch_size_nor_on_other_frames(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
     together = predictor.predict(frames, batch_size=4)
@@ -77,7 +77,7 @@ def test_neither_batch_size_nor_neighbors_change_an_answer(
         assert np.abs(a.heatmap - b.heatmap).max() < 1e-3
 
 
-def test_neighbors_in_its_batch_change_no_bit_of_an_answer(
+def test_other_frames_in_the_batch_do_not_change_a_bit(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
     together = predictor.predict(frames[:2], batch_size=2)
@@ -88,7 +88,7 @@ def test_neighbors_in_its_batch_change_no_bit_of_an_answer(
     assert (together[0].heatmap == swapped.heatmap).all()
 
 
-def test_gray_and_its_color_copy_are_the_same_to_it(
+def test_gray_and_rgb_frames_give_the_same_prediction(
     predictor: Predictor, frames: list[np.ndarray]
 ) -> None:
     gray, color = predictor.predict([frames[1], frames[4]], batch_size=2)
@@ -96,38 +96,40 @@ def test_gray_and_its_color_copy_are_the_same_to_it(
     assert gray.probabilities == pytest.approx(color.probabilities, abs=1e-5)
 
 
-def test_threads_get_their_own_answers(predictor: Predictor, frames: list[np.ndarray]) -> None:
+def test_threads_get_the_predictions_of_their_frames(
+    predictor: Predictor, frames: list[np.ndarray]
+) -> None:
     expected = [predictor.predict([frame], batch_size=2)[0].probabilities for frame in frames]
 
     with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda f: predictor.predict([f], batch_size=2)[0], frames * 2))
+        predictions = list(pool.map(lambda f: predictor.predict([f], batch_size=2)[0], frames * 2))
 
-    assert [answer.probabilities for answer in answers] == expected * 2
+    assert [prediction.probabilities for prediction in predictions] == expected * 2
 
 
 def test_no_frames_give_no_predictions(predictor: Predictor) -> None:
     assert predictor.predict([]) == []
 
 
-def test_the_smallest_frame_there_is_has_an_answer(predictor: Predictor) -> None:
+def test_a_frame_of_one_pixel_is_predicted(predictor: Predictor) -> None:
     (prediction,) = predictor.predict([np.zeros((1, 1), np.uint8)], batch_size=2)
 
     assert prediction.mask.shape == (1, 1)
 
 
-def test_a_frame_that_is_none_is_refused(predictor: Predictor) -> None:
+def test_a_frame_of_another_type_is_rejected(predictor: Predictor) -> None:
     with pytest.raises(FrameUnusable, match="uint8"):
         predictor.predict([np.zeros((8, 8), np.float32)])
 
 
-def test_it_says_which_preset_it_is(predictor: Predictor) -> None:
+def test_the_predictor_names_its_preset(predictor: Predictor) -> None:
     shipped = read_preset(DEFAULT_PRESET)
     assert predictor.info == shipped.info
     assert (predictor.info.name, predictor.info.version) == (shipped.name, shipped.version)
     assert predictor.info.classifier_digest == predictor.info.segmenter_digest
 
 
-def test_tampered_weights_are_found_before_anything_is_built(tmp_path: Path) -> None:
+def test_changed_weights_are_detected_before_loading(tmp_path: Path) -> None:
     home = _preset(tmp_path, b"weights")
     (tmp_path / "n.h5").write_bytes(b"other weights")
 
@@ -135,7 +137,7 @@ def test_tampered_weights_are_found_before_anything_is_built(tmp_path: Path) -> 
         Predictor.load(home)
 
 
-def test_a_file_that_is_no_weight_file_is_a_corrupt_preset(tmp_path: Path) -> None:
+def test_an_invalid_weight_file_is_a_corrupt_preset(tmp_path: Path) -> None:
     with pytest.raises(PresetCorrupt, match=r"n\.h5: does not contain weights of this network"):
         Predictor.load(_preset(tmp_path, b"not even HDF5"))
 
@@ -155,7 +157,7 @@ def test_weights_of_another_network_are_a_corrupt_preset(tmp_path: Path) -> None
         Predictor.load(tmp_path)
 
 
-def test_a_patch_counts_only_where_the_network_was_sure(tmp_path: Path) -> None:
+def test_a_patch_needs_a_pixel_above_the_seed_threshold(tmp_path: Path) -> None:
     preset = replace(
         read_preset(_preset(tmp_path, b"")), mask_threshold=0.4, mask_seed_threshold=0.8
     )
@@ -164,26 +166,26 @@ def test_a_patch_counts_only_where_the_network_was_sure(tmp_path: Path) -> None:
     probability[2:6, 12:16] = 0.5
     probability[3, 13] = 0.9
 
-    mask, left = segment_lesions(probability, preset)
+    mask, remaining = segment_lesions(probability, preset)
 
     assert mask[2:6, 12:16].all()
     assert mask.sum() == 16
-    assert not left[:, :9].any()
-    assert (left[3, 13], left[5, 15], left[0, 13]) == (230, 128, 26)
+    assert not remaining[:, :9].any()
+    assert (remaining[3, 13], remaining[5, 15], remaining[0, 13]) == (230, 128, 26)
 
 
-def test_without_a_patch_too_few_the_probability_stays_as_it_was(tmp_path: Path) -> None:
+def test_probabilities_are_unchanged_if_all_patches_have_a_seed(tmp_path: Path) -> None:
     preset = read_preset(_preset(tmp_path, b""))
     faint = np.full((8, 20), 0.2, np.float32)
-    sure = faint.copy()
-    sure[2:5, 2:6] = 0.9
+    detected = faint.copy()
+    detected[2:5, 2:6] = 0.9
 
     assert (segment_lesions(faint, preset)[1] == 51).all()
-    assert sorted(np.unique(segment_lesions(sure, preset)[1])) == [51, 230]
+    assert sorted(np.unique(segment_lesions(detected, preset)[1])) == [51, 230]
 
 
-def test_probabilities_are_calibrated_by_temperature_and_then_by_class() -> None:
-    def said(_: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def test_probabilities_are_calibrated_by_temperature_and_class_bias() -> None:
+    def network(_: object) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         logits = np.array([[0.0, 2.0, 4.0]], np.float32)
         return logits, np.zeros((1, 2, 2), np.float32), np.zeros((1, 64, 64), np.float32)
 
@@ -191,7 +193,9 @@ def test_probabilities_are_calibrated_by_temperature_and_then_by_class() -> None
         "test", "1", NetworkFile("", "", 64), temperature=2.0, class_bias=(1.0, 0.0, -1.0)
     )
 
-    (one,) = Predictor(preset, lambda _: said).predict([np.zeros((64, 64), np.uint8)], batch_size=1)
+    (one,) = Predictor(preset, lambda _: network).predict(
+        [np.zeros((64, 64), np.uint8)], batch_size=1
+    )
 
     assert one.probabilities == pytest.approx((1 / 3, 1 / 3, 1 / 3))
 

@@ -14,7 +14,7 @@ from models.types import FrameUnusable
         ((1, 900), (1, 224)),
     ],
 )
-def test_a_frame_keeps_its_aspect_ratio_on_black(
+def test_a_frame_keeps_its_aspect_ratio_and_is_padded_with_black(
     shape: tuple[int, int], content: tuple[int, int]
 ) -> None:
     square, placement = letterbox(np.full(shape, 200, np.uint8), 224)
@@ -25,7 +25,7 @@ def test_a_frame_keeps_its_aspect_ratio_on_black(
     assert set(np.unique(square)) <= {0, 200}
 
 
-def test_a_map_comes_back_to_where_it_was_in_the_frame() -> None:
+def test_a_map_is_resized_back_to_the_frame() -> None:
     frame = np.zeros((300, 500), np.uint8)
     frame[60:160, 100:250] = 255
 
@@ -36,7 +36,7 @@ def test_a_map_comes_back_to_where_it_was_in_the_frame() -> None:
     assert ((back > 0.5) != (frame > 0)).mean() < 0.01
 
 
-def test_a_coarse_map_is_spread_over_the_whole_frame() -> None:
+def test_a_coarse_map_is_resized_to_the_frame() -> None:
     _, placement = letterbox(np.zeros((120, 224), np.uint8), 224)
     coarse = np.zeros((7, 7), np.float32)
     coarse[3, 6] = 1
@@ -49,7 +49,7 @@ def test_a_coarse_map_is_spread_over_the_whole_frame() -> None:
     assert column > 190
 
 
-def test_color_becomes_luminance() -> None:
+def test_rgb_becomes_luminance() -> None:
     frame = np.zeros((2, 2, 3), np.uint8)
     frame[..., 1] = 255
 
@@ -71,7 +71,7 @@ def test_equal_channels_give_the_gray_image() -> None:
         np.zeros((2, 4, 4, 3), np.uint8),
     ],
 )
-def test_what_is_not_a_frame_is_refused(frame: np.ndarray) -> None:
+def test_an_array_that_is_not_a_frame_is_rejected(frame: np.ndarray) -> None:
     with pytest.raises(FrameUnusable, match="a frame must") as caught:
         letterbox(frame, 224)
     assert caught.value.permanent

@@ -1,4 +1,4 @@
-"""Recipes as files: all of ours are sound, and a wrong one is told what is wrong."""
+"""Recipes as files: the shipped ones are valid, and errors name the key."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from models.recipe import RecipeInvalid, read_recipe, recipe_names
 
-SOUND = """
+VALID = """
 summary = "a test's"
 [input]
 size_px = 64
@@ -24,7 +24,7 @@ def test_each_publication_has_a_recipe() -> None:
     published = [read_recipe(name).published for name in recipe_names()]
 
     assert len({each.work for each in published if each}) == 4
-    assert published.count(None) == 1, "ours alone"
+    assert published.count(None) == 1, "only the recipe default is not from a publication"
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -37,7 +37,7 @@ def test_each_recipe_lists_assumed_settings_and_values_to_tune(name: str) -> Non
 
 
 def test_a_recipe_can_be_read_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text(SOUND)
+    (tmp_path / "mine.toml").write_text(VALID)
 
     assert read_recipe(str(tmp_path / "mine.toml")).name == "mine"
 
@@ -46,14 +46,14 @@ def test_a_recipe_can_be_read_from_a_file(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("not toml", "cannot be read"),
-        (SOUND.replace("epochs = 1", "epochs = 0"), r"training\.epochs"),
-        (SOUND.replace("epochs", "epoch"), r"training\.epoch"),
-        (SOUND.replace('encoder = "MobileNetV2"', ""), "a classifier needs an encoder"),
-        (SOUND.replace('"classifier"', '"segmenter"'), "needs a decoder and at least two widths"),
-        (SOUND.replace("size_px = 64", 'size_px = 64\nfit = "crop"'), r"input\.fit"),
-        (SOUND + '[tune]\n"training.speed" = [1]', r"has no key 'training\.speed'"),
-        (SOUND + '[tune]\n"training.epochs" = [0]', "greater than or equal to 1"),
-        (SOUND + 'name = "x"', "name"),
+        (VALID.replace("epochs = 1", "epochs = 0"), r"training\.epochs"),
+        (VALID.replace("epochs", "epoch"), r"training\.epoch"),
+        (VALID.replace('encoder = "MobileNetV2"', ""), "a classifier needs an encoder"),
+        (VALID.replace('"classifier"', '"segmenter"'), "needs a decoder and at least two widths"),
+        (VALID.replace("size_px = 64", 'size_px = 64\nfit = "crop"'), r"input\.fit"),
+        (VALID + '[tune]\n"training.speed" = [1]', r"has no key 'training\.speed'"),
+        (VALID + '[tune]\n"training.epochs" = [0]', "greater than or equal to 1"),
+        (VALID + 'name = "x"', "name"),
     ],
 )
 def test_the_error_for_an_invalid_recipe_names_the_key(

@@ -24,7 +24,7 @@ def save(file: Path, pixels: np.ndarray) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two images of each class in the layout of BUSI; one benign with two lesions."""
+    """Two images of each class in BUSI layout; one benign image has two lesions."""
     gray = np.full((20, 40), 100, np.uint8)
     for name in ("normal", "benign", "malignant"):
         for number in (1, 2):
@@ -37,14 +37,14 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_folders_without_a_manifest_are_dealt_into_folds(folder: Path) -> None:
+def test_class_folders_are_assigned_to_folds(folder: Path) -> None:
     samples = read_samples(folder, folds=2)
 
     assert [(x.label, x.fold) for x in samples] == [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1)]
     assert len({x.duplicate_group for x in samples}) == 6
 
 
-def test_the_masks_of_all_lesions_are_joined(folder: Path) -> None:
+def test_the_masks_of_all_lesions_are_combined(folder: Path) -> None:
     two_lesions = read_samples(folder)[2]
 
     pixels, lesion = two_lesions.read()
@@ -54,7 +54,7 @@ def test_the_masks_of_all_lesions_are_joined(folder: Path) -> None:
     assert lesion.sum() == 2 * 60
 
 
-def test_a_manifest_says_fold_group_and_conflict(folder: Path) -> None:
+def test_a_manifest_gives_fold_group_and_conflict(folder: Path) -> None:
     (folder / "manifest.csv").write_text(
         "image,class,duplicate_group,fold,label_conflict\n"
         "benign/benign (1).png,benign,7,3,0\n"
@@ -77,7 +77,7 @@ def test_a_manifest_says_fold_group_and_conflict(folder: Path) -> None:
         "benign/benign (1).png",
     ],
 )
-def test_a_wrong_manifest_is_named(folder: Path, row: str) -> None:
+def test_an_invalid_manifest_is_named(folder: Path, row: str) -> None:
     header = "image,class,duplicate_group,fold,label_conflict\n"
     (folder / "manifest.csv").write_text(header + row + "\n")
 
@@ -85,7 +85,7 @@ def test_a_wrong_manifest_is_named(folder: Path, row: str) -> None:
         read_samples(folder)
 
 
-def test_a_folder_without_classes_is_no_data_set(tmp_path: Path) -> None:
+def test_a_folder_without_class_folders_is_not_a_dataset(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no images in folders named normal, benign, malignant"):
         read_samples(tmp_path)
 
@@ -104,7 +104,7 @@ def test_a_broken_image_is_named(folder: Path) -> None:
         read_samples(folder)[0].read()
 
 
-def test_no_duplicates_lie_on_both_sides_of_a_split(shared_data: Path) -> None:
+def test_no_group_is_split_over_folds(shared_data: Path) -> None:
     samples = read_samples(shared_data / "busi")
     folds_of_group: dict[int, set[int]] = {}
     for sample in samples:
@@ -115,7 +115,7 @@ def test_no_duplicates_lie_on_both_sides_of_a_split(shared_data: Path) -> None:
     assert all(sample.masks for sample in samples)
 
 
-def test_a_list_may_name_classes_alone(tmp_path: Path) -> None:
+def test_a_manifest_needs_only_images_and_classes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(4):
         save(tmp_path / "export" / f"{number}.png", rng.integers(0, 255, (30, 40), np.uint8))
@@ -133,7 +133,7 @@ def test_a_list_may_name_classes_alone(tmp_path: Path) -> None:
     assert {sample.fold for sample in samples[:2]} == {0, 1}
 
 
-def test_near_duplicates_are_found_and_contradictions_left_out(folder: Path) -> None:
+def test_near_duplicates_are_found_and_conflicts_excluded(folder: Path) -> None:
     rng = np.random.default_rng(0)
     picture = np.kron(rng.integers(0, 255, (6, 8)), np.ones((5, 5))).astype(np.uint8)
     save(folder / "benign" / "benign (3).png", picture)
@@ -156,7 +156,7 @@ def test_near_duplicates_are_found_and_contradictions_left_out(folder: Path) -> 
     assert len({x.duplicate_group for x in excluded}) == 1
 
 
-def test_breakhis_is_read_one_magnification_at_a_time_and_by_slide(tmp_path: Path) -> None:
+def test_breakhis_is_read_at_one_magnification_and_grouped_by_slide(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for letter, slide in (("B", "A-14-22549AB"), ("B", "F-14-9133"), ("M", "DC-14-2523")):
         for magnification in (40, 200):
@@ -176,7 +176,7 @@ def test_breakhis_is_read_one_magnification_at_a_time_and_by_slide(tmp_path: Pat
     assert (found.classes, found.empty_classes) == (("benign", "malignant"), [])
 
 
-def test_the_magnification_is_told_only_when_all_images_name_the_same() -> None:
+def test_the_magnification_is_known_only_if_all_images_agree() -> None:
     names = ["SOB_B_A-14-22549AB-40-001.png", "SOB_M_DC-14-2523-100-001.png", "benign (1).png"]
     low, high, other = (Sample(Path(name), 0, (), 0, 0) for name in names)
 
@@ -185,7 +185,7 @@ def test_the_magnification_is_told_only_when_all_images_name_the_same() -> None:
     assert common_magnification([other]) is None
 
 
-def test_one_slide_of_breakhis_under_two_subtypes_is_one_group(tmp_path: Path) -> None:
+def test_a_breakhis_slide_with_two_subtypes_is_one_group(tmp_path: Path) -> None:
     for slide in ("DC-14-13412", "LC-14-13412", "LC-14-12204"):
         save(tmp_path / slide / f"SOB_M_{slide}-40-001.png", np.full((20, 20), 90, np.uint8))
 
@@ -196,7 +196,7 @@ def test_one_slide_of_breakhis_under_two_subtypes_is_one_group(tmp_path: Path) -
     assert len(set(groups.values())) == 2
 
 
-def test_a_class_without_images_is_named_beside_the_folders_that_are_there(folder: Path) -> None:
+def test_the_error_for_an_empty_class_lists_other_folders(folder: Path) -> None:
     (folder / "malignant").rename(folder / "malign")
 
     with pytest.raises(DatasetError, match=r"no image of class malignant;.* there: malign$"):
@@ -206,7 +206,7 @@ def test_a_class_without_images_is_named_beside_the_folders_that_are_there(folde
     assert "No image is of class malignant" in " ".join(data.notices())
 
 
-def test_a_class_that_no_row_names_is_named(folder: Path) -> None:
+def test_a_class_missing_from_the_manifest_is_named(folder: Path) -> None:
     (folder / "manifest.csv").write_text("image,class\nbenign/benign (1).png,benign\n")
 
     with pytest.raises(
@@ -215,7 +215,7 @@ def test_a_class_that_no_row_names_is_named(folder: Path) -> None:
         read_samples(folder)
 
 
-def test_other_kinds_of_pictures_and_capitals_are_read(tmp_path: Path) -> None:
+def test_jpeg_bmp_and_upper_case_suffixes_are_read(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for name, suffix, mask in (
         ("normal", ".JPG", ".png"),
@@ -239,7 +239,7 @@ def listed(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return folder
 
 
-def test_a_named_mask_that_is_not_there_is_an_error(folder: Path) -> None:
+def test_a_listed_mask_that_does_not_exist_is_an_error(folder: Path) -> None:
     listed(folder, "image,class,masks\nbenign (1).png,benign,benign/benign (1)_msk.png\n")
 
     with pytest.raises(
@@ -248,7 +248,7 @@ def test_a_named_mask_that_is_not_there_is_an_error(folder: Path) -> None:
         read_dataset(folder)
 
 
-def test_named_masks_lie_below_the_folder_or_beside_their_image(folder: Path) -> None:
+def test_listed_masks_are_relative_to_the_folder_or_the_image(folder: Path) -> None:
     listed(
         folder,
         "image,class,masks\n"
@@ -260,7 +260,7 @@ def test_named_masks_lie_below_the_folder_or_beside_their_image(folder: Path) ->
     assert sample.read()[1].sum() == 2 * 60
 
 
-def test_the_number_of_masks_must_be_that_beside_the_image(folder: Path) -> None:
+def test_the_listed_number_of_masks_must_match(folder: Path) -> None:
     listed(folder, "image,class,masks\nbenign/benign (1).png,benign,2\n")
     assert len(read_dataset(folder).samples[0].masks) == 2
 
@@ -270,7 +270,7 @@ def test_the_number_of_masks_must_be_that_beside_the_image(folder: Path) -> None
         read_dataset(folder)
 
 
-def test_an_image_without_a_mask_has_an_unknown_outline_unless_normal(folder: Path) -> None:
+def test_an_image_without_a_mask_is_not_annotated_unless_normal(folder: Path) -> None:
     for name in ("normal", "benign"):
         (folder / name / f"{name} (2)_mask.png").unlink()
 
@@ -286,7 +286,9 @@ def test_an_image_without_a_mask_has_an_unknown_outline_unless_normal(folder: Pa
     require_annotations([x for x in data.samples if x.annotated])
 
 
-def test_a_list_from_excel_is_read_and_one_of_another_encoding_is_named(folder: Path) -> None:
+def test_a_manifest_with_a_byte_order_mark_is_read_and_another_encoding_is_named(
+    folder: Path,
+) -> None:
     text = "image,class\nbenign/benign (1).png,benign\n"
     assert len(read_dataset(listed(folder, text, "utf-8-sig")).samples) == 1
 
@@ -294,7 +296,7 @@ def test_a_list_from_excel_is_read_and_one_of_another_encoding_is_named(folder: 
         read_dataset(listed(folder, text + "benign/Größe.png,benign\n", "latin-1"))
 
 
-def test_listed_groups_are_searched_for_contradictions_unless_someone_has(folder: Path) -> None:
+def test_listed_groups_are_checked_for_conflicts_unless_conflicts_are_listed(folder: Path) -> None:
     rows = [("benign", 7), ("malignant", 7), ("normal", 8)]
     text = "".join(f"{name}/{name} (1).png,{name},{group},0\n" for name, group in rows)
     listed(folder, "image,class,duplicate_group,fold\n" + text)
@@ -311,7 +313,9 @@ def test_listed_groups_are_searched_for_contradictions_unless_someone_has(folder
     assert len(read_dataset(folder).samples) == 3
 
 
-def test_the_log_counts_what_is_left_out(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_number_of_excluded_images_is_logged(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     rng = np.random.default_rng(0)
     for name in ("benign", "malignant"):
         save(folder / name / "twin.png", np.kron(np.eye(4), np.full((9, 9), 200)).astype(np.uint8))
@@ -323,7 +327,7 @@ def test_the_log_counts_what_is_left_out(folder: Path, caplog: pytest.LogCapture
     assert "twin" not in caplog.text
 
 
-def test_a_list_of_nothing_but_contradictions_is_no_data_set(folder: Path) -> None:
+def test_a_manifest_with_conflicts_only_is_not_a_dataset(folder: Path) -> None:
     listed(folder, "image,class,label_conflict\nbenign/benign (1).png,benign,1\n")
 
     with pytest.raises(DatasetError, match="all 1 images are excluded"):
@@ -332,12 +336,12 @@ def test_a_list_of_nothing_but_contradictions_is_no_data_set(folder: Path) -> No
         read_dataset(listed(folder, "image,class\n"))
 
 
-def test_an_image_of_the_list_that_is_not_there_is_named(folder: Path) -> None:
+def test_a_listed_image_that_does_not_exist_is_named(folder: Path) -> None:
     with pytest.raises(DatasetError, match=r"lists the image benign/c\.png, which does not exist"):
         read_dataset(listed(folder, "image,class\nbenign/c.png,benign\n"))
 
 
-def test_groups_found_are_those_of_the_public_list(shared_data: Path) -> None:
+def test_groups_agree_with_the_published_list(shared_data: Path) -> None:
     samples = read_samples(shared_data / "busi")
 
     found = find_duplicate_groups([sample.image for sample in samples])

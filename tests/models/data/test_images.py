@@ -1,4 +1,4 @@
-"""Whatever a picture was stored as, and however it is damaged."""
+"""Image files of different bit depths and formats, and damaged files."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def saved(file: Path, pixels: np.ndarray) -> Path:
 
 
 def with_a_damaged_chunk(file: Path) -> Path:
-    """A PNG that tells a wrong length of its pixels, so that no chunk begins where one should."""
+    """A PNG file with a wrong chunk length, so that the next chunk is not found."""
     noise = np.random.default_rng(0).integers(0, 255, (40, 50), np.uint8)
     whole = saved(file, noise).read_bytes()
     at = whole.index(b"IDAT")
@@ -32,7 +32,7 @@ def with_a_damaged_chunk(file: Path) -> Path:
     return file
 
 
-def test_sixteen_bits_are_read_as_the_analysis_reads_them(tmp_path: Path) -> None:
+def test_sixteen_bit_images_are_read_as_in_the_analysis(tmp_path: Path) -> None:
     file = saved(tmp_path / "deep.png", DEEP)
     ((_, frame),) = PlainPicture(file).frames([0])
 
@@ -42,7 +42,7 @@ def test_sixteen_bits_are_read_as_the_analysis_reads_them(tmp_path: Path) -> Non
     assert np.array_equal(read_rgb(file), np.repeat(read_gray(file)[..., None], 3, 2))
 
 
-def test_twelve_bits_in_sixteen_would_be_black_and_are_refused(tmp_path: Path) -> None:
+def test_twelve_bit_values_in_sixteen_bits_are_rejected(tmp_path: Path) -> None:
     file = saved(tmp_path / "twelve.png", DEEP >> 4)
 
     with pytest.raises(DatasetError, match=r"twelve\.png has 16-bit values up to 4095 only"):
@@ -50,7 +50,7 @@ def test_twelve_bits_in_sixteen_would_be_black_and_are_refused(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("drawn", [np.uint8(1), np.uint8(255), np.uint16(1), np.uint16(255)])
-def test_a_mask_is_whatever_is_drawn(tmp_path: Path, drawn: np.generic) -> None:
+def test_a_mask_is_every_pixel_that_is_not_zero(tmp_path: Path, drawn: np.generic) -> None:
     lesion = np.zeros((40, 50), np.bool_)
     lesion[10:20, 10:30] = True
 
@@ -59,7 +59,7 @@ def test_a_mask_is_whatever_is_drawn(tmp_path: Path, drawn: np.generic) -> None:
     assert np.array_equal(read_mask(file), lesion)
 
 
-def test_what_jpeg_smears_round_a_mask_is_not_drawn(tmp_path: Path) -> None:
+def test_jpeg_artifacts_around_a_mask_are_ignored(tmp_path: Path) -> None:
     lesion = np.zeros((40, 50), np.bool_)
     lesion[11:21, 13:31] = True
 
@@ -69,7 +69,7 @@ def test_what_jpeg_smears_round_a_mask_is_not_drawn(tmp_path: Path) -> None:
     assert np.array_equal(read_mask(file), lesion)
 
 
-def test_a_damaged_picture_is_named_wherever_it_is_read(tmp_path: Path) -> None:
+def test_a_damaged_image_is_named_by_every_reader(tmp_path: Path) -> None:
     file = with_a_damaged_chunk(tmp_path / "damaged.png")
     with pytest.raises(SyntaxError), Image.open(file) as image:
         image.load()
@@ -87,7 +87,7 @@ def test_a_damaged_picture_is_named_wherever_it_is_read(tmp_path: Path) -> None:
             read()
 
 
-def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
+def test_a_truncated_image_is_named(tmp_path: Path) -> None:
     file = saved(tmp_path / "cut.bmp", np.full((40, 50), 90, np.uint8))
     file.write_bytes(file.read_bytes()[:-900])
 
@@ -95,7 +95,9 @@ def test_a_picture_cut_short_is_named(tmp_path: Path) -> None:
         read_gray(file)
 
 
-def test_a_picture_of_absurd_size_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_with_too_many_pixels_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
 
     with pytest.raises(DatasetError, match=r"large\.png has too many pixels"):

@@ -12,7 +12,7 @@ from models.recipe import InputSpec
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Sample:
-    """Twice as wide as high, red on the left, its lesion on the right."""
+    """An image twice as wide as high, red on the left, with a lesion on the right."""
     pixels = np.zeros((40, 80, 3), np.uint8)
     pixels[:, :40, 0] = 200
     mask = np.zeros((40, 80), np.uint8)
@@ -22,7 +22,7 @@ def sample(tmp_path: Path) -> Sample:
     return Sample(tmp_path / "a.png", 1, (tmp_path / "a_mask.png",), 0, 0)
 
 
-def test_a_letterboxed_gray_input_is_what_the_predictor_sees(sample: Sample) -> None:
+def test_letterboxed_inputs_equal_those_of_the_predictor(sample: Sample) -> None:
     data = load_inputs([sample], InputSpec(size_px=32))
 
     assert np.array_equal(data.pixels[0], letterbox(sample.read()[0], 32)[0])
@@ -30,14 +30,14 @@ def test_a_letterboxed_gray_input_is_what_the_predictor_sees(sample: Sample) -> 
     assert data.lesions.sum() == 64
 
 
-def test_squashing_fills_the_square(sample: Sample) -> None:
+def test_stretched_inputs_fill_the_square(sample: Sample) -> None:
     square = load_inputs([sample], InputSpec(size_px=40, fit="squash"))
 
     assert square.pixels[0, 0, 0] == square.pixels[0, -1, 0] > 0, "no black band"
     assert square.lesions[0, 10:30, 26:34].all()
 
 
-def test_colors_stay_where_a_network_wants_them(sample: Sample) -> None:
+def test_rgb_inputs_keep_their_colors(sample: Sample) -> None:
     data = load_inputs([sample], InputSpec(size_px=32, channels=3, fit="squash"))
 
     assert data.pixels.shape == (1, 32, 32, 3)
@@ -47,7 +47,7 @@ def test_colors_stay_where_a_network_wants_them(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("fit", ["squash", "letterbox"])
-def test_what_is_found_in_the_square_is_brought_back_to_the_image(sample: Sample, fit: str) -> None:
+def test_outputs_are_mapped_back_to_the_image(sample: Sample, fit: str) -> None:
     spec = InputSpec.model_validate({"size_px": 80, "fit": fit})
     square = load_inputs([sample], spec).lesions[0].astype(np.float32)
 

@@ -10,7 +10,7 @@ from models.types import DatasetError
 
 
 def samples(groups: int, of: int = 1, *, fold: int = 0) -> list[Sample]:
-    """Groups of duplicates, the class going round by group."""
+    """Groups of near-duplicates; the classes alternate by group."""
     return [
         Sample(Path(f"{group}-{n}.png"), group % 3, (), group, fold)
         for group in range(groups)
@@ -25,7 +25,7 @@ def folds_of_groups(dealt: list[Sample]) -> dict[int, set[int]]:
     return folds
 
 
-def test_grouped_never_parts_a_group_and_random_does() -> None:
+def test_only_the_random_protocol_splits_groups() -> None:
     twins = samples(30, of=4)
 
     grouped = assign_folds(twins, protocol="grouped", folds=3)
@@ -36,7 +36,7 @@ def test_grouped_never_parts_a_group_and_random_does() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grouped", "random"])
-def test_each_fold_has_its_share_of_every_class(protocol: str) -> None:
+def test_folds_are_stratified_by_class(protocol: str) -> None:
     dealt = assign_folds(samples(30, of=2), protocol=protocol, folds=5)  # type: ignore[arg-type]
 
     counts = [np.bincount([x.label for x in dealt if x.fold == fold]) for fold in range(5)]
@@ -44,7 +44,7 @@ def test_each_fold_has_its_share_of_every_class(protocol: str) -> None:
     assert [count.tolist() for count in counts] == [[4, 4, 4]] * 5
 
 
-def test_folds_that_are_there_and_keep_groups_together_stay() -> None:
+def test_existing_folds_that_split_no_group_are_kept() -> None:
     given = [Sample(x.image, x.label, (), x.duplicate_group, x.duplicate_group % 4)
              for x in samples(12, of=2)]  # fmt: skip
 
@@ -52,19 +52,19 @@ def test_folds_that_are_there_and_keep_groups_together_stay() -> None:
     assert assign_folds(given, folds=3) != given
 
 
-def test_folds_that_part_a_group_are_dealt_anew() -> None:
+def test_existing_folds_that_split_a_group_are_replaced() -> None:
     torn = [Sample(x.image, x.label, (), x.duplicate_group, n % 2)
             for n, x in enumerate(samples(12, of=2))]  # fmt: skip
 
     assert all(len(folds) == 1 for folds in folds_of_groups(assign_folds(torn, folds=2)).values())
 
 
-def test_one_seed_gives_one_split() -> None:
+def test_the_split_depends_on_the_seed_only() -> None:
     assert assign_folds(samples(30), folds=3, seed=1) == assign_folds(samples(30), folds=3, seed=1)
     assert assign_folds(samples(30), folds=3, seed=1) != assign_folds(samples(30), folds=3, seed=2)
 
 
-def test_what_is_set_aside_shares_no_group_with_the_rest() -> None:
+def test_the_validation_split_does_not_divide_groups() -> None:
     rest, aside = split_validation(samples(60, of=3))
 
     assert len(rest) + len(aside) == 180
@@ -73,6 +73,6 @@ def test_what_is_set_aside_shares_no_group_with_the_rest() -> None:
     assert {x.label for x in aside} == {0, 1, 2}
 
 
-def test_more_folds_than_groups_is_an_error() -> None:
+def test_fewer_groups_than_folds_is_an_error() -> None:
     with pytest.raises(DatasetError, match="not near-duplicates for 5 folds"):
         assign_folds(samples(6, of=10), folds=5)

@@ -15,15 +15,17 @@ from models.evaluation.metrics import Overlap
 NOTHING = Overlap(0, 0, 0)
 
 
-def outcomes(sharpness: float, favor: tuple[float, float, float] = (0, 0, 0)) -> list[CaseResult]:
-    """A network that is right as often as it says, its logits then multiplied and moved."""
+def predictions(
+    sharpness: float, favor: tuple[float, float, float] = (0, 0, 0)
+) -> list[CaseResult]:
+    """Calibrated predictions whose logits are then scaled and shifted."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1.5, (4000, 3))
-    honest = special.softmax(logits, axis=1)
-    told = special.softmax(sharpness * (logits + np.array(favor)), axis=1)
+    calibrated = special.softmax(logits, axis=1)
+    given = special.softmax(sharpness * (logits + np.array(favor)), axis=1)
     return [
         CaseResult(int(rng.choice(3, p=p)), (float(q[0]), float(q[1]), float(q[2])), NOTHING)
-        for p, q in zip(honest, told, strict=True)
+        for p, q in zip(calibrated, given, strict=True)
     ]
 
 
@@ -33,89 +35,92 @@ def confident(confidence: float, *, right: bool) -> CaseResult:
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 2.5])
-def test_it_finds_by_how_much_a_network_exaggerates(sharpness: float) -> None:
-    assert fit_calibration(outcomes(sharpness)).temperature == pytest.approx(sharpness, rel=0.07)
+def test_the_temperature_corrects_overconfidence(sharpness: float) -> None:
+    assert fit_calibration(predictions(sharpness)).temperature == pytest.approx(sharpness, rel=0.07)
 
 
-def test_it_finds_which_class_a_network_favors() -> None:
-    found = fit_calibration(outcomes(1.5, favor=(0.8, 0.0, -0.8)), class_bias=True)
+def test_the_biases_correct_a_preferred_class() -> None:
+    fitted = fit_calibration(predictions(1.5, favor=(0.8, 0.0, -0.8)), class_bias=True)
 
-    assert found.temperature == pytest.approx(1.5, rel=0.07)
-    assert found.class_bias == pytest.approx((-0.8, 0, 0.8), abs=0.1)
-    assert sum(found.class_bias) == pytest.approx(0, abs=1e-3)
+    assert fitted.temperature == pytest.approx(1.5, rel=0.07)
+    assert fitted.class_bias == pytest.approx((-0.8, 0, 0.8), abs=0.1)
+    assert sum(fitted.class_bias) == pytest.approx(0, abs=1e-3)
 
 
-def test_calibrating_makes_confidence_honest() -> None:
-    boastful = outcomes(2.5, favor=(0.8, 0.0, -0.8))
+def test_calibration_lowers_the_calibration_error() -> None:
+    overconfident = predictions(2.5, favor=(0.8, 0.0, -0.8))
 
-    honest = apply_calibration(boastful, fit_calibration(boastful, class_bias=True))
+    calibrated = apply_calibration(overconfident, fit_calibration(overconfident, class_bias=True))
 
-    before, after = score_cases(boastful).classification, score_cases(honest).classification
+    before, after = (
+        score_cases(overconfident).classification,
+        score_cases(calibrated).classification,
+    )
     assert before.ece > 0.1
     assert after.ece < 0.03
     assert after.accuracy > before.accuracy
 
 
-def test_a_temperature_alone_leaves_the_answers() -> None:
-    boastful = outcomes(2.5)
+def test_temperature_scaling_does_not_change_predicted_classes() -> None:
+    overconfident = predictions(2.5)
 
-    honest = apply_calibration(boastful, Calibration(2.5, (0.0, 0.0, 0.0)))
+    calibrated = apply_calibration(overconfident, Calibration(2.5, (0.0, 0.0, 0.0)))
 
     assert (
-        score_cases(honest).classification.confusion
-        == score_cases(boastful).classification.confusion
+        score_cases(calibrated).classification.confusion
+        == score_cases(overconfident).classification.confusion
     )
 
 
-def test_a_probability_of_nothing_can_be_calibrated() -> None:
+def test_zero_probabilities_can_be_calibrated() -> None:
     sure = [CaseResult(0, (1.0, 0.0, 0.0), NOTHING), CaseResult(1, (1.0, 0.0, 0.0), NOTHING)]
 
-    found = fit_calibration(sure, class_bias=True)
+    fitted = fit_calibration(sure, class_bias=True)
 
-    assert np.isfinite([found.temperature, *found.class_bias]).all()
+    assert np.isfinite([fitted.temperature, *fitted.class_bias]).all()
 
 
-def test_below_the_threshold_too_many_would_be_wrong() -> None:
-    told = [
+def test_the_threshold_is_the_lowest_that_reaches_the_target() -> None:
+    given = [
         *[confident(0.9, right=True)] * 19,
         confident(0.9, right=False),
         *[confident(0.5, right=True)] * 5,
         *[confident(0.5, right=False)] * 5,
     ]
 
-    found = find_confidence_threshold(told, 0.95)
+    fitted = find_confidence_threshold(given, 0.95)
 
-    assert found.threshold == 0.9
-    assert found.accuracy == pytest.approx(0.95)
-    assert found.coverage == pytest.approx(20 / 30)
-
-
-def test_who_is_right_often_enough_may_always_speak() -> None:
-    found = find_confidence_threshold([confident(0.4, right=True)] * 3, 0.95)
-
-    assert (found.threshold, found.coverage) == (0.0, 1.0)
+    assert fitted.threshold == 0.9
+    assert fitted.accuracy == pytest.approx(0.95)
+    assert fitted.coverage == pytest.approx(20 / 30)
 
 
-def test_who_never_is_right_should_not_speak() -> None:
-    found = find_confidence_threshold([confident(0.9, right=False)] * 3, 0.95)
+def test_the_threshold_is_zero_if_all_results_reach_the_target() -> None:
+    fitted = find_confidence_threshold([confident(0.4, right=True)] * 3, 0.95)
 
-    assert (found.threshold, found.coverage) == (1.0, 0.0)
+    assert (fitted.threshold, fitted.coverage) == (0.0, 1.0)
 
 
-def test_each_fold_is_judged_by_the_threshold_of_the_others() -> None:
+def test_the_threshold_is_one_if_no_result_is_correct() -> None:
+    fitted = find_confidence_threshold([confident(0.9, right=False)] * 3, 0.95)
+
+    assert (fitted.threshold, fitted.coverage) == (1.0, 0.0)
+
+
+def test_each_fold_is_measured_with_the_threshold_of_the_others() -> None:
     easy = [*[confident(0.6, right=True)] * 10, *[confident(0.9, right=True)] * 10]
     hard = [*[confident(0.6, right=False)] * 10, *[confident(0.9, right=True)] * 10]
 
-    found = cross_validate_threshold([easy, hard], 0.95)
+    fitted = cross_validate_threshold([easy, hard], 0.95)
 
-    assert found.held_out
-    assert found.threshold == 0.9
-    # All 20 of the hard fold pass, as the easy one needs no threshold; 10 of the easy one do.
-    assert found.coverage == pytest.approx(30 / 40)
-    assert found.accuracy == pytest.approx(20 / 30)
+    assert fitted.held_out
+    assert fitted.threshold == 0.9
+    # The easy fold needs no threshold, so all 20 of the hard fold are decided; 10 of the easy one.
+    assert fitted.coverage == pytest.approx(30 / 40)
+    assert fitted.accuracy == pytest.approx(20 / 30)
 
 
-def test_a_single_fold_is_judged_by_itself() -> None:
-    told = [confident(0.9, right=True)] * 3
+def test_a_single_fold_is_measured_with_its_own_threshold() -> None:
+    given = [confident(0.9, right=True)] * 3
 
-    assert cross_validate_threshold([told], 0.95) == find_confidence_threshold(told, 0.95)
+    assert cross_validate_threshold([given], 0.95) == find_confidence_threshold(given, 0.95)

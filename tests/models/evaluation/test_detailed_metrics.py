@@ -21,7 +21,7 @@ SURE = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 
 def image_result(
     label: int,
-    answer: int,
+    predicted: int,
     *,
     group: int = 0,
     true_px: int = 100,
@@ -31,40 +31,42 @@ def image_result(
     true_px, both_px = (true_px, both_px) if label else (0, 0)
     sample = Sample(Path(f"{label} ({group}).png"), label, (), group, 0, annotated)
     overlap = Overlap(true_px, both_px, both_px) if annotated else Overlap(0, both_px, 0)
-    heat = HeatmapLocalization(0.6, label == answer, 0.1) if label else None
-    return ImageResult(sample, SURE[answer], overlap, 1000, 45.0, 4.5, heat)
+    localization = HeatmapLocalization(0.6, label == predicted, 0.1) if label else None
+    return ImageResult(sample, SURE[predicted], overlap, 1000, 45.0, 4.5, localization)
 
 
 @pytest.fixture
 def rows() -> list[ImageResult]:
     rng = np.random.default_rng(0)
-    answers = [(k, k if rng.random() < 0.7 else int(rng.integers(3))) for k in [0, 1, 1, 2] * 15]
+    predictions = [
+        (k, k if rng.random() < 0.7 else int(rng.integers(3))) for k in [0, 1, 1, 2] * 15
+    ]
     return [
-        image_result(label, answer, group=n // 2, true_px=int(rng.integers(100, 400)))
-        for n, (label, answer) in enumerate(answers)
+        image_result(label, predicted, group=n // 2, true_px=int(rng.integers(100, 400)))
+        for n, (label, predicted) in enumerate(predictions)
     ]
 
 
-def test_the_figures_are_those_of_scikit_learn(rows: list[ImageResult]) -> None:
-    truth, answers = [row.label for row in rows], [row.predicted for row in rows]
+def test_metrics_agree_with_scikit_learn(rows: list[ImageResult]) -> None:
+    truth, predictions = [row.label for row in rows], [row.predicted for row in rows]
 
     short, long = headline_metrics(rows), classification_metrics(rows)
 
     for name, value in {
-        "accuracy": metrics.accuracy_score(truth, answers),
-        "balanced_accuracy": metrics.balanced_accuracy_score(truth, answers),
-        "mcc": metrics.matthews_corrcoef(truth, answers),
-        "macro_f1": metrics.f1_score(truth, answers, average="macro"),
+        "accuracy": metrics.accuracy_score(truth, predictions),
+        "balanced_accuracy": metrics.balanced_accuracy_score(truth, predictions),
+        "mcc": metrics.matthews_corrcoef(truth, predictions),
+        "macro_f1": metrics.f1_score(truth, predictions, average="macro"),
     }.items():
         assert short[name] == pytest.approx(value)
         assert long[name] == pytest.approx(value)
-    assert long["kappa"] == pytest.approx(metrics.cohen_kappa_score(truth, answers))
+    assert long["kappa"] == pytest.approx(metrics.cohen_kappa_score(truth, predictions))
     recalls = [long["by_class"][name]["recall"] for name in ("normal", "benign", "malignant")]
     assert long["gmean"] == pytest.approx(np.prod(recalls) ** (1 / 3))
     assert sum(map(sum, long["confusion"])) == 60
 
 
-def test_recall_is_the_best_that_keeps_the_specificity() -> None:
+def test_recall_is_the_highest_at_the_given_specificity() -> None:
     positive = np.array([True] * 4 + [False] * 10)
     score = np.array([0.9, 0.8, 0.6, 0.1, *np.linspace(0, 0.5, 9), 0.7])
 
@@ -73,7 +75,7 @@ def test_recall_is_the_best_that_keeps_the_specificity() -> None:
     assert np.isnan(recall_at_specificity(positive[:4], score[:4]))
 
 
-def test_answering_only_when_sure_is_told_as_a_curve() -> None:
+def test_risk_is_the_error_rate_at_each_coverage() -> None:
     labels = np.array([0, 0, 0, 0])
     sure = np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.3, 0.7, 0], [0.4, 0.6, 0]])
 
@@ -84,7 +86,9 @@ def test_answering_only_when_sure_is_told_as_a_curve() -> None:
     assert curve["aurc"] == pytest.approx((1 / 3 + 2 / 4) / 4)
 
 
-def test_an_interval_holds_its_figure_and_twins_make_it_wider(rows: list[ImageResult]) -> None:
+def test_intervals_contain_the_metric_and_near_duplicates_widen_them(
+    rows: list[ImageResult],
+) -> None:
     alone = [image_result(x.label, x.predicted, group=n) for n, x in enumerate(rows)]
     twins = [image_result(x.label, x.predicted, group=n // 10) for n, x in enumerate(sorted(
         rows, key=lambda row: row.label == row.predicted
@@ -100,57 +104,59 @@ def test_an_interval_holds_its_figure_and_twins_make_it_wider(rows: list[ImageRe
     assert (wide["high"] or 0) - (wide["low"] or 0) > (narrow["high"] or 0) - (narrow["low"] or 0)
 
 
-def test_masks_are_told_by_class_and_by_size(rows: list[ImageResult]) -> None:
-    told = segmentation_metrics(rows)
+def test_mask_metrics_are_given_by_class_and_size(rows: list[ImageResult]) -> None:
+    values = segmentation_metrics(rows)
 
-    assert told["all"]["images"] == 45
-    assert {name: x["images"] for name, x in told["by_class"].items()} == {
+    assert values["all"]["images"] == 45
+    assert {name: x["images"] for name, x in values["by_class"].items()} == {
         "benign": 30,
         "malignant": 15,
     }
-    assert sum(x["images"] for x in told["by_size"].values()) == 45
-    # The same 80 pixels are found of each lesion: the larger, the less of it.
-    sizes = [told["by_size"][f"{name} third"]["dice"] for name in ("smallest", "middle", "largest")]
+    assert sum(x["images"] for x in values["by_size"].values()) == 45
+    # 80 pixels of each lesion are predicted, a smaller share of larger lesions.
+    sizes = [
+        values["by_size"][f"{name} third"]["dice"] for name in ("smallest", "middle", "largest")
+    ]
     assert sizes == sorted(sizes, reverse=True)
-    assert told["all"]["hd95_share_of_diagonal"] == pytest.approx(0.1)
-    assert told["normal_without_mask"] == 1
+    assert values["all"]["hd95_share_of_diagonal"] == pytest.approx(0.1)
+    assert values["normal_without_mask"] == 1
 
 
-def test_what_grad_cam_looks_at_stands_beside_what_chance_would_give() -> None:
-    told = localization_metrics([image_result(1, 1), image_result(2, 1), image_result(0, 0)])
+def test_localization_is_averaged_over_images_with_a_lesion() -> None:
+    values = localization_metrics([image_result(1, 1), image_result(2, 1), image_result(0, 0)])
 
-    assert told["energy_inside_lesion"] == pytest.approx(0.6)
-    assert told["pointing_game"] == pytest.approx(0.5)
-    assert told["lesion_area_share"] == pytest.approx(0.1)
+    assert values["energy_inside_lesion"] == pytest.approx(0.6)
+    assert values["pointing_game"] == pytest.approx(0.5)
+    assert values["lesion_area_share"] == pytest.approx(0.1)
 
 
-def test_a_class_that_no_image_is_of_has_no_figures() -> None:
+def test_the_metrics_of_an_absent_class_are_undefined() -> None:
     rows = [image_result(0, 0), image_result(1, 2, group=1), image_result(1, 1, group=2)]
 
-    told, short = classification_metrics(rows), headline_with_intervals(rows, resamples=20)
+    values, short = classification_metrics(rows), headline_with_intervals(rows, resamples=20)
 
-    absent = told["by_class"]["malignant"]
+    absent = values["by_class"]["malignant"]
     assert absent == {"support": 0} | dict.fromkeys(
         ("precision", "recall", "f1", "roc_auc", "pr_auc")
     )
     assert short["malignant_recall"] == {"value": None, "low": None, "high": None}
-    assert told["macro_recall"] == pytest.approx((1 + 1 / 2) / 2)
+    assert values["macro_recall"] == pytest.approx((1 + 1 / 2) / 2)
 
 
-def test_images_all_of_one_class_leave_no_room_for_chance() -> None:
-    told = classification_metrics([image_result(1, 1), image_result(1, 1)])
+def test_kappa_is_undefined_for_a_single_class() -> None:
+    values = classification_metrics([image_result(1, 1), image_result(1, 1)])
 
-    assert np.isnan(told["kappa"])
-    assert told["accuracy"] == 1
-    assert told["by_class"]["benign"]["roc_auc"] is None
+    assert np.isnan(values["kappa"])
+    assert values["accuracy"] == 1
+    assert values["by_class"]["benign"]["roc_auc"] is None
 
 
-def test_an_image_whose_outline_nobody_knows_is_no_image_without_a_lesion() -> None:
+def test_an_image_without_annotation_does_not_count_as_lesion_free() -> None:
     rows = [image_result(0, 0), image_result(1, 1), image_result(1, 1, annotated=False)]
 
-    told = segmentation_metrics(rows)
+    values = segmentation_metrics(rows)
 
-    assert (told["all"]["images"], told["images_without_lesion"]) == (1, 1)
+    assert (values["all"]["images"], values["images_without_lesion"]) == (1, 1)
     assert (
         headline_metrics(rows)["normal_without_mask"]
         == headline_metrics(rows[:2])["normal_without_mask"]

@@ -11,15 +11,15 @@ def square(row: int, column: int, side: int = 10) -> np.ndarray:
     return mask
 
 
-def test_the_same_outline_is_nowhere_away() -> None:
+def test_hd95_of_equal_outlines_is_zero() -> None:
     assert hd95(square(5, 5), square(5, 5)) == 0
 
 
-def test_a_shifted_outline_is_as_far_as_it_was_shifted() -> None:
+def test_hd95_of_a_shifted_outline_is_the_shift() -> None:
     assert hd95(square(5, 5), square(5, 12)) == 7
 
 
-def test_it_never_exceeds_the_farthest_distance_and_is_the_same_both_ways() -> None:
+def test_hd95_is_symmetric_and_at_most_the_hausdorff_distance() -> None:
     first, second = square(5, 5, 20), square(9, 14, 31)
     ends = [np.argwhere(mask) for mask in (first, second)]
     farthest = max(directed_hausdorff(*ends)[0], directed_hausdorff(*ends[::-1])[0])
@@ -29,7 +29,7 @@ def test_it_never_exceeds_the_farthest_distance_and_is_the_same_both_ways() -> N
 
 
 @pytest.mark.parametrize("empty", [0, 1])
-def test_without_an_outline_there_is_no_distance(empty: int) -> None:
+def test_hd95_of_an_empty_mask_is_undefined(empty: int) -> None:
     masks = [square(5, 5), square(5, 5)]
     masks[empty][:] = False
 

@@ -24,20 +24,20 @@ from models.evaluation.metrics import (
 from models.types import FramePrediction
 
 TRUE = np.array([0, 0, 1, 1, 1, 1, 2, 2, 2, 2])
-SAID = np.array([0, 1, 1, 1, 1, 2, 2, 2, 2, 1])
+PREDICTED = np.array([0, 1, 1, 1, 1, 2, 2, 2, 2, 1])
 
 
-def sure(said: NDArray[np.int64], confidence: float = 0.8) -> NDArray[np.float64]:
+def confident(predicted: NDArray[np.int64], confidence: float = 0.8) -> NDArray[np.float64]:
     rest = (1 - confidence) / 2
-    return np.where(np.eye(3, dtype=bool)[said], confidence, rest)
+    return np.where(np.eye(3, dtype=bool)[predicted], confidence, rest)
 
 
-def test_confusion_has_truth_in_rows() -> None:
-    assert confusion_matrix(TRUE, SAID).tolist() == [[1, 1, 0], [0, 3, 1], [0, 1, 3]]
+def test_the_confusion_matrix_has_true_classes_in_rows() -> None:
+    assert confusion_matrix(TRUE, PREDICTED).tolist() == [[1, 1, 0], [0, 3, 1], [0, 1, 3]]
 
 
-def test_class_figures_match_a_hand_count() -> None:
-    report = score_classes(TRUE, sure(SAID))
+def test_class_metrics_match_a_manual_calculation() -> None:
+    report = score_classes(TRUE, confident(PREDICTED))
 
     assert report.accuracy == pytest.approx(7 / 10)
     assert report.balanced_accuracy == pytest.approx((1 / 2 + 3 / 4 + 3 / 4) / 3)
@@ -47,21 +47,21 @@ def test_class_figures_match_a_hand_count() -> None:
     assert benign.f1 == pytest.approx(2 * (3 / 5) * (3 / 4) / (3 / 5 + 3 / 4))
 
 
-def test_a_class_without_images_has_no_figures_and_no_part_in_means() -> None:
+def test_macro_averages_leave_out_absent_classes() -> None:
     present = TRUE < 2
 
-    report = score_classes(TRUE[present], sure(SAID[present]))
+    report = score_classes(TRUE[present], confident(PREDICTED[present]))
 
     malignant = report.by_class["malignant"]
     assert malignant.support == 0
     assert all(math.isnan(x) for x in (malignant.precision, malignant.recall, malignant.f1))
     assert report.macro_recall == pytest.approx((1 / 2 + 3 / 4) / 2)
     assert report.macro_f1 == pytest.approx((2 / 3 + 3 / 4) / 2)
-    told = score_cases([CaseResult(0, (0.6, 0.2, 0.2), None)]).to_dict()
-    assert told["classification"]["by_class"]["malignant"]["recall"] is None
+    values = score_cases([CaseResult(0, (0.6, 0.2, 0.2), None)]).to_dict()
+    assert values["classification"]["by_class"]["malignant"]["recall"] is None
 
 
-def test_an_unknown_outline_is_scored_neither_as_a_lesion_nor_as_none() -> None:
+def test_an_image_without_annotation_is_left_out_of_segmentation_metrics() -> None:
     def predict(frames: Sequence[NDArray[np.uint8]]) -> list[FramePrediction]:
         mask = np.ones((4, 4), np.bool_)
         return [FramePrediction((0.1, 0.8, 0.1), mask, np.zeros((4, 4), np.float32))] * len(frames)
@@ -83,35 +83,37 @@ def test_mcc_of_two_classes_is_the_textbook_one() -> None:
 
 
 def test_mcc_of_three_classes_matches_a_hand_count() -> None:
-    # 7 right of 10; truth 2, 4, 4; said 1, 5, 4
-    assert mcc(confusion_matrix(TRUE, SAID)) == pytest.approx(
+    # 7 of 10 are correct; true 2, 4, 4; predicted 1, 5, 4
+    assert mcc(confusion_matrix(TRUE, PREDICTED)) == pytest.approx(
         (7 * 10 - (2 + 20 + 16)) / math.sqrt((100 - 36) * (100 - 42))
     )
 
 
-def test_mcc_of_one_answer_for_all_is_zero() -> None:
+def test_mcc_of_a_constant_prediction_is_zero() -> None:
     assert mcc(confusion_matrix(TRUE, np.ones_like(TRUE))) == 0
 
 
 def test_kappa_is_the_agreement_beyond_chance() -> None:
-    # 7 right of 10; by chance (2 * 1 + 4 * 5 + 4 * 4) of 100, as scikit-learn has it too
-    table = confusion_matrix(TRUE, SAID)
+    # 7 of 10 are correct; by chance (2 * 1 + 4 * 5 + 4 * 4) of 100
+    table = confusion_matrix(TRUE, PREDICTED)
 
     assert kappa(table) == pytest.approx((0.7 - 0.38) / (1 - 0.38))
-    assert kappa(table) == pytest.approx(metrics.cohen_kappa_score(TRUE, SAID))
+    assert kappa(table) == pytest.approx(metrics.cohen_kappa_score(TRUE, PREDICTED))
     assert math.isnan(kappa(confusion_matrix(np.ones(3, int), np.ones(3, int))))
 
 
 def test_gmean_is_the_geometric_mean_of_the_recalls_of_the_classes_there_are() -> None:
-    assert gmean(confusion_matrix(TRUE, SAID)) == pytest.approx((1 / 2 * 3 / 4 * 3 / 4) ** (1 / 3))
-    # Two classes, as most works have it: the root of sensitivity and specificity.
+    assert gmean(confusion_matrix(TRUE, PREDICTED)) == pytest.approx(
+        (1 / 2 * 3 / 4 * 3 / 4) ** (1 / 3)
+    )
+    # For two classes: the square root of sensitivity times specificity.
     assert gmean(np.array([[6, 2], [1, 3]])) == pytest.approx(math.sqrt(6 / 8 * 3 / 4))
     assert gmean(np.array([[6, 2, 0], [1, 3, 0], [0, 0, 0]])) == gmean(np.array([[6, 2], [1, 3]]))
-    assert gmean(np.array([[4, 0], [4, 0]])) == 0, "a class never found spoils it all"
+    assert gmean(np.array([[4, 0], [4, 0]])) == 0, "a class that is never predicted"
 
 
 def test_a_report_holds_gmean_and_kappa() -> None:
-    report, table = score_classes(TRUE, sure(SAID)), confusion_matrix(TRUE, SAID)
+    report, table = score_classes(TRUE, confident(PREDICTED)), confusion_matrix(TRUE, PREDICTED)
 
     assert (report.gmean, report.kappa) == (gmean(table), kappa(table))
 
@@ -132,21 +134,21 @@ def test_pr_auc_is_the_average_precision() -> None:
     assert math.isnan(pr_auc(np.zeros(4, bool), score))
 
 
-def test_pr_auc_takes_equal_scores_as_one_threshold() -> None:
+def test_pr_auc_uses_one_threshold_for_equal_scores() -> None:
     assert pr_auc(np.array([True, False, False, True]), np.ones(4)) == pytest.approx(0.5)
 
 
 def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
-    assert expected_calibration_error(TRUE, sure(SAID, 0.75)) == pytest.approx(0.05)
-    assert expected_calibration_error(TRUE, sure(TRUE, 1.0)) == 0
+    assert expected_calibration_error(TRUE, confident(PREDICTED, 0.75)) == pytest.approx(0.05)
+    assert expected_calibration_error(TRUE, confident(TRUE, 1.0)) == 0
 
 
-def test_overlap_figures_match_a_hand_count() -> None:
-    truth, said = np.zeros((4, 5), np.bool_), np.zeros((4, 5), np.bool_)
+def test_overlap_metrics_match_a_manual_calculation() -> None:
+    truth, predicted = np.zeros((4, 5), np.bool_), np.zeros((4, 5), np.bool_)
     truth[0:2, 0:3] = True
-    said[1:3, 0:2] = True
+    predicted[1:3, 0:2] = True
 
-    overlap = Overlap.from_masks(truth, said)
+    overlap = Overlap.from_masks(truth, predicted)
 
     assert overlap == Overlap(6, 4, 2)
     assert overlap.dice == pytest.approx(4 / 10)
@@ -162,7 +164,7 @@ def test_masks_are_scored_apart_for_images_with_and_without_lesion() -> None:
     assert (report.images_without_lesion, report.normal_without_mask) == (2, 0.5)
 
 
-def test_evaluate_takes_any_function_and_speaks_json() -> None:
+def test_evaluate_accepts_a_function_and_returns_json_values() -> None:
     frames = [np.full((4, 6), value, np.uint8) for value in range(40)]
 
     def predict(batch: Sequence[NDArray[np.uint8]]) -> list[FramePrediction]:
@@ -181,7 +183,7 @@ def test_evaluate_takes_any_function_and_speaks_json() -> None:
     assert values["classification"]["images"] == 40
 
 
-def test_a_heat_map_is_told_by_what_lies_inside_the_lesion() -> None:
+def test_localization_is_measured_inside_the_lesion() -> None:
     lesion = np.zeros((4, 5), np.bool_)
     lesion[1:3, 1:3] = True
     heatmap = np.full((4, 5), 0.25, np.float32)

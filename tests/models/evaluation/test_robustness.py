@@ -1,4 +1,4 @@
-"""Changes of a picture, each seen to do what its name says and to leave the truth alone."""
+"""Perturbations of images, and the correlation of heat maps."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ LESION[30:60, 40:90] = True
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
-def test_each_changes_the_picture_and_keeps_picture_and_truth_together(name: str) -> None:
+def test_each_perturbation_changes_the_image_and_its_mask_consistently(name: str) -> None:
     pixels, lesion = PERTURBATIONS[name]((PIXELS, LESION), np.random.default_rng(1))
 
     assert pixels.dtype == np.uint8
@@ -35,7 +35,7 @@ def test_each_changes_the_picture_and_keeps_picture_and_truth_together(name: str
     assert name == "thin bright marks removed" or not np.array_equal(pixels, PIXELS)
 
 
-def test_painted_calipers_can_be_taken_away_again() -> None:
+def test_painted_calipers_can_be_removed() -> None:
     painted, _ = paint_calipers((PIXELS, LESION), np.random.default_rng(0))
     assert (painted > 200).sum() > 20
 
@@ -46,7 +46,7 @@ def test_painted_calipers_can_be_taken_away_again() -> None:
 
 
 def looking(heat: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Predict:
-    """Predict benign, with a heat map made of the picture."""
+    """Predict benign, with a heat map computed from the image."""
 
     def predict(frames: Sequence[NDArray[np.uint8]]) -> list[FramePrediction]:
         return [
@@ -61,7 +61,7 @@ def looking(heat: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Predi
     return predict
 
 
-def test_likeness_goes_by_the_order_of_places_not_by_their_heat(tmp_path: Path) -> None:
+def test_heat_maps_are_compared_by_rank(tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     samples = [Sample(tmp_path / "a.png", 1, (), 0, 0)] * 3
     bright, squared = looking(lambda x: x), looking(lambda x: x**2)

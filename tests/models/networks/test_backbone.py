@@ -10,7 +10,7 @@ def images(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).uniform(-1, 1, (count, 64, 64, 3)).astype(np.float32)
 
 
-def test_restating_batch_norm_leaves_the_function_as_it_was(shared_data: Path) -> None:
+def test_restoring_batch_norm_does_not_change_the_output(shared_data: Path) -> None:
     backbone = build_backbone(64, shared_data / "weights" / "mobilenet_v2_1.0_224_notop.weights.h5")
     before = np.asarray(backbone(images(2, seed=1), training=False))
 
@@ -22,7 +22,7 @@ def test_restating_batch_norm_leaves_the_function_as_it_was(shared_data: Path) -
     assert not np.allclose(norm.moving_variance, 1)
 
 
-def test_the_statistics_are_those_of_the_images() -> None:
+def test_restored_statistics_are_those_of_the_images() -> None:
     keras.utils.set_random_seed(0)
     backbone = build_backbone(64)
     some = images(11, seed=0)
@@ -36,7 +36,7 @@ def test_the_statistics_are_those_of_the_images() -> None:
     assert np.allclose(stored.moving_variance, expected.var((0, 1, 2)), rtol=1e-3)
 
 
-def test_a_settled_random_start_keeps_its_signal_alive() -> None:
+def test_initialized_batch_norm_keeps_activations_from_vanishing() -> None:
     keras.utils.set_random_seed(0)
     backbone = build_backbone(64)
     assert np.asarray(backbone(images(4, seed=1), training=False)).max() < 1e-3

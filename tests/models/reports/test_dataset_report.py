@@ -27,7 +27,7 @@ def marked() -> np.ndarray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A set whose malignant images alone carry marks, and one of them twice."""
+    """A dataset in which only malignant images have marks, and one is a duplicate."""
     rng = np.random.default_rng(1)
     for name in ("normal", "benign", "malignant"):
         (tmp_path / name).mkdir()
@@ -37,32 +37,32 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_calipers_and_letters_count_and_tissue_does_not() -> None:
+def test_calipers_and_letters_are_counted_and_tissue_is_not() -> None:
     assert count_burned_in_marks(TISSUE) == 0
     assert count_burned_in_marks(marked()) >= 5
 
 
-def test_a_bright_line_across_the_picture_is_tissue() -> None:
+def test_a_long_bright_line_is_not_counted() -> None:
     pixels = TISSUE.copy()
     pixels[100:103, 40:220] = 250
 
     assert count_burned_in_marks(pixels) == 0
 
 
-def test_a_shortcut_shows_in_the_figures(folder: Path) -> None:
+def test_marks_are_summarized_by_class(folder: Path) -> None:
     data = read_dataset(folder, folds=2)
-    told = summarize_dataset(data, list(measure_images(data.samples)))
+    summary = summarize_dataset(data, list(measure_images(data.samples)))
 
-    assert told["images"] == 6
-    assert (told["empty_classes"], told["excluded"], told["not_annotated"]) == ([], [], 4)
-    assert told["classes"]["malignant"]["share_with_marks"] == 1
-    assert told["classes"]["benign"]["share_with_marks"] == 0
-    assert told["images_with_a_near_duplicate"] == 2
-    assert told["classes"]["normal"]["median_width_px"] == 260
-    assert sum(sum(counts.values()) for counts in told["folds"].values()) == 6
+    assert summary["images"] == 6
+    assert (summary["empty_classes"], summary["excluded"], summary["not_annotated"]) == ([], [], 4)
+    assert summary["classes"]["malignant"]["share_with_marks"] == 1
+    assert summary["classes"]["benign"]["share_with_marks"] == 0
+    assert summary["images_with_a_near_duplicate"] == 2
+    assert summary["classes"]["normal"]["median_width_px"] == 260
+    assert sum(sum(counts.values()) for counts in summary["folds"].values()) == 6
 
 
-def test_the_page_needs_nothing_else_and_shows_the_duplicates(folder: Path) -> None:
+def test_the_page_is_self_contained_and_shows_duplicates(folder: Path) -> None:
     data = read_dataset(folder, folds=2)
     page = render_dataset_report(data, list(measure_images(data.samples)), name="a <set>")
 
@@ -73,25 +73,25 @@ def test_the_page_needs_nothing_else_and_shows_the_duplicates(folder: Path) -> N
     assert 'src="http' not in page
 
 
-def test_images_whose_labels_contradict_are_listed_and_shown(folder: Path) -> None:
+def test_images_with_contradicting_labels_are_listed_and_shown(folder: Path) -> None:
     for name in ("benign", "malignant"):
         Image.fromarray(TISSUE).save(folder / name / "twin.png")
     data = read_dataset(folder, folds=2)
     seen = list(measure_images(data.samples))
 
-    told, page = summarize_dataset(data, seen), render_dataset_report(data, seen, name="set")
+    summary, page = summarize_dataset(data, seen), render_dataset_report(data, seen, name="set")
 
-    assert told["images"] == 6
-    assert [(x["image"], x["class"]) for x in told["excluded"]] == [
+    assert summary["images"] == 6
+    assert [(x["image"], x["class"]) for x in summary["excluded"]] == [
         ("benign/twin.png", "benign"),
         ("malignant/twin.png", "malignant"),
     ]
-    assert len({x["duplicate_group"] for x in told["excluded"]}) == 1
+    assert len({x["duplicate_group"] for x in summary["excluded"]}) == 1
     assert '<th scope="row">malignant/twin.png</th>' in page
     assert "<figcaption>twin: benign</figcaption>" in page
 
 
-def test_a_contradiction_without_a_group_is_listed_all_the_same(folder: Path) -> None:
+def test_an_excluded_image_without_a_group_is_listed(folder: Path) -> None:
     (folder / "manifest.csv").write_text(
         "image,class,label_conflict\nnormal/0.png,normal,0\nbenign/gone.png,benign,1\n"
     )
@@ -102,7 +102,7 @@ def test_a_contradiction_without_a_group_is_listed_all_the_same(folder: Path) ->
     assert '<th scope="row">benign/gone.png</th><td>benign</td><td>–</td>' in page
 
 
-def test_two_classes_of_one_magnification_are_told_as_such(tmp_path: Path) -> None:
+def test_datasets_with_two_classes_are_summarized(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for letter, slide in (("B", "A-14-1AB"), ("B", "F-14-2"), ("M", "DC-14-3"), ("M", "LC-14-4")):
         pixels = rng.integers(0, 255, (40, 60), np.uint8)
@@ -110,13 +110,16 @@ def test_two_classes_of_one_magnification_are_told_as_such(tmp_path: Path) -> No
     data = read_dataset(tmp_path, folds=2, magnification=100)
     seen = list(measure_images(data.samples))
 
-    told, page = summarize_dataset(data, seen), render_dataset_report(data, seen, name="BreakHis")
+    summary, page = (
+        summarize_dataset(data, seen),
+        render_dataset_report(data, seen, name="BreakHis"),
+    )
 
-    assert {name: x["images"] for name, x in told["classes"].items()} == {
+    assert {name: x["images"] for name, x in summary["classes"].items()} == {
         "benign": 2,
         "malignant": 2,
     }
-    assert told["empty_classes"] == []
+    assert summary["empty_classes"] == []
     head = '<th scope="col">Fold</th><th scope="col">Benign</th><th scope="col">Malignant</th>'
     assert head in page
     assert page.count("<svg") == 6

@@ -40,7 +40,7 @@ from tests.models.conftest import write_phantoms
 Small = Callable[..., Recipe]
 LOSSES = {"losses": [2.0, 1.0], "validation_losses": [2.5, 1.5]}
 ANSWERS = {3: ((0.8, 0.1, 0.1), (0.2, 0.7, 0.1), (0.1, 0.3, 0.6)), 2: ((0.9, 0.1), (0.2, 0.8))}
-TILE = "benign/3.png: benign, taken for <malignant>", "data:image/png;base64,AA=="
+TILE = "benign/3.png: benign, predicted <malignant>", "data:image/png;base64,AA=="
 MISTAKES = Gallery([TILE], 9, "Left the frame.")
 PLOTS = 5
 """The number of plots in the section on classification."""
@@ -51,10 +51,10 @@ NUMPY_2 = pytest.mark.filterwarnings(
 
 
 @pytest.fixture
-def left(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def saved_folds(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Write the held-out results of two folds of a recipe, and return the collected results."""
 
-    def leave(recipe: Recipe, names: str = "{}.png", **run: Any) -> dict[str, Any]:
+    def save(recipe: Recipe, names: str = "{}.png", **run: Any) -> dict[str, Any]:
         folds = {fold: outcomes(recipe, fold) for fold in range(2)}
         for fold, rows in folds.items():
             home = tmp_path / "folds" / f"fold-{fold}"
@@ -65,10 +65,10 @@ def left(tmp_path: Path) -> Callable[..., dict[str, Any]]:
             for fold, rows in folds.items()
             for n, x in enumerate(rows)
         ]
-        checked = CrossValidation(folds, recipe.classes)
-        return collect_results(recipe, checked, samples, initial_weights=InitialWeights())
+        validation = CrossValidation(folds, recipe.classes)
+        return collect_results(recipe, validation, samples, initial_weights=InitialWeights())
 
-    return leave
+    return save
 
 
 def outcomes(recipe: Recipe, fold: int) -> list[HeldOutResult]:
@@ -77,12 +77,12 @@ def outcomes(recipe: Recipe, fold: int) -> list[HeldOutResult]:
     rows = []
     for label in range(classes):
         for number in range(6):
-            said = ANSWERS[classes][(label + (number == 0)) % classes]
+            held_out = ANSWERS[classes][(label + (number == 0)) % classes]
             lesion = Overlap(100 * min(label, 1), 80 * min(label, 1), 60 * min(label, 1))
             rows.append(
                 HeldOutResult(
                     f"{label}/{number}.png", 100 * fold + 10 * label + number, label,
-                    said if kind != "segmenter" else (), lesion if kind != "classifier" else None,
+                    held_out if kind != "segmenter" else (), lesion if kind != "classifier" else None,
                 )
             )  # fmt: skip
     return rows
@@ -94,38 +94,38 @@ def is_wrong(row: HeldOutResult) -> bool:
     return row.overlap is not None and row.overlap.dice < 1
 
 
-def page_of(folder: Path, recipe: Recipe, told: dict[str, Any], *, leaks: bool = False) -> str:
-    homes = {fold: folder / "folds" / f"fold-{fold}" for fold in told["held_out_folds"]}
-    said = {fold: read_held_out(home / HELD_OUT_FILE)[0] for fold, home in homes.items()}
-    rows = CrossValidation(said, recipe.classes).all_calibrated()
+def page_of(folder: Path, recipe: Recipe, results: dict[str, Any], *, leaks: bool = False) -> str:
+    homes = {fold: folder / "folds" / f"fold-{fold}" for fold in results["held_out_folds"]}
+    held_out = {fold: read_held_out(home / HELD_OUT_FILE)[0] for fold, home in homes.items()}
+    rows = CrossValidation(held_out, recipe.classes).all_calibrated()
     return render_training_report(
-        homes, rows, recipe, told, MISTAKES, data="phantoms & more", leaks=leaks
+        homes, rows, recipe, results, MISTAKES, data="phantoms & more", leaks=leaks
     )
 
 
-def test_a_page_of_both_questions_holds_all_and_needs_nothing_else(
-    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+def test_the_page_of_a_joint_recipe_is_complete_and_self_contained(
+    small: Small, saved_folds: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     recipe = small("joint")
-    told = left(recipe)
+    results = saved_folds(recipe)
 
-    page = page_of(tmp_path, recipe, told)
+    page = page_of(tmp_path, recipe, results)
 
-    assert page.count("<svg") == PLOTS + 2, "one training a fold"
+    assert page.count("<svg") == PLOTS + 2, "one plot of losses per fold"
     assert page.count("validation</text>") == 2
     assert "36 held-out images of phantoms &amp; more, folds 0, 1." in page
     assert "not a medical device" in page
     assert "not trained on it or a near-duplicate" in page
-    low, high = told["held_out_intervals"]["accuracy"]
+    low, high = results["held_out_intervals"]["accuracy"]
     row = f"Accuracy</th><td>0.833</td><td>{low:.3f} to {high:.3f}</td><td>0.833 ± 0.000</td>"
     assert row in page
-    ece = told["held_out_pooled"]["classification"]["ece"]
+    ece = results["held_out_pooled"]["classification"]["ece"]
     assert f"Expected calibration error: {ece:.3f}." in page
     assert "Geometric mean of recalls</th><td>0.833</td>" in page
     assert (
         "malignant</th><td>12</td><td>0.667</td><td>0.667</td><td>0.500</td><td>1.000</td>" in page
     )
-    assert "taken for &lt;malignant&gt;</figcaption>" in page
+    assert "predicted &lt;malignant&gt;</figcaption>" in page
     assert "<h2>The worst 1 of 9 errors</h2>" in page
     assert "Published" not in page
     assert "$" not in page
@@ -134,12 +134,16 @@ def test_a_page_of_both_questions_holds_all_and_needs_nothing_else(
 
 
 @pytest.mark.parametrize(("kind", "classes"), [("classifier", True), ("segmenter", False)])
-def test_what_a_recipe_does_not_do_is_left_out(
-    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path, kind: str, classes: bool
+def test_sections_that_do_not_apply_are_omitted(
+    small: Small,
+    saved_folds: Callable[..., dict[str, Any]],
+    tmp_path: Path,
+    kind: str,
+    classes: bool,
 ) -> None:
     recipe = small(kind)
 
-    page = page_of(tmp_path, recipe, left(recipe))
+    page = page_of(tmp_path, recipe, saved_folds(recipe))
 
     assert page.count("<svg") == (PLOTS if classes else 0) + 2
     for text, there in (
@@ -149,23 +153,23 @@ def test_what_a_recipe_does_not_do_is_left_out(
         assert (text in page) == there, text
 
 
-def test_a_split_that_leaks_says_so(
-    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+def test_a_leaking_split_is_marked(
+    small: Small, saved_folds: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     recipe = small("segmenter")
 
-    page = page_of(tmp_path, recipe, left(recipe), leaks=True)
+    page = page_of(tmp_path, recipe, saved_folds(recipe), leaks=True)
 
     assert "Data leakage: with protocol random" in page
     assert "not trained on it" not in page
 
 
-def test_published_figures_stand_beside_those_of_their_magnification(
-    left: Callable[..., dict[str, Any]], tmp_path: Path
+def test_published_metrics_are_shown_at_their_magnification(
+    saved_folds: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     recipe = read_recipe("breakhis-attention-resnet50")
 
-    page = page_of(tmp_path, recipe, left(recipe, "SOB_B_A-14-22549AB-100-{:03}.png"))
+    page = page_of(tmp_path, recipe, saved_folds(recipe, "SOB_B_A-14-22549AB-100-{:03}.png"))
 
     assert "<td>0.833 ± 0.000</td><td>0.987 (100x)</td>" in page
     assert "Accuracy 40x</th><td>–</td><td>–</td><td>-</td><td>0.985</td>" in page
@@ -174,38 +178,38 @@ def test_published_figures_stand_beside_those_of_their_magnification(
     assert "normal</text>" not in page, "two classes"
 
 
-def test_a_published_figure_that_is_not_measured_is_told_too(
-    left: Callable[..., dict[str, Any]], tmp_path: Path
+def test_published_metrics_that_are_not_measured_are_shown(
+    saved_folds: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     recipe = read_recipe("webapp-efficientnetb7")
 
-    page = page_of(tmp_path, recipe, left(recipe))
+    page = page_of(tmp_path, recipe, saved_folds(recipe))
 
     assert page.count("Recall of malignant</th>") == 1
     assert "Normal recall</th><td>0.833</td>" in page
     assert "<td>0.850</td></tr>" in page
 
 
-def test_networks_that_are_averaged_have_a_curve_each(
-    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+def test_each_network_of_an_ensemble_has_a_loss_curve(
+    small: Small, saved_folds: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     recipe = small("joint")
-    told = left(recipe, losses=[])
+    results = saved_folds(recipe, losses=[])
     write_losses(tmp_path / "folds" / "fold-0", [[2.0, 1.0], [3.0, 2.0]])
 
-    page = page_of(tmp_path, recipe, told)
+    page = page_of(tmp_path, recipe, results)
 
-    assert page.count("<svg") == PLOTS + 1, "nothing is known of the other fold's trainings"
+    assert page.count("<svg") == PLOTS + 1, "the other fold has no saved losses"
     assert "network 1</text>" in page
     assert "network 2</text>" in page
 
 
-def test_without_any_losses_there_is_no_section_for_them(
-    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+def test_the_losses_section_is_omitted_without_losses(
+    small: Small, saved_folds: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     recipe = small("segmenter")
 
-    page = page_of(tmp_path, recipe, left(recipe, losses=[]))
+    page = page_of(tmp_path, recipe, saved_folds(recipe, losses=[]))
 
     assert "<svg" not in page
     assert "<h2>Training losses" not in page
@@ -235,7 +239,7 @@ def finished_run(
     return finish
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_execution")
 @NUMPY_2
 @pytest.mark.parametrize(
     ("kind", "folds"),
@@ -282,10 +286,10 @@ def test_errors_are_shown_without_a_prediction_if_the_network_cannot_be_read(
     held_out = [x for x in samples if x.fold == 1]
     rows = [HeldOutResult(image_name(x), 0, x.label, (), Overlap(9, 9, 3)) for x in held_out]
 
-    drawn = draw_errors({1: rows}, samples, {1: tmp_path / "fold-1"}, small("segmenter"))
+    gallery = draw_errors({1: rows}, samples, {1: tmp_path / "fold-1"}, small("segmenter"))
 
-    assert len(drawn.tiles) == drawn.total == len(held_out)
-    assert all("network cannot be read" in caption for caption, _ in drawn.tiles)
+    assert len(gallery.tiles) == gallery.total == len(held_out)
+    assert all("network cannot be read" in caption for caption, _ in gallery.tiles)
     assert "fold-1: network cannot be read" in caplog.text
 
 
@@ -305,11 +309,11 @@ def test_the_worst_errors_of_all_folds_come_first_and_all_are_counted(
     many[-1].image.write_bytes(samples[0].image.read_bytes())
     homes = {fold: tmp_path / str(fold) for fold in rows}
 
-    drawn = draw_errors(rows, many, homes, small("segmenter"))
+    gallery = draw_errors(rows, many, homes, small("segmenter"))
 
-    assert (len(drawn.tiles), drawn.total) == (MAX_TILES, MAX_TILES + 7)
-    assert drawn.tiles[0][0].startswith("normal/9.png: normal, false positive mask")
-    assert "Dice 0.00" in drawn.tiles[1][0]
+    assert (len(gallery.tiles), gallery.total) == (MAX_TILES, MAX_TILES + 7)
+    assert gallery.tiles[0][0].startswith("normal/9.png: normal, false positive mask")
+    assert "Dice 0.00" in gallery.tiles[1][0]
 
 
 def test_two_images_with_the_same_name_are_not_confused(
@@ -320,19 +324,19 @@ def test_two_images_with_the_same_name_are_not_confused(
     twin = tmp_path / "other" / "normal" / first.image.name
     twin.write_bytes(other.image.read_bytes())
     pair = [replace(first, fold=0, masks=()), replace(first, image=twin, fold=1, masks=())]
-    said = [HeldOutResult(image_name(x), 0, 0, (0.1, 0.2 + x.fold / 10, 0.7)) for x in pair]
+    held_out = [HeldOutResult(image_name(x), 0, 0, (0.1, 0.2 + x.fold / 10, 0.7)) for x in pair]
 
-    drawn = draw_errors(
-        {0: said[:1], 1: said[1:]}, pair, {0: tmp_path, 1: tmp_path}, small("classifier")
+    gallery = draw_errors(
+        {0: held_out[:1], 1: held_out[1:]}, pair, {0: tmp_path, 1: tmp_path}, small("classifier")
     )
 
     nothing = np.zeros(first.read()[1].shape, np.bool_)
-    assert [tile for _, tile in drawn.tiles] == [
+    assert [tile for _, tile in gallery.tiles] == [
         plots.render_tile(read_rgb(x.image), nothing) for x in pair
     ]
 
 
-@pytest.mark.usefixtures("eagerly")
+@pytest.mark.usefixtures("eager_execution")
 @NUMPY_2
 def test_the_caption_says_so_if_calibration_changed_the_predicted_class(
     finished_run: Callable[..., FinishedRun],
@@ -344,33 +348,33 @@ def test_the_caption_says_so_if_calibration_changed_the_predicted_class(
     calibrated = replace(result, probabilities=tuple(0.8 if k == other else 0.1 for k in range(3)))
     sample = next(x for x in run.samples if image_name(x) == result.image)
 
-    drawn = draw_errors(
+    gallery = draw_errors(
         {1: [calibrated]}, [sample], {1: run.directory / "folds" / "fold-1"}, run.recipe
     )
 
-    ((caption, _),) = drawn.tiles
+    ((caption, _),) = gallery.tiles
     name = run.recipe.classes[uncalibrated]
     assert caption.endswith(f"; Grad-CAM of {name}, the uncalibrated prediction")
 
 
 def test_localization_is_not_scored_if_a_fold_has_no_heat_maps(
-    small: Small, left: Callable[..., dict[str, Any]], tmp_path: Path
+    small: Small, saved_folds: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     recipe = small("joint")
-    left(recipe)
+    saved_folds(recipe)
     old, new = (tmp_path / "folds" / f"fold-{fold}" / HELD_OUT_FILE for fold in range(2))
     rows = json.loads(old.read_text())
     for row in rows["images"]:
         del row["localization"]
     old.write_text(json.dumps(rows))
-    told = {0: read_held_out(old)[0], 1: read_held_out(new)[0]}
-    told[1] = [
+    results = {0: read_held_out(old)[0], 1: read_held_out(new)[0]}
+    results[1] = [
         replace(x, localization=HeatmapLocalization(0.5, peak_inside=True, lesion_area=0.1))
-        for x in told[1]
+        for x in results[1]
     ]
 
-    checked = CrossValidation(told, recipe.classes)
+    validation = CrossValidation(results, recipe.classes)
 
-    assert "explanation" not in checked.pooled_metrics()
-    assert not any("explanation" in report for report in checked.metrics_by_fold().values())
-    assert "explanation" in CrossValidation({1: told[1]}, recipe.classes).pooled_metrics()
+    assert "explanation" not in validation.pooled_metrics()
+    assert not any("explanation" in report for report in validation.metrics_by_fold().values())
+    assert "explanation" in CrossValidation({1: results[1]}, recipe.classes).pooled_metrics()

@@ -15,7 +15,7 @@ def scene() -> tuple[np.ndarray, np.ndarray]:
     return pixels, lesion
 
 
-def test_a_seed_gives_the_same_change_and_another_seed_another() -> None:
+def test_augmentation_depends_on_the_seed_only() -> None:
     first, again, other = (
         augment_ultrasound(*scene(), np.random.default_rng(s)) for s in (1, 1, 2)
     )
@@ -25,7 +25,7 @@ def test_a_seed_gives_the_same_change_and_another_seed_another() -> None:
     assert (first[0] != other[0]).any()
 
 
-def test_the_lesion_moves_with_its_pixels() -> None:
+def test_the_mask_is_transformed_with_the_image() -> None:
     for seed in range(10):
         pixels, lesion = augment_ultrasound(*scene(), np.random.default_rng(seed))
 
@@ -34,7 +34,7 @@ def test_the_lesion_moves_with_its_pixels() -> None:
         assert pixels[lesion].mean() > pixels[~lesion].mean() + 60
 
 
-def test_the_bottom_stays_the_bottom() -> None:
+def test_images_are_not_flipped_vertically() -> None:
     pixels = np.zeros((96, 96), np.uint8)
     pixels[70:] = 200
 
@@ -43,7 +43,7 @@ def test_the_bottom_stays_the_bottom() -> None:
         assert changed[64:].mean() > changed[:32].mean()
 
 
-def test_the_original_is_left_alone() -> None:
+def test_the_original_image_is_not_changed() -> None:
     pixels, lesion = scene()
 
     augment_ultrasound_batch(pixels[None], lesion[None], np.random.default_rng(0))
@@ -51,7 +51,7 @@ def test_the_original_is_left_alone() -> None:
     assert (pixels == scene()[0]).all()
 
 
-def test_calipers_fall_on_images_of_any_kind() -> None:
+def test_calipers_are_painted_on_some_images() -> None:
     flat = np.full((96, 96), 10, np.uint8)
     painted = [
         bool((augment_ultrasound(flat, flat > 99, np.random.default_rng(seed))[0] > 200).any())
@@ -61,7 +61,7 @@ def test_calipers_fall_on_images_of_any_kind() -> None:
     assert 0 < sum(painted) < 20
 
 
-def test_published_changes_leave_an_image_alone_where_none_is_named() -> None:
+def test_generic_augmentation_is_off_by_default() -> None:
     pixels, lesions = np.zeros((2, 8, 8), np.uint8), np.zeros((2, 8, 8), np.bool_)
 
     assert (
@@ -69,7 +69,7 @@ def test_published_changes_leave_an_image_alone_where_none_is_named() -> None:
     )
 
 
-def test_published_changes_move_the_lesion_with_the_image() -> None:
+def test_generic_augmentation_transforms_the_mask_with_the_image() -> None:
     rows, columns = np.mgrid[:64, :64]
     lesion = np.hypot(rows - 20, columns - 40) < 10
     spec = AugmentSpec(
@@ -93,7 +93,7 @@ def test_published_changes_move_the_lesion_with_the_image() -> None:
         assert (moved != lesion).any()
 
 
-def test_published_lighting_changes_pixels_alone() -> None:
+def test_brightness_and_contrast_do_not_change_the_mask() -> None:
     pixels = np.tile(np.arange(0, 250, 10, dtype=np.uint8), (4, 25, 1))
     lesions = pixels > 100
 

@@ -14,29 +14,29 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def network(outputs: int = 1) -> Any:
-    """The smallest network that can be trained."""
+    """A network with a single dense layer."""
     import keras
 
-    made = keras.Sequential([keras.Input((2,)), keras.layers.Dense(outputs)])
-    made.compile("adam", "mse")
-    made.optimizer.build(made.trainable_variables)
-    return made
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(outputs)])
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
 
 
-def flipped(whole: bytes) -> bytes:
-    middle = len(whole) // 2
-    return whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
 
 
-def test_what_was_saved_is_taken_up(tmp_path: Path) -> None:
+def test_a_saved_checkpoint_is_resumed(tmp_path: Path) -> None:
     rng, saved, other = np.random.default_rng(3), network(), network()
     checkpoint = Checkpoint(tmp_path, "this one")
     checkpoint.save(saved, rng, TrainingHistory([2.0, 1.0]), get_state(saved))
 
     again = np.random.default_rng(4)
-    course, best = checkpoint.resume(other, again)
+    history, best = checkpoint.resume(other, again)
 
-    assert course.losses == [2.0, 1.0]
+    assert history.losses == [2.0, 1.0]
     assert all(np.array_equal(x, y) for x, y in zip(best, get_state(other), strict=True))
     assert again.random() == rng.random()
     assert [x.name for x in tmp_path.iterdir()] == [FILE]
@@ -47,14 +47,14 @@ def test_what_was_saved_is_taken_up(tmp_path: Path) -> None:
     [
         lambda _: b"",
         lambda _: b"PK half a file",
-        lambda whole: whole[: len(whole) // 2],
-        lambda whole: whole[: len(whole) // 2] + whole[-200:],
+        lambda content: content[: len(content) // 2],
+        lambda content: content[: len(content) // 2] + content[-200:],
         flipped,
         lambda _: b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'",
     ],
     ids=["empty", "no zip", "cut short", "a hole", "a flipped byte", "no archive"],
 )
-def test_a_damaged_one_is_said_and_training_starts_anew(
+def test_a_damaged_checkpoint_is_logged_and_ignored(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: Callable[[bytes], bytes]
 ) -> None:
     saved, fresh = network(), network()
@@ -69,7 +69,7 @@ def test_a_damaged_one_is_said_and_training_starts_anew(
     assert all(np.array_equal(x, y) for x, y in zip(before, get_state(fresh), strict=True))
 
 
-def test_one_of_a_network_built_otherwise_is_left(
+def test_a_checkpoint_of_another_architecture_is_ignored(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     checkpoint = Checkpoint(tmp_path, "this one")

@@ -41,7 +41,7 @@ SURE = (0.98, 0.01, 0.01)
 NOTHING = Overlap(0, 0, 0)
 
 pytestmark = [
-    pytest.mark.usefixtures("eagerly"),
+    pytest.mark.usefixtures("eager_execution"),
     pytest.mark.filterwarnings(
         # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
         "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
@@ -49,41 +49,41 @@ pytestmark = [
 ]
 
 
-def outcome(label: int, probabilities: tuple[float, ...] = SURE) -> HeldOutResult:
+def held_out_result(label: int, probabilities: tuple[float, ...] = SURE) -> HeldOutResult:
     return HeldOutResult("x.png", 0, label, probabilities, NOTHING)
 
 
-def test_a_data_set_becomes_a_preset_with_figures_and_a_card(
+def test_a_dataset_becomes_a_preset_with_metrics_and_a_model_card(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
     recipe = small("joint", inference__mask_threshold=0.4, inference__class_bias=True)
     run = TrainingRun(recipe, InitialWeights(), samples, tmp_path / "out")
 
-    checked = cross_validate(run, [1])
-    described = describe_preset(
-        recipe, checked, samples, initial_weights=run.initial_weights, name="small", version="1"
+    validation = cross_validate(run, [1])
+    description = describe_preset(
+        recipe, validation, samples, initial_weights=run.initial_weights, name="small", version="1"
     )
-    made = train_preset(run, described)
-    write_card(tmp_path, made, data="Phantoms.")
+    preset = train_preset(run, description)
+    write_card(tmp_path, preset, data="Phantoms.")
 
     home = tmp_path / "out" / "preset"
-    assert Predictor.load(home).info == made.info
-    assert read_preset(home) == made
-    assert made.mask_threshold == 0.4
-    assert made.class_bias != (0.0, 0.0, 0.0)
-    assert train_preset(run, replace(described, version="2")) == replace(made, version="2")
-    assert read_preset(home).version == "2", "described anew, not trained again"
-    assert made.trained["images"] == 12
-    assert made.trained["held_out_pooled"]["classification"]["images"] == 6
-    assert made.trained["initial_weights"] == "Random initialization."
-    assert len(made.trained[TRAINING_IMAGES].split()) == 12
+    assert Predictor.load(home).info == preset.info
+    assert read_preset(home) == preset
+    assert preset.mask_threshold == 0.4
+    assert preset.class_bias != (0.0, 0.0, 0.0)
+    assert train_preset(run, replace(description, version="2")) == replace(preset, version="2")
+    assert read_preset(home).version == "2", "the description is new, the network is not"
+    assert preset.trained["images"] == 12
+    assert preset.trained["held_out_pooled"]["classification"]["images"] == 6
+    assert preset.trained["initial_weights"] == "Random initialization."
+    assert len(preset.trained[TRAINING_IMAGES].split()) == 12
     fold = read_preset(tmp_path / "out" / "folds" / "fold-1").trained
     assert find_training_groups(fold, samples) == {
         x.duplicate_group for x in samples if x.fold == 0
     }
     card = (tmp_path / "CARD.md").read_text(encoding="utf-8")
-    assert made.network.sha256 in card
-    assert card == render_card(made, data="Phantoms.")
+    assert preset.network.sha256 in card
+    assert card == render_card(preset, data="Phantoms.")
 
 
 def test_a_finished_fold_is_not_trained_again(
@@ -98,22 +98,22 @@ def test_a_finished_fold_is_not_trained_again(
         lambda title, step: done.append(step),
     )
 
-    checked = cross_validate(run)
+    validation = cross_validate(run)
     steps = len(done)
     again = cross_validate(run)
 
-    assert again == checked
+    assert again == validation
     assert steps == len(done) == 4, "two folds of one batch and one epoch"
     other = replace(run, recipe=small("segmenter", training__seed=1))
     with pytest.raises(RunDirectoryOccupied, match="different recipe"):
         cross_validate(other, [0])
-    assert cross_validate(run) == checked, "nothing was lost"
+    assert cross_validate(run) == validation, "nothing was lost"
     cross_validate(replace(other, overwrite=True), [0])
-    assert len(done) == 6, "another recipe is another training"
+    assert len(done) == 6, "another recipe is another run"
     assert [x.name for x in (tmp_path / "folds").iterdir()] == ["fold-0"]
 
 
-def test_a_fold_whose_outcomes_are_damaged_is_trained_anew_and_no_other(
+def test_only_a_fold_with_damaged_results_is_trained_again(
     samples: list[Sample], small: Small, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     titles: list[str] = []
@@ -128,10 +128,10 @@ def test_a_fold_whose_outcomes_are_damaged_is_trained_anew_and_no_other(
     (tmp_path / "folds" / "fold-1" / HELD_OUT_FILE).write_text('{"identity": "')
     titles.clear()
 
-    checked = cross_validate(run)
+    validation = cross_validate(run)
 
     assert set(titles) == {"fold 1"}
-    assert len(checked.folds[1]) == 6
+    assert len(validation.folds[1]) == 6
     assert "fold-1/held-out.json cannot be read" in caplog.text
     assert "training this fold again" in caplog.text
 
@@ -148,7 +148,7 @@ PERTURBATIONS: dict[str, Callable[[Sample], Sample]] = {
 
 
 @pytest.mark.parametrize("change", PERTURBATIONS)
-def test_a_change_of_an_image_held_out_makes_another_training(
+def test_a_change_of_a_held_out_image_identifies_another_run(
     samples: list[Sample], small: Small, tmp_path: Path, change: str
 ) -> None:
     run = TrainingRun(small("segmenter"), InitialWeights(), samples, tmp_path)
@@ -160,10 +160,12 @@ def test_a_change_of_an_image_held_out_makes_another_training(
 
     assert other.digests != digests
     assert not {other.identity(0), other.identity(1)} & set(before)
-    assert replace(run, samples=changed[::-1]).digests == other.digests, "their order tells nothing"
+    assert replace(run, samples=changed[::-1]).digests == other.digests, (
+        "the order of images does not matter"
+    )
 
 
-def test_a_training_does_not_change_with_how_the_other_folds_are_parted(
+def test_a_fold_does_not_depend_on_the_split_of_the_others(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
     run = TrainingRun(small("segmenter"), InitialWeights(), samples, tmp_path)
@@ -175,7 +177,7 @@ def test_a_training_does_not_change_with_how_the_other_folds_are_parted(
     assert other.digests != run.digests
 
 
-def test_starting_weights_are_told_by_what_is_in_them(
+def test_initial_weights_are_identified_by_content(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
     def identity(text: bytes, name: str) -> str:
@@ -188,12 +190,12 @@ def test_starting_weights_are_told_by_what_is_in_them(
 
 
 @pytest.mark.parametrize("kind", ["classifier", "segmenter"])
-def test_a_fold_leaves_its_network_and_what_it_said_of_each_image(
+def test_a_fold_saves_its_network_and_results(
     samples: list[Sample], small: Small, tmp_path: Path, kind: str
 ) -> None:
     run = TrainingRun(small(kind), InitialWeights(), samples, tmp_path)
 
-    checked = cross_validate(run, [0])
+    validation = cross_validate(run, [0])
 
     home = tmp_path / "folds" / "fold-0"
     assert {x.name for x in home.iterdir()} == {
@@ -203,35 +205,35 @@ def test_a_fold_leaves_its_network_and_what_it_said_of_each_image(
         "recipe.json",
     }
     assert len(json.loads((home / LOSSES_FILE).read_text())) == 1
-    told, _ = read_held_out(home / HELD_OUT_FILE)
-    assert told == list(checked.folds[0])
-    assert {x.image for x in told} == {image_name(x) for x in samples if x.fold == 0}
-    assert all(bool(x.probabilities) == (kind == "classifier") for x in told)
-    assert all((x.overlap is not None) == (kind == "segmenter") for x in told)
-    measured = collect_results(run.recipe, checked, samples, initial_weights=run.initial_weights)
+    results, _ = read_held_out(home / HELD_OUT_FILE)
+    assert results == list(validation.folds[0])
+    assert {x.image for x in results} == {image_name(x) for x in samples if x.fold == 0}
+    assert all(bool(x.probabilities) == (kind == "classifier") for x in results)
+    assert all((x.overlap is not None) == (kind == "segmenter") for x in results)
+    measured = collect_results(run.recipe, validation, samples, initial_weights=run.initial_weights)
     assert ("calibration" in measured) == (kind == "classifier")
     assert json.loads(json.dumps(measured)) == measured
     assert list((tmp_path / "logs" / "fold-0" / "held-out").iterdir())
 
 
-def test_no_image_of_the_fold_held_out_is_trained_on_or_stopped_by(
+def test_held_out_images_are_used_for_neither_training_nor_validation(
     samples: list[Sample], small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[SampleArrays] = []
 
-    class Seen(Exception):
-        """Enough was seen."""
+    class Stop(Exception):
+        """Stops before training."""
 
     def spy(
         data: SampleArrays, *_: object, validation_data: SampleArrays, **__: object
     ) -> TrainedNetwork:
         given.extend([data, validation_data])
-        raise Seen
+        raise Stop
 
     monkeypatch.setattr(cross_validation, "train", spy)
     run = TrainingRun(small("segmenter", training__patience=2), InitialWeights(), samples, tmp_path)
 
-    with pytest.raises(Seen):
+    with pytest.raises(Stop):
         cross_validate(run, [1])
 
     held_out = load_inputs([x for x in samples if x.fold == 1], run.recipe.input)
@@ -241,24 +243,26 @@ def test_no_image_of_the_fold_held_out_is_trained_on_or_stopped_by(
     assert not shown & {image.tobytes() for image in held_out.pixels}
 
 
-def test_a_fold_is_calibrated_by_the_others_alone() -> None:
-    right, wrong = [outcome(0)] * 10, [outcome(1)] * 10
+def test_a_fold_is_calibrated_by_the_others_only() -> None:
+    right, wrong = [held_out_result(0)] * 10, [held_out_result(1)] * 10
 
     reports = CrossValidation({0: right, 1: right + wrong}).metrics_by_fold()
 
-    # Fold 0 is judged by fold 1, which was wrong half the time: its certainty is taken back.
+    # Fold 1 is wrong half of the time, so its calibration lowers the confidence of fold 0.
     assert reports[0]["classification"]["ece"] > 0.3
     assert reports[1]["classification"]["ece"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_single_fold_is_scored_as_it_is() -> None:
-    (report,) = CrossValidation({3: [outcome(0, (0.7, 0.2, 0.1))]}).metrics_by_fold().values()
+def test_a_single_fold_is_not_calibrated() -> None:
+    (report,) = (
+        CrossValidation({3: [held_out_result(0, (0.7, 0.2, 0.1))]}).metrics_by_fold().values()
+    )
 
     assert report["classification"]["ece"] == pytest.approx(0.3)
 
 
-def test_figures_have_one_name_each() -> None:
-    named = flatten_metrics(compute_metrics([outcome(0), outcome(2)]))
+def test_metrics_have_unique_names() -> None:
+    named = flatten_metrics(compute_metrics([held_out_result(0), held_out_result(2)]))
 
     assert named["accuracy"] == 0.5
     assert named["malignant_recall"] == 0.0
@@ -266,15 +270,19 @@ def test_figures_have_one_name_each() -> None:
     assert "dice" not in named, "no image has a lesion"
 
 
-def test_two_classes_are_scored_as_two() -> None:
-    rows = [outcome(0, (0.9, 0.1)), outcome(1, (0.4, 0.6)), outcome(1, (0.7, 0.3))]
+def test_two_classes_are_supported() -> None:
+    rows = [
+        held_out_result(0, (0.9, 0.1)),
+        held_out_result(1, (0.4, 0.6)),
+        held_out_result(1, (0.7, 0.3)),
+    ]
 
-    checked = CrossValidation({0: rows, 1: rows}, ("benign", "malignant"))
+    validation = CrossValidation({0: rows, 1: rows}, ("benign", "malignant"))
 
-    assert len(checked.calibration.class_bias) == 2
-    assert checked.metrics_by_fold()[0].keys() == checked.pooled_metrics().keys()
-    assert flatten_metrics(compute_metrics(rows, checked.classes))["malignant_recall"] == 0.5
-    assert len(checked.pooled_metrics()["classification"]["confusion"]) == 2
+    assert len(validation.calibration.class_bias) == 2
+    assert validation.metrics_by_fold()[0].keys() == validation.pooled_metrics().keys()
+    assert flatten_metrics(compute_metrics(rows, validation.classes))["malignant_recall"] == 0.5
+    assert len(validation.pooled_metrics()["classification"]["confusion"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -284,31 +292,31 @@ def test_two_classes_are_scored_as_two() -> None:
         ([0, 2], "It was not trained on the images"),
     ],
 )
-def test_the_card_says_whether_the_shipped_network_saw_the_scored_images(
+def test_the_card_says_whether_the_network_was_trained_on_the_scored_images(
     small: Small, folds: list[int], sentence: str
 ) -> None:
     samples = [Sample(Path("x.png"), 0, (), fold, fold) for fold in folds]
-    checked = CrossValidation({1: [outcome(0, (0.7, 0.2, 0.1))]})
+    validation = CrossValidation({1: [held_out_result(0, (0.7, 0.2, 0.1))]})
 
-    described = describe_preset(
+    description = describe_preset(
         small("joint"),
-        checked,
+        validation,
         samples,
         initial_weights=InitialWeights(),
         name="small",
         version="1",
     )
 
-    card = render_card(described, data="Phantoms.")
+    card = render_card(description, data="Phantoms.")
     assert sentence in card
     assert "each frame is predicted once" in card
 
 
-def test_the_card_tells_when_to_be_silent(small: Small) -> None:
+def test_the_card_describes_the_confidence_threshold(small: Small) -> None:
     samples = [Sample(Path("x.png"), 0, (), fold, fold) for fold in (0, 1)]
-    rows = [outcome(0, (0.9, 0.05, 0.05))] * 9 + [outcome(1, (0.6, 0.2, 0.2))]
+    rows = [held_out_result(0, (0.9, 0.05, 0.05))] * 9 + [held_out_result(1, (0.6, 0.2, 0.2))]
 
-    described = describe_preset(
+    description = describe_preset(
         small("joint"),
         CrossValidation({0: rows}),
         samples,
@@ -317,13 +325,13 @@ def test_the_card_tells_when_to_be_silent(small: Small) -> None:
         version="1",
     )
 
-    assert described.confidence_threshold == 0.9
-    card = render_card(described, data="Phantoms.")
+    assert description.confidence_threshold == 0.9
+    card = render_card(description, data="Phantoms.")
     assert "90.0% of the held-out images are at or above it, with an accuracy of 100.0%" in card
 
 
 @pytest.mark.parametrize("kind", ["joint", "segmenter"])
-def test_a_lesion_without_a_mask_teaches_no_outline(
+def test_a_lesion_without_a_mask_cannot_be_trained_on(
     samples: list[Sample], small: Small, tmp_path: Path, kind: str
 ) -> None:
     bare = [replace(x, masks=(), annotated=x.label == 0) for x in samples]
@@ -334,20 +342,23 @@ def test_a_lesion_without_a_mask_teaches_no_outline(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_fold_without_a_class_has_no_part_in_the_means_of_its_figures(
-    samples: list[Sample], small: Small
-) -> None:
+def test_means_over_folds_leave_out_undefined_metrics(samples: list[Sample], small: Small) -> None:
     benign, malignant = (0.01, 0.98, 0.01), (0.01, 0.01, 0.98)
     folds = {
-        0: [outcome(0), outcome(1, benign)],
-        1: [outcome(0), outcome(1, benign), outcome(2, malignant), outcome(2, benign)],
+        0: [held_out_result(0), held_out_result(1, benign)],
+        1: [
+            held_out_result(0),
+            held_out_result(1, benign),
+            held_out_result(2, malignant),
+            held_out_result(2, benign),
+        ],
     }
 
-    told = collect_results(
+    results = collect_results(
         small("joint"), CrossValidation(folds), samples, initial_weights=InitialWeights()
     )
 
-    absent = told["held_out"]["0"]["classification"]["by_class"]["malignant"]
+    absent = results["held_out"]["0"]["classification"]["by_class"]["malignant"]
     assert (absent["support"], absent["recall"], absent["precision"]) == (0, None, None)
-    assert told["held_out_spread"]["malignant_recall"] == {"mean": 0.5, "sd": None}
-    assert told["held_out_spread"]["benign_recall"]["mean"] == 1
+    assert results["held_out_spread"]["malignant_recall"] == {"mean": 0.5, "sd": None}
+    assert results["held_out_spread"]["benign_recall"]["mean"] == 1

@@ -12,7 +12,7 @@ from models.types import DatasetError
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
-    """What a network said of two images."""
+    """A file with the results of two images."""
     rows = [
         HeldOutResult("a.png", 1, 0, (1.0, 0.0)),
         HeldOutResult(
@@ -40,7 +40,7 @@ def full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_what_cannot_be_written_whole_leaves_what_is_there(written: Path) -> None:
+def test_an_incomplete_write_keeps_the_existing_file(written: Path) -> None:
     before, rows = written.read_text(), read_held_out(written)[0]
 
     with full_disk(), pytest.raises(OSError, match="too large"):
@@ -50,16 +50,16 @@ def test_what_cannot_be_written_whole_leaves_what_is_there(written: Path) -> Non
 
 
 @pytest.mark.parametrize("share", [0, 0.5])
-def test_a_file_cut_short_is_named(written: Path, share: float) -> None:
-    whole = written.read_text()
-    written.write_text(whole[: int(len(whole) * share)])
+def test_a_truncated_file_is_named(written: Path, share: float) -> None:
+    content = written.read_text()
+    written.write_text(content[: int(len(content) * share)])
 
     with pytest.raises(DatasetError, match=r"/held-out\.json cannot be read"):
         read_held_out(written)
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"images": [{}]}', '{"images": 3}'])
-def test_a_file_of_something_else_is_named(written: Path, text: str) -> None:
+def test_a_file_with_other_content_is_named(written: Path, text: str) -> None:
     written.write_text(text)
 
     with pytest.raises(DatasetError, match="cannot be read as held-out results"):

@@ -17,20 +17,20 @@ def overlap(truth: np.ndarray, logits: np.ndarray) -> list[float]:
     return losses
 
 
-def test_the_overlap_loss_is_nothing_when_all_is_right() -> None:
+def test_the_overlap_loss_of_a_perfect_mask_is_zero() -> None:
     truth = lesions(1, 1, 0, 0)
 
     assert overlap(truth, (truth - 0.5) * 60) == pytest.approx([0], abs=1e-5)
 
 
-def test_the_overlap_loss_matches_a_hand_count() -> None:
+def test_the_overlap_loss_matches_a_manual_calculation() -> None:
     # All probabilities one half: entropy log 2; Dice (2 * 1 + 1) / (2 + 2 + 1).
     expected = np.log(2) + 1 - 3 / 5
 
     assert overlap(lesions(1, 1, 0, 0), lesions(0, 0, 0, 0)) == pytest.approx([expected], abs=1e-5)
 
 
-def test_each_image_counts_by_itself() -> None:
+def test_the_overlap_loss_is_computed_per_image() -> None:
     truth = np.concatenate([lesions(1, 0, 0, 0), lesions(1, 1, 1, 1)])
     found_the_large_one = (np.concatenate([lesions(0, 0, 0, 0), lesions(1, 1, 1, 1)]) - 0.5) * 60
 
@@ -40,7 +40,7 @@ def test_each_image_counts_by_itself() -> None:
     assert found == pytest.approx(0, abs=1e-5)
 
 
-def test_a_normal_image_must_be_left_alone() -> None:
+def test_a_mask_on_a_normal_image_is_penalized() -> None:
     nothing, left_alone, marked = (
         lesions(0, 0, 0, 0),
         lesions(*[-30] * 4),
@@ -52,20 +52,20 @@ def test_a_normal_image_must_be_left_alone() -> None:
 
 
 @pytest.mark.parametrize("loss", [dice_loss, entropy_loss, focal_loss, overlap_loss])
-def test_a_mask_s_loss_is_one_number_an_image(loss: Callable[..., Any]) -> None:
+def test_mask_losses_return_one_number_per_image(loss: Callable[..., Any]) -> None:
     truth = np.zeros((3, 8, 8, 1), np.float32)
 
     assert loss(truth, truth).shape == (3,)
 
 
-def test_a_class_has_no_overlap_to_learn_by() -> None:
+def test_a_classifier_cannot_use_a_mask_loss() -> None:
     recipe = read_recipe("mobilenetv2-transfer").with_value("training.loss", "dice")
 
     with pytest.raises(RecipeInvalid, match="'dice' needs masks"):
         build_losses(recipe)
 
 
-def test_a_focal_loss_heeds_the_sure_less() -> None:
+def test_the_focal_loss_reduces_the_weight_of_confident_predictions() -> None:
     truth, logits = np.array([[1.0, 0.0, 0.0]]), np.array([[3.0, 0.0, 0.0]])
     recipe = read_recipe("mobilenetv2-transfer")
 

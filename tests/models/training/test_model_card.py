@@ -1,10 +1,10 @@
-"""The model card that is shipped, against the figures that it is filled from."""
+"""The shipped model card, compared with the shipped preset."""
 
 from models.preset import DEFAULT_PRESET, read_preset
 from models.training.model_card import CARD, render_card
 
 
-def test_the_shipped_card_says_what_the_shipped_preset_holds() -> None:
+def test_the_shipped_card_matches_the_shipped_preset() -> None:
     shipped = (DEFAULT_PRESET / CARD).read_text(encoding="utf-8")
     by_hand = {"data": "<BY HAND>", "initial_weights": "<BY HAND>", "choices": "<BY HAND>"}
 

@@ -11,7 +11,7 @@ def spec(**changes: object) -> TrainingSpec:
     )
 
 
-def test_the_slow_variables_learn_at_their_share_of_the_rate() -> None:
+def test_the_learning_rate_of_some_variables_is_scaled() -> None:
     slow, fast = keras.Variable([1.0], name="slow"), keras.Variable([1.0], name="fast")
     optimizer = DiscriminativeAdamW([slow], 0.1, learning_rate=1e-2, weight_decay=0.0)
 
@@ -22,7 +22,7 @@ def test_the_slow_variables_learn_at_their_share_of_the_rate() -> None:
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
-def test_every_optimizer_of_a_recipe_goes_downhill(name: str) -> None:
+def test_every_optimizer_lowers_a_loss(name: str) -> None:
     weight = keras.Variable([1.0])
     optimizer = build_optimizer(spec(optimizer=name), [], 5)
 
@@ -31,7 +31,7 @@ def test_every_optimizer_of_a_recipe_goes_downhill(name: str) -> None:
     assert float(weight[0]) < 1
 
 
-def test_the_cosine_warms_up_and_ends_at_its_share() -> None:
+def test_the_cosine_schedule_warms_up_and_decays_to_its_final_rate() -> None:
     optimizer = build_optimizer(spec(schedule="cosine", final_lr_fraction=0.1), [], 12)
 
     rates = []
@@ -45,6 +45,6 @@ def test_the_cosine_warms_up_and_ends_at_its_share() -> None:
     assert rates[3] == pytest.approx(1e-3, rel=1e-3)
 
 
-def test_without_an_average_none_is_kept() -> None:
+def test_weights_are_averaged_only_if_requested() -> None:
     assert not build_optimizer(spec(), [], 5).use_ema
     assert build_optimizer(spec(ema_momentum=0.9), [], 5).ema_momentum == 0.9

@@ -7,7 +7,7 @@ from models.training.recipe_file import write_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_recipe_written_is_the_recipe_read(name: str, tmp_path: Path) -> None:
+def test_a_written_recipe_is_read_back_unchanged(name: str, tmp_path: Path) -> None:
     recipe = read_recipe(name)
 
     write_recipe(tmp_path / f"{name}.toml", recipe)

@@ -14,7 +14,7 @@ from models.training.train import BatchProgress, EpochProgress, TrainedNetwork, 
 Small = Callable[..., Recipe]
 
 pytestmark = [
-    pytest.mark.usefixtures("eagerly"),
+    pytest.mark.usefixtures("eager_execution"),
     pytest.mark.filterwarnings(
         # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
         "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"

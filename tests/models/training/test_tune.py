@@ -19,64 +19,69 @@ from models.types import DatasetError
 Small = Callable[..., Recipe]
 
 pytestmark = [
-    pytest.mark.usefixtures("eagerly"),
+    pytest.mark.usefixtures("eager_execution"),
     pytest.mark.filterwarnings(
         # Keras 3.15 reads TensorFlow variables in a way that NumPy 2 warns about.
         "ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"
     ),
-    # Keras Tuner 1.4 asks for its thread in the old way.
+    # Keras Tuner 1.4 calls deprecated methods of threading.
     pytest.mark.filterwarnings(r"ignore::DeprecationWarning:keras_tuner\..*"),
 ]
 
 
 @pytest.fixture
 def samples(blobs: SampleArrays, tmp_path: Path) -> list[Sample]:
-    """The blobs as files, in four folds of one image a class; those of fold 0 cannot be read."""
-    made = []
+    """The blobs as files, in four folds with an image per class; fold 0 cannot be read."""
+    samples = []
     for row, label in enumerate(blobs.labels):
         image, mask = tmp_path / f"{row}.png", tmp_path / f"{row}_mask.png"
         Image.fromarray(blobs.pixels[row]).save(image)
         Image.fromarray(blobs.lesions[row].astype(np.uint8) * 255).save(mask)
         if row < 3:
-            image.write_bytes(b"not to be touched")
-        made.append(Sample(image, int(label), (mask,), row, row // 3))
-    return made
+            image.write_bytes(b"unreadable")
+        samples.append(Sample(image, int(label), (mask,), row, row // 3))
+    return samples
 
 
-def test_a_search_tries_values_away_from_the_fold_held_out_and_can_go_on(
+def test_a_search_leaves_out_the_held_out_fold_and_can_be_resumed(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
     recipe = small("segmenter").model_copy(
         update={"tune": {"training.learning_rate": (1e-5, 1e-2), "training.seed": (0, 1)}}
     )
-    seen: list[BatchProgress | EpochProgress] = []
+    steps: list[BatchProgress | EpochProgress] = []
 
     def search(trials: int) -> float:
-        def watch(_: str, done: BatchProgress | EpochProgress) -> None:
-            seen.append(done)
+        def on_progress(_: str, progress: BatchProgress | EpochProgress) -> None:
+            steps.append(progress)
 
         tuned = tune(
-            recipe, InitialWeights(), samples, tmp_path / "out", trials=trials, on_progress=watch
+            recipe,
+            InitialWeights(),
+            samples,
+            tmp_path / "out",
+            trials=trials,
+            on_progress=on_progress,
         )
         assert tuned.values.keys() == recipe.tune.keys()
         assert tuned.recipe.training.learning_rate == tuned.values["training.learning_rate"]
         assert tuned.objective == "dice"
         return tuned.score
 
-    first, steps = search(2), len(seen)
+    first, count = search(2), len(steps)
     again = search(2)
 
     assert 0 <= first == again <= 1
-    assert steps == len(seen) == 4, "two trials, one batch and one epoch each, not done twice"
+    assert count == len(steps) == 4, "two trials of one batch and one epoch, each run once"
 
 
-def test_a_search_by_other_settings_takes_up_no_trial_of_this_one(
+def test_a_search_with_other_settings_reuses_no_trials(
     samples: list[Sample], small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done: list[Recipe] = []
+    recipes: list[Recipe] = []
 
     def scored(run: TrainingRun, folds: list[int]) -> CrossValidation:
-        done.append(run.recipe)
+        recipes.append(run.recipe)
         said = HeldOutResult("x.png", 0, 1, (), Overlap(2, 2, 1))
         return CrossValidation({folds[0]: [said]})
 
@@ -96,34 +101,32 @@ def test_a_search_by_other_settings_takes_up_no_trial_of_this_one(
     for number, (tried, images, more) in enumerate(searches, 1):
         for _ in range(2):
             tune(tried, InitialWeights(), images, tmp_path / "out", trials=1, **more)  # type: ignore[arg-type]
-        assert len(done) == number, "one trial of its own, and none when it is done again"
+        assert len(recipes) == number, "a search has its own trial, which is not repeated"
 
-    assert done[1].training.seed in (7, 8)
-    assert done[2].training.epochs == 2
+    assert recipes[1].training.seed in (7, 8)
+    assert recipes[2].training.epochs == 2
 
 
-def test_the_fold_tuned_on_is_neither_held_out_nor_trained_on(samples: list[Sample]) -> None:
+def test_trials_are_scored_on_a_fold_of_their_own(samples: list[Sample]) -> None:
     rest, inner = choose_tuning_fold(samples, held_out=0)
     assert inner == 1
     assert {x.fold for x in rest} == {1, 2, 3}
     assert choose_tuning_fold(samples, held_out=3)[1] == 0
 
 
-def test_two_folds_are_too_few(samples: list[Sample]) -> None:
+def test_tuning_needs_three_folds(samples: list[Sample]) -> None:
     with pytest.raises(DatasetError, match="at least three folds"):
         choose_tuning_fold([x for x in samples if x.fold < 2], held_out=0)
 
 
-def test_what_goes_wrong_in_a_trial_is_told(
-    samples: list[Sample], small: Small, tmp_path: Path
-) -> None:
+def test_an_error_in_a_trial_is_raised(samples: list[Sample], small: Small, tmp_path: Path) -> None:
     recipe = small("segmenter").model_copy(update={"tune": {"training.seed": (0, 1)}})
 
     with pytest.raises(DatasetError, match=r"0\.png cannot be read"):
         tune(recipe, InitialWeights(), samples, tmp_path / "out", trials=1, held_out=3)
 
 
-def test_a_recipe_that_declares_nothing_cannot_be_tuned(
+def test_a_recipe_without_values_to_try_cannot_be_tuned(
     samples: list[Sample], small: Small, tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeInvalid, match="lists no values to try"):
