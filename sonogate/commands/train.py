@@ -18,9 +18,9 @@ from sonogate.training.options import (
     OUT,
     BackboneParam,
     data_origin,
-    find_starting_weights,
     load_recipe,
     require_training_extra,
+    resolve_backbone,
 )
 from sonogate.training.progress_bars import EpochProgressBars, hide_epoch_log_lines
 
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     type=BackboneParam(),
     default=IMAGENET,
     show_default=True,
-    help="Starting weights. ImageNet weights are downloaded; if that fails, the start is random.",
+    help="Initial weights. ImageNet weights are downloaded; if that fails, they are random.",
 )
 @click.option("--magnification", default=40, show_default=True, help=MAGNIFICATION_HELP)
 @click.option("--epochs", type=click.IntRange(min=1), help="Override the recipe's epochs.")
@@ -102,7 +102,7 @@ def command(
     logs.
 
     Run the same command again to resume an interrupted training. Other settings, images or
-    starting weights require another --out, or --overwrite. Training takes hours on a CPU.
+    initial weights require another --out, or --overwrite. Training takes hours on a CPU.
     """
     settings = CliSettings.load()
     logs.configure(settings)
@@ -118,8 +118,8 @@ def command(
     out = out or settings.home / "training" / recipe.name
     with suppress_native_stderr():
         from models.training.cross_validation import TrainingRun, cross_validate
-    start = find_starting_weights(recipe, backbone)
-    run = TrainingRun(recipe, start, samples, out, EpochProgressBars(), overwrite)
+    weights = resolve_backbone(recipe, backbone)
+    run = TrainingRun(recipe, weights, samples, out, EpochProgressBars(), overwrite)
     validation = cross_validate(run, only or None)
     _write_report(
         run, validation, data, protocol=protocol, backbone=backbone, target=target_accuracy

@@ -15,9 +15,9 @@ from sonogate.training.options import (
     MAGNIFICATION_HELP,
     OUT,
     BackboneParam,
-    find_starting_weights,
     load_recipe,
     require_training_extra,
+    resolve_backbone,
 )
 from sonogate.training.progress_bars import EpochProgressBars, hide_epoch_log_lines
 
@@ -53,7 +53,7 @@ from sonogate.training.progress_bars import EpochProgressBars, hide_epoch_log_li
     type=BackboneParam(),
     default=IMAGENET,
     show_default=True,
-    help="Starting weights.",
+    help="Initial weights.",
 )
 @click.option("--magnification", default=40, show_default=True, help=MAGNIFICATION_HELP)
 @click.option(
@@ -91,9 +91,9 @@ def command(
         from models.training.tune import tune
     samples = read_samples(data, folds=folds, classes=recipe.classes, magnification=magnification)
     samples = assign_folds(samples, folds=folds, seed=recipe.training.seed)
-    start = find_starting_weights(recipe, backbone)
+    weights = resolve_backbone(recipe, backbone)
     tuned = tune(
-        recipe, start, samples, out,
+        recipe, weights, samples, out,
         trials=trials, search=search, held_out=fold, on_progress=EpochProgressBars(),
     )  # fmt: skip
     # --epochs and --seed apply to trials only

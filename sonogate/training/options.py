@@ -78,7 +78,7 @@ def load_training(text: str) -> "EnsembleMember":
     try:
         summary = json.loads(file.read_text(encoding="utf-8"))
         recipe = Recipe.model_validate({"summary": "", **summary["recipe"]})
-        leaks, start = summary["leaks"], summary["initial_weights"]
+        leaks, weights = summary["leaks"], summary["initial_weights"]
         selected_fold = int(fold) if fold else None
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(
@@ -90,17 +90,17 @@ def load_training(text: str) -> "EnsembleMember":
             " near-duplicates of the images they are scored on. Combine only trainings with"
             " --protocol grouped"
         )
-    return EnsembleMember(recipe, Path(folder), selected_fold, start)
+    return EnsembleMember(recipe, Path(folder), selected_fold, weights)
 
 
-def find_starting_weights(recipe: Recipe, backbone: str) -> "InitialWeights":
-    """Return the starting weights for `--backbone`, and print what they are. Loads TensorFlow."""
+def resolve_backbone(recipe: Recipe, backbone: str) -> "InitialWeights":
+    """Return the initial weights for `--backbone`, and print their origin. Loads TensorFlow."""
     from models.training.initial_weights import resolve_initial_weights
 
     requested = {IMAGENET: IMAGENET, RANDOM: None}.get(backbone, Path(backbone))
-    start = resolve_initial_weights(recipe, requested)  # type: ignore[arg-type]  # a str that is "imagenet"
-    click.echo(f"Starting weights: {start.description}", err=True)
-    return start
+    weights = resolve_initial_weights(recipe, requested)  # type: ignore[arg-type]  # a str that is "imagenet"
+    click.echo(f"Initial weights: {weights.description}", err=True)
+    return weights
 
 
 def data_origin(data: Path) -> str:
