@@ -131,9 +131,9 @@ def _confidence_text(threshold: Mapping[str, Any]) -> str:
         else "On the images that it was chosen on, which is optimistic,"
     )
     return (
-        f"A result with a confidence below {threshold['threshold']:.3f} is undecided. The threshold"
-        f" was chosen for an accuracy of {target} on the other results. {how}"
-        f" {threshold['coverage']:.1%} of the held-out images are at or above it, with an accuracy"
+        f"A result with a confidence below {threshold['threshold']:.3f} is undecided.\n"
+        f"The threshold was chosen for an accuracy of {target} on the other results. {how}\n"
+        f"{threshold['coverage']:.1%} of the held-out images are at or above it, with an accuracy"
         f" of {threshold['accuracy']:.1%}."
     )
 
