@@ -50,7 +50,7 @@ def headline_metrics(results: Sequence[ImageResult]) -> dict[str, float]:
 
 
 def headline_with_intervals(
-    results: Sequence[ImageResult], *, resamples: int = 1000, seed: int = 0
+    results: Sequence[ImageResult], *, resamples: int = 1000
 ) -> dict[str, dict[str, float | None]]:
     """Return each headline metric with its 95 % bootstrap interval over duplicate groups."""
     intervals = bootstrap_intervals(
@@ -58,7 +58,6 @@ def headline_with_intervals(
         lambda result: result.sample.duplicate_group,
         headline_metrics,
         resamples=resamples,
-        seed=seed,
     )
     return {
         name: {

@@ -15,6 +15,8 @@ Mask = NDArray[np.bool_]
 AnnotatedFrame = tuple[NDArray[np.uint8], Mask]
 """Pixels ``(h, w)`` and the lesion mask ``(h, w)``."""
 
+_BATCH_SIZE = 16
+
 
 @dataclass(frozen=True)
 class ImageResult:
@@ -49,13 +51,11 @@ class ImageResult:
         return 1 - wrong / self.area_px
 
 
-def evaluate_images(
-    predictor: Predictor, samples: Sequence[Sample], *, batch_size: int = 16
-) -> list[ImageResult]:
-    """Predict each sample once; ``batch_size`` images are in memory at a time."""
+def evaluate_images(predictor: Predictor, samples: Sequence[Sample]) -> list[ImageResult]:
+    """Predict each sample once; at most 16 images are in memory at a time."""
     results = list[ImageResult]()
-    for start in range(0, len(samples), batch_size):
-        batch = samples[start : start + batch_size]
+    for start in range(0, len(samples), _BATCH_SIZE):
+        batch = samples[start : start + _BATCH_SIZE]
         results += evaluate_frames(predictor, batch, [sample.read() for sample in batch])
     return results
 

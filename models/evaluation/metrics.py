@@ -256,9 +256,10 @@ def recall_at_specificity(
 
 
 def expected_calibration_error(
-    labels: NDArray[np.int64], probabilities: NDArray[np.float64], *, bins: int = 10
+    labels: NDArray[np.int64], probabilities: NDArray[np.float64]
 ) -> float:
-    """Mean difference of confidence and accuracy over equal-width confidence bins (Guo 2017)."""
+    """Mean difference of confidence and accuracy over ten confidence bins (Guo 2017)."""
+    bins = 10
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)

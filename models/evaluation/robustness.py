@@ -23,11 +23,11 @@ from models.preset import read_preset
 
 Perturbation = Callable[[AnnotatedFrame, np.random.Generator], AnnotatedFrame]
 _MARK_GRAY_LEVEL = 200
+_BATCH_SIZE = 16
+_SEED = 0
 
 
-def robustness(
-    predictor: Predictor, samples: Sequence[Sample], *, batch_size: int = 16, seed: int = 0
-) -> dict[str, dict[str, float]]:
+def robustness(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, dict[str, float]]:
     """Return accuracy, macro ROC-AUC and Dice under each of `PERTURBATIONS`.
 
     ``predictions_changed`` is the share of images whose predicted class differs from that of the
@@ -35,9 +35,9 @@ def robustness(
     """
 
     def evaluate_perturbed(perturb: Perturbation) -> list[ImageResult]:
-        rng, results = np.random.default_rng(seed), list[ImageResult]()
-        for start in range(0, len(samples), batch_size):
-            batch = samples[start : start + batch_size]
+        rng, results = np.random.default_rng(_SEED), list[ImageResult]()
+        for start in range(0, len(samples), _BATCH_SIZE):
+            batch = samples[start : start + _BATCH_SIZE]
             frames = [perturb(sample.read(), rng) for sample in batch]
             results += evaluate_frames(predictor, batch, frames)
         return results
@@ -49,15 +49,13 @@ def robustness(
     return by_perturbation
 
 
-def randomization_test(
-    directory: Path, samples: Sequence[Sample], *, batch_size: int = 16, seed: int = 0
-) -> dict[str, float]:
+def randomization_test(directory: Path, samples: Sequence[Sample]) -> dict[str, float]:
     """Return rank correlations of heat maps before and after weights are randomized.
 
     The class head is randomized first, then also the encoder's last block (Adebayo 2018, model
     parameter randomization test). A heat map that does not change does not depend on the weights.
     """
-    preset, rng = read_preset(directory), np.random.default_rng(seed)
+    preset, rng = read_preset(directory), np.random.default_rng(_SEED)
     networks = load_networks(directory, preset)
     trained = Predictor.load(directory)
     steps: dict[str, Callable[[Any], Any]] = {
@@ -80,22 +78,18 @@ def randomization_test(
                 networks, batch, mirrored=preset.mirrored, class_shift=preset.class_shift
             ),
         )
-        correlations[name] = heatmap_correlation(
-            trained.predict, randomized.predict, samples, batch_size=batch_size
-        )
+        correlations[name] = heatmap_correlation(trained.predict, randomized.predict, samples)
     return correlations
 
 
-def heatmap_correlation(
-    first: Predict, second: Predict, samples: Sequence[Sample], *, batch_size: int = 16
-) -> float:
+def heatmap_correlation(first: Predict, second: Predict, samples: Sequence[Sample]) -> float:
     """Return the mean Spearman correlation of two predictors' heat maps.
 
     Images on which a heat map is constant are left out; NaN if none remains.
     """
     correlations = []
-    for start in range(0, len(samples), batch_size):
-        frames = [sample.read()[0] for sample in samples[start : start + batch_size]]
+    for start in range(0, len(samples), _BATCH_SIZE):
+        frames = [sample.read()[0] for sample in samples[start : start + _BATCH_SIZE]]
         for one, other in zip(first(frames), second(frames), strict=True):
             a, b = one.heatmap[::8, ::8].ravel(), other.heatmap[::8, ::8].ravel()
             if np.ptp(a) and np.ptp(b):

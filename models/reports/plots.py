@@ -76,9 +76,9 @@ def plot_precision_recall(
     return to_svg(axes)
 
 
-def plot_reliability(predictions: Sequence[LabeledPrediction], *, bins: int = 10) -> str:
-    """Plot a reliability diagram: accuracy by confidence."""
-    axes = new_axes("confidence", "accuracy")
+def plot_reliability(predictions: Sequence[LabeledPrediction]) -> str:
+    """Plot a reliability diagram: accuracy in ten bins of confidence."""
+    axes, bins = new_axes("confidence", "accuracy"), 10
     probabilities = class_probabilities(predictions)
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == true_labels(predictions)

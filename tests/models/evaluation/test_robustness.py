@@ -66,7 +66,7 @@ def test_heat_maps_are_compared_by_rank(tmp_path: Path) -> None:
     samples = [Sample(tmp_path / "a.png", 1, (), 0, 0)] * 3
     bright, squared = looking(lambda x: x), looking(lambda x: x**2)
 
-    assert heatmap_correlation(bright, squared, samples, batch_size=2) == pytest.approx(1)
+    assert heatmap_correlation(bright, squared, samples) == pytest.approx(1)
     assert heatmap_correlation(bright, looking(lambda x: 1 - x), samples) == pytest.approx(-1)
     assert abs(heatmap_correlation(bright, looking(lambda x: x[::-1, ::-1]), samples)) < 0.3
     assert np.isnan(heatmap_correlation(bright, looking(np.zeros_like), samples))
