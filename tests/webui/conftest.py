@@ -1,7 +1,8 @@
-"""A site with a small staff, the application over it, and a real browser in front."""
+"""A site with three users, the application, its test client, and a real browser."""
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,20 +26,20 @@ from webui.settings import WebSettings
 
 @dataclass
 class Clock:
-    """Time that a test moves."""
+    """A clock that the test sets."""
 
     moment: datetime = NOW
 
     def __call__(self) -> datetime:
         return self.moment
 
-    def pass_by(self, **amount: float) -> None:
+    def advance(self, **amount: float) -> None:
         self.moment += timedelta(**amount)
 
 
 @dataclass
 class Visitor:
-    """A browser without windows: Flask's test client, with the form token taken care of."""
+    """Flask's test client, which sends the CSRF token with every form."""
 
     client: FlaskClient
     clock: Clock
@@ -126,17 +127,17 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def address(settings: WebSettings, site: Site) -> Iterator[str]:
-    """The application on a real socket, with the real clock."""
-    app = create_app(settings, site.database)
+@contextmanager
+def serve(settings: WebSettings, database: Database) -> Iterator[str]:
+    """Serve the application on a real socket with the real clock; yields its address."""
+    app = create_app(settings, database)
     sockets: dict[int, object] = {}
     server = waitress.create_server(app, map=sockets, host="127.0.0.1", port=0, threads=6)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.effective_port}"
-    # First whoever writes to the sockets, then the sockets, by the thread that waits for them:
-    # closed by another one they end it with "Bad file descriptor" (Pylons/waitress#468).
+    # The thread that polls the sockets must close them, after the threads that write to them have
+    # ended: otherwise it fails with "Bad file descriptor" (Pylons/waitress#468).
     server.task_dispatcher.shutdown()
     server.trigger.pull_trigger(lambda: close_all(sockets))
     thread.join(10)
@@ -144,27 +145,48 @@ def address(settings: WebSettings, site: Site) -> Iterator[str]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
-    """What the browser reports on ``page``; a test that provokes it takes it out."""
-    return []
+def address(settings: WebSettings, site: Site) -> Iterator[str]:
+    with serve(settings, site.database) as address:
+        yield address
 
 
-@pytest.fixture
-def page(chromium: Browser, address: str, complaints: list[str]) -> Iterator[Page]:
-    """A window of 1280 x 800 in which nothing fails and nothing breaks the content policy."""
-    context = chromium.new_context(
-        base_url=address, viewport={"width": 1280, "height": 800}, reduced_motion="reduce"
+@contextmanager
+def open_page(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
+    """Open a window of 1280 x 800 pixels in a browser context of its own."""
+    context = browser.new_context(
+        base_url=address,
+        viewport={"width": 1280, "height": 800},
+        reduced_motion="reduce",
+        **options,
     )
     page = context.new_page()
     page.set_default_timeout(10_000)
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def complaints() -> Iterator[list[str]]:
+    """Errors that the browser reports. A test that expects some clears the list."""
+    errors: list[str] = []
+    yield errors
+    assert not errors
+
+
+def watch(page: Page, complaints: list[str]) -> None:
+    """Collect script errors, failed requests and violations of the content security policy."""
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on(
         "console",
         lambda line: complaints.append(line.text) if line.type == "error" else None,
     )
-    yield page
-    context.close()
-    assert not complaints
+
+
+@pytest.fixture
+def page(chromium: Browser, address: str, complaints: list[str]) -> Iterator[Page]:
+    with open_page(chromium, address) as page:
+        watch(page, complaints)
+        yield page
 
 
 def sign_in(page: Page, username: str, password: str = PASSWORD) -> None:

@@ -39,11 +39,11 @@ def test_a_session_ends_without_user_activity(
     visitor: Visitor, clock: Clock, settings: WebSettings
 ) -> None:
     visitor.sign_in("reader")
-    clock.pass_by(minutes=settings.session_idle_minutes - 1)
+    clock.advance(minutes=settings.session_idle_minutes - 1)
     assert visitor.get("/worklist").status_code == 200
-    clock.pass_by(minutes=settings.session_idle_minutes - 1)
+    clock.advance(minutes=settings.session_idle_minutes - 1)
     assert visitor.get("/worklist").status_code == 200
-    clock.pass_by(minutes=settings.session_idle_minutes + 1)
+    clock.advance(minutes=settings.session_idle_minutes + 1)
     assert visitor.get("/worklist").status_code == 303
 
 
@@ -52,7 +52,7 @@ def test_background_requests_do_not_extend_a_session(
 ) -> None:
     visitor.sign_in("reader")
     for _ in range(settings.session_idle_minutes + 1):
-        clock.pass_by(minutes=1)
+        clock.advance(minutes=1)
         answer = visitor.get("/worklist/rows", headers={"HX-Request": "true"})
     assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/login")
 
@@ -62,7 +62,7 @@ def test_background_requests_with_user_activity_extend_a_session(
 ) -> None:
     visitor.sign_in("reader")
     for _ in range(settings.session_idle_minutes + 1):
-        clock.pass_by(minutes=1)
+        clock.advance(minutes=1)
         answer = visitor.get("/worklist/rows", headers={"HX-Request": "true", "X-Active": "1"})
     assert answer.status_code == 200
 
@@ -72,6 +72,6 @@ def test_a_session_ends_after_its_lifetime_in_any_case(
 ) -> None:
     visitor.sign_in("reader")
     for _ in range(3 * settings.session_lifetime_hours + 1):
-        clock.pass_by(minutes=20)
+        clock.advance(minutes=20)
         answer = visitor.get("/worklist")
     assert answer.status_code == 303

@@ -203,7 +203,7 @@ def test_a_signed_review_is_amended_by_a_new_one(
     assert visitor.post(f"/study/{study_id}/review/{first}/amend").status_code == 303
     assert "Amend review" in visitor.get(f"/study/{study_id}").text
     site.now = visitor.clock.moment
-    visitor.clock.pass_by(minutes=1)
+    visitor.clock.advance(minutes=1)
     second = save_draft(visitor, site, study_id, MODIFIED)
     sign_review(visitor, study_id, second)
     with site.database.read() as session:
