@@ -1,15 +1,15 @@
-// A page that refreshes itself must not keep an unattended session alive, nor end one in use: its
-// requests say whether somebody touched it since the last one.
+// Requests that a page makes by itself must neither extend an unattended session nor let a session
+// in use expire. They report whether there was user input since the previous request.
 
-let touched = false;
+let active = false;
 
 for (const kind of ["pointerdown", "keydown", "wheel"]) {
-  document.addEventListener(kind, () => (touched = true), { passive: true, capture: true });
+  document.addEventListener(kind, () => (active = true), { passive: true, capture: true });
 }
 
 document.addEventListener("htmx:configRequest", (event) => {
-  if (touched) {
+  if (active) {
     event.detail.headers["X-Active"] = "1";
-    touched = false;
+    active = false;
   }
 });

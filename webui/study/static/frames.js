@@ -1,43 +1,43 @@
-// Frames as decoded pictures: fetched once, the next ones ahead of time, the oldest let go.
+// A cache of decoded frames: loads each once, loads the next ones in advance, evicts the oldest.
 
-const KEEP = 400;
+const MAX_FRAMES = 400;
 
 export class Frames {
-  #pictures = new Map(); // address -> Promise of an image
+  #frames = new Map(); // address -> Promise of an image
 
   get(image, number) {
     const address = `${image.folder}/${number}.jpg`;
-    let picture = this.#pictures.get(address);
-    if (picture) {
-      this.#pictures.delete(address); // to the young end
+    let frame = this.#frames.get(address);
+    if (frame) {
+      this.#frames.delete(address); // becomes the newest
     } else {
-      picture = load(address);
-      picture.catch(() => this.#pictures.delete(address)); // a later look tries again
+      frame = load(address);
+      frame.catch(() => this.#frames.delete(address)); // the next call tries again
     }
-    this.#pictures.set(address, picture);
-    this.#forget();
-    return picture;
+    this.#frames.set(address, frame);
+    this.#evict();
+    return frame;
   }
 
-  ahead(image, number, count) {
+  prefetch(image, number, count) {
     for (let step = 1; step <= count; step += 1) {
       this.get(image, ((number - 1 + step) % image.frames) + 1).catch(() => {});
     }
   }
 
-  #forget() {
-    for (const address of this.#pictures.keys()) {
-      if (this.#pictures.size <= KEEP) {
+  #evict() {
+    for (const address of this.#frames.keys()) {
+      if (this.#frames.size <= MAX_FRAMES) {
         return;
       }
-      this.#pictures.delete(address);
+      this.#frames.delete(address);
     }
   }
 }
 
 async function load(address) {
-  const picture = new Image();
-  picture.src = address;
-  await picture.decode();
-  return picture;
+  const frame = new Image();
+  frame.src = address;
+  await frame.decode();
+  return frame;
 }

@@ -1,14 +1,14 @@
-// Outlines that the reader changes: what stands in the form, and the tools that change it.
+// Outlines that the reader changes, and the tools to change them.
 
-const MOST_POINTS = 200;
-const SHORTEST_STROKE_PX = 8;
+const MAX_POINTS = 200;
+const MIN_STROKE_PX = 8;
 
-// All changes of a review, as its form sends them: {image, frame, lesion, points}; a removed lesion
-// has no points.
+// The changed outlines of a review, as its form sends them: {image, frame, lesion, points}. A removed
+// lesion has no points.
 export class Outlines {
   #images;
   #edits;
-  #before = [];
+  #history = [];
 
   constructor(images, edits) {
     this.#images = images;
@@ -19,20 +19,20 @@ export class Outlines {
     return this.#edits;
   }
 
-  // What stands on a frame: the network's outlines, the reader's in their place.
+  // Returns the outlines of a frame: the reader's where there is one, the network's elsewhere.
   on(image, frame) {
     return this.lesions(image, frame).filter((lesion) => lesion.points.length);
   }
 
-  // As on(), and the lesions that the reader removed.
+  // Like on(), including the lesions that the reader removed.
   lesions(image, frame) {
     const numbers = this.#numbers();
     const own = image.outlines.filter((outline) => outline.frame === frame);
-    const left = own.filter((outline) => !this.#edit(image, frame, outline.uid));
+    const unchanged = own.filter((outline) => !this.#edit(image, frame, outline.uid));
     const edited = this.#edits
       .filter((edit) => edit.image === image.id && edit.frame === frame)
       .map(({ lesion, points }) => ({ uid: lesion, lesion: numbers.get(lesion), points, label: "edited" }));
-    return [...left, ...edited].sort((a, b) => a.lesion - b.lesion);
+    return [...unchanged, ...edited].sort((a, b) => a.lesion - b.lesion);
   }
 
   isEdited(image, frame, uid) {
@@ -53,22 +53,22 @@ export class Outlines {
     }
   }
 
-  // Back to the network's outline; where it has none, to none.
+  // Restores the network's outline, or removes the reader's if the network has none.
   restore(image, frame, uid) {
     const old = this.#edit(image, frame, uid);
     this.#change(this.#edits.filter((edit) => edit !== old));
   }
 
   get undoable() {
-    return this.#before.length > 0;
+    return this.#history.length > 0;
   }
 
   undo() {
-    this.#edits = this.#before.pop() ?? this.#edits;
+    this.#edits = this.#history.pop() ?? this.#edits;
   }
 
   #change(edits) {
-    this.#before.push(this.#edits);
+    this.#history.push(this.#edits);
     this.#edits = edits;
   }
 
@@ -76,7 +76,7 @@ export class Outlines {
     return this.#edits.find((edit) => edit.image === image.id && edit.frame === frame && edit.lesion === uid);
   }
 
-  // The network's lesions keep their numbers, drawn ones follow in their order: as the server counts.
+  // The network's lesions keep their numbers, and drawn ones get the next numbers, as on the server.
   #numbers() {
     const known = this.#images.flatMap((image) => image.outlines);
     const numbers = new Map(known.map((outline) => [outline.uid, outline.lesion]));
@@ -89,7 +89,7 @@ export class Outlines {
   }
 }
 
-// The row of tools under the picture, and the pen.
+// The outline toolbar below the image, and the drawing mode of the stage.
 export class Editor {
   #viewer;
   #outlines;
@@ -101,7 +101,7 @@ export class Editor {
   #restore = document.getElementById("edit-restore");
   #remove = document.getElementById("edit-remove");
 
-  // `changed` is called after each change.
+  // Calls `changed` after each change.
   constructor(viewer, outlines, changed) {
     this.#viewer = viewer;
     this.#outlines = outlines;
@@ -122,9 +122,9 @@ export class Editor {
     this.#show(this.#bar.hidden && !this.#button.disabled);
   }
 
-  // A line that is being drawn is dropped; without one, editing ends.
+  // Cancels the stroke that is being drawn; if there is none, ends editing.
   cancel() {
-    if (!this.#viewer.stage.dropStroke()) {
+    if (!this.#viewer.stage.cancelStroke()) {
       this.#show(false);
     }
   }
@@ -132,7 +132,7 @@ export class Editor {
   undo() {
     if (this.#outlines.undoable) {
       this.#outlines.undo();
-      this.#done();
+      this.#finish();
     }
   }
 
@@ -149,21 +149,21 @@ export class Editor {
 
   #drawn(line) {
     const { image, number } = this.#viewer;
-    if (extent(line) < SHORTEST_STROKE_PX) {
+    if (extent(line) < MIN_STROKE_PX) {
       return;
     }
     const uid = this.#target.value || newUid();
-    this.#outlines.draw(image, number, uid, simplified(line));
-    this.#done(uid);
+    this.#outlines.draw(image, number, uid, simplify(line));
+    this.#finish(uid);
   }
 
   #apply(act) {
     const { image, number } = this.#viewer;
     this.#outlines[act](image, number, this.#target.value);
-    this.#done();
+    this.#finish();
   }
 
-  #done(uid = this.#target.value) {
+  #finish(uid = this.#target.value) {
     this.#refresh(uid);
     this.#viewer.refresh();
     this.#changed();
@@ -202,36 +202,36 @@ function extent(line) {
   return Math.hypot(Math.max(...xs) - Math.min(...xs), Math.max(...ys) - Math.min(...ys));
 }
 
-// At most MOST_POINTS of a closed line, within the smallest tolerance in pixels that leaves so few.
-export function simplified(line) {
+// Returns at most MAX_POINTS of a closed line, with the smallest tolerance in pixels that allows it.
+export function simplify(line) {
   for (let tolerance = 0.3; ; tolerance *= 1.3) {
-    const far = line.reduce((best, point, at) => (apart(point, line[0]) > apart(line[best], line[0]) ? at : best), 0);
-    const kept = [...thinned(line.slice(0, far + 1), tolerance), ...thinned([...line.slice(far), line[0]], tolerance)];
-    if (kept.length <= MOST_POINTS) {
+    const far = line.reduce((best, point, at) => (distance(point, line[0]) > distance(line[best], line[0]) ? at : best), 0);
+    const kept = [...thin(line.slice(0, far + 1), tolerance), ...thin([...line.slice(far), line[0]], tolerance)];
+    if (kept.length <= MAX_POINTS) {
       return kept.map((point) => point.map((value) => Math.round(100 * value) / 100));
     }
   }
 }
 
-// Douglas and Peucker 1973, without the last point.
-function thinned(line, tolerance) {
+// Douglas-Peucker simplification (1973), without the last point.
+function thin(line, tolerance) {
   const [first, last] = [line[0], line.at(-1)];
-  const away = line.map((point) => offset(point, first, last));
-  const worst = away.indexOf(Math.max(...away));
-  if (away[worst] <= tolerance) {
+  const distances = line.map((point) => distanceToLine(point, first, last));
+  const worst = distances.indexOf(Math.max(...distances));
+  if (distances[worst] <= tolerance) {
     return [first];
   }
-  return [...thinned(line.slice(0, worst + 1), tolerance), ...thinned(line.slice(worst), tolerance)];
+  return [...thin(line.slice(0, worst + 1), tolerance), ...thin(line.slice(worst), tolerance)];
 }
 
-function offset([x, y], [x0, y0], [x1, y1]) {
+function distanceToLine([x, y], [x0, y0], [x1, y1]) {
   const length = Math.hypot(x1 - x0, y1 - y0);
   return length ? Math.abs((x1 - x0) * (y - y0) - (y1 - y0) * (x - x0)) / length : Math.hypot(x - x0, y - y0);
 }
 
-const apart = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
 
-// A random UUID as a DICOM UID (PS3.5 B.2). crypto.randomUUID() asks for HTTPS, this does not.
+// Returns a random UUID as a DICOM UID (PS3.5 B.2). crypto.randomUUID() requires HTTPS.
 function newUid() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;

@@ -1,4 +1,4 @@
-// The study page: buttons and keys to the viewer and the review form.
+// The study page: connects buttons and keys to the viewer and the review form.
 
 import { Editor, Outlines } from "./outline.js";
 import { Viewer } from "./viewer.js";
@@ -66,21 +66,21 @@ function decide(value) {
   }
 }
 
-// Typing stays typing; a slider or a radio button keeps its arrows, a button its space.
-function isTaken(event) {
+// Shortcuts do not apply in text fields; sliders and radio buttons keep the arrow keys, buttons the space key.
+function needsKey(event) {
   const { target, key } = event;
   if (target.matches("textarea, select, input:not([type=range], [type=radio])")) {
     return true;
   }
-  const walks = target.matches("input") && key.startsWith("Arrow");
-  const presses = target.matches("button, a, summary, [type=radio]") && key === " ";
-  return walks || presses;
+  const usesArrow = target.matches("input") && key.startsWith("Arrow");
+  const usesSpace = target.matches("button, a, summary, [type=radio]") && key === " ";
+  return usesArrow || usesSpace;
 }
 
 document.addEventListener("keydown", (event) => {
   const act = shortcuts[event.key];
-  const elsewhere = event.ctrlKey || event.altKey || event.metaKey || signing.open || keys.open;
-  if (act && !elsewhere && !isTaken(event)) {
+  const isElsewhere = event.ctrlKey || event.altKey || event.metaKey || signing.open || keys.open;
+  if (act && !isElsewhere && !needsKey(event)) {
     event.preventDefault();
     act();
   }
@@ -90,26 +90,26 @@ document.addEventListener("keydown", (event) => {
 
 const problem = document.getElementById("review-problem");
 
-function say(text) {
+function showProblem(text) {
   if (problem) {
     problem.textContent = text;
     problem.hidden = !text;
   }
 }
 
-// Other outlines are another result: the form says so, and the server measures them.
+// Changed outlines modify the AI result: selects that decision and has the server measure them.
 function edited() {
   review.elements.outlines.value = JSON.stringify(outlines.edits);
   if (outlines.edits.length) {
     decide("modify");
-    prefer("final_label", review.dataset.label);
-    prefer("reason_modify", "Inaccurate outline");
+    setDefault("final_label", review.dataset.label);
+    setDefault("reason_modify", "Inaccurate outline");
   }
-  say("");
+  showProblem("");
   measure();
 }
 
-function prefer(name, value) {
+function setDefault(name, value) {
   const field = review.elements[name];
   if (!field.value) {
     field.value = value;
@@ -124,36 +124,36 @@ async function measure() {
     const answer = await fetch(review.dataset.lesions, options);
     const text = await answer.text();
     if (sent !== review.elements.outlines.value) {
-      return; // a later change is on its way
+      return; // a later change has been sent
     }
     if (answer.redirected) {
-      say("Your session has expired. Sign in again in another tab, then save.");
+      showProblem("Your session has expired. Sign in again in another tab, then save.");
     } else if (answer.ok) {
       document.getElementById("lesions").innerHTML = text;
     } else {
       if (answer.status === 422) {
-        editor.undo(); // what cannot be an outline does not stay
+        editor.undo(); // an invalid outline is not kept
       }
-      say(text);
+      showProblem(text);
     }
   } catch {
-    say("The server is not responding. The outline has not been measured or saved.");
+    showProblem("The server is not responding. The outline has not been measured or saved.");
   }
 }
 
 document.body.addEventListener("htmx:beforeRequest", (event) => {
   if (event.target.closest("#review")) {
-    say("");
+    showProblem("");
   }
 });
 document.body.addEventListener("htmx:responseError", (event) => {
   if (event.target.closest("#review")) {
-    say(event.detail.xhr.responseText);
+    showProblem(event.detail.xhr.responseText);
   }
 });
 document.body.addEventListener("htmx:sendError", (event) => {
   if (event.target.closest("#review")) {
-    say("The server is not responding. Your review has not been saved.");
+    showProblem("The server is not responding. Your review has not been saved.");
   }
 });
 document.body.addEventListener("htmx:afterSwap", (event) => {

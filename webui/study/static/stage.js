@@ -1,7 +1,7 @@
-// The picture and what lies over it, in one plane that zooms and moves.
+// The image with its overlays, in one plane that is zoomed and panned.
 
 const SVG = "http://www.w3.org/2000/svg";
-const LARGEST = 12;
+const MAX_SCALE = 12;
 const RULER_STEPS_MM = [1, 2, 5, 10, 20, 50];
 const RULER_PX = 160;
 
@@ -18,7 +18,7 @@ export class Stage {
   #y = 0;
   #fitted = true;
   #line = null;
-  pen = null; // takes the points of each line drawn; without one the pointer moves the picture
+  pen = null; // receives the points of each stroke; without a pen, dragging pans the image
 
   constructor() {
     new ResizeObserver(() => (this.#fitted ? this.fit() : this.#place())).observe(this.#stage);
@@ -27,7 +27,7 @@ export class Stage {
     this.#stage.addEventListener("dblclick", () => this.pen || this.fit());
   }
 
-  // A new image: its size, its spacing. The frame comes by draw().
+  // Prepares for an image of another size and spacing; draw() then shows a frame.
   open(image) {
     this.#image = image;
     this.#canvas.width = image.columns;
@@ -43,8 +43,8 @@ export class Stage {
     this.#canvas.getContext("2d").clearRect(0, 0, this.#canvas.width, this.#canvas.height);
   }
 
-  draw(picture) {
-    this.#canvas.getContext("2d").drawImage(picture, 0, 0);
+  draw(frame) {
+    this.#canvas.getContext("2d").drawImage(frame, 0, 0);
   }
 
   outline(lesions, visible) {
@@ -76,7 +76,7 @@ export class Stage {
   zoom(factor, at = null) {
     const { clientWidth: width, clientHeight: height } = this.#stage;
     const { x, y } = at ?? { x: width / 2, y: height / 2 };
-    const scale = Math.min(Math.max(this.#scale * factor, 0.1), LARGEST);
+    const scale = Math.min(Math.max(this.#scale * factor, 0.1), MAX_SCALE);
     this.#x = x - ((x - this.#x) * scale) / this.#scale;
     this.#y = y - ((y - this.#y) * scale) / this.#scale;
     this.#scale = scale;
@@ -125,12 +125,12 @@ export class Stage {
     this.#stage.addEventListener("lostpointercapture", end, { once: true });
   }
 
-  // Forgets the line that is being drawn; says whether there was one.
-  dropStroke() {
-    const dropped = this.#line !== null;
+  // Discards the stroke that is being drawn. Returns whether there was one.
+  cancelStroke() {
+    const canceled = this.#line !== null;
     this.#line = null;
     this.#sketch([]);
-    return dropped;
+    return canceled;
   }
 
   #stroke(event) {
@@ -144,7 +144,7 @@ export class Stage {
     const end = () => {
       this.#stage.removeEventListener("pointermove", move);
       if (this.#line === line) {
-        this.dropStroke();
+        this.cancelStroke();
         this.pen?.(line);
       }
     };
@@ -154,7 +154,7 @@ export class Stage {
     this.#stage.addEventListener("lostpointercapture", end, { once: true });
   }
 
-  // Where the pointer is in the image, in pixels; outside it, the nearest place on its border.
+  // Returns the pointer position in image pixels, clamped to the image.
   #point(event) {
     const box = this.#stage.getBoundingClientRect();
     const { columns, rows } = this.#image;
@@ -183,7 +183,7 @@ export class Stage {
     ];
   }
 
-  // A length along the columns, as a bar; nothing when the image is not calibrated.
+  // Draws a scale bar from the column spacing; none if the image is not calibrated.
   #drawRuler() {
     const spacing = this.#image?.spacing_mm?.[1];
     this.#ruler.replaceChildren();
@@ -201,9 +201,9 @@ export class Stage {
 }
 
 export function element(name, attributes) {
-  const made = document.createElementNS(SVG, name);
+  const created = document.createElementNS(SVG, name);
   for (const [key, value] of Object.entries(attributes)) {
-    made.setAttribute(key, value);
+    created.setAttribute(key, value);
   }
-  return made;
+  return created;
 }

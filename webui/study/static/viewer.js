@@ -1,10 +1,10 @@
-// Which image and frame is seen, with what over it. Pictures come from frames.js, places from stage.js.
+// The current image and frame with its overlays. frames.js loads frames, stage.js displays them.
 
 import { Frames } from "./frames.js";
 import { Stage, element } from "./stage.js";
 
-const USUAL_FRAME_TIME_MS = 66;
-const AHEAD = 12;
+const DEFAULT_FRAME_TIME_MS = 66;
+const PREFETCHED_FRAMES = 12;
 
 export class Viewer {
   #images;
@@ -12,7 +12,7 @@ export class Viewer {
   #outlines;
   #frames = new Frames();
   stage = new Stage();
-  onShown = () => {}; // called for each frame that is shown
+  onShown = () => {}; // called for each frame shown
   #index = 0;
   #number = 1;
   #mask = true;
@@ -63,23 +63,23 @@ export class Viewer {
 
   async frame(number) {
     this.#number = number;
-    this.stage.dropStroke(); // it was of another frame
+    this.stage.cancelStroke(); // it belongs to the previous frame
     this.onShown();
     const image = this.image;
-    const wanted = () => this.image === image && this.#number === number;
+    const isCurrent = () => this.image === image && this.#number === number;
     try {
-      const picture = await this.#frames.get(image, number);
-      if (wanted()) {
-        this.stage.draw(picture);
-        this.#tell("");
+      const frame = await this.#frames.get(image, number);
+      if (isCurrent()) {
+        this.stage.draw(frame);
+        this.#showError("");
       }
     } catch {
-      if (wanted()) {
+      if (isCurrent()) {
         this.stage.clear();
-        this.#tell(image.refused || `Frame ${number} cannot be displayed.`);
+        this.#showError(image.refused || `Frame ${number} cannot be displayed.`);
       }
     }
-    if (wanted()) {
+    if (isCurrent()) {
       this.#overlay();
       this.#describe();
     }
@@ -110,7 +110,7 @@ export class Viewer {
     }
   }
 
-  // The outlines have changed.
+  // Redraws the outlines after a change.
   refresh() {
     this.#overlay();
   }
@@ -130,17 +130,17 @@ export class Viewer {
     this.stage.zoom(factor);
   }
 
-  // Frames are shown at their own pace; one that is late is waited for, never jumped over.
+  // Shows the frames at their frame rate. Waits for frames that load late; skips none.
   async #play() {
     this.#playing = true;
     this.#showPlaying();
     const image = this.image;
-    const pace = image.frame_time_ms ?? USUAL_FRAME_TIME_MS;
+    const frameTimeMs = image.frame_time_ms ?? DEFAULT_FRAME_TIME_MS;
     let due = performance.now();
     while (this.#playing && this.image === image) {
       const next = (this.#number % image.frames) + 1;
-      this.#frames.ahead(image, next, Math.min(AHEAD, image.frames));
-      due = Math.max(due + pace, performance.now() - pace);
+      this.#frames.prefetch(image, next, Math.min(PREFETCHED_FRAMES, image.frames));
+      due = Math.max(due + frameTimeMs, performance.now() - frameTimeMs);
       await Promise.all([this.#frames.get(image, next).catch(() => {}), until(due)]);
       if (this.#playing && this.image === image) {
         await this.frame(next);
@@ -178,13 +178,13 @@ export class Viewer {
     const pace = image.frame_time_ms ? `${Math.round(1000 / image.frame_time_ms)} frames/s` : "unknown frame rate";
     const facts = [
       `Image ${image.number}${image.laterality ? ` ${image.laterality}` : ""}${cine ? ` · ${pace}` : ""} · ${this.stage.percent} %`,
-      this.#verdict(),
+      this.#classification(),
       image.spacing_mm || image.refused ? "" : "Not calibrated: sizes in pixels",
     ];
     at("corner").textContent = facts.filter(Boolean).join("\n");
   }
 
-  #verdict() {
+  #classification() {
     const { image } = this;
     if (image.refused) {
       return `Not analyzed: ${image.refused}`;
@@ -201,7 +201,7 @@ export class Viewer {
     return `AI in this frame: ${values.join(", ")}${heat}`;
   }
 
-  #tell(text) {
+  #showError(text) {
     at("trouble").textContent = text;
     at("trouble").hidden = !text;
   }
@@ -217,7 +217,7 @@ export class Viewer {
     }
   }
 
-  // One bar for each analyzed frame, as high as the network was sure, in the color of its class.
+  // Draws one bar per analyzed frame, as high as its confidence and in the color of its class.
   #drawTicks() {
     const { image } = this;
     const ticks = at("ticks");

@@ -1,12 +1,12 @@
-// Keys of the worklist: "/" searches, arrows walk along the patients, Enter (the link) opens one.
+// Keys of the worklist: "/" focuses the search, arrows select a patient, Enter (on the link) opens it.
 
-const names = () => [...document.querySelectorAll("#list a.name")];
+const patientLinks = () => [...document.querySelectorAll("#list a.name")];
 
 function step(by) {
-  const all = names();
-  const at = all.indexOf(document.activeElement);
-  const next = at < 0 ? (by > 0 ? 0 : all.length - 1) : at + by;
-  all[Math.min(Math.max(next, 0), all.length - 1)]?.focus();
+  const links = patientLinks();
+  const at = links.indexOf(document.activeElement);
+  const next = at < 0 ? (by > 0 ? 0 : links.length - 1) : at + by;
+  links[Math.min(Math.max(next, 0), links.length - 1)]?.focus();
 }
 
 document.addEventListener("keydown", (event) => {
