@@ -1,6 +1,6 @@
 """Rows of result objects and of their deliveries."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
@@ -224,10 +224,13 @@ def update_selection(
     record_published(session, result_set, [delivery], now, previous_selection=previous)
 
 
-def list_delivery_objects(session: Session, delivery: Delivery) -> Sequence[ResultObject]:
+def list_delivery_objects(
+    session: Session, delivery: Delivery, reports: Collection[str]
+) -> Sequence[ResultObject]:
     """Return the objects of a delivery in the order of its selection.
 
     Some viewers cannot display a report that arrives before the objects that it refers to.
+    ``reports`` are the specs of the selection whose objects are reports.
     """
     objects = session.scalars(
         select(ResultObject).where(
@@ -237,7 +240,7 @@ def list_delivery_objects(session: Session, delivery: Delivery) -> Sequence[Resu
     )
     # Each selection has its own report. Other objects are the same in every selection.
     return sorted(
-        (row for row in objects if row.kind != "sr" or delivery.selection in row.selections),
+        (row for row in objects if row.spec not in reports or delivery.selection in row.selections),
         key=lambda row: (delivery.selection.index(row.spec), row.sop_instance_uid),
     )
 

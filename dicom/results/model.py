@@ -22,7 +22,7 @@ class RefusalReason:
     text: str
 
 
-Origin = Literal["network", "corrected", "drawn"]
+LesionOrigin = Literal["network", "corrected", "drawn"]
 """Whose an outline is: the network's, the network's as a reader changed it, a reader's own."""
 
 
@@ -51,7 +51,7 @@ class LesionResult:
     probability: NDArray[np.uint8] | None = None
     """(rows, columns) of the image: how surely a pixel is this lesion's, 255 where it is certain;
     None when the network gave no more than the mask."""
-    origin: Origin = "network"
+    origin: LesionOrigin = "network"
     undecided: bool = False
     """`label` is then only the most probable class, and no report asserts it. So it is in images
     and studies."""
@@ -130,8 +130,6 @@ class StudyResult:
     algorithm: Algorithm
     produced_at: datetime
     """Aware; written in its own offset."""
-    predecessor: ReportReference | None = None
-    """The report that this one replaces, after images that came late."""
     note: str = ""
     """One more sentence for the reader, for instance that the images are phantoms."""
     undecided: bool = False
@@ -170,7 +168,7 @@ class SignedReview:
     one that the reader drew has a new one."""
 
 
-def as_reviewed(result: StudyResult, review: SignedReview) -> StudyResult:
+def apply_review(result: StudyResult, review: SignedReview) -> StudyResult:
     """Return `result` with the outlines that `review` leaves."""
     images = (
         replace(image, lesions=review.outlines.get(image.sop_instance_uid, image.lesions))

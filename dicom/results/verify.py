@@ -1,7 +1,8 @@
-"""What all that reads result objects back shares; `dicom.results.seg.verify` and its likes do it.
+"""Shared parts of the `verify` module of each result kind.
 
-Objects are read back from disk to prove that what was meant is what is there. Nothing there or here
-shares code with the builders, nor with highdicom: a mistake made there shows here.
+Objects are read back from disk to prove that they hold what the result states. Neither this module
+nor those that use it share code with the builders, nor with highdicom, so that an error of theirs
+is noticed here.
 """
 
 from collections.abc import Callable
@@ -19,36 +20,36 @@ from dicom.images.header import read_header
 from dicom.results.model import ImageResult, StudyResult
 from dicom.storage_classes import MULTI_FRAME
 
-_POINTS_THAT_MAY_THIN_OUT: Final = 4000
-"""An outline of more than these may come without every second point, or without more."""
-_HALF_A_PIXEL: Final = 0.5
-_Read = TypeVar("_Read")
+_MAX_POINTS_WITHOUT_THINNING: Final = 4000
+"""The builders may leave points out of an outline that has more."""
+_OUTLINE_TOLERANCE_PX: Final = 0.5
+_Parsed = TypeVar("_Parsed")
 
 
 def verify_written(path: Path, expected: Dataset) -> None:
     """Raise ReadBackMismatch unless `path` holds `expected` byte for byte."""
     if path.read_bytes() != encode(expected):
-        raise ReadBackMismatch("the bytes are not those of the object")
+        raise ReadBackMismatch("the bytes differ from those of the object")
 
 
-def taken_apart(dataset: Dataset, reader: Callable[[Dataset], _Read], what: str) -> _Read:
-    """Return what `reader` reads; raise ReadBackMismatch where `dataset` is not built that way."""
+def parse_object(dataset: Dataset, parse: Callable[[Dataset], _Parsed], name: str) -> _Parsed:
+    """Return what `parse` returns. Raises ReadBackMismatch where it fails on `dataset`."""
     try:
-        return reader(dataset)
+        return parse(dataset)
     except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise ReadBackMismatch(f"{what} cannot be taken apart") from error
+        raise ReadBackMismatch(f"{name} cannot be parsed") from error
 
 
-def named_image(uid: str, result: StudyResult) -> ImageResult:
+def find_image(sop_instance_uid: str, result: StudyResult) -> ImageResult:
     """Return the analyzed image with this SOP Instance UID. Raises ReadBackMismatch."""
     for image in result.images:
-        if image.sop_instance_uid == uid:
+        if image.sop_instance_uid == sop_instance_uid:
             return image
-    raise ReadBackMismatch("it is of an image that the analysis does not have")
+    raise ReadBackMismatch("it refers to an image that the analysis does not have")
 
 
 def is_cine(image: ImageResult) -> bool:
-    """Tell whether references to it name frames."""
+    """Return whether references to the image name frames."""
     return read_header(image.source).sop_class_uid in MULTI_FRAME
 
 
@@ -60,21 +61,21 @@ def referenced_frames(reference: Dataset) -> tuple[int, ...]:
     return tuple(map(int, numbers)) if isinstance(numbers, MultiValue) else (int(numbers),)
 
 
-def outline_of(graphic: Dataset) -> NDArray[np.float64]:
+def graphic_points(graphic: Dataset) -> NDArray[np.float64]:
     """Return the (x, y) of Graphic Data (0070,0022), (n, 2), in pixels."""
     return np.reshape(np.asarray(graphic.GraphicData, dtype=np.float64), (-1, 2))
 
 
 def verify_outline(drawn: NDArray[np.float64], contour: NDArray[np.float64]) -> None:
-    """Raise ReadBackMismatch unless `drawn`, (n + 1, 2), is `contour`, (n, 2), closed, each point
-    within half a pixel. Of thousands of points every second one may be gone, or more.
+    """Raise ReadBackMismatch unless `drawn`, (n + 1, 2), is `contour`, (n, 2), closed, with each
+    point within half a pixel. Of thousands of points, `drawn` may hold every second or fewer.
     """
     points = drawn[:-1]
     step = -(-len(contour) // max(len(points), 1))
-    if step > 1 and len(contour) <= _POINTS_THAT_MAY_THIN_OUT:
+    if step > 1 and len(contour) <= _MAX_POINTS_WITHOUT_THINNING:
         raise ReadBackMismatch("an outline lacks points")
-    meant = contour[::step]
-    if len(points) != len(meant) or not np.array_equal(drawn[-1], points[0]):
-        raise ReadBackMismatch("an outline is another one")
-    if np.abs(points - meant).max() > _HALF_A_PIXEL:
-        raise ReadBackMismatch("an outline lies elsewhere")
+    expected = contour[::step]
+    if len(points) != len(expected) or not np.array_equal(drawn[-1], points[0]):
+        raise ReadBackMismatch("an outline has other points")
+    if np.abs(points - expected).max() > _OUTLINE_TOLERANCE_PX:
+        raise ReadBackMismatch("an outline is in another place")

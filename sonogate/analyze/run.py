@@ -14,9 +14,8 @@ from db.types import now_utc
 from dicom.equipment import DISCLAIMER
 from dicom.errors import DicomError
 from dicom.files import write_dataset
+from dicom.results.catalogue import DEFAULT, build_set
 from dicom.results.model import RefusalReason
-from dicom.results.seg.build import build_segmentations
-from dicom.results.sr.build import build_report
 from dicom.terms.classification import CLASSES
 from dicom.uids import derived_uid
 from models.types import PresetInfo
@@ -188,13 +187,11 @@ def _write_objects(image: AnalyzedImage, preset: PresetInfo, target: Path) -> di
         [image], analysis_id=analysis_id, algorithm=algorithm, produced_at=now_utc()
     )
     try:
-        segmentations = build_segmentations(result)
-        report = build_report(result, segmentations)
+        objects = list(build_set(DEFAULT, result))
     except DicomError as error:
         return {"dicom_problem": str(error)}
-    for segmentation in segmentations:  # at most one, none without lesions
-        write_dataset(segmentation, _beside(target, ".seg.dcm"))
-    write_dataset(report, _beside(target, ".sr.dcm"))
+    for spec, dataset in objects:  # at most one of each kind, because there is one image
+        write_dataset(dataset, _beside(target, f".{spec.kind.name}.dcm"))
     return {}
 
 

@@ -20,7 +20,9 @@ from db.schema import (
     StudyStatus,
 )
 from dicom.errors import DicomError
-from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.catalogue import parse_spec
+from dicom.results.result_kind import Role
+from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from dicom.terms.classification import CLASSES
 
@@ -130,11 +132,11 @@ def summarize(
         return StudySummary(name, progress.text, problems=("not analyzed",))
     result_set = _find_result_set(session, study)
     objects = result_set.objects if result_set else []
-    files: dict[str, list[Path]] = {"seg": [], "sr": []}
+    files: dict[Role, list[Path]] = {Role.SEGMENTATION: [], Role.REPORT: []}
     for result_object in objects:
         path = path_of(result_object.sop_instance_uid)
         if path.exists():
-            files.setdefault(result_object.kind, []).append(path)
+            files.setdefault(parse_spec(result_object.spec).role, []).append(path)
     lesions = tuple(_largest_outlines(analysis.findings))
     problems = [] if progress.text == DELIVERED else [f"stopped at: {progress.text}"]
     problems += _find_problems(objects, analysis.asserted_class, path_of, has_lesions=bool(lesions))
@@ -145,8 +147,8 @@ def summarize(
         analysis.undecided,
         analysis.probabilities,
         lesions,
-        tuple(files["seg"]),
-        tuple(files["sr"]),
+        tuple(files[Role.SEGMENTATION]),
+        tuple(files[Role.REPORT]),
         tuple(problems),
     )
 
@@ -191,21 +193,24 @@ def _find_problems(
     objects: Iterable[ResultObject], label: str | None, path_of: PathOf, *, has_lesions: bool
 ) -> Iterator[str]:
     """Yield which objects are missing, and what is wrong with those that the demo PACS received."""
-    missing = {"SR", "SEG"} if has_lesions else {"SR"}
+    missing = {Role.REPORT: "SR"}
+    if has_lesions:
+        missing[Role.SEGMENTATION] = "SEG"
     for result_object in objects:
+        role = parse_spec(result_object.spec).role
         kind, path = result_object.kind.upper(), path_of(result_object.sop_instance_uid)
-        missing.discard(kind)
+        missing.pop(role, None)
         if not path.exists():
             yield f"{kind}: not received by the demo PACS"
             continue
         try:
-            if kind == "SEG" and not read_back_segmentation(path).segments:
+            if role is Role.SEGMENTATION and not read_back_segmentation(path).segments:
                 yield "SEG: contains no segment"
-            if kind == "SR" and read_back_report(path).label != label:
+            if role is Role.REPORT and read_back_report(path).label != label:
                 yield "SR: states another class than the analysis"
         except DicomError as error:
             yield f"{kind}: {error}"
-    yield from (f"{kind}: not created" for kind in sorted(missing))
+    yield from (f"{kind}: not created" for kind in sorted(missing.values()))
 
 
 def _size_text(lesion: Finding) -> str:

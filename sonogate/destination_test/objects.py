@@ -1,13 +1,16 @@
 """The objects of a destination test: written to disk and verified there."""
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pydicom.dataset import Dataset
+
 from dicom.files import read_without_pixels, write_dataset
-from dicom.results.catalogue import Built, Signing, build_set, build_signed_set, verify
+from dicom.results.catalogue import ResultStream, build_set, build_signed_set, parse_spec, verify
 from dicom.results.model import ReportReference, SignedReview, StudyResult
+from dicom.results.result_kind import ResultSpec, Role, SigningInputs, reference_to
 from workers.destinations.kind import InstanceReference
 from workers.results.selection import ResultSelection
 
@@ -43,38 +46,36 @@ def write_results(
     Raises:
         DicomError: An object cannot be built, or does not pass verification.
     """
-    built = build_set(selection, result)
-    signing = Signing(
-        review,
-        published={spec: datasets for spec, datasets in built.items() if spec.kind == "seg"},
-        predecessors={
-            spec: ReportReference(
-                str(report.StudyInstanceUID),
-                str(report.SeriesInstanceUID),
-                str(report.SOPClassUID),
-                str(report.SOPInstanceUID),
-            )
-            for spec, (report, *_) in built.items()
-            if spec.kind == "sr"
-        },
-    )
-    signed = build_signed_set(selection, result, signing)
-    return [
-        *_write_verified("", built, folder, result, None),
-        *_write_verified(SIGNED_PREFIX, signed, folder, result, review),
-    ]
+    unsigned = _write_verified("", build_set(selection, result), folder, result)
+    published: dict[ResultSpec, list[Dataset]] = {}
+    reports: dict[ResultSpec, ReportReference] = {}
+    for sample in unsigned:
+        spec = parse_spec(sample.spec)
+        if spec.role is Role.SEGMENTATION:
+            published.setdefault(spec, []).append(read_without_pixels(sample.path))
+        elif spec.role is Role.REPORT:
+            reports[spec] = reference_to(read_without_pixels(sample.path))
+    signed = build_signed_set(selection, result, SigningInputs(review, published, reports))
+    return [*unsigned, *_write_verified(SIGNED_PREFIX, signed, folder, result, review)]
 
 
 def _write_verified(
-    prefix: str, built: Built, folder: Path, result: StudyResult, review: SignedReview | None
-) -> Iterator[SampleObject]:
-    for spec, datasets in built.items():
+    prefix: str,
+    objects: ResultStream,
+    folder: Path,
+    result: StudyResult,
+    review: SignedReview | None = None,
+) -> list[SampleObject]:
+    samples: list[SampleObject] = []
+    numbers: Counter[ResultSpec] = Counter()
+    for spec, dataset in objects:
         name = f"{prefix}{spec}"
-        for number, dataset in enumerate(datasets, start=1):
-            file = f"{name.replace(':', '-').replace('/', '-')}.{number}.dcm"
-            path = write_dataset(dataset, folder / file).path
-            verify(spec, path, dataset, result, review)
-            yield SampleObject(name, path, _read_instance(path))
+        numbers[spec] += 1
+        file = f"{name.replace(':', '-').replace('/', '-')}.{numbers[spec]}.dcm"
+        path = write_dataset(dataset, folder / file).path
+        verify(spec, path, dataset, result, review)
+        samples.append(SampleObject(name, path, _read_instance(path)))
+    return samples
 
 
 def _read_instance(path: Path) -> InstanceReference:

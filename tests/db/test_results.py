@@ -91,7 +91,9 @@ def due(session: Session, delivery_id: UUID) -> list[str]:
     delivery = results.load_delivery(session, delivery_id)
     done = results.find_accepted_objects(session, delivery, lambda status: status == 0)
     return [
-        row.spec for row in results.list_delivery_objects(session, delivery) if row.id not in done
+        row.spec
+        for row in results.list_delivery_objects(session, delivery, ["sr", "sr:enhanced"])
+        if row.id not in done
     ]
 
 
@@ -172,9 +174,10 @@ def test_each_destination_gets_the_report_of_its_selection(
             delivery = results.add_delivery(session, result_set, recipient, selection, "route", NOW)
             assert delivery is not None
             delivery = results.load_delivery(session, delivery.id)
-            assert [row.id for row in results.list_delivery_objects(session, delivery)] == [
-                report.id
-            ]
+            assert [
+                row.id
+                for row in results.list_delivery_objects(session, delivery, ["sr", "sr:enhanced"])
+            ] == [report.id]
 
 
 def test_a_new_selection_adds_missing_objects_and_a_report_of_its_own(
@@ -189,7 +192,10 @@ def test_a_new_selection_adds_missing_objects_and_a_report_of_its_own(
         results.update_selection(session, delivery_id, selection, [again, report, picture], NOW)
     with database.read() as session:
         delivery = results.load_delivery(session, delivery_id)
-        sent = [row.id for row in results.list_delivery_objects(session, delivery)]
+        sent = [
+            row.id
+            for row in results.list_delivery_objects(session, delivery, ["sr", "sr:enhanced"])
+        ]
         assert sent == [objects_by_spec["seg"].id, report.id, picture.id]
         assert delivery.selection == selection
         event = json.loads(session.scalars(select(AuditEvent.details)).one())

@@ -209,7 +209,7 @@ def test_a_delivery_has_the_objects_of_its_old_selection(upgraded: Database) -> 
         query = select(Delivery).where(Delivery.status == DeliveryStatus.PENDING)
         deliveries = {row.destination.name: row for row in session.scalars(query)}
         specs = {
-            name: [row.spec for row in results.list_delivery_objects(session, delivery)]
+            name: [row.spec for row in results.list_delivery_objects(session, delivery, ["sr"])]
             for name, delivery in deliveries.items()
         }
     assert specs == {"pacs": ["seg", "sr"], "reports": ["sr"]}

@@ -1,18 +1,21 @@
 """Images, lesions and results small enough to check by hand, of every shape that tests need."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from scipy import ndimage
 
 from dicom.files import write_dataset
 from dicom.images.header import read_header
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
+from dicom.results.catalogue import build_set, build_signed_set, parse_spec
 from dicom.results.model import (
     Algorithm,
     ImageRefusal,
@@ -22,6 +25,7 @@ from dicom.results.model import (
     SignedReview,
     StudyResult,
 )
+from dicom.results.result_kind import Role, SigningInputs, reference_to
 from dicom.terms.lesions import LesionMeasurements, SizeMm
 from dicom.uids import derived_uid
 
@@ -167,6 +171,75 @@ def study_result(*images: ImageResult | ImageRefusal, **changes: object) -> Stud
     return replace(result, **changes)  # type: ignore[arg-type]  # whatever the test says
 
 
+def build_objects(spec: str, result: StudyResult) -> list[Dataset]:
+    """Build the objects of one spec alone."""
+    return [dataset for _, dataset in build_set([parse_spec(spec)], result)]
+
+
+def build_results(
+    specs: Iterable[str],
+    result: StudyResult,
+    predecessors: Mapping[str, Dataset] = MappingProxyType({}),
+) -> dict[str, list[Dataset]]:
+    """Build a result set, by spec. `predecessors` are reports."""
+    built: dict[str, list[Dataset]] = {spec: [] for spec in specs}
+    before = {parse_spec(spec): reference_to(report) for spec, report in predecessors.items()}
+    for spec, dataset in build_set(map(parse_spec, built), result, before):
+        built[str(spec)].append(dataset)
+    return built
+
+
+def build_report(
+    result: StudyResult, spec: str = "sr", *, selection: Iterable[str] = ()
+) -> Dataset:
+    """Build a report that refers to binary segmentations, or to those of `selection`."""
+    (report,) = build_results([*(selection or ["seg"]), spec], result)[spec]
+    return report
+
+
+def build_signed_results(
+    specs: Iterable[str],
+    result: StudyResult,
+    review: SignedReview = REVIEW,
+    *,
+    predecessors: Mapping[str, Dataset] = MappingProxyType({}),
+    earlier: Sequence[Dataset] = (),
+) -> dict[str, list[Dataset]]:
+    """Build what `review` adds to the result set of `specs`, by spec.
+
+    Its reports succeed those of the result set, or `predecessors`, and all `earlier` ones.
+    """
+    signed: dict[str, list[Dataset]] = {spec: [] for spec in specs}
+    published = {parse_spec(spec): built for spec, built in build_results(signed, result).items()}
+    reports = {spec: built[0] for spec, built in published.items() if spec.role is Role.REPORT}
+    reports |= {parse_spec(spec): report for spec, report in predecessors.items()}
+    signing = SigningInputs(
+        review,
+        {spec: built for spec, built in published.items() if spec.role is Role.SEGMENTATION},
+        {spec: reference_to(report) for spec, report in reports.items()},
+        {spec: [reference_to(report) for report in earlier] for spec in reports},
+    )
+    for spec, dataset in build_signed_set(published, result, signing):
+        signed[str(spec)].append(dataset)
+    return signed
+
+
+def build_signed_report(
+    result: StudyResult,
+    review: SignedReview = REVIEW,
+    *,
+    selection: Iterable[str] = ("seg",),
+    predecessor: Dataset | None = None,
+    earlier: Sequence[Dataset] = (),
+) -> Dataset:
+    """Build the `sr` of `review` that succeeds that of the result set, or `predecessor`."""
+    predecessors = {"sr": predecessor} if predecessor else {}
+    (report,) = build_signed_results(
+        [*selection, "sr"], result, review, predecessors=predecessors, earlier=earlier
+    )["sr"]
+    return report
+
+
 @dataclass(frozen=True)
 class Case:
     """A kind of image: where it is, and how many lesions are drawn on it."""
@@ -182,7 +255,7 @@ class Case:
         image = image_result(self.path, lesions, spacing_mm=pair, heatmaps=heatmaps)
         return study_result(image)
 
-    def probable_result(self) -> StudyResult:
+    def result_with_probabilities(self) -> StudyResult:
         """As `result`, and each lesion with a probability map."""
         (image,) = self.result().images
         lesions = tuple(replace(one, probability=heat(one.mask)) for one in image.lesions)

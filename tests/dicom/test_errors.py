@@ -13,7 +13,7 @@ EVERY = (
     errors.UnsupportedTransferSyntax("1.2.840.10008.1.2.4.100"),
     errors.InvalidHeader("StudyInstanceUID", "missing"),
     errors.InvalidResult("a mask is empty"),
-    errors.UnknownResult("'pdf' is no result; there are seg and sr."),
+    errors.UnknownResult("'pdf' is not a result kind. Use one of: seg, sr."),
     errors.ReadBackMismatch("the class differs"),
 )
 

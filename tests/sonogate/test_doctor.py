@@ -196,7 +196,7 @@ def test_a_result_that_cannot_be_made_fails_and_names_the_destination(
     finding = only(run, "routes")
     assert finding["status"] == "fail"
     assert (
-        "routes.toml: destination 'p': 'pdf' is no result; there are seg, sr"
+        "routes.toml: destination 'p': 'pdf' is not a result kind. Use one of: seg, sr"
         in (finding["message"])
     )
 

@@ -110,7 +110,7 @@ def test_routes_check_names_a_result_that_cannot_be_made_and_those_that_can(
     )
     result = run("routes", "check", file)
     assert result.exit_code == 1
-    assert f"{file}: destination 'pacs': 'sr:basic' is no variant of sr" in result.stderr
+    assert f"{file}: destination 'pacs': 'sr:basic' is not a variant of sr" in result.stderr
     assert "comprehensive, comprehensive-3d, enhanced" in result.stderr
 
 

@@ -113,7 +113,9 @@ def test_an_invalid_routes_file_stops_the_start_and_is_named(settings: WorkerSet
 def test_an_unknown_result_stops_the_start(settings: WorkerSettings) -> None:
     path = settings.effective_routes_file
     path.write_text(path.read_text().replace('results = ["sr"]', 'results = ["sr", "pdf"]'))
-    complaint = r"routes\.toml: destination 'reports-only': 'pdf' is no result; there are seg, sr"
+    complaint = (
+        r"routes\.toml: destination 'reports-only': 'pdf' is not a result kind. Use one of: seg, sr"
+    )
     with pytest.raises(SettingsError, match=complaint):
         open_services(settings)
 

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from db import analyses, results
 from db.jobs import Claim
 from db.schema import Delivery, Destination, Job, ResultObject
-from dicom.results.catalogue import make_set
+from dicom.results.catalogue import build_set, parse_spec
+from dicom.results.result_kind import Role
 from workers.destinations.kind import SendOutcome
 from workers.destinations.registry import find_kind
 from workers.destinations.rows import sync_destinations
@@ -18,7 +19,7 @@ from workers.destinations.statuses import is_accepted
 from workers.errors import DeliveryIncomplete, DestinationRemoved, SelectionNotAvailable
 from workers.jobs.handler import JobFailure, SaveResult
 from workers.results.saved import load_result
-from workers.results.selection import parse_selection, reports_among, selection_as_text
+from workers.results.selection import find_predecessors, parse_selection, selection_as_text
 from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import WorkerServices
 
@@ -41,8 +42,8 @@ class _Order:
         results: Sequence[str] = self.delivery.destination.results
         if not self.signed:
             return results
-        kinds = {spec.partition(":")[0] for spec in results}
-        return [spec for spec in self.delivery.selection if spec.partition(":")[0] in kinds]
+        kinds = {parse_spec(spec).kind for spec in results}
+        return [spec for spec in self.delivery.selection if parse_spec(spec).kind in kinds]
 
     @property
     def signed(self) -> bool:
@@ -122,7 +123,7 @@ class Deliver:
         specs = {each.spec for each in there} | {str(each.spec) for each in made}
         if specs.isdisjoint(selection):
             raise SelectionNotAvailable(delivery.selection, selection)
-        rows = [each.row(now) for each in made]
+        rows = [each.to_row(now) for each in made]
         with self._services.database.write() as session:
             results.update_selection(session, delivery.id, selection, rows, now)
 
@@ -134,15 +135,15 @@ class Deliver:
         store.check_free_space()
         result = load_result(analysis, store)
         had = [made for made in order.objects if made.id in order.accepted]
-        predecessors = reports_among(analysis.study, had, selection) or (
-            reports_among(analysis.study, before.objects, selection) if before else {}
+        predecessors = find_predecessors(analysis.study, had, selection) or (
+            find_predecessors(analysis.study, before.objects, selection) if before else {}
         )
         result_writer = ResultWriter(
-            store, analysis.id, result, there=[row.sop_instance_uid for row in there]
+            store, analysis.id, result, existing_uids=[row.sop_instance_uid for row in there]
         )
         edition = " ".join(selection_as_text(selection))
-        result_writer.keep(selection, make_set(selection, result, predecessors, edition))
-        return result_writer.made
+        result_writer.write(selection, build_set(selection, result, predecessors, edition))
+        return result_writer.written
 
     def _send(
         self, destination: Destination, objects: Sequence[ResultObject]
@@ -163,9 +164,10 @@ class Deliver:
 
 def _order(session: Session, delivery_id: UUID) -> _Order:
     delivery = results.load_delivery(session, delivery_id)
+    reports = [spec for spec in delivery.selection if parse_spec(spec).role is Role.REPORT]
     return _Order(
         delivery,
-        results.list_delivery_objects(session, delivery),
+        results.list_delivery_objects(session, delivery, reports),
         results.find_accepted_objects(session, delivery, is_accepted),
     )
 

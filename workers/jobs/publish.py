@@ -11,7 +11,7 @@ from db import analyses, results
 from db.jobs import Claim
 from db.routes import Route, Routes
 from db.schema import Analysis, Delivery, Job, ResultSet, Study, StudyStatus
-from dicom.results.catalogue import make_set, why_left_out
+from dicom.results.catalogue import build_set, find_omissions
 from workers.destinations.rows import sync_destinations
 from workers.errors import EarlierAnalysisPending
 from workers.jobs.handler import JobFailure, SaveResult
@@ -19,8 +19,8 @@ from workers.results.saved import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
     ResultSelection,
+    find_predecessors,
     parse_selection,
-    reports_before,
 )
 from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import WorkerServices
@@ -59,10 +59,10 @@ class Publish:
         result_writer = ResultWriter(store, analysis.id, result)
         selections = _selections(routes, route)
         for selection in selections:
-            predecessors = reports_before(study, before, selection) if before else {}
-            result_writer.keep(selection, make_set(selection, result, predecessors))
-        left_out = why_left_out(itertools.chain.from_iterable(selections), result)
-        published = _Published(analysis.id, before, result_writer.made, left_out)
+            predecessors = find_predecessors(study, before.objects, selection) if before else {}
+            result_writer.write(selection, build_set(selection, result, predecessors))
+        left_out = find_omissions(itertools.chain.from_iterable(selections), result)
+        published = _Published(analysis.id, before, result_writer.written, left_out)
         return lambda session, now: _write(session, published, routes, route, now)
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
@@ -93,7 +93,7 @@ def _write(
         raise EarlierAnalysisPending
     if analysis.study.status is StudyStatus.FAILED:  # publishing had been given up before
         analyses.queue_publication(session, analysis.id, now)
-    rows = [one.row(now) for one in published.made]
+    rows = [one.to_row(now) for one in published.made]
     result_set = results.add_result_set(session, analysis.id, rows, now)
     later = results.find_published_after(session, analysis)
     deliveries = _send(session, result_set, routes, route, now) if route and not later else []

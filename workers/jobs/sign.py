@@ -14,8 +14,9 @@ from db.jobs import Claim
 from db.outlines import ReaderOutline, load_outlines
 from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
 from dicom.files import read_without_pixels
-from dicom.results.catalogue import Built, ResultSpec, Signing, make_signed_set
+from dicom.results.catalogue import build_signed_set
 from dicom.results.model import ReportReference, SignedReview, StudyResult
+from dicom.results.result_kind import BuiltObjects, ResultSpec, Role, SigningInputs
 from workers.errors import PrerequisitePending, WorkError
 from workers.jobs.handler import JobFailure, SaveResult
 from workers.results.reader_lesions import build_reviewed_lesions
@@ -23,9 +24,9 @@ from workers.results.saved import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
     ResultSelection,
+    find_predecessors,
+    find_signed_predecessors,
     parse_selection,
-    reports_before,
-    signed_before,
 )
 from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import WorkerServices
@@ -49,10 +50,10 @@ class Sign:
         signing = signing.drawn(result)
         result_writer = ResultWriter(store, analysis.id, result, signing.review)
         for selection in signing.selections():
-            result_writer.keep(
-                selection, make_signed_set(selection, result, signing.of(selection, store))
+            result_writer.write(
+                selection, build_signed_set(selection, result, signing.of(selection, store))
             )
-        return lambda session, now: _write(session, signing, result_writer.made, now)
+        return lambda session, now: _write(session, signing, result_writer.written, now)
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if not failure.given_up:
@@ -95,11 +96,11 @@ class _Signing:
         got = (parse_selection(delivery.selection) for delivery in self.published.deliveries)
         return list(dict.fromkeys([DEFAULT_SELECTION, *got]))
 
-    def of(self, selection: ResultSelection, store: FileStore) -> Signing:
-        return Signing(
+    def of(self, selection: ResultSelection, store: FileStore) -> SigningInputs:
+        return SigningInputs(
             self.review,
             _segmentations(self.published, selection, store),
-            reports_before(self.analysis.study, self.predecessor, selection),
+            find_predecessors(self.analysis.study, self.predecessor.objects, selection),
             self._earlier(selection),
         )
 
@@ -118,10 +119,12 @@ class _Signing:
             for delivery in self.earlier.deliveries
             if delivery.destination_id in there
         }
-        return signed_before(self.analysis.study, self.earlier, selection, had)
+        return find_signed_predecessors(self.analysis.study, self.earlier.objects, selection, had)
 
 
-def _segmentations(published: ResultSet, selection: ResultSelection, store: FileStore) -> Built:
+def _segmentations(
+    published: ResultSet, selection: ResultSelection, store: FileStore
+) -> BuiltObjects:
     """Those that reports of `selection` may go on naming."""
     return {
         spec: [
@@ -130,7 +133,7 @@ def _segmentations(published: ResultSet, selection: ResultSelection, store: File
             if made.spec == str(spec)
         ]
         for spec in selection
-        if spec.kind == "seg"
+        if spec.role is Role.SEGMENTATION
     }
 
 
@@ -198,7 +201,7 @@ def _write(session: Session, signing: _Signing, made: list[WrittenObject], now: 
     result_set = results.add_result_set(
         session,
         signing.analysis.id,
-        [one.row(now) for one in made],
+        [one.to_row(now) for one in made],
         now,
         review_id=UUID(signing.review.review_id),
     )

@@ -5,11 +5,11 @@ from typing import Final
 
 from db.outlines import ReaderOutline
 from db.schema import Analysis, Finding, FindingKind, OutlineOrigin
-from dicom.results.model import ImageResult, LesionResult, Origin, StudyResult
+from dicom.results.model import ImageResult, LesionOrigin, LesionResult, StudyResult
 from models.outline import enclosed_lesion
 from workers.pipeline.study import tracking_id
 
-_ORIGINS: Final[Mapping[OutlineOrigin, Origin]] = {
+_ORIGINS: Final[Mapping[OutlineOrigin, LesionOrigin]] = {
     OutlineOrigin.CORRECTED: "corrected",
     OutlineOrigin.DRAWN: "drawn",
 }

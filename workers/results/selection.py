@@ -1,98 +1,86 @@
-"""What a destination selections for, as specs and in the words that rows and the routes file hold."""
+"""Result selections, and the reports that new reports of a selection replace."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from db.schema import ResultObject, ResultSet, Study
-from dicom.results.catalogue import DEFAULT, ResultSpec, in_order, parse_spec
+from db.schema import ResultObject, Study
+from dicom.results.catalogue import DEFAULT, parse_spec, sort_specs
 from dicom.results.model import ReportReference
+from dicom.results.result_kind import ResultSpec, Role
 
 ResultSelection = tuple[ResultSpec, ...]
-"""Without repetition and in the order of sending, so that two that ask for the same are equal."""
+"""Without repetition and in the order of sending, so that equal selections compare equal."""
 
 DEFAULT_SELECTION: Final[ResultSelection] = DEFAULT
-"""WrittenObject of every analysis, whoever gets it: what our own pages show and successors name."""
+"""Built for every analysis, whatever its destinations receive: the pages show it, and later reports
+can name it as their predecessor."""
 
 
 def parse_selection(results: Iterable[str]) -> ResultSelection:
-    """Raises UnknownResult."""
-    return tuple(in_order(map(parse_spec, results)))
+    """Parse the `results` of a destination. Raises UnknownResult."""
+    return tuple(sort_specs(map(parse_spec, results)))
 
 
 def selection_as_text(selection: ResultSelection) -> list[str]:
+    """Return the selection as rows and the routes file store it."""
     return [str(spec) for spec in selection]
 
 
-def reports_before(
-    study: Study, before: ResultSet, selection: ResultSelection
-) -> dict[ResultSpec, ReportReference]:
-    """The report in `before` that each report of `selection` takes the place of."""
-    return reports_among(study, before.objects, selection)
-
-
-def reports_among(
+def find_predecessors(
     study: Study, objects: Iterable[ResultObject], selection: ResultSelection
 ) -> dict[ResultSpec, ReportReference]:
-    """The report among `objects` that each report of `selection` takes the place of; nothing where
-    they hold no report.
+    """Return the report among `objects` that each report of `selection` replaces.
+
+    Prefers a report of the same spec and selection. The result is empty where `objects` holds no
+    report.
     """
-    # rows come in no order of their own, and the same selection must name the same report
+    # rows have no order of their own, and the same selection must name the same report
     reports = sorted(
-        (made for made in objects if made.kind == "sr"), key=lambda made: made.sop_instance_uid
+        (row for row in objects if parse_spec(row.spec).role is Role.REPORT),
+        key=lambda row: row.sop_instance_uid,
     )
-    return {
-        spec: _reference(study, _nearest(reports, selection, spec))
-        for spec in selection
-        if spec.kind == "sr" and reports
-    }
+    own_selection = selection_as_text(selection)
+    default_selection = selection_as_text(DEFAULT_SELECTION)
+    predecessors = {}
+    for spec in selection:
+        if spec.role is Role.REPORT and reports:
+            same_spec = [row for row in reports if row.spec == str(spec)]
+            nearest = max(
+                same_spec or reports,
+                key=lambda row: (
+                    own_selection in row.selections,
+                    default_selection in row.selections,
+                ),
+            )
+            predecessors[spec] = ReportReference(
+                study_instance_uid=study.study_instance_uid,
+                series_instance_uid=nearest.series_instance_uid,
+                sop_class_uid=nearest.sop_class_uid,
+                sop_instance_uid=nearest.sop_instance_uid,
+            )
+    return predecessors
 
 
-def signed_before(
-    study: Study, before: ResultSet, selection: ResultSelection, had: Collection[ResultSelection]
+def find_signed_predecessors(
+    study: Study,
+    objects: Collection[ResultObject],
+    selection: ResultSelection,
+    delivered: Collection[ResultSelection],
 ) -> dict[ResultSpec, tuple[ReportReference, ...]]:
-    """The signed reports in `before` that each report of `selection` takes the place of.
+    """Return the signed reports among `objects` that each report of `selection` replaces.
 
-    These are the ones that its destinations have: they got `before` by the selections `had`. Where
-    none did, what `reports_before` names.
+    `delivered` are the selections by which its destinations received `objects`. Where there are
+    none, the result is that of `find_predecessors`.
     """
-    if not had:
-        named = reports_before(study, before, selection)
-        return {spec: (report,) for spec, report in named.items()}
-    held = [
-        reports_among(
-            study,
-            [made for made in before.objects if selection_as_text(each) in made.selections],
-            selection,
-        )
-        for each in sorted(had, key=selection_as_text)
-    ]
+    if not delivered:
+        predecessors = find_predecessors(study, objects, selection)
+        return {spec: (report,) for spec, report in predecessors.items()}
+    by_delivery = []
+    for received in sorted(delivered, key=selection_as_text):
+        rows = [row for row in objects if selection_as_text(received) in row.selections]
+        by_delivery.append(find_predecessors(study, rows, selection))
     return {
-        spec: tuple(dict.fromkeys(one[spec] for one in held if spec in one))
+        spec: tuple(dict.fromkeys(reports[spec] for reports in by_delivery if spec in reports))
         for spec in selection
-        if spec.kind == "sr"
+        if spec.role is Role.REPORT
     }
-
-
-def _nearest(
-    reports: Sequence[ResultObject], selection: ResultSelection, spec: ResultSpec
-) -> ResultObject:
-    """The one of the same spec and selection; where the selection has changed, or is new, the nearest."""
-
-    def nearness(report: ResultObject) -> tuple[bool, bool, bool]:
-        wished = selection_as_text(selection) in report.selections
-        return (
-            report.spec == str(spec),
-            wished,
-            selection_as_text(DEFAULT_SELECTION) in report.selections,
-        )
-
-    return max(reports, key=nearness)
-
-
-def _reference(study: Study, report: ResultObject) -> ReportReference:
-    return ReportReference(
-        study_instance_uid=study.study_instance_uid,
-        series_instance_uid=report.series_instance_uid,
-        sop_class_uid=report.sop_class_uid,
-        sop_instance_uid=report.sop_instance_uid,
-    )

@@ -1,4 +1,4 @@
-"""Result objects on disk: written whole, read back, and told to the rows."""
+"""Writes result objects to the file store and verifies them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,14 +10,15 @@ from pydicom.dataset import Dataset
 from db.files import FileStore, StoredFile, result_file
 from db.schema import ResultObject
 from dicom.files import encode
-from dicom.results.catalogue import ResultSpec, verify
+from dicom.results.catalogue import verify
 from dicom.results.model import SignedReview, StudyResult
+from dicom.results.result_kind import ResultSpec
 from workers.results.selection import ResultSelection, selection_as_text
 
 
 @dataclass(frozen=True, eq=False)
 class WrittenObject:
-    """An object that is in its place in the store. Its pixels are there only: a study's are many."""
+    """A result object in the file store. It holds no pixels, because a study has many of them."""
 
     spec: ResultSpec
     sop_class_uid: str
@@ -25,9 +26,10 @@ class WrittenObject:
     series_instance_uid: str
     stored: StoredFile
     selections: list[ResultSelection] = field(default_factory=list)
-    """Those that it is a part of."""
+    """The selections that contain it."""
 
-    def row(self, now: datetime) -> ResultObject:
+    def to_row(self, now: datetime) -> ResultObject:
+        """Return a new row for the object."""
         return ResultObject(
             id=uuid4(),
             spec=str(self.spec),
@@ -36,15 +38,17 @@ class WrittenObject:
             sop_instance_uid=self.sop_instance_uid,
             series_instance_uid=self.series_instance_uid,
             created_at=now,
-            **self.stored.__dict__,
+            file=self.stored.file,
+            sha256=self.stored.sha256,
+            size_bytes=self.stored.size_bytes,
         )
 
 
 class ResultWriter:
-    """Keeps what is made of one analysis, or of a signed review of it, selection by selection.
+    """Writes the result objects of one analysis, or of a signed review of it.
 
-    An object that several selections have in common is kept once, and one that is `there` already is
-    left as it is. The same result gives the same bytes in the same files.
+    An object that several selections contain is written once, and one of `existing_uids` not at
+    all. The same result gives the same bytes in the same files.
     """
 
     def __init__(
@@ -53,43 +57,40 @@ class ResultWriter:
         analysis_id: UUID,
         result: StudyResult,
         review: SignedReview | None = None,
-        there: Iterable[str] = (),
+        existing_uids: Iterable[str] = (),
     ) -> None:
         self._store = store
         self._analysis_id = analysis_id
         self._result = result
         self._review = review
-        self._there = frozenset(there)
-        self._made: dict[str, WrittenObject] = {}
+        self._existing_uids = frozenset(existing_uids)
+        self._written: dict[str, WrittenObject] = {}
 
     @property
-    def made(self) -> list[WrittenObject]:
-        return list(self._made.values())
+    def written(self) -> list[WrittenObject]:
+        """The objects written so far."""
+        return list(self._written.values())
 
-    def keep(
+    def write(
         self, selection: ResultSelection, objects: Iterable[tuple[ResultSpec, Dataset]]
     ) -> None:
-        """Write what is new of `objects`, one as it comes after the other, and read it back.
+        """Write the new ones of `objects` one by one, and read each back.
 
-        Raises DicomError when what is on disk is not what was meant, and OSError when the disk
-        does not take it.
+        Raises DicomError when the file does not hold the intended object, and OSError when the disk
+        cannot take it.
         """
         for spec, dataset in objects:
             uid = str(dataset.SOPInstanceUID)
-            if uid not in self._made and uid not in self._there:
-                self._made[uid] = self._write(spec, dataset)
-            if uid in self._made:
-                self._made[uid].selections.append(selection)
-            del dataset  # or it would be there still while the next one is made
+            if uid not in self._existing_uids:
+                if uid not in self._written:
+                    self._written[uid] = self._write_object(spec, dataset)
+                self._written[uid].selections.append(selection)
+            del dataset  # otherwise it stays in memory while the next one is built
 
-    def _write(self, spec: ResultSpec, dataset: Dataset) -> WrittenObject:
-        name = f"{dataset.SOPInstanceUID}.dcm"  # our own UID, derived from our own ids
-        stored = self._store.write(result_file(self._analysis_id, name), encode(dataset))
+    def _write_object(self, spec: ResultSpec, dataset: Dataset) -> WrittenObject:
+        uid = str(dataset.SOPInstanceUID)  # derived from our own ids, so it is safe in a path
+        stored = self._store.write(result_file(self._analysis_id, f"{uid}.dcm"), encode(dataset))
         verify(spec, self._store.path(stored.file), dataset, self._result, self._review)
         return WrittenObject(
-            spec,
-            str(dataset.SOPClassUID),
-            str(dataset.SOPInstanceUID),
-            str(dataset.SeriesInstanceUID),
-            stored,
+            spec, str(dataset.SOPClassUID), uid, str(dataset.SeriesInstanceUID), stored
         )

@@ -1,7 +1,7 @@
-"""Heat maps for machines as a Parametric Map (PS3.3 A.75): Grad-CAM as numbers in space.
+"""Heat maps for software as a Parametric Map (PS3.3 A.75): Grad-CAM as numbers in space.
 
-Only of an image that lies in a frame of reference. The IOD demands a plane, most ultrasound has
-none, and none is invented: `left_out` says which images go without.
+The IOD requires a plane. Most ultrasound has none and none is invented, so only images that lie in
+a frame of reference get a map. `find_omissions` returns why the others get none.
 """
 
 from collections.abc import Iterator
@@ -12,17 +12,17 @@ from highdicom import VOILUTTransformation
 from highdicom.pm import ParametricMap, RealWorldValueMapping
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
 
 from dicom.codes import BREAST, GRAD_CAM, NO_UNITS, SIDE, code_item
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.errors import InvalidHeader
 from dicom.images.image_plane import ImagePlane, parse_image_plane
 from dicom.results.copying import copy_values
-from dicom.results.heatmap_seg.build import check_heatmaps, with_heatmaps
+from dicom.results.heatmaps import check_heatmaps, images_with_heatmaps
 from dicom.results.model import Algorithm, ImageResult, StudyResult
 from dicom.results.provenance import add_provenance, serial_number
-from dicom.results.segmentation import COMPRESSION
+from dicom.results.result_kind import BuildInputs
+from dicom.results.segmentation import LOSSY_COMPRESSION
 from dicom.results.source_image import (
     SourceImage,
     name_true_classes,
@@ -33,73 +33,58 @@ from dicom.uids import derived_uid
 
 FIRST_SERIES_NUMBER: Final = 9801
 SERIES_DESCRIPTION: Final = "AI heat map in space (UNVERIFIED)"
-_FULL: Final = np.float32(255)
-"""The weight that is stored as 1."""
+_GREATEST_WEIGHT: Final = np.float32(255)
 
 
-def build_heatmap_maps(result: StudyResult) -> list[Dataset]:
-    """Return what `make_heatmap_maps` makes."""
-    return list(make_heatmap_maps(result))
+def build_parametric_maps(inputs: BuildInputs) -> Iterator[Dataset]:
+    """Build one Parametric Map for each image that has a heat map and a plane, one at a time.
 
-
-def make_heatmap_maps(result: StudyResult) -> Iterator[Dataset]:
-    """Make one Parametric Map for each image that has a heat map and a plane, one at a time.
-
-    Stored are the weights as 32-bit floats from 0 to 1, 1 the greatest weight of the image. The
-    UIDs follow from the analysis and the image. Raises InvalidResult for a heat map of another
-    size or frame than its image has, and what `dicom.images.header.read_header` raises for a source that
-    cannot be read.
+    It stores the weights as 32-bit floats from 0 to 1, where 1 is the greatest weight of the image.
+    Raises InvalidResult for a heat map that does not fit its image, and the errors of
+    `dicom.images.header.read_header` for a source that cannot be read.
     """
-    for index, image in enumerate(with_heatmaps(result)):
+    images = images_with_heatmaps(inputs.result)
+    for series_number, image in enumerate(images, start=FIRST_SERIES_NUMBER):
         source = read_source(image.source)
-        if _why_not(source) is None:
-            yield _build(result, image, source, index)
+        try:
+            plane = parse_image_plane(source)
+        except InvalidHeader:
+            continue
+        check_heatmaps(image, source)
+        yield _build_map(inputs.result, image, source, plane, series_number)
 
 
-def left_out(result: StudyResult) -> tuple[str, ...]:
-    """Return why, one sentence for each image that has a heat map and gets no Parametric Map.
+def find_omissions(result: StudyResult) -> list[str]:
+    """Return one reason for each image that has a heat map and gets no Parametric Map.
 
-    Raises what `dicom.images.header.read_header` raises for a source that cannot be read.
+    Raises the errors of `dicom.images.header.read_header` for a source that cannot be read.
     """
-    reasons = (_why_not(read_source(image.source)) for image in with_heatmaps(result))
-    return tuple(str(reason) for reason in reasons if reason is not None)
+    reasons = []
+    for image in images_with_heatmaps(result):
+        try:
+            parse_image_plane(read_source(image.source))
+        except InvalidHeader as error:
+            reasons.append(str(error))
+    return reasons
 
 
-def _why_not(source: SourceImage) -> InvalidHeader | None:
-    try:
-        parse_image_plane(source)
-    except InvalidHeader as error:
-        return error
-    return None
-
-
-def _build(result: StudyResult, image: ImageResult, source: SourceImage, index: int) -> Dataset:
-    check_heatmaps(image, source)
-    plane = parse_image_plane(source)
-    built = _by_highdicom(result, image, source, plane, index)
-    _name_dimensions(built)
-    _state_plane(built, plane)
-    _add_anatomy(built, source.header.laterality)
-    name_true_classes(built, {source.header.sop_instance_uid: source})
-    built.ContentCreatorName = None  # type 2; highdicom leaves it out
-    built.SeriesDescription = SERIES_DESCRIPTION
-    add_provenance(built, source, result)
-    return built
-
-
-def _by_highdicom(
-    result: StudyResult, image: ImageResult, source: SourceImage, plane: ImagePlane, index: int
-) -> ParametricMap:
-    parts = result.analysis_id, image.sop_instance_uid
-    return ParametricMap(
+def _build_map(
+    result: StudyResult,
+    image: ImageResult,
+    source: SourceImage,
+    plane: ImagePlane,
+    series_number: int,
+) -> Dataset:
+    uid_parts = result.analysis_id, image.sop_instance_uid
+    parametric_map = ParametricMap(
         source_images=[_stand_in(source, plane)],
-        pixel_array=image.heatmaps[1].astype(np.float32) / _FULL,
+        pixel_array=image.heatmaps[1].astype(np.float32) / _GREATEST_WEIGHT,
         contains_recognizable_visual_features=False,
-        real_world_value_mappings=[_mapping(image, result.algorithm)],
+        real_world_value_mappings=[_value_mapping(image, result.algorithm)],
         voi_lut_transformations=[VOILUTTransformation(window_center=0.5, window_width=1.0)],
-        series_instance_uid=derived_uid("heatmap-pm-series", *parts),
-        series_number=FIRST_SERIES_NUMBER + index,
-        sop_instance_uid=derived_uid("heatmap-pm", *parts),
+        series_instance_uid=derived_uid("heatmap-pm-series", *uid_parts),
+        series_number=series_number,
+        sop_instance_uid=derived_uid("heatmap-pm", *uid_parts),
         instance_number=1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=RESULT_MODEL,
@@ -108,11 +93,17 @@ def _by_highdicom(
         content_label="GRADCAM",
         content_description=f"Grad-CAM of the class {image.label}",
     )
+    _correct_functional_groups(parametric_map, source, plane)
+    name_true_classes(parametric_map, {source.header.sop_instance_uid: source})
+    parametric_map.ContentCreatorName = None  # type 2; highdicom leaves it out
+    parametric_map.SeriesDescription = SERIES_DESCRIPTION
+    add_provenance(parametric_map, source, result)
+    return parametric_map
 
 
 def _stand_in(source: SourceImage, plane: ImagePlane) -> Dataset:
     stand_in = one_frame_stand_in(source)
-    copy_values(source.dataset, stand_in, COMPRESSION)
+    copy_values(source.dataset, stand_in, LOSSY_COMPRESSION)
     stand_in.FrameOfReferenceUID = plane.frame_of_reference_uid
     stand_in.PositionReferenceIndicator = plane.position_reference
     stand_in.ImagePositionPatient = list(plane.position_mm)
@@ -122,7 +113,7 @@ def _stand_in(source: SourceImage, plane: ImagePlane) -> Dataset:
     return stand_in
 
 
-def _mapping(image: ImageResult, algorithm: Algorithm) -> RealWorldValueMapping:
+def _value_mapping(image: ImageResult, algorithm: Algorithm) -> RealWorldValueMapping:
     mapping = RealWorldValueMapping(
         lut_label="GRADCAM",
         lut_explanation=f"Grad-CAM of the class {image.label}",
@@ -132,40 +123,36 @@ def _mapping(image: ImageResult, algorithm: Algorithm) -> RealWorldValueMapping:
         intercept=0.0,
         quantity_definition=GRAD_CAM,
     )
-    made_by = [
-        _said(codes.DCM.AlgorithmName, algorithm.name),
-        _said(codes.DCM.AlgorithmVersion, algorithm.version),
-        _said(codes.DCM.AlgorithmParameters, f"classifier sha256:{algorithm.classifier_digest}"),
-    ]
-    quantity = [*mapping.QuantityDefinitionSequence, *made_by]
-    mapping.add_new("QuantityDefinitionSequence", "SQ", quantity)
+    definition: list[Dataset] = [*mapping.QuantityDefinitionSequence]
+    # content items (PS3.3 10.2), because the IOD has no attribute for the algorithm
+    for name, value in (
+        (codes.DCM.AlgorithmName, algorithm.name),
+        (codes.DCM.AlgorithmVersion, algorithm.version),
+        (codes.DCM.AlgorithmParameters, f"classifier sha256:{algorithm.classifier_digest}"),
+    ):
+        item = Dataset()
+        item.ValueType = "TEXT"
+        item.ConceptNameCodeSequence = [code_item(name)]
+        item.TextValue = value
+        definition.append(item)
+    mapping.add_new("QuantityDefinitionSequence", "SQ", definition)
     return mapping
 
 
-def _said(name: Code, value: str) -> Dataset:
-    """Return a content item (PS3.3 10.2): the IOD has no place of its own for the algorithm."""
-    item = Dataset()
-    item.ValueType = "TEXT"
-    item.ConceptNameCodeSequence = [code_item(name)]
-    item.TextValue = value
-    return item
+def _correct_functional_groups(
+    parametric_map: Dataset, source: SourceImage, plane: ImagePlane
+) -> None:
+    """Replace what highdicom makes up by what the image states, digit by digit.
 
-
-def _name_dimensions(built: Dataset) -> None:
-    """highdicom draws a new UID each time; ours follows from the object's."""
-    for item in *built.DimensionOrganizationSequence, *built.DimensionIndexSequence:
-        item.DimensionOrganizationUID = derived_uid("dimensions", built.SOPInstanceUID)
-
-
-def _state_plane(built: Dataset, plane: ImagePlane) -> None:
-    """Say of the plane what the image says, digit by digit, and no more.
-
-    highdicom adds a Spacing Between Slices of 1 mm to a map of one slice.
+    highdicom draws random dimension UIDs, and adds a Spacing Between Slices of 1 mm.
     """
-    shared, (frame,) = (
-        built.SharedFunctionalGroupsSequence[0],
-        built.PerFrameFunctionalGroupsSequence,
-    )
+    for item in (
+        *parametric_map.DimensionOrganizationSequence,
+        *parametric_map.DimensionIndexSequence,
+    ):
+        item.DimensionOrganizationUID = derived_uid("dimensions", parametric_map.SOPInstanceUID)
+    shared = parametric_map.SharedFunctionalGroupsSequence[0]
+    (frame,) = parametric_map.PerFrameFunctionalGroupsSequence
     measures = Dataset()
     measures.PixelSpacing = list(plane.spacing_mm)
     if plane.thickness_mm:
@@ -173,14 +160,11 @@ def _state_plane(built: Dataset, plane: ImagePlane) -> None:
     shared.PixelMeasuresSequence = [measures]
     shared.PlaneOrientationSequence[0].ImageOrientationPatient = list(plane.orientation)
     frame.PlanePositionSequence[0].ImagePositionPatient = list(plane.position_mm)
-
-
-def _add_anatomy(built: Dataset, side: str) -> None:
-    """Frame Anatomy takes no empty side (PS3.3 C.7.6.16.2.8), Laterality of the series does."""
-    if side not in SIDE:
-        built.Laterality = None
-        return
-    anatomy = Dataset()
-    anatomy.FrameLaterality = side
-    anatomy.AnatomicRegionSequence = [code_item(BREAST)]
-    built.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+    side = source.header.laterality
+    if side in SIDE:
+        anatomy = Dataset()
+        anatomy.FrameLaterality = side
+        anatomy.AnatomicRegionSequence = [code_item(BREAST)]
+        shared.FrameAnatomySequence = [anatomy]
+    else:  # unlike Laterality, Frame Anatomy takes no empty side (PS3.3 C.7.6.16.2.8)
+        parametric_map.Laterality = None

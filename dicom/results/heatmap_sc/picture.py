@@ -1,7 +1,6 @@
-"""Heat maps for people: the frame with its Grad-CAM laid over it, and a legend below.
+"""Draws a frame with its Grad-CAM laid over it, and a legend below.
 
-The legend stands under the picture, never on it, so that it hides nothing and every pixel of the
-frame keeps its coordinates.
+The legend is below the frame, so it hides nothing and every pixel keeps its coordinates.
 """
 
 from functools import cache
@@ -15,7 +14,8 @@ from dicom.images.frames import Frame
 
 NOTICE: Final = "AI, research use, not verified"
 _STOPS: Final = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
-"""Black, purple, red, orange, yellow: brighter with each step, also to a color-blind eye."""
+"""Black, purple, red, orange, yellow: each brighter than the one before, also for color-blind
+readers."""
 _MOST_OPAQUE: Final = 0.65
 _MINIMUM_WIDTH_PX: Final = 340
 _TEXT_SHARE: Final = 1 / 45
@@ -23,32 +23,27 @@ _TEXT_PX: Final = (13, 28)
 _WHITE: Final = (255, 255, 255)
 
 
-def heatmap_picture(frame: Frame, heatmap: NDArray[np.uint8], label: str) -> Frame:
-    """Return RGB of `frame` under `heatmap`, with a legend that names the class `label`.
+def draw_heatmap(frame: Frame, heatmap: NDArray[np.uint8], label: str) -> Frame:
+    """Return `frame` in RGB with `heatmap` laid over it, and a legend that names the class `label`.
 
-    `heatmap` is (rows, columns) of `frame`; where it is 0 the frame shows as it is. The picture
-    is taller than the frame by the legend, and at least 340 pixels wide.
+    `heatmap` is (rows, columns) of `frame`; where it is 0 the frame is unchanged. The picture is
+    taller than the frame by the legend, and at least 340 pixels wide.
     """
     rows, columns = heatmap.shape
     legend = _legend(max(columns, _MINIMUM_WIDTH_PX), label)
     picture = np.zeros((rows + legend.shape[0], legend.shape[1], 3), dtype=np.uint8)
-    picture[:rows, :columns] = _overlay(frame, heatmap)
+    below = frame if frame.ndim == 3 else frame[..., np.newaxis]
+    opacity = (_MOST_OPAQUE / 255 * heatmap.astype(np.float32))[..., np.newaxis]
+    picture[:rows, :columns] = np.rint(below * (1 - opacity) + _colors()[heatmap] * opacity)
     picture[rows:] = legend
     return picture
-
-
-def _overlay(frame: Frame, heatmap: NDArray[np.uint8]) -> Frame:
-    below = frame if frame.ndim == 3 else np.repeat(frame[..., np.newaxis], 3, axis=2)
-    opacity = (_MOST_OPAQUE / 255 * heatmap.astype(np.float32))[..., np.newaxis]
-    blended: Frame = np.rint(below * (1 - opacity) + _colors()[heatmap] * opacity).astype(np.uint8)
-    return blended
 
 
 @cache
 def _colors() -> NDArray[np.uint8]:
     """Return the color of each weight, (256, 3)."""
-    at = np.linspace(0, 255, len(_STOPS))
-    channels = [np.interp(np.arange(256), at, stop) for stop in zip(*_STOPS, strict=True)]
+    weights = np.linspace(0, 255, len(_STOPS))
+    channels = [np.interp(np.arange(256), weights, stop) for stop in zip(*_STOPS, strict=True)]
     return np.rint(np.stack(channels, axis=1)).astype(np.uint8)
 
 

@@ -1,89 +1,87 @@
 """Key images: a Key Object Selection (PS3.3 A.35.4, PS3.16 TID 2010) of the frames with findings."""
 
-from enum import StrEnum
+from collections.abc import Iterator
 from typing import Final
 
 from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
 
-from dicom import codes as concepts
+from dicom.codes import FOR_REPORT_ATTACHMENT, OF_INTEREST
 from dicom.equipment import DISCLAIMER, MANUFACTURER
+from dicom.results.device_observer import device_observer
 from dicom.results.model import ImageResult, StudyResult
 from dicom.results.patient_study import add_requests
 from dicom.results.provenance import add_provenance
+from dicom.results.result_kind import BuildInputs
 from dicom.results.source_image import (
     SourceImage,
     name_true_classes,
     one_frame_stand_in,
     read_source,
 )
-from dicom.results.sr.content import device_observer
 from dicom.terms.classification import NORMAL
 from dicom.uids import derived_uid
 
 SERIES_NUMBER: Final = 9800
 SERIES_DESCRIPTION: Final = "AI key images (UNVERIFIED)"
-
-
-class KeyObjectTitle(StrEnum):
-    """Document title, CID 7010."""
-
-    OF_INTEREST = "of-interest"
-    FOR_REPORT_ATTACHMENT = "for-report-attachment"
-
-
-_TITLES: Final = {
-    KeyObjectTitle.OF_INTEREST: concepts.OF_INTEREST,
-    KeyObjectTitle.FOR_REPORT_ATTACHMENT: concepts.FOR_REPORT_ATTACHMENT,
+TITLES: Final[dict[str, Code]] = {
+    "of-interest": OF_INTEREST,
+    "for-report-attachment": FOR_REPORT_ATTACHMENT,
 }
+"""Document titles (CID 7010) by variant."""
 
 
-def build_key_objects(
-    result: StudyResult, title: KeyObjectTitle = KeyObjectTitle.OF_INTEREST
-) -> list[Dataset]:
-    """Return the one selection of the frames that carry findings; nothing when none does.
+def build_key_objects(inputs: BuildInputs) -> Iterator[Dataset]:
+    """Build one selection of the frames with findings; none where no image has any.
 
-    These are the frames with a lesion, and the frame that stands for an image not called normal.
-    The UIDs follow from the analysis and the title. Raises what `dicom.images.header.read_header` raises
-    for a source that cannot be read.
+    It selects the frames with a lesion, and the representative frame of each image that is not
+    called normal. Raises the errors of `dicom.images.header.read_header` for a source that cannot
+    be read.
     """
-    frames = {image.sop_instance_uid: key_frames(image) for image in result.images}
-    images = [image for image in result.images if _is_key(image)]
+    result, variant = inputs.result, inputs.spec.variant
+    images = {
+        image.sop_instance_uid: image
+        for image in result.images
+        if image.lesions or not _is_normal(image)
+    }
     if not images:
-        return []
-    sources = {image.sop_instance_uid: read_source(image.source) for image in images}
-    document = _by_highdicom(result, sources, title)
+        return
+    sources = {uid: read_source(image.source) for uid, image in images.items()}
+    document = _build_document(result, sources, variant)
     name_true_classes(document, sources)
-    _leave_images_unnamed(document)
-    _name_frames(document, {uid: source.cine for uid, source in sources.items()}, frames)
+    for item in document.ContentSequence:
+        if item.ValueType != "IMAGE":
+            continue
+        # TID 2010 row 8 allows no purpose of reference; highdicom writes "Source"
+        del item.ConceptNameCodeSequence
+        (reference,) = item.ReferencedSOPSequence
+        uid = str(reference.ReferencedSOPInstanceUID)
+        frames = _key_frames(images[uid])
+        if sources[uid].cine and frames:
+            reference.ReferencedFrameNumber = frames
     document.SeriesDescription = SERIES_DESCRIPTION
     add_provenance(document, next(iter(sources.values())), result)
     add_requests(document, sources.values())
-    return [document]
+    yield document
 
 
-def key_frames(image: ImageResult) -> list[int]:
-    """Return the 1-based frames of `image` that carry findings, none for a cine meant whole."""
+def _key_frames(image: ImageResult) -> list[int]:
+    """Return the 1-based frames of `image` with findings; none where the whole cine is meant."""
     frames = {lesion.frame_number for lesion in image.lesions}
     if not _is_normal(image) and image.frame_number is not None:
         frames.add(image.frame_number)
     return sorted(frames)
 
 
-def _is_key(image: ImageResult) -> bool:
-    return bool(image.lesions) or not _is_normal(image)
-
-
 def _is_normal(image: ImageResult) -> bool:
     return image.label == NORMAL and not image.undecided
 
 
-def _by_highdicom(
-    result: StudyResult, sources: dict[str, SourceImage], title: KeyObjectTitle
-) -> Dataset:
+def _build_document(result: StudyResult, sources: dict[str, SourceImage], variant: str) -> Dataset:
     images = [one_frame_stand_in(source) for source in sources.values()]
     content = KeyObjectSelection(
-        document_title=_TITLES[title],
+        document_title=TITLES[variant],
         referenced_objects=images,
         observer_device_context=device_observer(result.algorithm),
         description=f"Images with findings by AI, not verified. {DISCLAIMER}",
@@ -91,25 +89,10 @@ def _by_highdicom(
     document: Dataset = KeyObjectSelectionDocument(
         evidence=images,
         content=content,
-        series_instance_uid=derived_uid("key-objects-series", result.analysis_id, title),
+        series_instance_uid=derived_uid("key-objects-series", result.analysis_id, variant),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=derived_uid("key-objects", result.analysis_id, title),
+        sop_instance_uid=derived_uid("key-objects", result.analysis_id, variant),
         instance_number=1,
         manufacturer=MANUFACTURER,
     )
     return document
-
-
-def _leave_images_unnamed(document: Dataset) -> None:
-    """Undo highdicom's "Source": TID 2010 allows no purpose of reference on an image (row 8)."""
-    for item in document.ContentSequence:
-        if item.ValueType == "IMAGE":
-            del item.ConceptNameCodeSequence
-
-
-def _name_frames(document: Dataset, cine: dict[str, bool], frames: dict[str, list[int]]) -> None:
-    for item in document.ContentSequence:
-        for reference in item.get("ReferencedSOPSequence", []):
-            uid = str(reference.ReferencedSOPInstanceUID)
-            if cine[uid] and frames[uid]:
-                reference.ReferencedFrameNumber = frames[uid]

@@ -1,5 +1,6 @@
-"""Presentation states (PS3.3 A.33): the lesions' outlines as graphics over the received image."""
+"""Presentation states (PS3.3 A.33): the outlines of lesions as graphics over the received image."""
 
+from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from dicom.equipment import MANUFACTURER, RESULT_MODEL
 from dicom.results.graphic_data import closed_outline
 from dicom.results.model import ImageResult, LesionResult, StudyResult
 from dicom.results.provenance import add_provenance, serial_number
+from dicom.results.result_kind import BuildInputs
 from dicom.results.source_image import (
     SourceImage,
     name_true_classes,
@@ -33,8 +35,8 @@ _RED: Final = CIELabColor(53.2, 80.1, 67.2)
 _ICC_HEADER_BYTES: Final = 128
 _ICC_CLASSES: Final = (b"scnr", b"spac")
 _GRAY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
-# what turns stored values into gray: a state that left it out would show the image otherwise
-_GRAY_SCALE: Final = (
+# from stored values to gray: a state without them would show the image differently
+_GRAYSCALE_TRANSFORMATIONS: Final = (
     "ModalityLUTSequence",
     "RescaleIntercept",
     "RescaleSlope",
@@ -47,46 +49,48 @@ _GRAY_SCALE: Final = (
 )
 
 
-def build_presentation_states(result: StudyResult) -> list[Dataset]:
-    """Return one presentation state for each image with outlined lesions.
+def build_presentation_states(inputs: BuildInputs) -> Iterator[Dataset]:
+    """Build one presentation state for each image with outlined lesions.
 
-    Grayscale Softcopy over gray images, Color Softcopy over the others, palette included. Each
-    outline is a graphic annotation on its frame, with the lesion's name beside it. The UIDs
-    follow from the analysis and the image. Raises what `dicom.images.header.read_header` raises for a
-    source that cannot be read.
+    Grayscale Softcopy for gray images, Color Softcopy for all others, palette color included. Each
+    outline is a graphic annotation on its frame, with the name of the lesion beside it. Raises the
+    errors of `dicom.images.header.read_header` for a source that cannot be read.
     """
-    images = [
+    result = inputs.result
+    outlined = [
         image for image in result.images if any(len(lesion.contour) > 2 for lesion in image.lesions)
     ]
-    return [_build(result, image, index) for index, image in enumerate(images)]
+    for series_number, image in enumerate(outlined, start=FIRST_SERIES_NUMBER):
+        source = read_source(image.source)
+        state = _build_state(result, image, source, series_number)
+        name_true_classes(state, {source.header.sop_instance_uid: source})
+        state.SeriesDescription = SERIES_DESCRIPTION
+        state.Laterality = source.header.laterality or None
+        add_provenance(state, source, result)
+        state.PresentationCreationDate = state.ContentDate
+        state.PresentationCreationTime = state.ContentTime
+        del state.ContentDate, state.ContentTime  # not in the IOD
+        yield state
+        del state  # otherwise it stays in memory while the next one is built
 
 
-def _build(result: StudyResult, image: ImageResult, index: int) -> Dataset:
-    source = read_source(image.source)
-    state = _by_highdicom(result, image, source, index)
-    name_true_classes(state, {source.header.sop_instance_uid: source})
-    state.SeriesDescription = SERIES_DESCRIPTION
-    state.Laterality = source.header.laterality or None
-    add_provenance(state, source, result)
-    state.PresentationCreationDate = state.ContentDate
-    state.PresentationCreationTime = state.ContentTime
-    del state.ContentDate, state.ContentTime  # a presentation state has its own, above
-    return state
-
-
-def _by_highdicom(
-    result: StudyResult, image: ImageResult, source: SourceImage, index: int
+def _build_state(
+    result: StudyResult, image: ImageResult, source: SourceImage, series_number: int
 ) -> Dataset:
-    gray = source.header.photometric_interpretation in _GRAY
-    stand_in = _stand_in(source, gray=gray)
+    is_gray = source.header.photometric_interpretation in _GRAY
+    stand_in = one_frame_stand_in(source)
+    stand_in.SamplesPerPixel = 1 if is_gray else 3  # highdicom does not take a palette for color
+    for keyword in _GRAYSCALE_TRANSFORMATIONS:
+        if is_gray and keyword in source.dataset:
+            stand_in[keyword] = source.dataset[keyword]
     layer = GraphicLayer("AI OUTLINES", 1, "Lesions outlined by AI, not verified", _RED)
     lesions = [lesion for lesion in image.lesions if len(lesion.contour) > 2]
-    parts = result.analysis_id, image.sop_instance_uid
-    common: dict[str, Any] = {  # what both constructors take
+    uid_parts = result.analysis_id, image.sop_instance_uid
+    arguments: dict[str, Any] = {  # of both constructors
         "referenced_images": [stand_in],
-        "series_instance_uid": derived_uid("presentation-series", *parts),
-        "series_number": FIRST_SERIES_NUMBER + index,
-        "sop_instance_uid": derived_uid("presentation", *parts),
+        "series_instance_uid": derived_uid("presentation-series", *uid_parts),
+        "series_number": series_number,
+        "sop_instance_uid": derived_uid("presentation", *uid_parts),
         "instance_number": 1,
         "manufacturer": MANUFACTURER,
         "manufacturer_model_name": RESULT_MODEL,
@@ -95,25 +99,18 @@ def _by_highdicom(
         "content_label": "LESIONS",
         "content_description": "Lesions outlined by AI, not verified",
         "graphic_layers": [layer],
-        "graphic_annotations": [_annotation(lesion, source, stand_in, layer) for lesion in lesions],
+        "graphic_annotations": [_annotate(lesion, source, stand_in, layer) for lesion in lesions],
     }
-    if gray:
-        inverse = source.header.photometric_interpretation == "MONOCHROME1"
-        shape = PresentationLUTTransformation("INVERSE" if inverse else "IDENTITY")
-        return GrayscaleSoftcopyPresentationState(**common, presentation_lut_transformation=shape)
-    return ColorSoftcopyPresentationState(**common, icc_profile=_icc_profile(source))
+    if is_gray:
+        is_inverse = source.header.photometric_interpretation == "MONOCHROME1"
+        shape = PresentationLUTTransformation("INVERSE" if is_inverse else "IDENTITY")
+        return GrayscaleSoftcopyPresentationState(
+            **arguments, presentation_lut_transformation=shape
+        )
+    return ColorSoftcopyPresentationState(**arguments, icc_profile=_icc_profile(source))
 
 
-def _stand_in(source: SourceImage, *, gray: bool) -> Dataset:
-    stand_in = one_frame_stand_in(source)
-    stand_in.SamplesPerPixel = 1 if gray else 3  # to highdicom a palette has no color
-    for keyword in _GRAY_SCALE:
-        if gray and keyword in source.dataset:
-            stand_in[keyword] = source.dataset[keyword]
-    return stand_in
-
-
-def _annotation(
+def _annotate(
     lesion: LesionResult, source: SourceImage, stand_in: Dataset, layer: GraphicLayer
 ) -> GraphicAnnotation:
     points = closed_outline(lesion.contour).clip((0, 0), source.shape[::-1])
@@ -138,10 +135,10 @@ def _annotation(
 
 
 def _icc_profile(source: SourceImage) -> bytes:
-    """Return the image's own profile where a state may have it (PS3.3 C.11.15.1.1), else sRGB."""
+    """Return the profile of the image where a state may have it (PS3.3 C.11.15.1.1), else sRGB."""
     own = bytes(source.dataset.get("ICCProfile") or b"")
-    whole = len(own) >= _ICC_HEADER_BYTES and len(own) >= int.from_bytes(own[:4], "big")
-    if whole and own[12:16] in _ICC_CLASSES and own[36:40] == b"acsp":
+    is_complete = len(own) >= _ICC_HEADER_BYTES and len(own) >= int.from_bytes(own[:4], "big")
+    if is_complete and own[12:16] in _ICC_CLASSES and own[36:40] == b"acsp":
         return own
-    # the one profile of an allowed class at hand; Pillow's own sRGB is for displays
+    # Pillow's sRGB profile is of the display class, which is not allowed here
     return (files("highdicom") / "_icc_profiles" / "sRGB_v4_ICC_preference.icc").read_bytes()

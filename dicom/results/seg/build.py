@@ -1,9 +1,9 @@
 """Lesions as segmentations: one object for each image with lesions, one segment for each lesion.
 
-Each object is a series of its own, because viewers show the last object of a series only.
+Each object is a series of its own, because viewers show only the last object of a series.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -14,30 +14,26 @@ from pydicom.dataset import Dataset
 
 from dicom.codes import ABNORMAL_STRUCTURE, LESION
 from dicom.errors import InvalidResult
-from dicom.results.model import (
-    Algorithm,
-    ImageResult,
-    LesionResult,
-    SignedReview,
-    StudyResult,
-    as_reviewed,
-)
+from dicom.results.model import ImageResult, LesionResult, StudyResult, apply_review
+from dicom.results.result_kind import BuildInputs, ResultSpec, SignedBuildInputs
 from dicom.results.segmentation import (
-    FULL,
-    Encoding,
-    Origin,
-    Plan,
+    MAX_FRACTIONAL_VALUE,
     Plane,
     Segment,
+    SegmentAlgorithmType,
+    SegmentationContent,
+    SegmentationType,
     write_segmentation,
 )
 from dicom.results.source_image import SourceImage, read_source
 from dicom.uids import derived_uid
 
-FIRST_SERIES_NUMBER: Final[Mapping[Encoding, int]] = {
-    Encoding.BINARY: 9001,
-    Encoding.FRACTIONAL: 9201,
-    Encoding.LABELMAP: 9401,
+EVERY_FRAME: Final = "every-frame"
+"""Store also the frames of a cine that show no lesion."""
+FIRST_SERIES_NUMBER: Final[Mapping[SegmentationType, int]] = {
+    SegmentationType.BINARY: 9001,
+    SegmentationType.FRACTIONAL: 9201,
+    SegmentationType.LABELMAP: 9401,
 }
 FIRST_EDITED_SERIES_NUMBER: Final = 9901
 SERIES_DESCRIPTION: Final = "AI lesion outlines (UNVERIFIED)"
@@ -49,203 +45,156 @@ _COLORS: Final = (
     CIELabColor(79.2, -40.9, -24.6),
     CIELabColor(62.4, -42.0, 52.0),
 )
-"""Red, orange, magenta, sky and green: apart from one another, and none of them gray."""
-_ORIGINS: Final = {
-    "network": Origin.AUTOMATIC,
-    "corrected": Origin.SEMIAUTOMATIC,
-    "drawn": Origin.MANUAL,
+"""Red, orange, magenta, sky and green: easy to tell apart, and none of them gray."""
+_ALGORITHM_TYPES: Final = {
+    "network": SegmentAlgorithmType.AUTOMATIC,
+    "corrected": SegmentAlgorithmType.SEMIAUTOMATIC,
+    "drawn": SegmentAlgorithmType.MANUAL,
 }
 
 
 @dataclass(frozen=True)
-class Form:
-    """How the lesions are stored."""
+class _Series:
+    """What differs between the segmentations of an analysis and those of a signed review."""
 
-    encoding: Encoding = Encoding.BINARY
-    """FRACTIONAL stores each lesion's probability, or its mask as 0 and 1 where there is none.
-    In a LABELMAP a pixel of two lesions is the smaller one's."""
-    every_frame: bool = False
-    """Store also those frames of a cine that show no lesion."""
-
-    @property
-    def parts(self) -> tuple[str, ...]:
-        """What makes its UIDs other than those of another form."""
-        return self.encoding, "every-frame" if self.every_frame else "lesion-frames"
-
-
-PLAIN: Final = Form()
-
-
-@dataclass(frozen=True)
-class _Occasion:
-    """What the segmentations are made for: an analysis, or a signed review."""
-
-    kind: str
-    key: str
-    first_series_number: int
-    series_description: str
+    uid_prefix: str
+    uid_key: str
+    first_number: int
+    description: str
     content_description: str
-    moment: datetime
+    created_at: datetime
     creator: str = ""
 
 
-def build_segmentations(result: StudyResult, form: Form = PLAIN) -> list[Dataset]:
-    """Return what `make_segmentations` makes."""
-    return list(make_segmentations(result, form))
+def build_segmentations(inputs: BuildInputs) -> Iterator[Dataset]:
+    """Build one segmentation for each analyzed image that has lesions, one at a time.
 
+    FRACTIONAL stores each lesion's probability, or its mask as 0 and 1 where it has none. In a
+    LABELMAP the smaller of two overlapping lesions gets the pixel.
 
-def make_segmentations(result: StudyResult, form: Form = PLAIN) -> Iterator[Dataset]:
-    """Make one segmentation for each image of `result` that has lesions, one at a time.
-
-    The UIDs follow from analysis, image and form: building again makes the same objects.
-    Raises InvalidResult for a mask that is empty or not of its image's size, and what
-    `dicom.images.header.read_header` raises for a source that cannot be read.
+    Raises InvalidResult for a mask that is empty or differs in size from its image, and the errors
+    of `dicom.images.header.read_header` for a source that cannot be read.
     """
-    occasion = _Occasion(
-        "seg",
-        result.analysis_id,
-        FIRST_SERIES_NUMBER[form.encoding],
-        SERIES_DESCRIPTION,
-        "Lesions outlined by AI",
-        result.produced_at,
+    result = inputs.result
+    series = _Series(
+        uid_prefix="seg",
+        uid_key=result.analysis_id,
+        first_number=FIRST_SERIES_NUMBER[_segmentation_type(inputs.spec)],
+        description=SERIES_DESCRIPTION,
+        content_description="Lesions outlined by AI",
+        created_at=result.produced_at,
     )
-    return _make_each(result, result.images, form, occasion)
+    return _build_each(inputs.spec, result, result.images, series)
 
 
-def build_edited_segmentations(
-    result: StudyResult, review: SignedReview, form: Form = PLAIN
-) -> list[Dataset]:
-    """Return what `make_edited_segmentations` makes."""
-    return list(make_edited_segmentations(result, review, form))
+def build_edited_segmentations(inputs: SignedBuildInputs) -> Iterator[Dataset]:
+    """Build one segmentation for each image whose outlines the reader changed without removing all
+    of them. A rejected analysis gets none, because the signed report restates none of its findings.
+
+    It holds all lesions of the image under their tracking UIDs: AUTOMATIC where unchanged,
+    SEMIAUTOMATIC where corrected, MANUAL where drawn. Raises as `build_segmentations`.
+    """
+    review = inputs.signing.review
+    if review.decision == "reject":
+        return iter(())
+    images = apply_review(inputs.result, review).images
+    edited = [image for image in images if image.sop_instance_uid in review.outlines]
+    series = _Series(
+        uid_prefix="seg-edited",
+        uid_key=review.review_id,
+        first_number=FIRST_EDITED_SERIES_NUMBER,
+        description=EDITED_SERIES_DESCRIPTION,
+        content_description="Lesions as the reader left them",
+        created_at=review.signed_at,
+        creator=review.reader_name,
+    )
+    return _build_each(inputs.spec, inputs.result, edited, series)
 
 
-def make_edited_segmentations(
-    result: StudyResult, review: SignedReview, form: Form = PLAIN
+def _segmentation_type(spec: ResultSpec) -> SegmentationType:
+    return SegmentationType(spec.variant.upper())
+
+
+def _build_each(
+    spec: ResultSpec, result: StudyResult, images: Iterable[ImageResult], series: _Series
 ) -> Iterator[Dataset]:
-    """Make one segmentation for each image whose outlines the reader changed and left some; none
-    for a rejected analysis, which the reader's report restates nothing of.
-
-    It holds all lesions of the image under their tracking UIDs: AUTOMATIC those left as they
-    were, SEMIAUTOMATIC the corrected, MANUAL the drawn ones. The UIDs follow from the review.
-
-    Raises as `make_segmentations`.
-    """
-    reviewed = as_reviewed(result, review).images if review.decision != "reject" else ()
-    edited = [image for image in reviewed if image.sop_instance_uid in review.outlines]
-    occasion = _Occasion(
-        "seg-edited",
-        review.review_id,
-        FIRST_EDITED_SERIES_NUMBER,
-        EDITED_SERIES_DESCRIPTION,
-        "Lesions as the reader left them",
-        review.signed_at,
-        review.reader_name,
-    )
-    return _make_each(result, edited, form, occasion)
-
-
-def in_force(
-    published: Iterable[Dataset], edited: Iterable[Dataset], review: SignedReview
-) -> list[Dataset]:
-    """Return the segmentations that hold after `review`: those `edited`, and of the `published`
-    ones those of images that the reader left alone.
-    """
-    untouched = [one for one in published if image_of(one) not in review.outlines]
-    return [*untouched, *edited]
+    every_frame = EVERY_FRAME in spec.options
+    stored_frames = EVERY_FRAME if every_frame else "lesion-frames"
+    segmentation_type = _segmentation_type(spec)
+    with_lesions = [image for image in images if image.lesions]
+    for series_number, image in enumerate(with_lesions, start=series.first_number):
+        source = read_source(image.source)
+        uid_parts = series.uid_key, image.sop_instance_uid, segmentation_type, stored_frames
+        content = SegmentationContent(
+            sop_instance_uid=derived_uid(series.uid_prefix, *uid_parts),
+            series_instance_uid=derived_uid(f"{series.uid_prefix}-series", *uid_parts),
+            series_number=series_number,
+            series_description=series.description,
+            content_label="LESION",
+            content_description=series.content_description,
+            segmentation_type=segmentation_type,
+            segments=_build_segments(image, source, result, segmentation_type),
+            created_at=series.created_at,
+            every_frame=every_frame,
+            creator=series.creator,
+        )
+        yield write_segmentation(content, source, result)
+        del content  # otherwise its planes stay in memory while the next one is built
 
 
-def image_of(segmentation: Dataset) -> str:
-    """Return the SOP Instance UID of the image that `segmentation` is of."""
-    series = segmentation.ReferencedSeriesSequence[0]
-    return str(series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID)
-
-
-def _make_each(
-    result: StudyResult, images: Iterable[ImageResult], form: Form, occasion: _Occasion
-) -> Iterator[Dataset]:
-    outlined = [image for image in images if image.lesions]
-    for index, image in enumerate(outlined):
-        yield _build(result, image, form, occasion, index)
-
-
-def _build(
-    result: StudyResult, image: ImageResult, form: Form, occasion: _Occasion, index: int
-) -> Dataset:
-    source = read_source(image.source)
-    lesions = _by_tracking_uid(image)
-    _check(lesions.values(), source)
-    parts = occasion.key, image.sop_instance_uid, *form.parts
-    plan = Plan(
-        sop_instance_uid=derived_uid(occasion.kind, *parts),
-        series_instance_uid=derived_uid(f"{occasion.kind}-series", *parts),
-        series_number=occasion.first_series_number + index,
-        series_description=occasion.series_description,
-        content_label="LESION",
-        content_description=occasion.content_description,
-        encoding=form.encoding,
-        segments=[
-            _segment(number, shown, result.algorithm, form.encoding)
-            for number, shown in enumerate(lesions.values())
-        ],
-        moment=occasion.moment,
-        every_frame=form.every_frame,
-        creator=occasion.creator,
-    )
-    return write_segmentation(plan, source, result)
-
-
-def _by_tracking_uid(image: ImageResult) -> dict[str, list[LesionResult]]:
-    """Group the lesions, in the order in which their UIDs first appear."""
-    by_uid: dict[str, list[LesionResult]] = {}
+def _build_segments(
+    image: ImageResult,
+    source: SourceImage,
+    result: StudyResult,
+    segmentation_type: SegmentationType,
+) -> list[Segment]:
+    """Return one segment for each tracking UID, in the order in which they first appear."""
+    by_tracking_uid: dict[str, list[LesionResult]] = {}
     for lesion in image.lesions:
-        by_uid.setdefault(lesion.tracking_uid, []).append(lesion)
-    return by_uid
-
-
-def _check(lesions: Iterable[Sequence[LesionResult]], source: SourceImage) -> None:
-    for shown in lesions:
-        frames = [lesion.frame_number for lesion in shown]
-        if len(set(frames)) != len(frames):
+        _check_lesion(lesion, source)
+        by_tracking_uid.setdefault(lesion.tracking_uid, []).append(lesion)
+    segments = []
+    for index, lesions in enumerate(by_tracking_uid.values()):
+        planes = {lesion.frame_number: _plane(lesion, segmentation_type) for lesion in lesions}
+        if len(planes) != len(lesions):
             raise InvalidResult("a lesion is outlined twice on one frame")
-        if not all(1 <= frame <= source.last_frame for frame in frames):
-            raise InvalidResult("a lesion is on a frame that no reference can name")
-        for lesion in shown:
-            _check_pixels(lesion, source.shape)
+        origins = {lesion.origin for lesion in lesions}
+        segment = Segment(
+            label=lesions[0].tracking_id,
+            category=ABNORMAL_STRUCTURE,
+            property_type=LESION,
+            color=_COLORS[index % len(_COLORS)],
+            planes=planes,
+            parameters={"segmenter": f"sha256:{result.algorithm.segmenter_digest}"},
+            tracking_uid=lesions[0].tracking_uid,
+            # outlined by the network on one frame and by the reader on another
+            algorithm_type=_ALGORITHM_TYPES[origins.pop()]
+            if len(origins) == 1
+            else SegmentAlgorithmType.SEMIAUTOMATIC,
+        )
+        segments.append(segment)
+    return segments
 
 
-def _check_pixels(lesion: LesionResult, shape: tuple[int, int]) -> None:
-    if lesion.mask.shape != shape:
-        raise InvalidResult("a mask is not of its image's size")
+def _check_lesion(lesion: LesionResult, source: SourceImage) -> None:
+    if not 1 <= lesion.frame_number <= source.last_frame:
+        raise InvalidResult("a lesion is on a frame that no reference can name")
+    if lesion.mask.shape != source.shape:
+        raise InvalidResult("a mask differs in size from its image")
     if not lesion.mask.any():
         raise InvalidResult("a lesion's mask is empty")
-    probability = lesion.probability
-    if probability is None:
+    if lesion.probability is None:
         return
-    if probability.shape != shape:
-        raise InvalidResult("a probability map is not of its image's size")
-    if probability.dtype != np.uint8:
+    if lesion.probability.shape != source.shape:
+        raise InvalidResult("a probability map differs in size from its image")
+    if lesion.probability.dtype != np.uint8:
         raise InvalidResult("a probability map does not hold whole numbers from 0 to 255")
 
 
-def _segment(
-    index: int, shown: Sequence[LesionResult], algorithm: Algorithm, encoding: Encoding
-) -> Segment:
-    origins = {lesion.origin for lesion in shown}
-    return Segment(
-        label=shown[0].tracking_id,
-        category=ABNORMAL_STRUCTURE,
-        kind=LESION,
-        color=_COLORS[index % len(_COLORS)],
-        planes={lesion.frame_number: _plane(lesion, encoding) for lesion in shown},
-        parameters={"segmenter": f"sha256:{algorithm.segmenter_digest}"},
-        tracking_uid=shown[0].tracking_uid,
-        # a segment that is the reader's on one frame is no longer the network's as a whole
-        origin=_ORIGINS[origins.pop()] if len(origins) == 1 else Origin.SEMIAUTOMATIC,
-    )
-
-
-def _plane(lesion: LesionResult, encoding: Encoding) -> Plane:
+def _plane(lesion: LesionResult, segmentation_type: SegmentationType) -> Plane:
     mask = lesion.mask.astype(np.uint8)
-    if encoding is not Encoding.FRACTIONAL:
+    if segmentation_type is not SegmentationType.FRACTIONAL:
         return mask
-    return mask * np.uint8(FULL) if lesion.probability is None else lesion.probability
+    if lesion.probability is None:
+        return mask * np.uint8(MAX_FRACTIONAL_VALUE)
+    return lesion.probability

@@ -1,13 +1,13 @@
-"""Structured reports: what the networks found (UNVERIFIED), and what a reader signed (VERIFIED).
+"""Structured reports: the findings of the networks (UNVERIFIED) and signed ones (VERIFIED).
 
-Both are a Measurement Report (PS3.16 TID 1500), the same in each of three classes. Regions are
-SCOORD in all of them: ultrasound has no frame of reference for the SCOORD3D of Comprehensive 3D.
+Both are a Measurement Report (PS3.16 TID 1500) with the same content in each of three classes.
+Regions are SCOORD in all of them, because ultrasound has no frame of reference for the SCOORD3D of
+Comprehensive 3D.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 from highdicom.sr import (
@@ -32,17 +32,18 @@ from dicom import codes as concepts
 from dicom.codes import private_scheme_item
 from dicom.equipment import MANUFACTURER
 from dicom.errors import DicomError, InvalidResult
+from dicom.results.device_observer import device_observer
 from dicom.results.model import (
-    Algorithm,
     ImageRefusal,
     ImageResult,
     ReportReference,
     SignedReview,
     StudyResult,
-    as_reviewed,
+    apply_review,
 )
 from dicom.results.patient_study import add_requests
 from dicom.results.provenance import add_provenance, add_times, date_time, in_its_zone
+from dicom.results.result_kind import BuildInputs, BuiltObjects, SignedBuildInputs
 from dicom.results.source_image import (
     SourceImage,
     name_true_classes,
@@ -50,10 +51,9 @@ from dicom.results.source_image import (
     read_source,
 )
 from dicom.results.sr.content import (
-    ReportFacts,
+    ReportInputs,
     SegmentationFrame,
     conclusions,
-    device_observer,
     image_library,
     imaging_measurements,
 )
@@ -63,145 +63,154 @@ SERIES_NUMBER: Final = 9000
 VERIFIED_SERIES_NUMBER: Final = 9900
 SERIES_DESCRIPTION: Final = "AI findings (UNVERIFIED)"
 VERIFIED_SERIES_DESCRIPTION: Final = "Breast US findings (VERIFIED)"
-
-
-class ReportClass(StrEnum):
-    """The storage class (PS3.4 B.5) that carries the report."""
-
-    COMPREHENSIVE = "comprehensive"
-    """What most viewers and archives take."""
-    COMPREHENSIVE_3D = "comprehensive-3d"
-    """What IHE AIR names."""
-    ENHANCED = "enhanced"
-
-
-_CLASSES: Final = {
-    ReportClass.COMPREHENSIVE: ComprehensiveSR,
-    ReportClass.COMPREHENSIVE_3D: Comprehensive3DSR,
-    ReportClass.ENHANCED: EnhancedSR,
+DOCUMENT_CLASSES: Final[Mapping[str, type[ComprehensiveSR | Comprehensive3DSR | EnhancedSR]]] = {
+    "comprehensive": ComprehensiveSR,  # what most viewers and archives accept
+    "comprehensive-3d": Comprehensive3DSR,  # what IHE AIR requires
+    "enhanced": EnhancedSR,
 }
+"""By variant."""
 
 
 @dataclass(frozen=True)
-class _Document:
-    """How one report differs from another, apart from its content."""
+class _DocumentHeader:
+    """What differs between reports, apart from their content."""
 
-    report_class: ReportClass
+    variant: str
     series_instance_uid: str
     series_number: int
     series_description: str
     sop_instance_uid: str
-    moment: datetime
+    created_at: datetime
     predecessors: tuple[ReportReference, ...]
-    review: SignedReview | None = None
 
 
-def build_report(
-    result: StudyResult,
-    segmentations: Sequence[Dataset],
-    report_class: ReportClass = ReportClass.COMPREHENSIVE,
-) -> Dataset:
-    """Return the study's one report: UNVERIFIED, PRELIMINARY, COMPLETE.
+def build_report(inputs: BuildInputs) -> list[Dataset]:
+    """Build the one report of the study: UNVERIFIED, PRELIMINARY, COMPLETE.
 
-    `segmentations` are those of `dicom.results.seg.build.build_segmentations`, as built or as read back; there
-    may be none. Label maps among them are passed over: validators and readers of reports do not
-    know their class yet. Images that were refused are listed with their reason; a report is also
-    made when all were. The UIDs follow from analysis, class and segmentations: building again
-    makes the same object.
+    It lists the images that were refused with their reasons, and is also built when all were.
 
-    Raises InvalidResult when none of the images can be read, or a label is not one of CLASSES.
+    Raises InvalidResult when no image can be read, or a label is not one of CLASSES.
     """
-    segmentations = _referable(segmentations)
-    parts = result.analysis_id, report_class, *_uids(segmentations)
-    document = _Document(
-        report_class=report_class,
-        series_instance_uid=derived_uid("sr-series", *parts),
+    result, variant = inputs.result, inputs.spec.variant
+    segmentations = _referable(_plainest(inputs.segmentations))
+    edition = f" {inputs.edition}" if inputs.edition else ""
+    uid_parts = result.analysis_id + edition, variant, *_uids(segmentations)
+    header = _DocumentHeader(
+        variant=variant,
+        series_instance_uid=derived_uid("sr-series", *uid_parts),
         series_number=SERIES_NUMBER,
         series_description=SERIES_DESCRIPTION,
-        sop_instance_uid=derived_uid("sr", *parts),
-        moment=result.produced_at,
-        predecessors=(result.predecessor,) if result.predecessor else (),
+        sop_instance_uid=derived_uid("sr", *uid_parts),
+        created_at=result.produced_at,
+        predecessors=(inputs.predecessor,) if inputs.predecessor else (),
     )
-    return _build(result, segmentations, document)
+    return [_build_document(result, segmentations, header)]
 
 
-def build_verified_report(
-    result: StudyResult,
-    segmentations: Sequence[Dataset],
-    review: SignedReview,
-    predecessor: Dataset | ReportReference,
-    report_class: ReportClass = ReportClass.COMPREHENSIVE,
-    *,
-    earlier: Sequence[ReportReference] = (),
-) -> Dataset:
-    """Return the reader's report: VERIFIED, FINAL, successor of `predecessor`.
+def build_verified_report(inputs: SignedBuildInputs) -> list[Dataset]:
+    """Build the report of the reader: VERIFIED, FINAL, successor of the report that was reviewed.
 
-    `predecessor` is the report that was reviewed or, when `review` amends another, the report of
-    that one. `earlier` are signed reports of the study as it was before images came late, which
-    this one takes the place of too. `segmentations` are those of `dicom.results.seg.build.in_force`.
+    The class of the study, decision, BI-RADS category, reason and comment are the reader's.
+    Accepted findings are restated with the outlines that the reader left. With a modified class
+    they are restated without the class of the networks, and with a rejected analysis not at all.
 
-    The study's class, decision, BI-RADS category, reason and comment are the reader's. Accepted
-    findings are restated, in the outlines that the reader left; with a modified class they stay,
-    but without the networks' class; with a rejected analysis they do not appear. The UID follows
-    from the review, the class, the segmentations and the `earlier` reports.
-
-    Raises as `build_report`, and InvalidResult for a reader of no organization.
+    Raises as `build_report`, InvalidResult for a reader without organization, and KeyError without
+    a predecessor.
     """
-    _check_reader(review)
-    segmentations = _referable(segmentations)
-    parts = report_class, *_uids(segmentations), *(one.sop_instance_uid for one in earlier)
-    document = _Document(
-        report_class=report_class,
-        series_instance_uid=derived_uid("sr-verified-series", result.analysis_id, report_class),
+    result, signing, variant = inputs.result, inputs.signing, inputs.spec.variant
+    review = signing.review
+    if not review.reader_organization.strip():  # Verifying Organization (0040,A027) is type 1
+        raise InvalidResult(
+            "the reader who signed has no organization. An administrator must enter one"
+        )
+    unchanged = [
+        segmentation
+        for segmentation in _plainest(signing.published)
+        if _image_uid(segmentation) not in review.outlines
+    ]
+    segmentations = _referable([*unchanged, *_plainest(inputs.edited)])
+    earlier = tuple(signing.earlier.get(inputs.spec, ()))
+    earlier_uids = [reference.sop_instance_uid for reference in earlier]
+    uid_parts = review.review_id, variant, *_uids(segmentations), *earlier_uids
+    header = _DocumentHeader(
+        variant=variant,
+        series_instance_uid=derived_uid("sr-verified-series", result.analysis_id, variant),
         series_number=VERIFIED_SERIES_NUMBER,
         series_description=VERIFIED_SERIES_DESCRIPTION,
-        sop_instance_uid=derived_uid("sr-verified", review.review_id, *parts),
-        moment=review.signed_at,
-        predecessors=(reference_to(predecessor), *earlier),
-        review=review,
+        sop_instance_uid=derived_uid("sr-verified", *uid_parts),
+        created_at=review.signed_at,
+        predecessors=(signing.predecessors[inputs.spec], *earlier),
     )
-    return _build(as_reviewed(result, review), segmentations, document)
+    return [_build_document(apply_review(result, review), segmentations, header, review)]
 
 
-def reference_to(report: Dataset | ReportReference) -> ReportReference:
-    """Return what a successor needs to know of `report`."""
-    if isinstance(report, ReportReference):
-        return report
-    return ReportReference(
-        study_instance_uid=str(report.StudyInstanceUID),
-        series_instance_uid=str(report.SeriesInstanceUID),
-        sop_class_uid=str(report.SOPClassUID),
-        sop_instance_uid=str(report.SOPInstanceUID),
+def _plainest(segmentations: BuiltObjects) -> Sequence[Dataset]:
+    """Return the segmentations of the spec that most readers of reports support."""
+    specs = sorted(
+        segmentations,
+        key=lambda spec: (spec.kind.variants.index(spec.variant), len(spec.options)),
     )
+    return segmentations[specs[0]] if specs else ()
 
 
 def _referable(segmentations: Iterable[Dataset]) -> list[Dataset]:
+    """Leave out label maps: validators and readers of reports do not know their class yet."""
     return [one for one in segmentations if one.SOPClassUID == SegmentationStorage]
+
+
+def _image_uid(segmentation: Dataset) -> str:
+    series = segmentation.ReferencedSeriesSequence[0]
+    return str(series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID)
 
 
 def _uids(segmentations: Iterable[Dataset]) -> list[str]:
     return [str(segmentation.SOPInstanceUID) for segmentation in segmentations]
 
 
-def _build(result: StudyResult, segmentations: Sequence[Dataset], document: _Document) -> Dataset:
-    _check_labels(result, document.review)
-    sources = _sources(result)
-    facts = ReportFacts(result, sources, _masks(segmentations), document.review)
-    report = _by_highdicom(facts, segmentations, document)
+def _build_document(
+    result: StudyResult,
+    segmentations: Sequence[Dataset],
+    header: _DocumentHeader,
+    review: SignedReview | None = None,
+) -> Dataset:
+    _check_labels(result, review)
+    sources = _read_sources(result)
+    inputs = ReportInputs(result, sources, _segmentation_frames(segmentations), review)
+    report: Dataset = DOCUMENT_CLASSES[header.variant](
+        evidence=[*map(one_frame_stand_in, sources.values()), *segmentations],
+        content=_build_tree(inputs),
+        series_instance_uid=header.series_instance_uid,
+        series_number=header.series_number,
+        series_description=header.series_description,
+        sop_instance_uid=header.sop_instance_uid,
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        is_final=review is not None,
+        is_verified=review is not None,
+        verifying_observer_name=_person_name(review.reader_name) if review else None,
+        verifying_organization=review.reader_organization if review else None,
+        performed_procedure_codes=[concepts.PROCEDURE],
+        previous_versions=[_to_dataset(one) for one in header.predecessors] or None,
+    )
     name_true_classes(report, sources)
     add_provenance(report, next(iter(sources.values())), result)
     add_requests(report, sources.values())
     report.CodingSchemeIdentificationSequence = [private_scheme_item()]
-    add_times(report, document.moment)
-    if document.review is not None:
-        _sign(report, document.review)
+    add_times(report, header.created_at)
+    if review is not None:
+        observer = report.VerifyingObserverSequence[0]
+        observer.VerificationDateTime = date_time(in_its_zone(report, review.signed_at))
+        observer.VerifyingObserverIdentificationCodeSequence = [
+            CodedConcept(review.reader_id, concepts.PRIVATE_SCHEME, review.reader_name)
+        ]
     return report
 
 
 def _check_labels(result: StudyResult, review: SignedReview | None) -> None:
     labels = {image.label for image in result.images}
-    lesions = [lesion for image in result.images for lesion in image.lesions]
-    labels |= {lesion.label for lesion in lesions if lesion.origin == "network"}
+    for image in result.images:
+        labels |= {lesion.label for lesion in image.lesions if lesion.origin == "network"}
     if result.label is not None:
         labels.add(result.label)
     if review is not None and review.final_label is not None:
@@ -212,15 +221,8 @@ def _check_labels(result: StudyResult, review: SignedReview | None) -> None:
         raise InvalidResult("the BI-RADS category is not one of 0 to 6, 4A, 4B and 4C")
 
 
-def _check_reader(review: SignedReview) -> None:
-    if not review.reader_organization.strip():  # Verifying Organization (0040,A027) is type 1
-        raise InvalidResult(
-            "the reader who signed has no organization: an administrator must enter it"
-        )
-
-
-def _sources(result: StudyResult) -> dict[str, SourceImage]:
-    """Read the images' headers; one that was refused because it cannot be read is left out."""
+def _read_sources(result: StudyResult) -> dict[str, SourceImage]:
+    """Read the headers of the images, without the refused images that cannot be read."""
     sources: dict[str, SourceImage] = {}
     images: list[ImageResult | ImageRefusal] = [*result.images, *result.refused_images]
     for image in images:
@@ -231,102 +233,67 @@ def _sources(result: StudyResult) -> dict[str, SourceImage]:
                 continue
             raise
         if source.header.sop_instance_uid != image.sop_instance_uid:
-            raise InvalidResult("a file does not hold the image that it is said to hold")
+            raise InvalidResult("a file does not hold the image that the analysis names")
         sources[source.header.sop_instance_uid] = source
     if not sources:
-        raise InvalidResult("not one image of the study can be read, so its patient is not known")
+        raise InvalidResult("no image of the study can be read, so the patient is not known")
     return sources
 
 
-def _masks(segmentations: Iterable[Dataset]) -> Mapping[tuple[str, int], SegmentationFrame]:
-    masks = {}
+def _segmentation_frames(
+    segmentations: Iterable[Dataset],
+) -> Mapping[tuple[str, int], SegmentationFrame]:
+    """Return where each mask is stored, by tracking UID and frame of the source."""
+    frames = {}
     for segmentation in segmentations:
         uids = {item.SegmentNumber: str(item.TrackingUID) for item in segmentation.SegmentSequence}
         shared = segmentation.SharedFunctionalGroupsSequence[0]
         for number, groups in enumerate(segmentation.PerFrameFunctionalGroupsSequence, start=1):
-            identification = groups if "SegmentIdentificationSequence" in groups else shared
-            segment = identification.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+            identified = groups if "SegmentIdentificationSequence" in groups else shared
+            segment = identified.SegmentIdentificationSequence[0].ReferencedSegmentNumber
             image = groups.DerivationImageSequence[0].SourceImageSequence[0]
-            masks[uids[segment], int(image.get("ReferencedFrameNumber", 1))] = SegmentationFrame(
+            frames[uids[segment], int(image.get("ReferencedFrameNumber", 1))] = SegmentationFrame(
                 str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID), number, segment
             )
-    return masks
+    return frames
 
 
-def _by_highdicom(
-    facts: ReportFacts, segmentations: Sequence[Dataset], document: _Document
-) -> Dataset:
-    evidence = [one_frame_stand_in(source) for source in facts.sources.values()]
-    review = document.review
-    report: Dataset = _CLASSES[document.report_class](
-        evidence=[*evidence, *segmentations],
-        content=_tree(facts),
-        series_instance_uid=document.series_instance_uid,
-        series_number=document.series_number,
-        series_description=document.series_description,
-        sop_instance_uid=document.sop_instance_uid,
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        is_complete=True,
-        is_final=review is not None,
-        is_verified=review is not None,
-        verifying_observer_name=_person_name(review.reader_name) if review else None,
-        verifying_organization=review.reader_organization if review else None,
-        performed_procedure_codes=[concepts.PROCEDURE],
-        previous_versions=[_as_dataset(one) for one in document.predecessors] or None,
-    )
-    return report
-
-
-def _tree(facts: ReportFacts) -> ContainerContentItem:
+def _build_tree(inputs: ReportInputs) -> ContainerContentItem:
     root = ContainerContentItem(codes.DCM.ImagingMeasurementReport, template_id="1500")
     modifier = RelationshipTypeValues.HAS_CONCEPT_MOD
-    library, measurements = image_library(facts), imaging_measurements(facts)
+    person = None
+    if review := inputs.review:
+        identification = PersonObserverIdentifyingAttributes(
+            name=_person_name(review.reader_name), organization_name=review.reader_organization
+        )
+        person = ObserverContext(codes.DCM.Person, identification)
+    observers = ObservationContext(  # TID 1001
+        observer_person_context=person,
+        observer_device_context=device_observer(inputs.result.algorithm),
+    )
+    library, measurements = image_library(inputs), imaging_measurements(inputs)
     root.ContentSequence = ContentSequence(
         [
             *LanguageOfContentItemAndDescendants(CodedConcept.from_code(concepts.LANGUAGE)),
-            *_observers(facts.result.algorithm, facts.review),
+            *observers,
             CodeContentItem(codes.DCM.ProcedureReported, concepts.PROCEDURE, modifier),
             *([library] if library else []),
             *([measurements] if measurements else []),
-            conclusions(facts),
+            conclusions(inputs),
         ]
     )
     return root
 
 
-def _observers(algorithm: Algorithm, review: SignedReview | None) -> ObservationContext:
-    """Return TID 1001: the device, and before it the person who signed."""
-    return ObservationContext(
-        observer_person_context=_reader(review) if review else None,
-        observer_device_context=device_observer(algorithm),
-    )
-
-
-def _reader(review: SignedReview) -> ObserverContext:
-    person = PersonObserverIdentifyingAttributes(
-        name=_person_name(review.reader_name), organization_name=review.reader_organization
-    )
-    return ObserverContext(codes.DCM.Person, person)
-
-
 def _person_name(name: str) -> str:
-    """Return `name` with a family name component at least: highdicom doubts names without one."""
+    """Return `name` with at least one component separator: highdicom warns about names without."""
     return name if "^" in name else f"{name}^"
 
 
-def _as_dataset(reference: ReportReference) -> Dataset:
+def _to_dataset(reference: ReportReference) -> Dataset:
     dataset = Dataset()
     dataset.StudyInstanceUID = reference.study_instance_uid
     dataset.SeriesInstanceUID = reference.series_instance_uid
     dataset.SOPClassUID = reference.sop_class_uid
     dataset.SOPInstanceUID = reference.sop_instance_uid
     return dataset
-
-
-def _sign(report: Dataset, review: SignedReview) -> None:
-    observer = report.VerifyingObserverSequence[0]
-    observer.VerificationDateTime = date_time(in_its_zone(report, review.signed_at))
-    observer.VerifyingObserverIdentificationCodeSequence = [
-        CodedConcept(review.reader_id, concepts.PRIVATE_SCHEME, review.reader_name)
-    ]

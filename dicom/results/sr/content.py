@@ -1,4 +1,4 @@
-"""The content tree of a Measurement Report (PS3.16 TID 1500), the same in every SR class."""
+"""The content of a Measurement Report (PS3.16 TID 1500), the same in every SR class."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from highdicom.sr import (
     ContainerContentItem,
     ContentItem,
     ContentSequence,
-    DeviceObserverIdentifyingAttributes,
     FindingSite,
     GraphicTypeValues,
     ImageContentItem,
@@ -18,7 +17,6 @@ from highdicom.sr import (
     Measurement,
     MeasurementsAndQualitativeEvaluations,
     NumContentItem,
-    ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegmentationFrame,
@@ -33,17 +31,16 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom import codes as concepts
-from dicom.equipment import DISCLAIMER, MANUFACTURER, RESULT_MODEL
+from dicom.equipment import DISCLAIMER, MANUFACTURER
 from dicom.results.graphic_data import closed_outline
 from dicom.results.model import (
-    Algorithm,
     ImageResult,
     LesionResult,
     RefusalReason,
     SignedReview,
     StudyResult,
 )
-from dicom.results.provenance import algorithm_parameters, serial_number
+from dicom.results.provenance import algorithm_parameters
 from dicom.results.source_image import SourceImage
 from dicom.terms.classification import CLASSES, MALIGNANT, NORMAL, Probabilities
 
@@ -62,37 +59,34 @@ class SegmentationFrame:
 
 
 @dataclass(frozen=True)
-class ReportFacts:
-    """What the tree is made of. `sources` holds the images that could be read, by SOP UID."""
+class ReportInputs:
+    """What the content of a report is built from."""
 
     result: StudyResult
     sources: Mapping[str, SourceImage]
+    """The images that could be read, by SOP Instance UID."""
     masks: Mapping[tuple[str, int], SegmentationFrame]
     """By tracking UID and 1-based frame of the source."""
     review: SignedReview | None = None
 
     @property
     def algorithm(self) -> AlgorithmIdentification:
-        return _algorithm(self.result.algorithm)
+        """TID 4019."""
+        algorithm = self.result.algorithm
+        return AlgorithmIdentification(
+            name=algorithm.name,
+            version=algorithm.version,
+            parameters=algorithm_parameters(algorithm),
+            family=concepts.AI,
+            manufacturer=MANUFACTURER,
+        )
 
 
-def device_observer(algorithm: Algorithm) -> ObserverContext:
-    """Return TID 1004: the algorithm as the device that observed."""
-    device = DeviceObserverIdentifyingAttributes(
-        uid=algorithm.device_uid,
-        name=algorithm.name,
-        manufacturer_name=MANUFACTURER,
-        model_name=RESULT_MODEL,
-        serial_number=serial_number(algorithm),
-    )
-    return ObserverContext(codes.DCM.Device, device)
-
-
-def image_library(facts: ReportFacts) -> ContainerContentItem | None:
-    """Return TID 1600 over the images that were analyzed, None when none was."""
+def image_library(inputs: ReportInputs) -> ContainerContentItem | None:
+    """Return TID 1600 with the analyzed images, None where there are none."""
     entries = [
-        _library_entry(facts.sources[image.sop_instance_uid], image.spacing_mm)
-        for image in facts.result.images
+        _library_entry(inputs.sources[image.sop_instance_uid], image.spacing_mm)
+        for image in inputs.result.images
     ]
     if not entries:
         return None
@@ -103,14 +97,24 @@ def image_library(facts: ReportFacts) -> ContainerContentItem | None:
     return library
 
 
-def imaging_measurements(facts: ReportFacts) -> ContainerContentItem | None:
-    """Return the measurement groups, None when there are none to state.
+def imaging_measurements(inputs: ReportInputs) -> ContainerContentItem | None:
+    """Return the measurement groups, None where there are none.
 
-    A reader's report that rejects the analysis states none of its findings.
+    A signed report that rejects the analysis restates none of its findings.
     """
-    if facts.review is not None and facts.review.decision == "reject":
+    if inputs.review is not None and inputs.review.decision == "reject":
         return None
-    groups = [group for image in facts.result.images for group in _groups(facts, image)]
+    groups: list[
+        MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
+    ] = []
+    for image in inputs.result.images:
+        source = inputs.sources[image.sop_instance_uid]
+        groups.append(_image_group(inputs, image, source))
+        for lesion in image.lesions:
+            if mask := inputs.masks.get((lesion.tracking_uid, lesion.frame_number)):
+                groups.append(_mask_group(inputs, lesion, source, mask))
+            if len(lesion.contour) > 2:
+                groups.append(_outline_group(inputs, lesion, source))
     if not groups:
         return None
     container = ContainerContentItem(codes.DCM.ImagingMeasurements, relationship_type=_CONTAINS)
@@ -118,11 +122,14 @@ def imaging_measurements(facts: ReportFacts) -> ContainerContentItem | None:
     return container
 
 
-def conclusions(facts: ReportFacts) -> ContainerContentItem:
-    """Return TID 1500's Qualitative Evaluations: what is said of the study as a whole."""
+def conclusions(inputs: ReportInputs) -> ContainerContentItem:
+    """Return the Qualitative Evaluations of TID 1500, which are about the study as a whole."""
+    if inputs.review is None:
+        statements = _network_conclusions(inputs.result)
+    else:
+        statements = _reader_conclusions(inputs.review)
     container = ContainerContentItem(concepts.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
-    statements = _reader_conclusions(facts.review) if facts.review else _own_conclusions(facts)
-    container.ContentSequence = ContentSequence([*statements, *_about(facts)])
+    container.ContentSequence = ContentSequence([*statements, *_analysis_comments(inputs)])
     return container
 
 
@@ -143,12 +150,18 @@ def _library_entry(source: SourceImage, spacing_mm: tuple[float, float] | None) 
     ]
     if side := concepts.SIDE.get(header.laterality):
         descriptors.append(_code(concepts.IMAGE_LATERALITY, side, _CONTEXT))
-    descriptors.append(_number(concepts.ROWS, header.rows, concepts.PIXELS, _CONTEXT))
-    descriptors.append(_number(concepts.COLUMNS, header.columns, concepts.PIXELS, _CONTEXT))
+    numbers: list[tuple[Code, float, Code]] = [
+        (concepts.ROWS, header.rows, concepts.PIXELS),
+        (concepts.COLUMNS, header.columns, concepts.PIXELS),
+    ]
     if spacing_mm:
         row, column = (round(mm, 6) for mm in spacing_mm)
-        descriptors.append(_number(concepts.HORIZONTAL_SPACING, column, concepts.MM, _CONTEXT))
-        descriptors.append(_number(concepts.VERTICAL_SPACING, row, concepts.MM, _CONTEXT))
+        numbers.append((concepts.HORIZONTAL_SPACING, column, concepts.MM))
+        numbers.append((concepts.VERTICAL_SPACING, row, concepts.MM))
+    descriptors.extend(
+        NumContentItem(name=name, value=value, unit=unit, relationship_type=_CONTEXT)
+        for name, value, unit in numbers
+    )
     entry.ContentSequence = ContentSequence(descriptors)
     return entry
 
@@ -156,33 +169,24 @@ def _library_entry(source: SourceImage, spacing_mm: tuple[float, float] | None) 
 # --------------------------------------------------------------------------- measurement groups
 
 
-def _groups(
-    facts: ReportFacts, image: ImageResult
-) -> Iterator[
-    MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
-]:
-    source = facts.sources[image.sop_instance_uid]
-    yield _image_group(facts, image, source)
-    for lesion in image.lesions:
-        if mask := facts.masks.get((lesion.tracking_uid, lesion.frame_number)):
-            yield _mask_group(facts, lesion, source, mask)
-        if len(lesion.contour) > 2:
-            yield _outline_group(facts, lesion, source)
-
-
 def _image_group(
-    facts: ReportFacts, image: ImageResult, source: SourceImage
+    inputs: ReportInputs, image: ImageResult, source: SourceImage
 ) -> MeasurementsAndQualitativeEvaluations:
-    """Return TID 1501: the class of one image; of a cine that of the frames averaged for it."""
-    category, finding = _finding(image)
+    """Return TID 1501: the class of one image, or of the frames of a cine that were averaged."""
+    category: Code | None = None
+    finding: Code | None = None
+    if not image.undecided:
+        is_normal = image.label == NORMAL
+        category = concepts.TISSUE if is_normal else concepts.ABNORMAL_STRUCTURE
+        finding = concepts.NORMAL_TISSUE if is_normal else concepts.LESION
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(image.tracking_uid, "Image classification"),
         finding_category=category,
         finding_type=finding,
-        algorithm_id=facts.algorithm,
-        finding_sites=[_site(source)],
+        algorithm_id=inputs.algorithm,
+        finding_sites=[_finding_site(source)],
         measurements=[_probability_of_cancer(image.probabilities)],
-        qualitative_evaluations=_classes(facts, image),
+        qualitative_evaluations=_class_evaluations(inputs, image),
         source_images=[
             SourceImageForMeasurementGroup(
                 source.header.sop_class_uid,
@@ -193,19 +197,10 @@ def _image_group(
     )
 
 
-def _finding(image: ImageResult) -> tuple[Code | None, Code | None]:
-    """Return category and type of what an image shows: neither, where that is undecided."""
-    if image.undecided:
-        return None, None
-    if image.label == NORMAL:
-        return concepts.TISSUE, concepts.NORMAL_TISSUE
-    return concepts.ABNORMAL_STRUCTURE, concepts.LESION
-
-
 def _mask_group(
-    facts: ReportFacts, lesion: LesionResult, source: SourceImage, mask: SegmentationFrame
+    inputs: ReportInputs, lesion: LesionResult, source: SourceImage, mask: SegmentationFrame
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    """Return TID 1410 over the frame of the segmentation that holds the lesion."""
+    """Return TID 1410 for the frame of the segmentation that holds the lesion."""
     header = source.header
     frame = ReferencedSegmentationFrame(
         sop_class_uid=mask.sop_class_uid,
@@ -216,24 +211,28 @@ def _mask_group(
             header.sop_class_uid, header.sop_instance_uid, source.frames(lesion.frame_number)
         ),
     )
-    # PS3.3 Table 10-3: no segment number where a frame number says it all; highdicom writes both
+    # PS3.3 Table 10-3: no segment number beside a frame number; highdicom writes both
     del frame[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    measurements, evaluations = _sizes(lesion), None
+    if lesion.origin == "network":
+        measurements.append(_probability_of_cancer(lesion.probabilities))
+        evaluations = _class_evaluations(inputs, lesion)
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(lesion.tracking_uid, lesion.tracking_id),
         referenced_segment=frame,
         finding_category=concepts.ABNORMAL_STRUCTURE,
         finding_type=concepts.LESION,
-        algorithm_id=_drawn_by(facts, lesion),
-        finding_sites=[_site(source)],
-        measurements=[*_sizes(lesion), *_networks_probability(lesion)],
-        qualitative_evaluations=_networks_class(facts, lesion),
+        algorithm_id=_outline_algorithm(inputs, lesion),
+        finding_sites=[_finding_site(source)],
+        measurements=measurements,
+        qualitative_evaluations=evaluations,
     )
 
 
 def _outline_group(
-    facts: ReportFacts, lesion: LesionResult, source: SourceImage
+    inputs: ReportInputs, lesion: LesionResult, source: SourceImage
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    """Return TID 1410 over a closed polyline, for the many viewers that draw no segmentation."""
+    """Return TID 1410 for a closed polyline, because many viewers draw no segmentation."""
     header = source.header
     region = ImageRegion(
         graphic_type=GraphicTypeValues.POLYLINE,
@@ -247,25 +246,17 @@ def _outline_group(
         referenced_region=region,
         finding_category=concepts.ABNORMAL_STRUCTURE,
         finding_type=concepts.LESION,
-        algorithm_id=_drawn_by(facts, lesion),
-        finding_sites=[_site(source)],
+        algorithm_id=_outline_algorithm(inputs, lesion),
+        finding_sites=[_finding_site(source)],
         measurements=_sizes(lesion),
     )
 
 
-def _drawn_by(facts: ReportFacts, lesion: LesionResult) -> AlgorithmIdentification | None:
-    """Name the algorithm (TID 4019) of its own outlines only: a reader's are the observer's."""
-    return facts.algorithm if lesion.origin == "network" else None
-
-
-def _networks_probability(lesion: LesionResult) -> list[Measurement]:
-    return [_probability_of_cancer(lesion.probabilities)] if lesion.origin == "network" else []
-
-
-def _networks_class(facts: ReportFacts, lesion: LesionResult) -> list[QualitativeEvaluation] | None:
-    if lesion.origin != "network":
-        return None
-    return _classes(facts, lesion)
+def _outline_algorithm(
+    inputs: ReportInputs, lesion: LesionResult
+) -> AlgorithmIdentification | None:
+    """Return TID 4019 for an outline of the networks, None for one of the reader."""
+    return inputs.algorithm if lesion.origin == "network" else None
 
 
 def _sizes(lesion: LesionResult) -> list[Measurement]:
@@ -290,15 +281,20 @@ def _probability_of_cancer(probabilities: Probabilities) -> Measurement:
     )
 
 
-def _classes(facts: ReportFacts, said: ImageResult | LesionResult) -> list[QualitativeEvaluation]:
-    """Return the class, or that it is undecided, and every class's probability.
+def _class_evaluations(
+    inputs: ReportInputs, classified: ImageResult | LesionResult
+) -> list[QualitativeEvaluation]:
+    """Return the class, or that it is undecided, and the probability of every class.
 
-    In a reader's report the class is left out unless the reader accepted it: there an impression
-    is the reader's alone.
+    In a signed report an impression is the reader's, so the class is left out unless the reader
+    accepted it.
     """
-    evaluations = [_output(name, p) for name, p in zip(CLASSES, said.probabilities, strict=True)]
-    if facts.review is None or facts.review.decision == "accept":
-        impression = _impression(said.label, undecided=said.undecided)
+    evaluations = [
+        _classifier_output(label, probability)
+        for label, probability in zip(CLASSES, classified.probabilities, strict=True)
+    ]
+    if inputs.review is None or inputs.review.decision == "accept":
+        impression = _impression(classified.label, undecided=classified.undecided)
         evaluations.insert(0, QualitativeEvaluation(concepts.IMPRESSION, impression))
     return evaluations
 
@@ -308,43 +304,36 @@ def _impression(label: str, *, undecided: bool) -> Code:
     return code
 
 
-def _output(label: str, probability: float) -> QualitativeEvaluation:
+def _classifier_output(label: str, probability: float) -> QualitativeEvaluation:
     evaluation = QualitativeEvaluation(concepts.CLASSIFIER_OUTPUT, concepts.CLASS[label])
-    evaluation[0].ContentSequence = ContentSequence([_probability(probability)])
+    number = NumContentItem(
+        name=concepts.PROBABILITY,
+        value=_percent(probability),
+        unit=concepts.PERCENT,
+        relationship_type=RelationshipTypeValues.HAS_PROPERTIES,
+    )
+    evaluation[0].ContentSequence = ContentSequence([number])
     return evaluation
 
 
-def _site(source: SourceImage) -> FindingSite:
+def _finding_site(source: SourceImage) -> FindingSite:
     return FindingSite(concepts.BREAST, laterality=concepts.SIDE.get(source.header.laterality))
-
-
-def _algorithm(algorithm: Algorithm) -> AlgorithmIdentification:
-    """Return TID 4019."""
-    return AlgorithmIdentification(
-        name=algorithm.name,
-        version=algorithm.version,
-        parameters=algorithm_parameters(algorithm),
-        family=concepts.AI,
-        manufacturer=MANUFACTURER,
-    )
 
 
 # --------------------------------------------------------------------------- the study as a whole
 
 
-def _own_conclusions(facts: ReportFacts) -> Iterator[ContentItem]:
-    result = facts.result
+def _network_conclusions(result: StudyResult) -> Iterator[ContentItem]:
     if result.label is None or result.probabilities is None:
-        yield _text("No image of this study could be analyzed.")
+        yield _comment("No image of this study could be analyzed.")
         return
     impression = _impression(result.label, undecided=result.undecided)
     yield _code(concepts.IMPRESSION, impression, _CONTAINS)
     if result.undecided:
-        yield _text(
-            f"Undecided: no class reaches a probability of {result.algorithm.confidence_threshold:.1%}."
-        )
+        threshold = result.algorithm.confidence_threshold
+        yield _comment(f"Undecided: no class reaches a probability of {threshold:.1%}.")
     for label, probability in zip(CLASSES, result.probabilities, strict=True):
-        yield from _output(label, probability)
+        yield from _classifier_output(label, probability)
 
 
 def _reader_conclusions(review: SignedReview) -> Iterator[ContentItem]:
@@ -354,28 +343,25 @@ def _reader_conclusions(review: SignedReview) -> Iterator[ContentItem]:
     if review.birads is not None:
         yield _code(concepts.OVERALL_ASSESSMENT, concepts.BIRADS[review.birads], _CONTAINS)
     if review.reason:
-        yield _text(f"Reason: {review.reason}")
+        yield _comment(f"Reason: {review.reason}")
     if review.comment:
-        yield _text(review.comment)
+        yield _comment(review.comment)
 
 
-def _about(facts: ReportFacts) -> Iterator[ContentItem]:
-    result = facts.result
-    yield _text(DISCLAIMER)
+def _analysis_comments(inputs: ReportInputs) -> Iterator[ContentItem]:
+    result, algorithm = inputs.result, inputs.result.algorithm
+    yield _comment(DISCLAIMER)
     if result.note:
-        yield _text(result.note)
+        yield _comment(result.note)
     count = len(result.images) + len(result.refused_images)
-    yield _text(f"Analyzed {len(result.images)} of {count} images.")
-    yield _text("; ".join((*_software(result.algorithm), *algorithm_parameters(result.algorithm))))
+    yield _comment(f"Analyzed {len(result.images)} of {count} images.")
+    software = f"{MANUFACTURER}: {algorithm.name} {algorithm.version}"
+    yield _comment("; ".join((software, *algorithm_parameters(algorithm))))
     for refusal in result.refused_images:
-        yield _refused(refusal.reason, facts.sources.get(refusal.sop_instance_uid))
+        yield _refusal(refusal.reason, inputs.sources.get(refusal.sop_instance_uid))
 
 
-def _software(algorithm: Algorithm) -> tuple[str, ...]:
-    return (f"{MANUFACTURER}: {algorithm.name} {algorithm.version}",)
-
-
-def _refused(reason: RefusalReason, source: SourceImage | None) -> TextContentItem:
+def _refusal(reason: RefusalReason, source: SourceImage | None) -> TextContentItem:
     item = TextContentItem(
         name=concepts.REFUSED_IMAGE,
         value=f"[{reason.code}] {reason.text}",
@@ -399,18 +385,7 @@ def _code(name: Code, value: Code, relationship: RelationshipTypeValues) -> Code
     return CodeContentItem(name=name, value=value, relationship_type=relationship)
 
 
-def _number(
-    name: Code, value: float, unit: Code, relationship: RelationshipTypeValues
-) -> NumContentItem:
-    return NumContentItem(name=name, value=value, unit=unit, relationship_type=relationship)
-
-
-def _probability(probability: float) -> NumContentItem:
-    properties = RelationshipTypeValues.HAS_PROPERTIES
-    return _number(concepts.PROBABILITY, _percent(probability), concepts.PERCENT, properties)
-
-
-def _text(value: str) -> TextContentItem:
+def _comment(value: str) -> TextContentItem:
     return TextContentItem(name=concepts.COMMENT, value=value, relationship_type=_CONTAINS)
 
 

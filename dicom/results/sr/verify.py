@@ -1,22 +1,30 @@
-"""Structured reports read back.
+"""Reads and verifies structured reports. See `dicom.results.verify`."""
 
-As in `dicom.results.verify`, nothing here shares code with the builders, nor with highdicom.
-"""
-
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import SegmentationStorage
 
 from dicom import codes as concepts
 from dicom.errors import ReadBackMismatch
 from dicom.files import read_dataset
 from dicom.images.header import read_header
-from dicom.results.model import ImageResult, SignedReview, StudyResult, as_reviewed
-from dicom.results.verify import outline_of, referenced_frames, taken_apart, verify_outline
+from dicom.results.model import (
+    ImageResult,
+    SignedReview,
+    StudyResult,
+    apply_review,
+)
+from dicom.results.verify import (
+    graphic_points,
+    parse_object,
+    referenced_frames,
+    verify_outline,
+)
 from dicom.storage_classes import MULTI_FRAME
 from dicom.terms.classification import CLASSES, Probabilities
 
@@ -31,7 +39,7 @@ _PERCENT_STEP: Final = 0.1
 
 @dataclass(frozen=True)
 class ReadLesion:
-    """One measurement group with a region: by its segmentation, or by its outline."""
+    """A measurement group with a region, which is a segmentation frame or an outline."""
 
     tracking_uid: str
     tracking_id: str
@@ -40,14 +48,14 @@ class ReadLesion:
     frame: int
     """1-based; 1 for a still."""
     outline: tuple[tuple[float, float], ...]
-    """(x, y) in pixels, the closing point included; none for a segmentation."""
+    """(x, y) in pixels with the closing point; empty for a segmentation frame."""
     measurements: Mapping[str, tuple[float, str]]
     """Value and UCUM unit by code value."""
 
 
 @dataclass(frozen=True)
 class ReadImage:
-    """One measurement group without a region: the class of an image."""
+    """A measurement group without a region: the class of an image."""
 
     tracking_uid: str
     label: str | None
@@ -55,17 +63,19 @@ class ReadImage:
     probabilities: Probabilities | None
     undecided: bool
     frames: tuple[int, ...]
-    """1-based, those that it is of; none for a still, nor for a whole cine."""
+    """1-based frames that were classified; empty for a still and for a whole cine."""
 
 
 @dataclass(frozen=True)
 class ReadReport:
+    """A report as stored."""
+
     sop_instance_uid: str
     verified: bool
     final: bool
     label: str | None
     undecided: bool
-    """The class of the study is stated to be indeterminate."""
+    """The class of the study is indeterminate."""
     probabilities: Probabilities | None
     images: tuple[ReadImage, ...]
     lesions: tuple[ReadLesion, ...]
@@ -79,131 +89,137 @@ class ReadReport:
 
 
 def read_back_report(path: Path) -> ReadReport:
-    """Read a report of ours. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return taken_apart(read_dataset(path), _report, "the report")
+    """Read a report that Sonogate created. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
+    return parse_object(read_dataset(path), _parse_report, "the report")
 
 
 def verify_report(
     path: Path, result: StudyResult, review: SignedReview | None = None
 ) -> ReadReport:
-    """Read `path` back; raise ReadBackMismatch unless it says what `result`, or `review`, says."""
-    found, stated = read_back_report(path), _stated(result, review)
+    """Read `path`. Raises ReadBackMismatch unless it states what `result`, or its review, states."""
+    report = read_back_report(path)
+    images = _restated_images(result, review)
+    label = None if result.undecided else result.label
+    undecided = {image.tracking_uid for image in images if image.undecided}
+    if review is not None:
+        label = review.final_label
+        if review.decision != "accept":
+            undecided = set()
+    tracking_uids = {image.tracking_uid for image in images}
+    tracking_uids |= {lesion.tracking_uid for image in images for lesion in image.lesions}
+    stored_uids = {image.tracking_uid for image in report.images}
+    stored_uids |= {lesion.tracking_uid for lesion in report.lesions}
     expected = {
-        "the class": (found.label, _expected_label(result, review)),
-        "what is undecided": (_undecided(found), _expected_undecided(result, review)),
-        "the verification": (found.verified, review is not None),
-        "the refusals": (
-            found.refusals,
+        "the class": (report.label, label),
+        "whether the class is undecided": (report.undecided, result.undecided and review is None),
+        "the list of undecided images": (
+            {image.tracking_uid for image in report.images if image.undecided},
+            undecided,
+        ),
+        "the verification": (report.verified, review is not None),
+        "the list of refusals": (
+            report.refusals,
             tuple(refusal.reason.code for refusal in result.refused_images),
         ),
-        "the tracking UIDs": (_tracking_uids(found), _expected_tracking_uids(stated)),
+        "the list of tracking UIDs": (stored_uids, tracking_uids),
     }
     if review is not None:
-        expected["the decision"] = (found.decision, review.decision)
-        expected["the BI-RADS category"] = (found.birads, review.birads)
-    elif not _same(found.probabilities, result.probabilities):
+        expected["the decision"] = (report.decision, review.decision)
+        expected["the BI-RADS category"] = (report.birads, review.birads)
+    elif not _are_close(report.probabilities, result.probabilities):
         raise ReadBackMismatch("the probabilities differ")
-    for what, (there, meant) in expected.items():
-        if there != meant:
-            raise ReadBackMismatch(f"{what} differs")
-    _verify_frames(found, stated)
-    _verify_lesions(found, stated)
-    return found
+    for name, (stored, stated) in expected.items():
+        if stored != stated:
+            raise ReadBackMismatch(f"{name} differs")
+    _verify_images(report, images)
+    _verify_lesions(report, images)
+    return report
 
 
-def _stated(result: StudyResult, review: SignedReview | None) -> tuple[ImageResult, ...]:
-    """The images whose findings the report states, with the outlines that a reader left."""
+def _restated_images(result: StudyResult, review: SignedReview | None) -> tuple[ImageResult, ...]:
+    """Return the images whose findings the report states, with the outlines of the reader."""
     if review is None:
         return result.images
-    return as_reviewed(result, review).images if review.decision != "reject" else ()
+    return apply_review(result, review).images if review.decision != "reject" else ()
 
 
-def _verify_frames(found: ReadReport, stated: Collection[ImageResult]) -> None:
-    """The class of a cine is of the very frames that were averaged for it."""
-    meant = {image.tracking_uid: image for image in stated}
-    for read in found.images:
-        if read.frames != _averaged_frames(meant[read.tracking_uid]):
+def _verify_images(report: ReadReport, images: tuple[ImageResult, ...]) -> None:
+    """The class of a cine must name the frames that were averaged for it."""
+    by_tracking_uid = {image.tracking_uid: image for image in images}
+    for stored in report.images:
+        image = by_tracking_uid[stored.tracking_uid]
+        header, frames = read_header(image.source), image.averaged_frames
+        is_cine = header.sop_class_uid in MULTI_FRAME
+        if not is_cine or len(frames) == header.number_of_frames > 1:
+            frames = ()  # a report names no frame of a still, and none where it means all
+        if stored.frames != frames:
             raise ReadBackMismatch("the frames of a class differ")
 
 
-def _verify_lesions(found: ReadReport, stated: Collection[ImageResult]) -> None:
-    """Each outline is a lesion's on its frame, and each segmentation's frame shows one."""
-    meant = {
+def _verify_lesions(report: ReadReport, images: tuple[ImageResult, ...]) -> None:
+    """Each outline must be that of a lesion on its frame, and each segmentation frame show one."""
+    lesions = {
         (lesion.tracking_uid, lesion.frame_number): lesion
-        for image in stated
+        for image in images
         for lesion in image.lesions
     }
-    drawn = {(read.tracking_uid, read.frame): read for read in found.lesions if read.outline}
-    masks = {(read.tracking_uid, read.frame) for read in found.lesions if not read.outline}
-    outlined = {key for key, lesion in meant.items() if len(lesion.contour) > 2}
-    if drawn.keys() != outlined or masks - meant.keys():
+    drawn = {}
+    segmented = set()
+    for stored in report.lesions:
+        key = stored.tracking_uid, stored.frame
+        if stored.outline:
+            drawn[key] = stored
+        else:
+            segmented.add(key)
+    outlined = {key for key, lesion in lesions.items() if len(lesion.contour) > 2}
+    if drawn.keys() != outlined or segmented - lesions.keys():
         raise ReadBackMismatch("the frames of the lesions differ")
-    for key, read in drawn.items():
-        verify_outline(np.array(read.outline), np.array(meant[key].contour))
+    for key, stored in drawn.items():
+        verify_outline(np.array(stored.outline), np.array(lesions[key].contour))
 
 
-def _averaged_frames(image: ImageResult) -> tuple[int, ...]:
-    """As a report names them: none of a still, nor when they are all that there are."""
-    header, frames = read_header(image.source), image.averaged_frames
-    if header.sop_class_uid not in MULTI_FRAME or len(frames) == header.number_of_frames > 1:
-        return ()
-    return frames
+def _are_close(stored: Probabilities | None, stated: Probabilities | None) -> bool:
+    if stored is None or stated is None:
+        return stored is stated
+    return bool(np.allclose(stored, stated, rtol=0, atol=_PERCENT_STEP / 100))
 
 
-def _expected_label(result: StudyResult, review: SignedReview | None) -> str | None:
-    if review is not None:
-        return review.final_label
-    return None if result.undecided else result.label
+# --------------------------------------------------------------------------- parsing
 
 
-def _undecided(report: ReadReport) -> tuple[bool, set[str]]:
-    """The study, and the images by their tracking UIDs."""
-    return report.undecided, {image.tracking_uid for image in report.images if image.undecided}
-
-
-def _expected_undecided(result: StudyResult, review: SignedReview | None) -> tuple[bool, set[str]]:
-    if review is not None and review.decision != "accept":
-        return False, set()
-    images = {image.tracking_uid for image in result.images if image.undecided}
-    return result.undecided and review is None, images
-
-
-def _tracking_uids(report: ReadReport) -> set[str]:
-    lesions = {lesion.tracking_uid for lesion in report.lesions}
-    return lesions | {image.tracking_uid for image in report.images}
-
-
-def _expected_tracking_uids(stated: Collection[ImageResult]) -> set[str]:
-    images = {image.tracking_uid for image in stated}
-    return images | {lesion.tracking_uid for image in stated for lesion in image.lesions}
-
-
-def _same(found: Probabilities | None, meant: Probabilities | None) -> bool:
-    if found is None or meant is None:
-        return found is meant
-    return bool(np.allclose(found, meant, rtol=0, atol=_PERCENT_STEP / 100))
-
-
-def _report(dataset: Dataset) -> ReadReport:
+def _parse_report(dataset: Dataset) -> ReadReport:
     groups = [item for item in _walk(dataset) if _name(item) == _MEASUREMENT_GROUP]
-    about = list(_walk(_child(dataset, concepts.QUALITATIVE_EVALUATIONS.value)))
+    conclusions = list(_walk(_child(dataset, concepts.QUALITATIVE_EVALUATIONS.value)))
+    impression = _code_value(conclusions, concepts.IMPRESSION.value)
+    predecessors = dataset.get("PredecessorDocumentsSequence", [])
     observers = dataset.get("VerifyingObserverSequence", [])
     return ReadReport(
         sop_instance_uid=str(dataset.SOPInstanceUID),
         verified=dataset.VerificationFlag == "VERIFIED",
         final=dataset.PreliminaryFlag == "FINAL",
-        label=_LABELS.get(_coded(about, concepts.IMPRESSION.value)),
-        undecided=_coded(about, concepts.IMPRESSION.value) == concepts.UNDECIDED.value,
-        probabilities=_probabilities(about),
-        images=tuple(_image(group) for group in groups if not _has_region(group)),
-        lesions=tuple(_lesion(group) for group in groups if _has_region(group)),
-        refusals=tuple(_refusal_codes(about)),
-        predecessor_uid=_predecessor(dataset),
+        label=_LABELS.get(impression),
+        undecided=impression == concepts.UNDECIDED.value,
+        probabilities=_parse_probabilities(conclusions),
+        images=tuple(_parse_image(group) for group in groups if not _has_region(group)),
+        lesions=tuple(_parse_lesion(group) for group in groups if _has_region(group)),
+        refusals=tuple(
+            str(item.TextValue).partition("]")[0].removeprefix("[")
+            for item in conclusions
+            if _name(item) == concepts.REFUSED_IMAGE.value
+        ),
+        predecessor_uid=str(
+            predecessors[0]
+            .ReferencedSeriesSequence[0]
+            .ReferencedSOPSequence[0]
+            .ReferencedSOPInstanceUID
+        )
+        if predecessors
+        else None,
         reader_name=str(observers[0].VerifyingObserverName) if observers else "",
-        decision=_DECISIONS.get(_coded(about, concepts.READER_DECISION.value)),
-        birads=_BIRADS.get(_coded(about, concepts.OVERALL_ASSESSMENT.value)),
+        decision=_DECISIONS.get(_code_value(conclusions, concepts.READER_DECISION.value)),
+        birads=_BIRADS.get(_code_value(conclusions, concepts.OVERALL_ASSESSMENT.value)),
         comments=tuple(
-            str(item.TextValue) for item in about if _name(item) == concepts.COMMENT.value
+            str(item.TextValue) for item in conclusions if _name(item) == concepts.COMMENT.value
         ),
     )
 
@@ -225,24 +241,24 @@ def _child(item: Dataset, name: str) -> Dataset:
     return children[0]
 
 
-def _coded(items: list[Dataset], name: str) -> str:
+def _code_value(items: list[Dataset], name: str) -> str:
     values = (item.ConceptCodeSequence[0].CodeValue for item in items if _name(item) == name)
     return str(next(values, ""))
 
 
-def _probabilities(items: list[Dataset]) -> Probabilities | None:
-    found = {}
+def _parse_probabilities(items: list[Dataset]) -> Probabilities | None:
+    percents = {}
     for item in items:
         if _name(item) == concepts.CLASSIFIER_OUTPUT.value:
             label = _LABELS[str(item.ConceptCodeSequence[0].CodeValue)]
-            found[label], _ = _measured(_child(item, concepts.PROBABILITY.value))
-    if not found:
+            percents[label], _ = _parse_number(_child(item, concepts.PROBABILITY.value))
+    if not percents:
         return None
-    normal, benign, malignant = (found[label] / 100 for label in CLASSES)
+    normal, benign, malignant = (percents[label] / 100 for label in CLASSES)
     return normal, benign, malignant
 
 
-def _measured(item: Dataset) -> tuple[float, str]:
+def _parse_number(item: Dataset) -> tuple[float, str]:
     value = item.MeasuredValueSequence[0]
     return float(value.NumericValue), str(value.MeasurementUnitsCodeSequence[0].CodeValue)
 
@@ -252,54 +268,42 @@ def _has_region(group: Dataset) -> bool:
 
 
 def _segmentation_uid(item: Dataset) -> str:
-    segmentation_class = "1.2.840.10008.5.1.4.1.1.66.4"
     for reference in item.get("ReferencedSOPSequence", []):
-        if reference.ReferencedSOPClassUID == segmentation_class:
+        if reference.ReferencedSOPClassUID == SegmentationStorage:
             return str(reference.ReferencedSOPInstanceUID)
     return ""
 
 
-def _image(group: Dataset) -> ReadImage:
+def _parse_image(group: Dataset) -> ReadImage:
     items = list(_walk(group))
-    impression = _coded(items, concepts.IMPRESSION.value)
+    impression = _code_value(items, concepts.IMPRESSION.value)
+    images = [item for item in items if item.ValueType == "IMAGE"]
     return ReadImage(
-        str(_child(group, _TRACKING_UID).UID),
-        _LABELS.get(impression),
-        _probabilities(items),
-        impression == concepts.UNDECIDED.value,
-        next((referenced_frames(item.ReferencedSOPSequence[0]) for item in _images(items)), ()),
+        tracking_uid=str(_child(group, _TRACKING_UID).UID),
+        label=_LABELS.get(impression),
+        probabilities=_parse_probabilities(items),
+        undecided=impression == concepts.UNDECIDED.value,
+        frames=referenced_frames(images[0].ReferencedSOPSequence[0]) if images else (),
     )
 
 
-def _images(items: list[Dataset]) -> Iterator[Dataset]:
-    return (item for item in items if item.ValueType == "IMAGE")
-
-
-def _lesion(group: Dataset) -> ReadLesion:
+def _parse_lesion(group: Dataset) -> ReadLesion:
     items = list(_walk(group))
-    drawn = [outline_of(item).tolist() for item in items if "GraphicData" in item]
-    (source,) = [item for item in _images(items) if not _segmentation_uid(item)]
-    numbers = {
-        _name(item): _measured(item) for item in group.ContentSequence if item.ValueType == "NUM"
-    }
+    outlines = [graphic_points(item).tolist() for item in items if "GraphicData" in item]
+    segmentation_uids = [uid for item in items if (uid := _segmentation_uid(item))]
+    (source,) = [
+        item for item in items if item.ValueType == "IMAGE" and not _segmentation_uid(item)
+    ]
+    frames = referenced_frames(source.ReferencedSOPSequence[0])
     return ReadLesion(
         tracking_uid=str(_child(group, _TRACKING_UID).UID),
         tracking_id=str(_child(group, _TRACKING_IDENTIFIER).TextValue),
-        segmentation_uid=next(filter(None, map(_segmentation_uid, items)), ""),
-        frame=(*referenced_frames(source.ReferencedSOPSequence[0]), 1)[0],
-        outline=tuple((x, y) for x, y in drawn[0]) if drawn else (),
-        measurements=numbers,
+        segmentation_uid=segmentation_uids[0] if segmentation_uids else "",
+        frame=frames[0] if frames else 1,
+        outline=tuple((x, y) for x, y in outlines[0]) if outlines else (),
+        measurements={
+            _name(item): _parse_number(item)
+            for item in group.ContentSequence
+            if item.ValueType == "NUM"
+        },
     )
-
-
-def _refusal_codes(items: list[Dataset]) -> Iterator[str]:
-    for item in items:
-        if _name(item) == concepts.REFUSED_IMAGE.value:
-            yield str(item.TextValue).partition("]")[0].removeprefix("[")
-
-
-def _predecessor(dataset: Dataset) -> str | None:
-    for study in dataset.get("PredecessorDocumentsSequence", []):
-        reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
-        return str(reference.ReferencedSOPInstanceUID)
-    return None

@@ -9,21 +9,13 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom.files import write_dataset
-from dicom.results.catalogue import (
-    ResultSpec,
-    Signing,
-    build_set,
-    build_signed_set,
-    parse_spec,
-)
+from dicom.results.catalogue import parse_spec
 from dicom.results.model import (
     LesionResult,
     RefusalReason,
-    ReportReference,
     SignedReview,
     StudyResult,
 )
-from dicom.results.sr.build import reference_to
 from tests.dicom import making
 from tests.dicom.conftest import CASES, make_case
 
@@ -33,10 +25,10 @@ ASKED = (
     *("heatmap-seg", "heatmap-pm", "heatmap-sc", "heatmap-sc:jpeg"),
     *("key-objects", "key-objects:for-report-attachment", "presentation-state"),
 )
-SPECS = [parse_spec(text) for text in ASKED]
-AMENDED = [parse_spec(text) for text in ("seg", "sr")]
+AMENDED = ("seg", "sr")
 STUDIES = (*CASES, "refused")
-Files = Mapping[ResultSpec, list[Path]]
+Files = Mapping[str, list[Path]]
+"""By spec."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +52,7 @@ class Proof:
             path
             for made in (self.unsigned, self.signed, self.amended)
             for spec, paths in made.items()
-            if spec.kind in kinds
+            if parse_spec(spec).kind.name in kinds
             for path in paths
         ]
 
@@ -70,7 +62,7 @@ def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("proof")
     if request.param == "refused":
         return prove(refused(folder), folder)
-    return prove(make_case(request, request.param, folder).probable_result(), folder)
+    return prove(make_case(request, request.param, folder).result_with_probabilities(), folder)
 
 
 def refused(folder: Path) -> StudyResult:
@@ -88,9 +80,11 @@ def prove(result: StudyResult, folder: Path) -> Proof:
         birads="5",
         signed_at=making.MOMENT + timedelta(days=1),
     )
-    unsigned = build_set(SPECS, result)
-    signed = build_signed_set(SPECS, result, Signing(review, unsigned, reports(unsigned)))
-    amended = build_signed_set(AMENDED, result, Signing(amendment, unsigned, reports(signed)))
+    unsigned = making.build_results(ASKED, result)
+    signed = making.build_signed_results(ASKED, result, review)
+    amended = making.build_signed_results(
+        AMENDED, result, amendment, predecessors={"sr": signed["sr"][0]}
+    )
     return Proof(
         result,
         review,
@@ -112,15 +106,11 @@ def shrunk(result: StudyResult) -> Mapping[str, tuple[LesionResult, ...]]:
     return {image.sop_instance_uid: (corrected, *others)}
 
 
-def reports(made: Mapping[ResultSpec, list[Dataset]]) -> dict[ResultSpec, ReportReference]:
-    return {spec: reference_to(made[spec][0]) for spec in made if spec.kind == "sr"}
-
-
-def write_each(made: Mapping[ResultSpec, list[Dataset]], folder: Path) -> Files:
+def write_each(made: Mapping[str, list[Dataset]], folder: Path) -> Files:
     folder.mkdir()
     return {
         spec: [
-            write_dataset(one, folder / f"{str(spec).replace(':', '-')}.{n}.dcm").path
+            write_dataset(one, folder / f"{spec.replace(':', '-')}.{n}.dcm").path
             for n, one in enumerate(objects)
         ]
         for spec, objects in made.items()

@@ -22,6 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at impo
     StudyRootQueryRetrieveInformationModelMove,
 )
 
+from dicom.results.catalogue import parse_spec
 from dicom.uids import derived_uid
 from tests import peers
 from tests.dicom import making
@@ -53,7 +54,7 @@ def study(folder: Path, name: str) -> Proof:
 
 
 def every_file(proof: Proof) -> list[Path]:
-    kinds = {spec.kind for spec in proof.unsigned}
+    kinds = {parse_spec(spec).kind.name for spec in proof.unsigned}
     return [proof.source, *proof.files(*kinds)]
 
 

@@ -8,8 +8,7 @@ from pathlib import Path
 import highdicom
 import pytest
 
-from dicom.results.catalogue import parse_spec
-from dicom.results.model import as_reviewed
+from dicom.results.model import apply_review
 from dicom.results.sr.verify import read_back_report
 from tests.dicom.proof.conftest import Files, Proof
 from tests.dicom.results.seg.test_build import assert_highdicom_agrees
@@ -58,15 +57,15 @@ def read_with_dcmqi(
 
 
 def test_highdicom_reads_back_every_mask_signed_and_unsigned(proof: Proof) -> None:
-    reviewed = as_reviewed(proof.result, proof.review)
+    reviewed = apply_review(proof.result, proof.review)
     for files, result in ((proof.unsigned, proof.result), (proof.signed, reviewed)):
-        for path in files.get(parse_spec("seg"), []):
+        for path in files.get("seg", []):
             (image,) = result.images
             assert_highdicom_agrees(path, image)
 
 
 def test_highdicom_reads_back_every_probability(proof: Proof) -> None:
-    for path in proof.unsigned.get(parse_spec("seg:fractional"), []):
+    for path in proof.unsigned.get("seg:fractional", []):
         (image,) = proof.result.images
         assert_highdicom_agrees(path, image)
 
@@ -103,5 +102,5 @@ def test_the_signed_report_succeeds_that_of_its_own_class(proof: Proof, text: st
 
 
 def only(files: Files, text: str) -> Path:
-    (path,) = files[parse_spec(text)]
+    (path,) = files[text]
     return path

@@ -10,8 +10,6 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from dicom.files import write_dataset
-from dicom.results.seg.build import build_segmentations
-from dicom.results.sr.build import build_report
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 from tests.dicom.proof.conftest import ASKED, Proof
@@ -35,7 +33,7 @@ def test_dicom_validator_finds_nothing_missing_or_out_of_place_in_any_object(pro
 
 def test_dicom_validator_sees_what_is_missing_empty_or_out_of_place(tmp_path: Path) -> None:
     result = making.Case(making.write_image(tmp_path / "image.dcm"), 1).result()
-    (segmentation,) = build_segmentations(result)
+    (segmentation,) = making.build_objects("seg", result)
     del segmentation.PatientID
     segmentation.SegmentSequence[0].SegmentLabel = ""
     segmentation.PerFrameFunctionalGroupsSequence[0].EchoTime = 1
@@ -76,8 +74,8 @@ def test_pixelmed_finds_reports_and_selections_true_to_their_templates(
 @pytest.mark.peer
 def test_pixelmed_sees_what_is_taken_away(tmp_path: Path, pixelmed: PixelMed) -> None:
     result = making.Case(making.write_image(tmp_path / "image.dcm"), 1).result()
-    (segmentation,) = build_segmentations(result)
-    report = build_report(result, [segmentation])
+    (segmentation,) = making.build_objects("seg", result)
+    report = making.build_report(result)
     del segmentation.SegmentSequence[0].SegmentedPropertyTypeCodeSequence
     (measurements,) = children(report, "Imaging Measurements")
     outline = children(measurements, "Measurement Group")[-1]

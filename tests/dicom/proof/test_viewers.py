@@ -9,8 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from dicom.results.catalogue import parse_spec
-from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from tests.dicom.proof.conftest import Proof
 from tests.peers import find_program
@@ -120,7 +119,7 @@ def test_every_report_is_read_with_the_same_measurements_and_references(
 
 @pytest.mark.peer
 def test_every_outline_is_drawn_closed_on_its_frame(proof: Proof, seen: dict[str, Any]) -> None:
-    (path,) = proof.unsigned[parse_spec("sr")]
+    (path,) = proof.unsigned["sr"]
     lesions = [lesion for image in proof.result.images for lesion in image.lesions]
     outlines = [group["outline"] for group in seen[str(path)]["groups"] if group.get("outline")]
     for outline, lesion in zip(outlines, lesions, strict=True):

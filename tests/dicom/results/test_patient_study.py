@@ -10,7 +10,6 @@ import pytest
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 
-from dicom.results.catalogue import build_set, parse_spec
 from dicom.results.patient_study import copy_patient_and_study
 from dicom.results.source_image import read_source
 from tests.dicom import making
@@ -163,7 +162,7 @@ def ordered(folder: Path, number: int, *orders: Dataset) -> Path:
 def reports_of(*paths: Path) -> list[Dataset]:
     mask = making.disc((64, 80), 30, 30, 9)
     images = [making.image_result(path, [making.lesion(mask)]) for path in paths]
-    made = build_set(map(parse_spec, ("sr", "key-objects")), making.study_result(*images))
+    made = making.build_results(("sr", "key-objects"), making.study_result(*images))
     return [one for objects in made.values() for one in objects]
 
 

@@ -10,9 +10,8 @@ from pydicom.dataset import Dataset
 
 from dicom.files import write_dataset
 from dicom.images.header import read_header
-from dicom.results.catalogue import CATALOGUE, build_set, parse_spec
+from dicom.results.catalogue import CATALOGUE
 from dicom.results.provenance import algorithm_parameters, date_time, in_its_zone
-from dicom.results.sr.build import build_verified_report
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 from tests.dicom.images.test_header import NAMES, write_name
@@ -24,10 +23,9 @@ def objects_of(path: Path) -> list[Dataset]:
     mask = making.disc((64, 80), 30, 30, 9)
     image = making.image_result(path, [making.lesion(mask)], heatmaps={1: making.heat(mask)})
     result = making.study_result(image)
-    built = build_set(map(parse_spec, CATALOGUE), result)
+    built = making.build_results(CATALOGUE, result)
     assert all(built.values())
-    (report,), segmentations = built[parse_spec("sr")], built[parse_spec("seg")]
-    signed = build_verified_report(result, segmentations, making.REVIEW, report)
+    signed = making.build_signed_report(result)
     return [*(one for objects in built.values() for one in objects), signed]
 
 

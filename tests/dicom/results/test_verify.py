@@ -1,17 +1,11 @@
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom.errors import NotDicom, ReadBackMismatch, TruncatedFile
+from dicom.errors import ReadBackMismatch
 from dicom.files import write_dataset
 from dicom.results.model import StudyResult
-from dicom.results.seg.build import build_segmentations
-from dicom.results.seg.verify import read_back_segmentation, verify_segmentation
-from dicom.results.sr.build import build_report, build_verified_report
-from dicom.results.sr.verify import read_back_report, verify_report
 from dicom.results.verify import verify_written
 from tests.dicom import making
 
@@ -27,12 +21,7 @@ def result(tmp_path: Path) -> StudyResult:
 
 @pytest.fixture
 def segmentation(result: StudyResult) -> Dataset:
-    return build_segmentations(result)[0]
-
-
-@pytest.fixture
-def report(result: StudyResult, segmentation: Dataset) -> Dataset:
-    return build_report(result, [segmentation])
+    return making.build_objects("seg", result)[0]
 
 
 def test_what_was_written_is_what_is_there(segmentation: Dataset, tmp_path: Path) -> None:
@@ -48,176 +37,3 @@ def test_one_changed_byte_is_noticed(segmentation: Dataset, tmp_path: Path, posi
     path.write_bytes(bytes(content))
     with pytest.raises(ReadBackMismatch):
         verify_written(path, segmentation)
-
-
-def test_a_segmentation_is_read_as_masks_by_lesion_and_frame(
-    result: StudyResult, segmentation: Dataset, tmp_path: Path
-) -> None:
-    path = write_dataset(segmentation, tmp_path / "seg.dcm").path
-    found = read_back_segmentation(path)
-    assert [list(segment.masks) for segment in found.segments] == [[2], [3]]
-    assert [segment.tracking_id for segment in found.segments] == ["Lesion 1", "Lesion 2"]
-    assert found.sop_instance_uid == segmentation.SOPInstanceUID
-    verify_segmentation(path, result.images[0])
-
-
-def flip_a_pixel(segmentation: Dataset) -> None:
-    segmentation.PixelData = bytes([segmentation.PixelData[0] ^ 1]) + segmentation.PixelData[1:]
-
-
-def name_another_frame(segmentation: Dataset) -> None:
-    groups = segmentation.PerFrameFunctionalGroupsSequence[0]
-    groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber = 1
-
-
-def name_another_image(segmentation: Dataset) -> None:
-    series = segmentation.ReferencedSeriesSequence[0]
-    series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID = "1.2.3"
-
-
-def swap_the_lesions(segmentation: Dataset) -> None:
-    first, second = segmentation.SegmentSequence
-    first.TrackingUID, second.TrackingUID = second.TrackingUID, first.TrackingUID
-
-
-def lose_a_frame(segmentation: Dataset) -> None:
-    del segmentation.PerFrameFunctionalGroupsSequence[0]
-
-
-@pytest.mark.parametrize(
-    "damage", [flip_a_pixel, name_another_frame, name_another_image, swap_the_lesions, lose_a_frame]
-)
-def test_a_segmentation_that_says_something_else_is_noticed(
-    result: StudyResult,
-    segmentation: Dataset,
-    tmp_path: Path,
-    damage: Callable[[Dataset], None],
-) -> None:
-    damage(segmentation)
-    path = write_dataset(segmentation, tmp_path / "seg.dcm").path
-    with pytest.raises(ReadBackMismatch):
-        verify_segmentation(path, result.images[0])
-
-
-def test_a_report_is_read_as_what_it_says(
-    result: StudyResult, report: Dataset, tmp_path: Path
-) -> None:
-    path = write_dataset(report, tmp_path / "sr.dcm").path
-    found = verify_report(path, result)
-    assert found.label == "malignant"
-    assert found.probabilities == pytest.approx((0.1, 0.2, 0.7))
-    assert {lesion.tracking_id for lesion in found.lesions} == {"Lesion 1", "Lesion 2"}
-    assert [bool(lesion.outline) for lesion in found.lesions] == [False, True] * 2
-    assert found.predecessor_uid is None
-
-
-def shift_an_outline(report: Dataset) -> None:
-    item = outlines_of(report)[0]
-    item.GraphicData = [value + 0.6 for value in item.GraphicData]
-
-
-def leave_points_out(report: Dataset) -> None:
-    item = outlines_of(report)[0]
-    points = list(item.GraphicData)
-    item.GraphicData = [*points[:2], *points[4:]]
-
-
-def lose_all_points(report: Dataset) -> None:
-    outlines_of(report)[0].GraphicData = []
-
-
-def outline_on_another_frame(report: Dataset) -> None:
-    (source,) = outlines_of(report)[1].ContentSequence
-    source.ReferencedSOPSequence[0].ReferencedFrameNumber = 1
-
-
-def outlines_of(item: Dataset) -> list[Dataset]:
-    found = [item] if "GraphicData" in item else []
-    below = [outlines_of(child) for child in item.get("ContentSequence", [])]
-    return found + [one for outlines in below for one in outlines]
-
-
-@pytest.mark.parametrize(
-    "damage", [shift_an_outline, leave_points_out, lose_all_points, outline_on_another_frame]
-)
-def test_a_report_that_outlines_something_else_is_noticed(
-    result: StudyResult, report: Dataset, tmp_path: Path, damage: Callable[[Dataset], None]
-) -> None:
-    damage(report)
-    path = write_dataset(report, tmp_path / "sr.dcm").path
-    with pytest.raises(ReadBackMismatch):
-        verify_report(path, result)
-
-
-@pytest.mark.parametrize(
-    ("changes", "what"),
-    [
-        ({"label": "benign"}, "class"),
-        ({"probabilities": (0.3, 0.0, 0.7)}, "probabilities"),
-        ({"probabilities": None}, "probabilities"),
-        ({"images": ()}, "tracking"),
-    ],
-)
-def test_a_report_that_says_something_else_is_noticed(
-    result: StudyResult,
-    report: Dataset,
-    tmp_path: Path,
-    changes: dict[str, object],
-    what: str,
-) -> None:
-    path = write_dataset(report, tmp_path / "sr.dcm").path
-    with pytest.raises(ReadBackMismatch, match=what):
-        verify_report(path, replace(result, **changes))  # type: ignore[arg-type]  # any field
-
-
-@pytest.mark.parametrize(
-    ("changes", "what"),
-    [
-        ({"final_label": "benign"}, "class"),
-        ({"decision": "modify"}, "decision"),
-        ({"birads": "5"}, "BI-RADS"),
-        ({"decision": "reject"}, "tracking"),
-    ],
-)
-def test_a_signed_report_that_says_something_else_is_noticed(
-    result: StudyResult,
-    report: Dataset,
-    tmp_path: Path,
-    changes: dict[str, object],
-    what: str,
-) -> None:
-    signed = build_verified_report(result, [], making.REVIEW, report)
-    path = write_dataset(signed, tmp_path / "sr.dcm").path
-    verify_report(path, result, making.REVIEW)
-    other = replace(making.REVIEW, **changes)  # type: ignore[arg-type]  # any field
-    with pytest.raises(ReadBackMismatch, match=what):
-        verify_report(path, result, other)
-
-
-def test_an_unsigned_report_is_not_taken_for_a_signed_one(
-    result: StudyResult, report: Dataset, tmp_path: Path
-) -> None:
-    path = write_dataset(report, tmp_path / "sr.dcm").path
-    with pytest.raises(ReadBackMismatch):
-        verify_report(path, result, making.REVIEW)
-
-
-def test_an_image_is_neither_report_nor_segmentation(result: StudyResult) -> None:
-    path = result.images[0].source
-    with pytest.raises(ReadBackMismatch):
-        read_back_report(path)
-    with pytest.raises(ReadBackMismatch):
-        read_back_segmentation(path)
-
-
-def test_a_file_that_is_damaged_or_not_dicom_is_said_to_be_so(
-    report: Dataset, tmp_path: Path
-) -> None:
-    path = write_dataset(report, tmp_path / "sr.dcm").path
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-20])
-    with pytest.raises((TruncatedFile, ReadBackMismatch)):
-        read_back_report(path)
-    path.write_bytes(b"%PDF")
-    with pytest.raises(NotDicom):
-        read_back_report(path)

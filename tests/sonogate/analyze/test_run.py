@@ -14,7 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom.errors import InvalidResult
-from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from models.phantom import make_phantom
 from sonogate.analyze.run import analyze_files, unique_stems
@@ -210,7 +210,7 @@ def test_results_that_dicom_cannot_hold_are_reported_in_the_json(
     def refuse(*_: object) -> Dataset:
         raise InvalidResult("a mask of another size")
 
-    monkeypatch.setattr("sonogate.analyze.run.build_report", refuse)
+    monkeypatch.setattr("sonogate.analyze.run.build_set", refuse)
     out = tmp_path / "out"
     (found,) = analyze_files([pictures.still(tmp_path / "a.dcm")], out, BrightSpots())
     assert found.failed

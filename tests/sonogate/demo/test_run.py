@@ -14,7 +14,7 @@ from PIL import Image
 
 from db.engine import Database
 from dicom.images.header import read_header
-from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from dicom.terms.classification import CLASSES
 from sonogate.commands.demo import PHANTOM_NOTICE

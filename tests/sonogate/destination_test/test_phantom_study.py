@@ -2,8 +2,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from dicom.images.header import read_header
-from dicom.results.catalogue import CATALOGUE, build_set, parse_spec
+from dicom.results.catalogue import CATALOGUE
 from sonogate.destination_test.phantom_study import PATIENT_ID, make_result, make_review
+from tests.dicom import making
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -14,7 +15,7 @@ def test_every_kind_of_result_has_something_to_show(tmp_path: Path) -> None:
     assert (still.label, cine.label) == ("malignant", "malignant")
     assert still.spacing_mm == cine.spacing_mm == (0.16, 0.16)
     assert len(cine.lesions) > 1
-    assert all(build_set([parse_spec(name) for name in CATALOGUE], result).values())
+    assert all(making.build_results(CATALOGUE, result).values())
 
 
 def test_each_run_is_a_study_of_its_own_of_the_test_patient(tmp_path: Path) -> None:

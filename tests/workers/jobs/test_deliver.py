@@ -56,7 +56,7 @@ def look(hospital: Hospital) -> Delivery:
 def answers(hospital: Hospital) -> dict[str, int]:
     with hospital.database.read() as session:
         return {
-            row.result_object.kind: row.status_code
+            row.result_object.spec: row.status_code
             for row in session.scalars(select(DeliveredObject))
         }
 
@@ -229,7 +229,7 @@ def reports(hospital: Hospital) -> dict[str, ReadReport]:
         return {
             " ".join(selection): read_back_report(hospital.services.store.path(made.file))
             for made in session.scalars(select(ResultObject))
-            if made.kind == "sr"
+            if made.spec.startswith("sr")
             for selection in made.selections
         }
 

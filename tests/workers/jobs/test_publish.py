@@ -26,8 +26,9 @@ from db.schema import (
     Study,
     StudyStatus,
 )
-from dicom.results.catalogue import CATALOGUE, ResultSpec, make_set, parse_spec
-from dicom.results.seg.verify import read_back_segmentation
+from dicom.results.catalogue import CATALOGUE, build_set, parse_spec
+from dicom.results.result_kind import ResultSpec
+from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.dicom import making
 from tests.workers.hospital import SENDER, Hospital
@@ -149,7 +150,7 @@ def wants(hospital: Hospital, *results: str) -> None:
 def due_at(hospital: Hospital, name: str) -> Sequence[ResultObject]:
     with hospital.database.read() as session:
         (delivery,) = (d for d in session.scalars(select(Delivery)) if d.destination.name == name)
-        return results.list_delivery_objects(session, delivery)
+        return results.list_delivery_objects(session, delivery, ["sr"])
 
 
 def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_path: Path) -> None:
@@ -161,8 +162,8 @@ def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_
     publish(hospital)
     specs = [made.spec for made in due_at(hospital, "pacs")]
     assert set(specs) == set(every)
-    assert [parse_spec(spec).kind for spec in dict.fromkeys(specs)] == sorted(
-        (parse_spec(spec).kind for spec in set(every)), key=list(CATALOGUE).index
+    assert [parse_spec(spec).kind.name for spec in dict.fromkeys(specs)] == sorted(
+        (parse_spec(spec).kind.name for spec in set(every)), key=list(CATALOGUE).index
     )
     with hospital.database.read() as session:
         told = session.scalars(
@@ -438,7 +439,7 @@ def test_only_identifiers_of_what_was_made_stay_in_memory(
     came: list[weakref.ref[Dataset]] = []
 
     def watched() -> Iterator[tuple[ResultSpec, Dataset]]:
-        for spec, one in make_set(selection, making.study_result(*images)):
+        for spec, one in build_set(selection, making.study_result(*images)):
             came.append(weakref.ref(one))
             assert sum(each() is not None for each in came) == 1
             yield spec, one
@@ -446,8 +447,8 @@ def test_only_identifiers_of_what_was_made_stay_in_memory(
 
     selection = parse_selection(["heatmap-sc"])
     result_writer = ResultWriter(hospital.services.store, uuid4(), making.study_result(*images))
-    result_writer.keep(selection, watched())
-    assert len(result_writer.made) == len(came) == 8
+    result_writer.write(selection, watched())
+    assert len(result_writer.written) == len(came) == 8
     assert all(each() is None for each in came)
 
 

@@ -119,7 +119,7 @@ def test_a_signed_review_becomes_a_verified_successor(analyzed: Hospital) -> Non
     assert "Biopsie empfohlen" in signed.comments
     with analyzed.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
-        assert [each.kind for each in made.objects] == ["sr"]
+        assert [each.spec for each in made.objects] == ["sr"]
     assert analyzed.tags()[-1] == "worker:review:published"
 
 
@@ -180,7 +180,7 @@ def test_a_signed_report_follows_the_report_that_its_destination_got(
     with analyzed.database.read() as session:
         published, signed = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()
         (delivery,) = signed.deliveries
-        got = {made.sop_instance_uid for made in published.objects if made.kind == "seg"}
+        got = {made.sop_instance_uid for made in published.objects if made.spec.startswith("seg")}
         (report,) = (made for made in signed.objects if wished in made.selections)
         path = analyzed.services.store.path(report.file)
     assert (delivery.selection, delivery.status) == (wished, DeliveryStatus.DELIVERED)
@@ -361,7 +361,7 @@ def reports(
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         found = {}
         for each in made.objects:
-            if each.kind == "sr":
+            if each.spec.startswith("sr"):
                 seen = read_back_report(hospital.services.store.path(each.file))
                 for selection in each.selections:
                     found[" ".join(selection), each.spec] = (

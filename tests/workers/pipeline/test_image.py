@@ -11,11 +11,10 @@ from pydicom.uid import MPEG2MPML, JPEGBaseline8Bit
 from db.types import now_utc
 from dicom.files import write_dataset
 from dicom.images.ultrasound_image import build_ultrasound_image
-from dicom.results.seg.build import Form, build_segmentations
-from dicom.results.segmentation import Encoding
 from models.phantom import make_phantom
 from models.predictor import Predictor
 from models.types import FramePrediction
+from tests.dicom import making
 from tests.workers.painted import (
     BENIGN,
     BENIGN_SAYS,
@@ -316,7 +315,7 @@ def test_the_default_preset_analyzes_a_phantom(tmp_path: Path) -> None:
     result = build_study_result(
         [image], analysis_id="a", algorithm=algorithm_of(predictor.info), produced_at=now_utc()
     )
-    [fractional] = build_segmentations(result, Form(Encoding.FRACTIONAL))
+    [fractional] = making.build_objects("seg:fractional", result)
     assert len(np.unique(fractional.pixel_array)) > 100
 
 

@@ -8,11 +8,10 @@ from PIL import Image
 
 from dicom.files import write_dataset
 from dicom.results.model import StudyResult
-from dicom.results.seg.build import build_segmentations
 from dicom.results.seg.verify import verify_segmentation
-from dicom.results.sr.build import build_report
 from dicom.results.sr.verify import verify_report
 from models.types import PresetInfo
+from tests.dicom import making
 from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, Picture, picture, write
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, build_study_result, pipeline_version
@@ -66,13 +65,12 @@ def test_lesions_are_counted_over_the_whole_study(images: list[ImageAnalysis]) -
 
 def test_the_builders_accept_the_result(images: list[ImageAnalysis], tmp_path: Path) -> None:
     result = result_of(images)
-    segmentations = build_segmentations(result)
-    outlined = [image for image in result.images if image.lesions]
-    for n, (dataset, image) in enumerate(zip(segmentations, outlined, strict=True)):
-        write_dataset(dataset, tmp_path / f"seg{n}.dcm")
-        verify_segmentation(tmp_path / f"seg{n}.dcm", image)
-    write_dataset(build_report(result, segmentations), tmp_path / "sr.dcm")
-    assert verify_report(tmp_path / "sr.dcm", result).refusals == ("too-dark",)
+    built = making.build_results(["seg", "sr"], result)
+    assert len(built["seg"]) == len([image for image in result.images if image.lesions])
+    for n, dataset in enumerate(built["seg"]):
+        verify_segmentation(write_dataset(dataset, tmp_path / f"seg{n}.dcm").path, result)
+    path = write_dataset(built["sr"][0], tmp_path / "sr.dcm").path
+    assert verify_report(path, result).refusals == ("too-dark",)
 
 
 def test_other_weights_are_another_pipeline_and_another_device() -> None:

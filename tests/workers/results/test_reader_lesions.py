@@ -28,7 +28,7 @@ from db.schema import (
     User,
 )
 from dicom.codes import AREA
-from dicom.results.seg.verify import ReadSegmentation, read_back_segmentation
+from dicom.results.segmentation_reader import ReadSegmentation, read_back_segmentation
 from dicom.results.sr.verify import ReadReport, read_back_report
 from dicom.terms.lesions import Point
 from tests.workers.hospital import Hospital
@@ -105,9 +105,9 @@ def sign(hospital: Hospital, changed: Sequence[ReaderOutline], amends: UUID | No
 def made(hospital: Hospital, review_id: UUID | None) -> tuple[list[ReadSegmentation], ReadReport]:
     with hospital.database.read() as session:
         found = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
-        paths = [(each.kind, hospital.services.store.path(each.file)) for each in found.objects]
-    (report,) = (read_back_report(path) for kind, path in paths if kind == "sr")
-    return [read_back_segmentation(path) for kind, path in paths if kind == "seg"], report
+        paths = [(each.spec, hospital.services.store.path(each.file)) for each in found.objects]
+    (report,) = (read_back_report(path) for spec, path in paths if spec == "sr")
+    return [read_back_segmentation(path) for spec, path in paths if spec == "seg"], report
 
 
 def square() -> NDArray[np.bool_]:

@@ -16,8 +16,8 @@ from pydicom.dataset import Dataset
 
 from dicom.errors import InvalidResult, ReadBackMismatch
 from dicom.files import encode, write_dataset
-from dicom.results.heatmap_pm.build import build_heatmap_maps, left_out
-from dicom.results.heatmap_verify import verify_heatmap_map
+from dicom.results.heatmap_pm.build import find_omissions
+from dicom.results.heatmap_pm.verify import verify_parametric_map
 from dicom.results.model import ImageResult
 from tests.dicom import making
 from tests.dicom.conftest import Validate
@@ -34,7 +34,7 @@ def still(folder: Path, heat: NDArray[np.uint8] = HEAT, **changes: object) -> Im
 
 
 def written(image: ImageResult, folder: Path) -> Path:
-    (built,) = build_heatmap_maps(making.study_result(image))
+    (built,) = making.build_objects("heatmap-pm", making.study_result(image))
     return write_dataset(built, folder / "map.dcm").path
 
 
@@ -49,7 +49,7 @@ def test_it_is_valid_and_lies_where_the_image_lies(
     image = making.image_result(source, heatmaps={1: HEAT})
     path = written(image, tmp_path)
     dciodvfy(path)
-    verify_heatmap_map(path, image)
+    verify_parametric_map(path, making.study_result(image))
     made = pydicom.dcmread(path)
     (measures,) = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
     assert "SpacingBetweenSlices" not in measures  # highdicom makes one up
@@ -127,17 +127,17 @@ def test_it_says_what_the_numbers_are_and_whose(tmp_path: Path) -> None:
 
 def test_an_image_without_a_plane_gets_none_and_the_reason_is_told(tmp_path: Path) -> None:
     result = making.study_result(still(tmp_path, FrameOfReferenceUID=""))
-    assert build_heatmap_maps(result) == []
-    assert left_out(result) == ("The header's FrameOfReferenceUID is missing.",)
+    assert making.build_objects("heatmap-pm", result) == []
+    assert find_omissions(result) == ["The header's FrameOfReferenceUID is missing."]
 
 
 def test_an_image_with_a_plane_has_no_reason_and_one_without_heat_maps_neither(
     tmp_path: Path,
 ) -> None:
     image = still(tmp_path)
-    assert left_out(making.study_result(image)) == ()
+    assert find_omissions(making.study_result(image)) == []
     cold = making.study_result(replace(image, heatmaps={}))
-    assert (build_heatmap_maps(cold), left_out(cold)) == ([], ())
+    assert (making.build_objects("heatmap-pm", cold), find_omissions(cold)) == ([], [])
 
 
 def test_numbers_too_long_for_dicom_are_written_as_near_as_it_allows(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_numbers_too_long_for_dicom_are_written_as_near_as_it_allows(tmp_path: P
     at = content.index(short)
     length = len(long).to_bytes(2, "little")
     image.source.write_bytes(content[: at - 2] + length + long + content[at + len(short) :])
-    verify_heatmap_map(written(image, tmp_path), image)
+    verify_parametric_map(written(image, tmp_path), making.study_result(image))
 
 
 def test_what_the_image_says_of_its_loss_is_said_again(tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_what_the_image_says_of_its_loss_is_said_again(tmp_path: Path) -> None:
 
 def test_building_again_makes_the_same_bytes(tmp_path: Path) -> None:
     result = making.study_result(still(tmp_path))
-    (first,), (again,) = (build_heatmap_maps(result) for _ in range(2))
+    (first,), (again,) = (making.build_objects("heatmap-pm", result) for _ in range(2))
     assert encode(first) == encode(again)
 
 
 def test_a_heat_map_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidResult, match="size"):
-        build_heatmap_maps(making.study_result(still(tmp_path, HEAT[1:])))
+        making.build_objects("heatmap-pm", making.study_result(still(tmp_path, HEAT[1:])))
 
 
 def move(made: Dataset) -> None:
@@ -198,12 +198,12 @@ def behead(made: Dataset) -> None:
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (move, "lies elsewhere"),
-        (leave, "lies elsewhere"),
+        (move, "another place"),
+        (leave, "another place"),
         (rescale, "differs"),
         (rename, "not Grad-CAM"),
-        (orphan, "another image"),
-        (behead, "taken apart"),
+        (orphan, "does not have"),
+        (behead, "cannot be parsed"),
     ],
 )
 def test_a_map_that_says_something_else_is_noticed(
@@ -214,13 +214,13 @@ def test_a_map_that_says_something_else_is_noticed(
     change(made)
     path = write_dataset(made, tmp_path / "changed.dcm").path
     with pytest.raises(ReadBackMismatch, match=what):
-        verify_heatmap_map(path, image)
+        verify_parametric_map(path, making.study_result(image))
 
 
 def test_a_map_of_other_weights_or_frames_is_noticed(tmp_path: Path) -> None:
     image = still(tmp_path)
     path = written(image, tmp_path)
     with pytest.raises(ReadBackMismatch, match="differs"):
-        verify_heatmap_map(path, replace(image, heatmaps={1: HEAT // 2}))
+        verify_parametric_map(path, making.study_result(replace(image, heatmaps={1: HEAT // 2})))
     with pytest.raises(ReadBackMismatch, match="frames"):
-        verify_heatmap_map(path, replace(image, heatmaps={2: HEAT}))
+        verify_parametric_map(path, making.study_result(replace(image, heatmaps={2: HEAT})))

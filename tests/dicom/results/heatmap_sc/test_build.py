@@ -4,22 +4,21 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
 from dicom.images.frames import decode_frames
 from dicom.images.header import read_header
 from dicom.images.header_gate import find_header_refusal
-from dicom.results.heatmap_sc.build import build_heatmap_captures
-from dicom.results.heatmap_sc.picture import heatmap_picture
+from dicom.results.heatmap_sc.picture import draw_heatmap
 from dicom.results.model import StudyResult
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
 MASK = making.disc((64, 80), 30, 30, 9)
 HEAT = making.heat(MASK)
-SYNTAXES = (ExplicitVRLittleEndian, JPEGBaseline8Bit)
+SYNTAXES = {"heatmap-sc": ExplicitVRLittleEndian, "heatmap-sc:jpeg": JPEGBaseline8Bit}
 
 
 def cine(folder: Path) -> StudyResult:
@@ -29,12 +28,12 @@ def cine(folder: Path) -> StudyResult:
     return making.study_result(image)
 
 
-@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("spec", SYNTAXES)
 def test_every_kind_of_image_gets_a_valid_picture(
-    case: making.Case, syntax: UID, tmp_path: Path, dciodvfy: Validate
+    case: making.Case, spec: str, tmp_path: Path, dciodvfy: Validate
 ) -> None:
     result = case.result()
-    built = build_heatmap_captures(result, syntax)
+    built = making.build_objects(spec, result)
     assert len(built) == (1 if case.lesion_count else 0)
     for one in built:
         path = write_dataset(one, tmp_path / "picture.dcm").path
@@ -44,7 +43,7 @@ def test_every_kind_of_image_gets_a_valid_picture(
 
 def test_the_frames_are_those_with_heat_maps_in_their_order(tmp_path: Path) -> None:
     result = cine(tmp_path)
-    (built,) = build_heatmap_captures(result)
+    (built,) = making.build_objects("heatmap-sc", result)
     path = write_dataset(built, tmp_path / "picture.dcm").path
     assert list(built.PageNumberVector) == [2, 4]
     assert list(built.SourceImageSequence[0].ReferencedFrameNumber) == [2, 4]
@@ -54,8 +53,8 @@ def test_the_frames_are_those_with_heat_maps_in_their_order(tmp_path: Path) -> N
         for pair in zip(
             decode_frames(path),
             (
-                heatmap_picture(second, HEAT // 2, "malignant"),
-                heatmap_picture(fourth, HEAT, "malignant"),
+                draw_heatmap(second, HEAT // 2, "malignant"),
+                draw_heatmap(fourth, HEAT, "malignant"),
             ),
             strict=True,
         )
@@ -63,7 +62,7 @@ def test_the_frames_are_those_with_heat_maps_in_their_order(tmp_path: Path) -> N
 
 
 def test_our_own_picture_is_never_analyzed(tmp_path: Path) -> None:
-    (built,) = build_heatmap_captures(cine(tmp_path))
+    (built,) = making.build_objects("heatmap-sc", cine(tmp_path))
     refusal = find_header_refusal(read_header(write_dataset(built, tmp_path / "picture.dcm").path))
     assert refusal is not None
     assert refusal.code == "derived"
@@ -74,8 +73,8 @@ def test_each_loss_of_the_picture_and_its_source_is_told(tmp_path: Path) -> None
     for syntax, count in ((ExplicitVRLittleEndian, 0), (JPEGBaseline8Bit, 1)):
         path = making.write_image(tmp_path / "image.dcm", pixels, transfer_syntax_uid=syntax)
         result = making.study_result(making.image_result(path, heatmaps={1: HEAT}))
-        for picture_syntax, more in ((ExplicitVRLittleEndian, 0), (JPEGBaseline8Bit, 1)):
-            (built,) = build_heatmap_captures(result, picture_syntax)
+        for more, (spec, picture_syntax) in enumerate(SYNTAXES.items()):
+            (built,) = making.build_objects(spec, result)
             file = write_dataset(built, tmp_path / "picture.dcm").path
             found = pydicom.dcmread(file)
             assert found.file_meta.TransferSyntaxUID == picture_syntax
@@ -90,13 +89,13 @@ def test_burned_in_names_are_never_denied(tmp_path: Path, said: str | None, told
     changes = {"BurnedInAnnotation": said}
     path = making.write_image(tmp_path / "image.dcm", changes=changes)
     result = making.study_result(making.image_result(path, heatmaps={1: HEAT}))
-    (built,) = build_heatmap_captures(result)
+    (built,) = making.build_objects("heatmap-sc", result)
     assert built.BurnedInAnnotation == told
 
 
 def test_native_and_jpeg_have_uids_of_their_own_and_always_the_same_bytes(tmp_path: Path) -> None:
     result = cine(tmp_path)
-    built = [build_heatmap_captures(result, syntax)[0] for syntax in (*SYNTAXES, *SYNTAXES)]
+    built = [making.build_objects(spec, result)[0] for spec in (*SYNTAXES, *SYNTAXES)]
     assert len({one.SOPInstanceUID for one in built}) == 2
     assert [encode(one) for one in built[:2]] == [encode(one) for one in built[2:]]
 
@@ -105,4 +104,4 @@ def test_a_heat_map_of_another_size_is_refused(tmp_path: Path) -> None:
     (image,) = cine(tmp_path).images
     wrong = replace(image, heatmaps={1: HEAT[1:]})
     with pytest.raises(InvalidResult, match="size"):
-        build_heatmap_captures(making.study_result(wrong))
+        making.build_objects("heatmap-sc", making.study_result(wrong))

@@ -6,11 +6,11 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom.files import encode, write_dataset
-from dicom.results.key_objects.build import KeyObjectTitle, build_key_objects, key_frames
 from dicom.results.model import ImageResult, RefusalReason
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
+SPECS = ("key-objects", "key-objects:for-report-attachment")
 MASK = making.disc((64, 80), 30, 30, 9)
 
 
@@ -38,11 +38,11 @@ def references(document: Dataset) -> dict[str, list[int]]:
     return found
 
 
-@pytest.mark.parametrize("title", KeyObjectTitle)
+@pytest.mark.parametrize("spec", SPECS)
 def test_every_kind_of_image_gets_a_valid_selection(
-    case: making.Case, title: KeyObjectTitle, tmp_path: Path, dciodvfy: Validate
+    case: making.Case, spec: str, tmp_path: Path, dciodvfy: Validate
 ) -> None:
-    built = build_key_objects(case.result(), title)
+    built = making.build_objects(spec, case.result())
     assert len(built) == (1 if case.lesion_count else 0)
     for one in built:
         path = write_dataset(one, tmp_path / "key.dcm").path
@@ -52,7 +52,7 @@ def test_every_kind_of_image_gets_a_valid_selection(
 
 @pytest.mark.peer
 def test_dcmtk_reads_the_selection(tmp_path: Path, dsrdump: Validate) -> None:
-    (built,) = build_key_objects(making.study_result(cine(tmp_path)))
+    (built,) = making.build_objects("key-objects", making.study_result(cine(tmp_path)))
     dsrdump(write_dataset(built, tmp_path / "key.dcm").path)
 
 
@@ -61,13 +61,15 @@ def test_it_names_the_frames_with_findings_and_no_others(tmp_path: Path) -> None
     reason = RefusalReason("too-small", "Too small.")
     refused = making.image_refusal(still(tmp_path, 3).source, reason)
     moving = cine(tmp_path)
-    (built,) = build_key_objects(making.study_result(normal, benign, refused, moving))
+    (built,) = making.build_objects(
+        "key-objects", making.study_result(normal, benign, refused, moving)
+    )
     assert references(built) == {benign.sop_instance_uid: [], moving.sop_instance_uid: [2, 3, 4]}
 
 
 def test_every_referenced_image_is_in_the_evidence_with_its_own_class(tmp_path: Path) -> None:
     moving = cine(tmp_path)
-    (built,) = build_key_objects(making.study_result(moving))
+    (built,) = making.build_objects("key-objects", making.study_result(moving))
     (study,) = built.CurrentRequestedProcedureEvidenceSequence
     (item,) = study.ReferencedSeriesSequence[0].ReferencedSOPSequence
     assert item.ReferencedSOPInstanceUID == moving.sop_instance_uid
@@ -77,7 +79,7 @@ def test_every_referenced_image_is_in_the_evidence_with_its_own_class(tmp_path: 
 def test_its_images_carry_no_purpose_of_reference(tmp_path: Path) -> None:
     """TID 2010 row 8; other readers of the selection still find the image."""
     moving = cine(tmp_path)
-    (built,) = build_key_objects(making.study_result(moving))
+    (built,) = making.build_objects("key-objects", making.study_result(moving))
     (image,) = [item for item in built.ContentSequence if item.ValueType == "IMAGE"]
     assert "ConceptNameCodeSequence" not in image
     read = highdicom.ko.KeyObjectSelectionDocument.from_dataset(built)
@@ -87,28 +89,27 @@ def test_its_images_carry_no_purpose_of_reference(tmp_path: Path) -> None:
 
 
 def test_a_study_without_findings_has_no_key_images(tmp_path: Path) -> None:
-    assert build_key_objects(making.study_result(still(tmp_path))) == []
+    assert making.build_objects("key-objects", making.study_result(still(tmp_path))) == []
 
 
 def test_a_finding_of_a_whole_cine_names_no_frame(tmp_path: Path, dciodvfy: Validate) -> None:
     image = replace(cine(tmp_path), lesions=(), frame_number=None, label="benign")
-    assert key_frames(image) == []
-    (built,) = build_key_objects(making.study_result(image))
+    (built,) = making.build_objects("key-objects", making.study_result(image))
     dciodvfy(write_dataset(built, tmp_path / "key.dcm").path)
     assert references(built) == {image.sop_instance_uid: []}
 
 
 def test_titles_are_coded_and_each_has_uids_of_its_own(tmp_path: Path) -> None:
     result = making.study_result(cine(tmp_path))
-    built = [build_key_objects(result, title)[0] for title in KeyObjectTitle]
+    built = [making.build_objects(spec, result)[0] for spec in SPECS]
     codes = [one.ConceptNameCodeSequence[0].CodeValue for one in built]
     assert codes == ["113000", "113020"]
     assert len({one.SOPInstanceUID for one in built}) == 2
-    assert encode(built[0]) == encode(build_key_objects(result)[0])
+    assert encode(built[0]) == encode(making.build_objects("key-objects", result)[0])
 
 
 def test_an_undecided_image_is_key_whatever_class_is_most_probable(tmp_path: Path) -> None:
     normal = making.image_result(making.write_image(tmp_path / "image.dcm"))
-    assert build_key_objects(making.study_result(normal)) == []
+    assert making.build_objects("key-objects", making.study_result(normal)) == []
     undecided = replace(normal, undecided=True)
-    assert len(build_key_objects(making.study_result(undecided))) == 1
+    assert len(making.build_objects("key-objects", making.study_result(undecided))) == 1

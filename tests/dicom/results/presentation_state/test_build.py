@@ -7,7 +7,6 @@ import pytest
 from dicom.files import encode, write_dataset
 from dicom.results.graphic_data import closed_outline
 from dicom.results.model import ImageResult
-from dicom.results.presentation_state.build import build_presentation_states
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
@@ -24,7 +23,7 @@ def one_lesion(folder: Path, pixels: np.ndarray, **changes: object) -> ImageResu
 def test_every_kind_of_image_gets_a_valid_state(
     case: making.Case, tmp_path: Path, dciodvfy: Validate
 ) -> None:
-    built = build_presentation_states(case.result())
+    built = making.build_objects("presentation-state", case.result())
     assert len(built) == (1 if case.lesion_count else 0)
     for one in built:
         dciodvfy(write_dataset(one, tmp_path / "state.dcm").path)
@@ -35,7 +34,9 @@ def test_every_kind_of_image_gets_a_valid_state(
 def test_dcmtk_accepts_the_state(
     tmp_path: Path, pixels: np.ndarray, sop_class: str, dcmpschk: Validate
 ) -> None:
-    (built,) = build_presentation_states(making.study_result(one_lesion(tmp_path, pixels)))
+    (built,) = making.build_objects(
+        "presentation-state", making.study_result(one_lesion(tmp_path, pixels))
+    )
     assert built.SOPClassUID == sop_class
     dcmpschk(write_dataset(built, tmp_path / "state.dcm").path)
 
@@ -45,7 +46,7 @@ def test_each_outline_is_on_its_own_frame_under_its_own_tracking_uid(tmp_path: P
     path = making.write_image(tmp_path / "cine.dcm", frames)
     lesions = [making.lesion(MASK, number=number, frame=number + 1) for number in (1, 2)]
     image = making.image_result(path, lesions)
-    (built,) = build_presentation_states(making.study_result(image))
+    (built,) = making.build_objects("presentation-state", making.study_result(image))
     for annotation, lesion in zip(built.GraphicAnnotationSequence, lesions, strict=True):
         (reference,) = annotation.ReferencedImageSequence
         assert reference.ReferencedSOPInstanceUID == image.sop_instance_uid
@@ -61,7 +62,7 @@ def test_each_outline_is_on_its_own_frame_under_its_own_tracking_uid(tmp_path: P
 
 def test_gray_looks_under_the_state_as_it_did_without(tmp_path: Path) -> None:
     image = one_lesion(tmp_path, making.gray(), WindowCenter=90, WindowWidth=120)
-    (built,) = build_presentation_states(making.study_result(image))
+    (built,) = making.build_objects("presentation-state", making.study_result(image))
     (window,) = built.SoftcopyVOILUTSequence
     assert (window.WindowCenter, window.WindowWidth) == (90, 120)
     assert built.PresentationLUTShape == "IDENTITY"
@@ -69,7 +70,7 @@ def test_gray_looks_under_the_state_as_it_did_without(tmp_path: Path) -> None:
 
 def test_inverted_gray_stays_inverted(tmp_path: Path, dciodvfy: Validate) -> None:
     image = one_lesion(tmp_path, making.gray(), PhotometricInterpretation="MONOCHROME1")
-    (built,) = build_presentation_states(making.study_result(image))
+    (built,) = making.build_objects("presentation-state", making.study_result(image))
     assert built.PresentationLUTShape == "INVERSE"
     dciodvfy(write_dataset(built, tmp_path / "state.dcm").path)
 
@@ -77,7 +78,7 @@ def test_inverted_gray_stays_inverted(tmp_path: Path, dciodvfy: Validate) -> Non
 def profile_of(folder: Path, own: bytes | None) -> bytes:
     changes = {} if own is None else {"ICCProfile": own}
     image = one_lesion(folder, making.color(), **changes)
-    (built,) = build_presentation_states(making.study_result(image))
+    (built,) = making.build_objects("presentation-state", making.study_result(image))
     return bytes(built.ICCProfile)
 
 
@@ -96,13 +97,15 @@ def test_a_color_state_has_the_images_own_profile_when_it_may_and_else_srgb(
 def test_lesions_without_an_outline_are_not_drawn(tmp_path: Path) -> None:
     image = one_lesion(tmp_path, making.gray())
     bare = replace(image, lesions=(replace(image.lesions[0], contour=()),))
-    assert build_presentation_states(making.study_result(bare)) == []
+    assert making.build_objects("presentation-state", making.study_result(bare)) == []
 
 
 def test_an_outline_that_leaves_the_image_is_drawn_along_its_border(tmp_path: Path) -> None:
     image = one_lesion(tmp_path, making.gray())
     outside = replace(image.lesions[0], contour=((-3.0, 5.0), (90.0, 5.0), (40.0, 70.0)))
-    (built,) = build_presentation_states(making.study_result(replace(image, lesions=(outside,))))
+    (built,) = making.build_objects(
+        "presentation-state", making.study_result(replace(image, lesions=(outside,)))
+    )
     points = np.reshape(
         built.GraphicAnnotationSequence[0].GraphicObjectSequence[0].GraphicData, (-1, 2)
     )
@@ -112,7 +115,7 @@ def test_an_outline_that_leaves_the_image_is_drawn_along_its_border(tmp_path: Pa
 
 def test_building_again_makes_the_same_bytes(tmp_path: Path) -> None:
     result = making.study_result(one_lesion(tmp_path, making.color()))
-    (first,), (again,) = (build_presentation_states(result) for _ in range(2))
+    (first,), (again,) = (making.build_objects("presentation-state", result) for _ in range(2))
     assert encode(first) == encode(again)
 
 

@@ -18,9 +18,8 @@ from pydicom.uid import (
 from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
 from dicom.results.model import ImageResult, StudyResult
-from dicom.results.seg.build import Form, build_segmentations
 from dicom.results.seg.verify import verify_segmentation
-from dicom.results.segmentation import Encoding
+from dicom.results.segmentation import SegmentationType
 from dicom.results.source_image import read_source
 from dicom.storage_classes import RETIRED_ULTRASOUND
 from tests.dicom import making
@@ -28,7 +27,7 @@ from tests.dicom.conftest import Validate
 
 
 def write_all(result: StudyResult, folder: Path) -> list[Path]:
-    built = build_segmentations(result)
+    built = making.build_objects("seg", result)
     return [write_dataset(one, folder / f"{n}.seg.dcm").path for n, one in enumerate(built)]
 
 
@@ -40,7 +39,7 @@ def test_every_kind_of_image_gets_a_valid_segmentation(
     assert len(paths) == (1 if case.lesion_count else 0)
     for path in paths:
         dciodvfy(path)
-        verify_segmentation(path, result.images[0])
+        verify_segmentation(path, result)
 
 
 def test_highdicom_reads_back_every_pixel(case: making.Case, tmp_path: Path) -> None:
@@ -74,14 +73,14 @@ def assert_highdicom_agrees(path: Path, image: ImageResult) -> None:
 
 
 def test_building_again_makes_the_same_bytes(case: making.Case) -> None:
-    first, again = (build_segmentations(case.result()) for _ in range(2))
+    first, again = (making.build_objects("seg", case.result()) for _ in range(2))
     assert [encode(one) for one in first] == [encode(one) for one in again]
 
 
 def test_another_analysis_of_the_same_image_makes_other_objects(tmp_path: Path) -> None:
     image = one_lesion(tmp_path)
-    (first,) = build_segmentations(making.study_result(image))
-    (second,) = build_segmentations(making.study_result(image, analysis_id="analysis-2"))
+    (first,) = making.build_objects("seg", making.study_result(image))
+    (second,) = making.build_objects("seg", making.study_result(image, analysis_id="analysis-2"))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID != second.SeriesInstanceUID
 
@@ -98,13 +97,13 @@ def test_each_image_with_lesions_has_a_series_of_its_own(tmp_path: Path) -> None
         for number in (1, 2, 3)
     ]
     images = [making.image_result(path, [making.lesion(mask)]) for path in paths[:2]]
-    built = build_segmentations(making.study_result(*images, making.image_result(paths[2])))
+    built = making.build_objects("seg", making.study_result(*images, making.image_result(paths[2])))
     assert len({one.SeriesInstanceUID for one in built}) == 2
     assert [one.SeriesNumber for one in built] == [9001, 9002]
 
 
 def test_a_segment_says_what_where_and_by_which_weights(tmp_path: Path) -> None:
-    (built,) = build_segmentations(making.study_result(one_lesion(tmp_path)))
+    (built,) = making.build_objects("seg", making.study_result(one_lesion(tmp_path)))
     (segment,) = built.SegmentSequence
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"
     region = segment.AnatomicRegionSequence[0]
@@ -135,13 +134,13 @@ def test_loss_in_the_source_is_told(tmp_path: Path) -> None:
     for syntax, loss in ((ExplicitVRLittleEndian, "00"), (JPEGBaseline8Bit, "01")):
         path = making.write_image(tmp_path / "image.dcm", transfer_syntax_uid=syntax)
         image = making.image_result(path, [making.lesion(mask)])
-        (built,) = build_segmentations(making.study_result(image))
+        (built,) = making.build_objects("seg", making.study_result(image))
         assert built.LossyImageCompression == loss
         assert ("LossyImageCompressionRatio" in built) == (loss == "01")
 
 
 def test_no_frame_of_reference_and_no_geometry_is_invented(case: making.Case) -> None:
-    for built in build_segmentations(case.result()):
+    for built in making.build_objects("seg", case.result()):
         assert "FrameOfReferenceUID" not in built
         assert "PixelMeasuresSequence" not in built.SharedFunctionalGroupsSequence[0]
 
@@ -174,13 +173,13 @@ def test_a_lesion_that_cannot_be_said_in_dicom_is_refused(
     image = one_lesion(tmp_path)
     wrong = replace(image.lesions[0], mask=mask, frame_number=frame)
     with pytest.raises(InvalidResult, match=problem):
-        build_segmentations(making.study_result(replace(image, lesions=(wrong,))))
+        making.build_objects("seg", making.study_result(replace(image, lesions=(wrong,))))
 
 
 def test_a_lesion_outlined_twice_on_a_frame_is_refused(tmp_path: Path) -> None:
     image = one_lesion(tmp_path)
     with pytest.raises(InvalidResult, match="twice"):
-        build_segmentations(making.study_result(replace(image, lesions=image.lesions * 2)))
+        making.build_objects("seg", making.study_result(replace(image, lesions=image.lesions * 2)))
 
 
 @st.composite
@@ -205,17 +204,23 @@ def drawn_lesions(draw: st.DrawFn) -> tuple[int, tuple[int, int], list[tuple[int
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # files are overwritten
 )
-@given(drawn=drawn_lesions(), encoding=st.sampled_from(Encoding), every_frame=st.booleans())
+@given(
+    drawn=drawn_lesions(),
+    segmentation_type=st.sampled_from(SegmentationType),
+    every_frame=st.booleans(),
+)
 @example(
     drawn=(2, (900, 1200), [(1, 2, 0), (2, 1, 1), (1, 1, 2)]),
-    encoding=Encoding.BINARY,
+    segmentation_type=SegmentationType.BINARY,
     every_frame=True,
 )
-@example(drawn=(1, (16, 16), [(1, 1, 0)]), encoding=Encoding.BINARY, every_frame=False)
+@example(
+    drawn=(1, (16, 16), [(1, 1, 0)]), segmentation_type=SegmentationType.BINARY, every_frame=False
+)
 def test_any_masks_on_any_frames_of_any_size_survive_in_any_form(
     tmp_path: Path,
     drawn: tuple[int, tuple[int, int], list[tuple[int, int, int]]],
-    encoding: Encoding,
+    segmentation_type: SegmentationType,
     *,
     every_frame: bool,
 ) -> None:
@@ -227,10 +232,11 @@ def test_any_masks_on_any_frames_of_any_size_survive_in_any_form(
         for number, frame, seed in wanted
     ]
     image = making.image_result(path, lesions)
-    (built,) = build_segmentations(making.study_result(image), Form(encoding, every_frame))
+    spec = f"seg:{segmentation_type.lower()}" + (":every-frame" if every_frame else "")
+    (built,) = making.build_objects(spec, making.study_result(image))
     written = write_dataset(built, tmp_path / "seg.dcm").path
-    verify_segmentation(written, image)
-    if encoding is Encoding.BINARY:
+    verify_segmentation(written, making.study_result(image))
+    if segmentation_type is SegmentationType.BINARY:
         assert_highdicom_agrees(written, image)
 
 

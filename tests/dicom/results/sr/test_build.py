@@ -14,14 +14,10 @@ from dicom.results.model import (
     ImageRefusal,
     ImageResult,
     RefusalReason,
-    ReportReference,
     SignedReview,
     StudyResult,
-    as_reviewed,
 )
-from dicom.results.seg.build import build_edited_segmentations, build_segmentations, in_force
-from dicom.results.seg.verify import verify_segmentation
-from dicom.results.sr.build import ReportClass, build_report, build_verified_report, reference_to
+from dicom.results.seg.verify import verify_edited_segmentation
 from dicom.results.sr.verify import ReadReport, read_back_report, verify_report
 from tests.dicom import making
 from tests.dicom.conftest import Validate
@@ -30,11 +26,11 @@ REFUSAL = RefusalReason("color-doppler", "The image shows color Doppler.")
 
 
 def report_of(result: StudyResult) -> Dataset:
-    return build_report(result, build_segmentations(result))
+    return making.build_report(result)
 
 
 def signed(result: StudyResult, review: SignedReview = making.REVIEW) -> Dataset:
-    return build_verified_report(result, build_segmentations(result), review, report_of(result))
+    return making.build_signed_report(result, review)
 
 
 def write(report: Dataset, folder: Path) -> Path:
@@ -62,9 +58,7 @@ class Reported:
 @pytest.fixture(scope="module")
 def reported(case: making.Case, tmp_path_factory: pytest.TempPathFactory) -> Reported:
     result = case.result()
-    segmentations = build_segmentations(result)
-    report = build_report(result, segmentations)
-    verified = build_verified_report(result, segmentations, making.REVIEW, report)
+    report, verified = report_of(result), signed(result)
     folder = tmp_path_factory.mktemp("reported")
     return Reported(
         result,
@@ -236,25 +230,25 @@ def test_an_analyzed_image_that_cannot_be_read_is_an_error(tmp_path: Path) -> No
     image = one_lesion(tmp_path)
     image.source.write_bytes(b"nothing of the kind")
     with pytest.raises(DicomError):
-        build_report(making.study_result(image), [])
+        making.build_objects("sr", making.study_result(image))
 
 
 def test_a_file_that_is_not_the_image_it_is_said_to_be_is_an_error(tmp_path: Path) -> None:
     image = replace(one_lesion(tmp_path), sop_instance_uid="1.2.3")
-    with pytest.raises(InvalidResult, match="said to hold"):
-        build_report(making.study_result(image), [])
+    with pytest.raises(InvalidResult, match="does not hold"):
+        making.build_objects("sr", making.study_result(image))
 
 
 def test_a_report_without_any_readable_image_is_an_error(tmp_path: Path) -> None:
     image = refused(making.write_image(tmp_path / "image.dcm"))
     image.source.write_bytes(b"nothing of the kind")
     with pytest.raises(InvalidResult, match="patient"):
-        build_report(making.study_result(image), [])
+        making.build_objects("sr", making.study_result(image))
 
 
 def test_without_a_segmentation_the_outlines_remain(tmp_path: Path, dciodvfy: Validate) -> None:
     result = making.study_result(one_lesion(tmp_path))
-    path = write(build_report(result, []), tmp_path)
+    path = write(making.build_objects("sr", result)[0], tmp_path)
     dciodvfy(path)
     (lesion,) = verify_report(path, result).lesions
     assert lesion.segmentation_uid == ""
@@ -289,7 +283,7 @@ def test_every_referenced_object_is_in_the_evidence_with_its_own_class(tmp_path:
         (images[1].sop_instance_uid, "1.2.840.10008.5.1.4.1.1.3.1"),
         *(
             (one.SOPInstanceUID, one.SOPClassUID)
-            for one in build_segmentations(making.study_result(*images))
+            for one in making.build_objects("seg", making.study_result(*images))
         ),
     }
     assert found == expected
@@ -297,11 +291,12 @@ def test_every_referenced_object_is_in_the_evidence_with_its_own_class(tmp_path:
 
 def test_a_revision_names_the_report_that_it_replaces(tmp_path: Path) -> None:
     first = making.study_result(one_lesion(tmp_path))
-    earlier = reference_to(report_of(first))
-    later = replace(first, analysis_id="analysis-2", predecessor=earlier)
-    found = read_back_report(write(report_of(later), tmp_path))
-    assert found.predecessor_uid == earlier.sop_instance_uid
-    assert found.sop_instance_uid != earlier.sop_instance_uid
+    earlier = report_of(first)
+    later = replace(first, analysis_id="analysis-2")
+    (report,) = making.build_results(["sr"], later, {"sr": earlier})["sr"]
+    found = read_back_report(write(report, tmp_path))
+    assert found.predecessor_uid == earlier.SOPInstanceUID
+    assert found.sop_instance_uid != earlier.SOPInstanceUID
 
 
 def test_the_report_names_algorithm_weights_and_research_use(tmp_path: Path) -> None:
@@ -316,21 +311,20 @@ def test_the_report_names_algorithm_weights_and_research_use(tmp_path: Path) -> 
 
 
 CLASS_UIDS = {
-    ReportClass.COMPREHENSIVE: "1.2.840.10008.5.1.4.1.1.88.33",
-    ReportClass.COMPREHENSIVE_3D: "1.2.840.10008.5.1.4.1.1.88.34",
-    ReportClass.ENHANCED: "1.2.840.10008.5.1.4.1.1.88.22",
+    "sr": "1.2.840.10008.5.1.4.1.1.88.33",
+    "sr:comprehensive-3d": "1.2.840.10008.5.1.4.1.1.88.34",
+    "sr:enhanced": "1.2.840.10008.5.1.4.1.1.88.22",
 }
 
 
-@pytest.mark.parametrize("report_class", ReportClass)
+@pytest.mark.parametrize("spec", CLASS_UIDS)
 def test_the_content_is_the_same_in_every_class(
-    tmp_path: Path, dciodvfy: Validate, dsrdump: Validate, report_class: ReportClass
+    tmp_path: Path, dciodvfy: Validate, dsrdump: Validate, spec: str
 ) -> None:
     result = making.study_result(one_lesion(tmp_path))
-    segmentations = build_segmentations(result)
-    report = build_report(result, segmentations, report_class)
-    assert report.SOPClassUID == CLASS_UIDS[report_class]
-    assert report.ContentSequence == build_report(result, segmentations).ContentSequence
+    report = making.build_report(result, spec)
+    assert report.SOPClassUID == CLASS_UIDS[spec]
+    assert report.ContentSequence == report_of(result).ContentSequence
     path = write(report, tmp_path)
     dciodvfy(path)
     dsrdump(path)
@@ -339,7 +333,7 @@ def test_the_content_is_the_same_in_every_class(
 
 def test_no_region_needs_a_frame_of_reference(tmp_path: Path) -> None:
     result = making.study_result(one_lesion(tmp_path))
-    report = build_report(result, [], ReportClass.COMPREHENSIVE_3D)
+    (report,) = making.build_objects("sr:comprehensive-3d", result)
     assert "SCOORD3D" not in str(report)
     assert "SCOORD" in str(report)
 
@@ -391,7 +385,7 @@ def test_an_amended_review_succeeds_the_signed_one(tmp_path: Path) -> None:
     amended = replace(
         making.REVIEW, review_id="review-2", signed_at=making.MOMENT + timedelta(days=1)
     )
-    second = build_verified_report(result, [], amended, reference_to(first))
+    second = making.build_signed_report(result, amended, predecessor=first)
     found = read_back_report(write(second, tmp_path))
     assert found.predecessor_uid == first.SOPInstanceUID
     assert found.sop_instance_uid != first.SOPInstanceUID
@@ -422,7 +416,7 @@ def test_a_username_that_is_too_long_for_a_short_code_is_a_long_one(
 
 
 def test_no_report_is_verified_for_no_organization(tmp_path: Path) -> None:
-    with pytest.raises(InvalidResult, match="an administrator must enter it"):
+    with pytest.raises(InvalidResult, match="An administrator must enter one"):
         review_report(tmp_path, reader_organization=" ")
 
 
@@ -433,10 +427,8 @@ def test_a_review_of_a_revision_succeeds_what_was_signed_before_it_too(
     second = replace(first, analysis_id="analysis-2")
     before = signed(first)
     later, plain = (
-        build_verified_report(
-            second, [], replace(making.REVIEW, review_id="2"), report_of(second), earlier=earlier
-        )
-        for earlier in ([reference_to(before)], [])
+        making.build_signed_report(second, replace(making.REVIEW, review_id="2"), earlier=earlier)
+        for earlier in ([before], [])
     )
     dciodvfy(write(later, tmp_path))
     (study,) = later.PredecessorDocumentsSequence
@@ -459,13 +451,6 @@ def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
         review_report(tmp_path, final_label="cyst")
 
 
-def test_a_predecessor_may_be_known_by_its_uids_alone(tmp_path: Path) -> None:
-    result = making.study_result(one_lesion(tmp_path))
-    reference = ReportReference("1.2.3", "1.2.4", "1.2.840.10008.5.1.4.1.1.88.33", "1.2.5")
-    report = build_verified_report(result, [], making.REVIEW, reference)
-    assert read_back_report(write(report, tmp_path)).predecessor_uid == "1.2.5"
-
-
 # --------------------------------------------------------------------------- edited outlines
 
 
@@ -478,9 +463,7 @@ class Edited:
     segmentations: list[Dataset]
 
     def report(self, folder: Path) -> ReadReport:
-        found = build_verified_report(
-            self.result, self.segmentations, self.review, report_of(self.result)
-        )
+        found = making.build_signed_report(self.result, self.review)
         return verify_report(write(found, folder), self.result, self.review)
 
 
@@ -501,8 +484,11 @@ def edited(tmp_path: Path) -> Edited:
     result = making.study_result(image)
     outlines = {image.sop_instance_uid: (first, corrected, drawn)}
     review = replace(making.REVIEW, decision="modify", outlines=outlines)
-    segmentations = build_edited_segmentations(result, review)
-    return Edited(result, review, in_force(build_segmentations(result), segmentations, review))
+    return Edited(result, review, edited_segmentations(result, review))
+
+
+def edited_segmentations(result: StudyResult, review: SignedReview) -> list[Dataset]:
+    return making.build_signed_results(["seg"], result, review)["seg"]
 
 
 def test_what_the_reader_outlined_becomes_a_segmentation_under_the_same_tracking_uids(
@@ -511,8 +497,7 @@ def test_what_the_reader_outlined_becomes_a_segmentation_under_the_same_tracking
     (built,) = edited.segmentations
     path = write_dataset(built, tmp_path / "seg.dcm").path
     dciodvfy(path)
-    (reviewed,) = as_reviewed(edited.result, edited.review).images
-    found = verify_segmentation(path, reviewed)
+    found = verify_edited_segmentation(path, edited.result, edited.review)
     assert [segment.algorithm_type for segment in found.segments] == [
         "AUTOMATIC",
         "SEMIAUTOMATIC",
@@ -566,21 +551,20 @@ def test_when_all_outlines_were_removed_no_segmentation_holds(
 ) -> None:
     (uid,) = edited.review.outlines
     review = replace(edited.review, outlines={uid: ()})
-    assert build_edited_segmentations(edited.result, review) == []
-    assert in_force(build_segmentations(edited.result), [], review) == []
-    report = build_verified_report(edited.result, [], review, report_of(edited.result))
+    assert edited_segmentations(edited.result, review) == []
+    report = making.build_signed_report(edited.result, review)
     assert verify_report(write(report, tmp_path), edited.result, review).lesions == ()
 
 
 def test_a_rejected_analysis_leaves_no_outlines(edited: Edited) -> None:
     rejected = replace(edited.review, decision="reject")
-    assert build_edited_segmentations(edited.result, rejected) == []
+    assert edited_segmentations(edited.result, rejected) == []
 
 
 def test_another_review_of_the_same_outlines_makes_other_objects(edited: Edited) -> None:
     amended = replace(edited.review, review_id="review-2")
-    (again,) = build_edited_segmentations(edited.result, edited.review)
-    (other,) = build_edited_segmentations(edited.result, amended)
+    (again,) = edited_segmentations(edited.result, edited.review)
+    (other,) = edited_segmentations(edited.result, amended)
     assert encode(again) == encode(edited.segmentations[0])
     assert other.SOPInstanceUID != again.SOPInstanceUID
     assert other.SeriesInstanceUID != again.SeriesInstanceUID

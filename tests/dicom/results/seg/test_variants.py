@@ -9,26 +9,26 @@ import pytest
 from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
 from dicom.results.model import ImageResult, StudyResult
-from dicom.results.seg.build import Form, build_segmentations
-from dicom.results.seg.verify import read_back_segmentation, verify_segmentation
-from dicom.results.segmentation import Encoding
+from dicom.results.seg.verify import verify_segmentation
+from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.source_image import read_source
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
 PROBABILITY = highdicom.seg.SegmentationFractionalTypeValues.PROBABILITY
-FORMS = [Form(encoding, every_frame=every) for encoding in Encoding for every in (False, True)]
+VARIANTS = ("seg", "seg:fractional", "seg:labelmap")
+SPECS = [variant + option for variant in VARIANTS for option in ("", ":every-frame")]
 SHAPE = (64, 80)
 
 
-@pytest.fixture(scope="module", params=FORMS, ids=lambda form: "-".join(form.parts))
-def form(request: pytest.FixtureRequest) -> Form:
-    found: Form = request.param
-    return found
+@pytest.fixture(scope="module", params=SPECS)
+def spec(request: pytest.FixtureRequest) -> str:
+    text: str = request.param
+    return text
 
 
-def write_one(result: StudyResult, form: Form, folder: Path) -> Path:
-    (built,) = build_segmentations(result, form)
+def write_one(result: StudyResult, spec: str, folder: Path) -> Path:
+    (built,) = making.build_objects(spec, result)
     return write_dataset(built, folder / "seg.dcm").path
 
 
@@ -46,23 +46,23 @@ def two_lesions(folder: Path, *, frames: int = 1) -> ImageResult:
     return making.image_result(path, lesions)
 
 
-def test_every_form_of_every_kind_of_image_is_valid_and_holds_its_pixels(
-    case: making.Case, form: Form, tmp_path: Path, dciodvfy: Validate
+def test_every_variant_of_every_kind_of_image_is_valid_and_holds_its_pixels(
+    case: making.Case, spec: str, tmp_path: Path, dciodvfy: Validate
 ) -> None:
     if case.lesion_count == 0:
-        assert build_segmentations(case.result(), form) == []
+        assert making.build_objects(spec, case.result()) == []
         return
-    result = case.probable_result()
-    path = write_one(result, form, tmp_path)
+    result = case.result_with_probabilities()
+    path = write_one(result, spec, tmp_path)
     dciodvfy(path)
-    verify_segmentation(path, result.images[0])
+    verify_segmentation(path, result)
 
 
 def test_highdicom_reads_back_the_probabilities(case: making.Case, tmp_path: Path) -> None:
     if case.lesion_count == 0:
         return
-    (image,) = case.probable_result().images
-    path = write_one(making.study_result(image), Form(Encoding.FRACTIONAL), tmp_path)
+    (image,) = case.result_with_probabilities().images
+    path = write_one(making.study_result(image), "seg:fractional", tmp_path)
     segmentation = highdicom.seg.segread(path)
     assert segmentation.segmentation_fractional_type is PROBABILITY
     pixels, frames = pixels_by_frame(segmentation, image)
@@ -76,7 +76,7 @@ def test_highdicom_reads_back_the_probabilities(case: making.Case, tmp_path: Pat
 
 def test_highdicom_reads_back_the_labels(tmp_path: Path) -> None:
     image = two_lesions(tmp_path, frames=4)
-    path = write_one(making.study_result(image), Form(Encoding.LABELMAP), tmp_path)
+    path = write_one(making.study_result(image), "seg:labelmap", tmp_path)
     segmentation = highdicom.seg.segread(path)
     pixels, frames = pixels_by_frame(segmentation, image)
     assert frames == [2, 3]
@@ -107,10 +107,10 @@ def pixels_by_frame(
 
 def test_a_label_map_gives_a_shared_pixel_to_the_smaller_lesion(tmp_path: Path) -> None:
     image = two_lesions(tmp_path)
-    form = Form(Encoding.LABELMAP)
-    first = read_back_segmentation(write_one(making.study_result(image), form, tmp_path))
+    spec = "seg:labelmap"
+    first = read_back_segmentation(write_one(making.study_result(image), spec, tmp_path))
     turned = replace(image, lesions=image.lesions[::-1])
-    second = read_back_segmentation(write_one(making.study_result(turned), form, tmp_path))
+    second = read_back_segmentation(write_one(making.study_result(turned), spec, tmp_path))
     by_uid = [{one.tracking_uid: one.masks[1] for one in read.segments} for read in (first, second)]
     for lesion in image.lesions:
         assert np.array_equal(by_uid[0][lesion.tracking_uid], by_uid[1][lesion.tracking_uid])
@@ -120,33 +120,31 @@ def test_a_label_map_gives_a_shared_pixel_to_the_smaller_lesion(tmp_path: Path) 
 def test_segments_are_said_to_overlap_only_when_they_do(tmp_path: Path) -> None:
     image = two_lesions(tmp_path)
     apart = replace(image, lesions=image.lesions[:1])
-    for shown, form, expected in (
-        (image, Form(), "YES"),
-        (apart, Form(), "NO"),
-        (image, Form(Encoding.LABELMAP), "NO"),
+    for shown, spec, expected in (
+        (image, "seg", "YES"),
+        (apart, "seg", "NO"),
+        (image, "seg:labelmap", "NO"),
     ):
-        (built,) = build_segmentations(making.study_result(shown), form)
+        (built,) = making.build_objects(spec, making.study_result(shown))
         assert built.SegmentsOverlap == expected
 
 
 def test_without_a_probability_map_the_mask_is_certain(tmp_path: Path) -> None:
     image = two_lesions(tmp_path)
-    path = write_one(making.study_result(image), Form(Encoding.FRACTIONAL), tmp_path)
+    path = write_one(making.study_result(image), "seg:fractional", tmp_path)
     planes = [segment.planes[1] for segment in read_back_segmentation(path).segments]
     for plane, lesion in zip(planes, image.lesions, strict=True):
         assert np.array_equal(plane, 255 * lesion.mask.astype(np.uint8))
 
 
-@pytest.mark.parametrize("encoding", Encoding)
-def test_frames_without_a_lesion_are_stored_only_when_asked_for(
-    tmp_path: Path, encoding: Encoding
-) -> None:
+@pytest.mark.parametrize("spec", VARIANTS)
+def test_frames_without_a_lesion_are_stored_only_when_asked_for(tmp_path: Path, spec: str) -> None:
     result = making.study_result(two_lesions(tmp_path, frames=5))
-    (few,) = build_segmentations(result, Form(encoding))
-    (every,) = build_segmentations(result, Form(encoding, every_frame=True))
-    assert referenced_frames(few) == ([2, 3] if encoding is Encoding.LABELMAP else [2, 2, 3])
+    (few,) = making.build_objects(spec, result)
+    (every,) = making.build_objects(f"{spec}:every-frame", result)
+    assert referenced_frames(few) == ([2, 3] if spec == "seg:labelmap" else [2, 2, 3])
     each = [1, 2, 3, 4, 5]
-    assert referenced_frames(every) == (each if encoding is Encoding.LABELMAP else each + each)
+    assert referenced_frames(every) == (each if spec == "seg:labelmap" else each + each)
 
 
 def referenced_frames(segmentation: pydicom.Dataset) -> list[int]:
@@ -156,17 +154,17 @@ def referenced_frames(segmentation: pydicom.Dataset) -> list[int]:
     ]
 
 
-def test_each_form_has_uids_of_its_own_and_always_the_same(tmp_path: Path) -> None:
+def test_each_variant_has_uids_of_its_own_and_always_the_same(tmp_path: Path) -> None:
     result = making.study_result(two_lesions(tmp_path, frames=4))
-    built = [build_segmentations(result, form)[0] for form in FORMS]
-    assert len({one.SOPInstanceUID for one in built}) == len(FORMS)
-    assert len({one.SeriesInstanceUID for one in built}) == len(FORMS)
-    again = [build_segmentations(result, form)[0] for form in FORMS]
+    built = [making.build_objects(spec, result)[0] for spec in SPECS]
+    assert len({one.SOPInstanceUID for one in built}) == len(SPECS)
+    assert len({one.SeriesInstanceUID for one in built}) == len(SPECS)
+    again = [making.build_objects(spec, result)[0] for spec in SPECS]
     assert [encode(one) for one in built] == [encode(one) for one in again]
 
 
-def test_every_segment_has_a_color_and_an_algorithm(tmp_path: Path, form: Form) -> None:
-    (built,) = build_segmentations(making.study_result(two_lesions(tmp_path)), form)
+def test_every_segment_has_a_color_and_an_algorithm(tmp_path: Path, spec: str) -> None:
+    (built,) = making.build_objects(spec, making.study_result(two_lesions(tmp_path)))
     for segment in built.SegmentSequence:
         if segment.SegmentNumber:  # 0 is a label map's background
             assert len(segment.RecommendedDisplayCIELabValue) == 3
@@ -189,4 +187,4 @@ def test_a_probability_map_that_is_none_is_refused(
     image = two_lesions(tmp_path)
     wrong = replace(image.lesions[0], probability=probability)
     with pytest.raises(InvalidResult, match=problem):
-        build_segmentations(making.study_result(replace(image, lesions=(wrong,))))
+        making.build_objects("seg", making.study_result(replace(image, lesions=(wrong,))))

@@ -1,0 +1,20 @@
+"""`seg`: lesions as a Segmentation (PS3.3 A.51) or a Label Map Segmentation (A.90)."""
+
+from typing import Final
+
+from dicom.results.result_kind import ResultKind, Role
+from dicom.results.seg.build import EVERY_FRAME, build_edited_segmentations, build_segmentations
+from dicom.results.seg.verify import verify_edited_segmentation, verify_segmentation
+from dicom.results.segmentation import SegmentationType
+
+KIND: Final = ResultKind(
+    name="seg",
+    description="Lesions as a segmentation",
+    role=Role.SEGMENTATION,
+    variants=tuple(segmentation_type.lower() for segmentation_type in SegmentationType),
+    options=(EVERY_FRAME,),
+    build=build_segmentations,
+    verify=verify_segmentation,
+    build_signed=build_edited_segmentations,
+    verify_signed=verify_edited_segmentation,
+)
