@@ -1,5 +1,6 @@
 """Analyses with shadow analyses."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from sqlalchemy.orm import Session
@@ -12,55 +13,48 @@ from db.schema import (
     ShadowAnalysis,
     ShadowImage,
 )
-from dicom.terms.classification import CLASSES
+from dicom.terms.classification import Probabilities
 from tests.db.rows import NOW, add_analysis, add_instance, add_study
+from workers.pipeline.aggregation import classify
 
-Said = tuple[float, float, float]
-BENIGN: Said = (0.1, 0.8, 0.1)
-MALIGNANT: Said = (0.1, 0.2, 0.7)
-UNSURE: Said = (0.3, 0.36, 0.34)
-
-
-def label_of(said: Said) -> str:
-    return CLASSES[said.index(max(said))]
+BENIGN: Probabilities = (0.1, 0.8, 0.1)
+MALIGNANT: Probabilities = (0.1, 0.2, 0.7)
+UNSURE: Probabilities = (0.3, 0.36, 0.34)
 
 
 def shadow_of(
     analysis: Analysis,
     instance: Instance,
-    said: Said,
+    probabilities: Probabilities,
     *,
     undecided: bool = False,
     dice: float | None = 0.5,
     pipeline: str = "test 1+candidate",
 ) -> ShadowAnalysis:
-    label = label_of(said)
-    agrees = (None if undecided else label) == analysis.asserted_class
-    common = {
-        "label": label, "undecided": undecided, "agrees": agrees,
-        "p_normal": said[0], "p_benign": said[1], "p_malignant": said[2],
-    }  # fmt: skip
+    classification = replace(classify(probabilities), undecided=undecided)
+    agrees = classification.asserted_class == analysis.asserted_class
     image = ShadowImage(
         instance_id=instance.id, frame_number=1, lesions=1, area_px=30, active_lesions=1,
-        active_area_px=40, dice=dice, **common,
+        active_area_px=40, dice=dice, classification=classification, agrees=agrees,
     )  # fmt: skip
     return ShadowAnalysis(
         analysis_id=analysis.id, pipeline_version=pipeline, preset_name="candidate",
         preset_version="2", classifier_digest="1" * 64, segmenter_digest="2" * 64,
-        finished_at=NOW, images=[image], **common,
+        finished_at=NOW, images=[image], classification=classification, agrees=agrees,
     )  # fmt: skip
 
 
-def add_read_image(session: Session, said: Said = BENIGN) -> tuple[Analysis, Instance]:
+def add_read_image(
+    session: Session, probabilities: Probabilities = BENIGN
+) -> tuple[Analysis, Instance]:
     """A study with one image, analyzed."""
     study = add_study(session)
     instance = add_instance(session, study, sop_instance_uid=f"2.25.{uuid4().int}")
-    analysis = add_analysis(session, study, said)
+    analysis = add_analysis(session, study, probabilities)
     session.add(
         Finding(
             analysis_id=analysis.id, instance_id=instance.id, kind=FindingKind.IMAGE, number=1,
-            tracking_uid="2.25.1", frame_number=1, label=label_of(said),
-            p_normal=said[0], p_benign=said[1], p_malignant=said[2],
+            tracking_uid="2.25.1", frame_number=1, classification=classify(probabilities),
         )
     )  # fmt: skip
     return analysis, instance

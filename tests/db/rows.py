@@ -15,6 +15,8 @@ from db.schema import (
     StudyStatus,
     User,
 )
+from dicom.terms.classification import Probabilities
+from workers.pipeline.aggregation import classify
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
@@ -55,12 +57,10 @@ def add_instance(session: Session, study: Study, sop_instance_uid: str = "2.25.8
 def add_analysis(
     session: Session,
     study: Study,
-    probabilities: tuple[float, float, float] | None = (0.1, 0.2, 0.7),
+    probabilities: Probabilities | None = (0.1, 0.2, 0.7),
     *,
     revision: int = 1,
 ) -> Analysis:
-    labels = ("normal", "benign", "malignant")
-    values = probabilities or (None, None, None)
     analysis = Analysis(
         study_id=study.id,
         revision=revision,
@@ -69,10 +69,7 @@ def add_analysis(
         classifier_digest="0" * 64,
         segmenter_digest="0" * 64,
         status=AnalysisStatus.DONE if probabilities else AnalysisStatus.REFUSED,
-        label=labels[probabilities.index(max(probabilities))] if probabilities else None,
-        p_normal=values[0],
-        p_benign=values[1],
-        p_malignant=values[2],
+        classification=classify(probabilities) if probabilities else None,
         started_at=NOW,
         finished_at=NOW,
     )

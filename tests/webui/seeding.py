@@ -36,7 +36,7 @@ from db.schema import (
 from dicom.files import write_dataset
 from dicom.images.header import read_header
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
-from dicom.terms.classification import CLASSES, Classification
+from dicom.terms.classification import Classification
 from dicom.uids import derived_uid
 from models.measure import find_lesions
 from models.phantom import Phantom, make_cine, make_phantom
@@ -74,12 +74,8 @@ class SampleImage:
     confidence_threshold: float = 0.0
 
     @property
-    def undecided(self) -> bool:
-        return max(self.probabilities) < self.confidence_threshold
-
-    @property
-    def label(self) -> str:
-        return CLASSES[self.probabilities.index(max(self.probabilities))]
+    def classification(self) -> Classification:
+        return classify(self.probabilities, self.confidence_threshold)
 
 
 @dataclass
@@ -238,7 +234,7 @@ class Site:
             **common, kind=FindingKind.IMAGE, number=number, frame_number=representative, frames=classified,
             tracking_uid=derived_uid(str(instance.id), "image"), **_classification(image),
         )  # fmt: skip
-        outlined = [] if image.label == "normal" else analyzed
+        outlined = [] if image.classification.label == "normal" else analyzed
         return [
             image_finding,
             *(
@@ -315,7 +311,7 @@ def _received(path: Path, facts: StudyContext) -> intake.ReceivedInstance:
 def _classification(image: SampleImage) -> dict[str, Any]:
     spacing = image.frames[0].spacing_mm if image.calibrated else None
     return {
-        "classification": Classification(image.label, image.probabilities, image.undecided),
+        "classification": image.classification,
         "spacing_mm": (spacing, spacing) if spacing else None,
     }
 
