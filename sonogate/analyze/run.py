@@ -21,7 +21,7 @@ from dicom.uids import derived_uid
 from models.types import PresetInfo
 from sonogate.analyze.overlay import draw_overlay
 from workers.pipeline.image import analyze_image
-from workers.pipeline.image_file import open_picture
+from workers.pipeline.image_file import open_image_file
 from workers.pipeline.study import algorithm_of, build_study_result
 from workers.pipeline.types import (
     AnalyzedImage,
@@ -167,7 +167,7 @@ def _write_pictures(image: AnalyzedImage, target: Path) -> None:
     shown = image.representative
     mask = Image.fromarray(shown.mask).convert("L")  # 0 and 255
     mask.save(_beside(target, ".mask.png"))
-    _, frame = next(open_picture(image.source).frames([shown.frame_number - 1]))
+    _, frame = next(open_image_file(image.source).decode_frames([shown.frame_number - 1]))
     if isinstance(frame, RefusalReason):  # the file has changed since its analysis
         raise OSError(f"{image.source} can no longer be decoded")
     outlines = (lesion.outline.contour for lesion in shown.lesions)

@@ -37,7 +37,7 @@ from dicom.terms.classification import MALIGNANT, NORMAL
 from models.outline import enclosed_lesion
 from models.preprocess import to_gray
 from models.types import ModelError
-from workers.pipeline.image_file import open_picture
+from workers.pipeline.image_file import open_image_file
 from workers.pipeline.types import Frame
 from workers.results.gray_png import read_mask
 
@@ -218,11 +218,11 @@ def _open_frames(
     image: Finding, numbers: Sequence[int], store: FileStore
 ) -> tuple[BModeRegion | None, Iterator[tuple[int, Frame | RefusalReason]]]:
     """Return the region that was analyzed, and frames by their 1-based numbers."""
-    picture = open_picture(store.path(image.instance.file))
+    image_file = open_image_file(store.path(image.instance.file))
     first = image.frames[0].frame_number if image.frames else image.frame_number
-    _, frame = next(picture.frames([first - 1]))
-    region = None if isinstance(frame, RefusalReason) else picture.region(frame)
-    frames = picture.frames([number - 1 for number in numbers])
+    _, frame = next(image_file.decode_frames([first - 1]))
+    region = None if isinstance(frame, RefusalReason) else image_file.find_region(frame)
+    frames = image_file.decode_frames([number - 1 for number in numbers])
     return region, ((index + 1, frame) for index, frame in frames)
 
 

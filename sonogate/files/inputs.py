@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sonogate.errors import NoInputFiles
-from workers.pipeline.image_file import PLAIN_SUFFIXES
+from workers.pipeline.image_file import PNG_OR_JPEG_SUFFIXES
 
 PREAMBLE_BYTES = 128
 PREFIX = b"DICM"
@@ -33,7 +33,7 @@ def find_input_files(paths: Iterable[Path], *, exclude: Path | None = None) -> l
 
 def is_plain_image(path: Path) -> bool:
     """Return whether the suffix is that of a PNG or JPEG file."""
-    return path.suffix.lower() in PLAIN_SUFFIXES
+    return path.suffix.lower() in PNG_OR_JPEG_SUFFIXES
 
 
 def _search_folder(folder: Path, exclude: Path | None) -> Iterator[Path]:

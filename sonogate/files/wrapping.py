@@ -12,7 +12,7 @@ from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
 from sonogate.files.inputs import is_plain_image
-from workers.pipeline.image_file import open_picture
+from workers.pipeline.image_file import open_image_file
 
 ID_CHARACTERS = 12
 
@@ -59,7 +59,7 @@ def to_sendable(
 
 def _wrap(source: Path, study: StudyContext, number: int, target: Path) -> SendableFile:
     try:
-        _, frame = next(open_picture(source).frames([0]))
+        _, frame = next(open_image_file(source).decode_frames([0]))
     except (DicomError, OSError) as error:
         return SendableFile(source, None, str(error))
     if isinstance(frame, RefusalReason):

@@ -17,7 +17,7 @@ from dicom.results.model import RefusalReason
 from dicom.terms.classification import NORMAL, Classification
 from models.measure import find_lesions
 from workers.pipeline.aggregation import classify_image
-from workers.pipeline.image_file import Picture, open_picture, to_refusal_reason
+from workers.pipeline.image_file import ImageFile, open_image_file, to_refusal_reason
 from workers.pipeline.lesion_probability import clear_dropped_patches
 from workers.pipeline.linking import link_lesions
 from workers.pipeline.types import (
@@ -56,37 +56,37 @@ def analyze_image(
         ModelError: the networks cannot be used.
     """
     try:
-        picture = open_picture(path)
+        file = open_image_file(path)
     except DicomError as error:
         return RefusedImage(path, None, to_refusal_reason(error))
     try:
-        return _analyze(picture, predictor, cine_frames, batch_size)
+        return _analyze(file, predictor, cine_frames, batch_size)
     except DicomError as error:
-        return RefusedImage(picture.source, picture.header, to_refusal_reason(error))
+        return RefusedImage(file.source, file.header, to_refusal_reason(error))
 
 
 def _analyze(
-    picture: Picture, predictor: FramePredictor, cine_frames: int, batch_size: int
+    file: ImageFile, predictor: FramePredictor, cine_frames: int, batch_size: int
 ) -> ImageAnalysis:
-    if reason := picture.refusal():
-        return RefusedImage(picture.source, picture.header, reason)
+    if reason := file.find_refusal():
+        return RefusedImage(file.source, file.header, reason)
     refused: list[FrameRefusal] = []
-    cropped = _crop_frames(picture, sample_frames(picture.frame_count, cine_frames), refused)
+    cropped = _crop_frames(file, sample_frames(file.frame_count, cine_frames), refused)
     # The networks are compiled for full batches: a still would be padded to the size of one.
-    size = batch_size if picture.frame_count > 1 else 1
-    predicted = list(_predict_frames(cropped, picture.shape, predictor, size))
+    size = batch_size if file.frame_count > 1 else 1
+    predicted = list(_predict_frames(cropped, file.shape, predictor, size))
     if not predicted:
-        return RefusedImage(picture.source, picture.header, refused[0].reason, tuple(refused))
+        return RefusedImage(file.source, file.header, refused[0].reason, tuple(refused))
     classification, representative = classify_image(
         [frame.classification.probabilities for frame in predicted],
         predictor.info.confidence_threshold,
     )
-    frames = tuple(_outline_frames(picture, predicted, classification.label))
+    frames = tuple(_outline_frames(file, predicted, classification.label))
     return AnalyzedImage(
-        picture.source,
-        picture.header,
-        picture.tracking_uid("image"),
-        picture.shape,
+        file.source,
+        file.header,
+        file.tracking_uid("image"),
+        file.shape,
         predicted[0].region,
         frames,
         classification,
@@ -115,7 +115,7 @@ class _PredictedFrame:
 
 
 def _crop_frames(
-    picture: Picture, indices: Sequence[int], refused: list[FrameRefusal]
+    file: ImageFile, indices: Sequence[int], refused: list[FrameRefusal]
 ) -> Iterator[_CroppedFrame]:
     """Yield frames cropped to the B-mode region; append the others to ``refused``.
 
@@ -123,11 +123,11 @@ def _crop_frames(
     be found in a black frame.
     """
     shared_region: BModeRegion | None = None
-    for index, frame in picture.frames(indices):
+    for index, frame in file.decode_frames(indices):
         if isinstance(frame, RefusalReason):
             refused.append(FrameRefusal(index + 1, frame))
             continue
-        region = shared_region or picture.region(frame)
+        region = shared_region or file.find_region(frame)
         if reason := find_pixel_refusal(frame, region):
             refused.append(FrameRefusal(index + 1, reason))
             continue
@@ -165,7 +165,7 @@ def _place(cropped: NDArray[P], region: BModeRegion, shape: tuple[int, int]) -> 
 
 
 def _outline_frames(
-    picture: Picture, frames: Sequence[_PredictedFrame], image_label: str
+    file: ImageFile, frames: Sequence[_PredictedFrame], image_label: str
 ) -> Iterator[FrameAnalysis]:
     outlines = [
         find_lesions(frame.mask, frame.region.spacing_mm)
@@ -183,7 +183,7 @@ def _outline_frames(
         lesions = tuple(
             FrameLesion(
                 number,
-                picture.tracking_uid("lesion", str(number)),
+                file.tracking_uid("lesion", str(number)),
                 frame.number,
                 outline,
                 frame.classification,

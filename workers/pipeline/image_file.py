@@ -22,11 +22,11 @@ from dicom.uids import derived_uid
 from workers.errors import NotAnImage
 from workers.pipeline.types import Frame
 
-PLAIN_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
+PNG_OR_JPEG_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
 _GRAYS: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
 
 
-class Picture(Protocol):
+class ImageFile(Protocol):
     """An image file of any format, as the pipeline reads it."""
 
     @property
@@ -42,29 +42,29 @@ class Picture(Protocol):
     def shape(self) -> tuple[int, int]:
         """(rows, columns)."""
 
-    def refusal(self) -> RefusalReason | None:
+    def find_refusal(self) -> RefusalReason | None:
         """Return why the image must not be analyzed; pixels are not checked."""
 
-    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
+    def decode_frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         """Yield each 0-based index with its frame, or the reason why it cannot be decoded."""
 
-    def region(self, frame: Frame) -> BModeRegion: ...
+    def find_region(self, frame: Frame) -> BModeRegion: ...
 
     def tracking_uid(self, *part: str) -> str:
         """Return the UID of a part of the image; it depends on the image and ``part`` only."""
 
 
-def open_picture(path: Path) -> Picture:
+def open_image_file(path: Path) -> ImageFile:
     """Open a file: as PNG or JPEG if its suffix says so, otherwise as DICOM.
 
     Raises:
         DicomError: the file has another format or is damaged.
         OSError: the file cannot be read.
     """
-    if path.suffix.lower() in PLAIN_SUFFIXES:
-        return PlainPicture(path)
+    if path.suffix.lower() in PNG_OR_JPEG_SUFFIXES:
+        return PngOrJpegFile(path)
     dataset = read_without_pixels(path)
-    return DicomPicture(path, dataset, parse_header(dataset))
+    return DicomImageFile(path, dataset, parse_header(dataset))
 
 
 def lesion_uid(study_instance_uid: str, sop_instance_uid: str, number: int) -> str:
@@ -80,7 +80,7 @@ def to_refusal_reason(error: DicomError) -> RefusalReason:
 
 
 @dataclass(frozen=True)
-class DicomPicture:
+class DicomImageFile:
     """A DICOM instance."""
 
     source: Path
@@ -95,10 +95,10 @@ class DicomPicture:
     def shape(self) -> tuple[int, int]:
         return self.header.rows, self.header.columns
 
-    def refusal(self) -> RefusalReason | None:
+    def find_refusal(self) -> RefusalReason | None:
         return find_header_refusal(self.header)
 
-    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
+    def decode_frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         left = list(indices)
         while left:
             try:
@@ -107,14 +107,14 @@ class DicomPicture:
             except UndecodableFrame as error:
                 yield left.pop(0), to_refusal_reason(error)
 
-    def region(self, frame: Frame) -> BModeRegion:
+    def find_region(self, frame: Frame) -> BModeRegion:
         return find_bmode_region(self.dataset, frame)
 
     def tracking_uid(self, *part: str) -> str:
         return derived_uid(self.header.study_instance_uid, self.header.sop_instance_uid, *part)
 
 
-class PlainPicture:
+class PngOrJpegFile:
     """A PNG or JPEG file: one frame, not calibrated."""
 
     header: InstanceHeader | None = None
@@ -130,12 +130,12 @@ class PlainPicture:
         except Image.DecompressionBombError as error:
             raise UndecodableFrame(0, "it has more pixels than any ultrasound image") from error
 
-    def refusal(self) -> RefusalReason | None:
+    def find_refusal(self) -> RefusalReason | None:
         if min(self.shape) < MINIMUM_SIDE_PX:
             return TOO_SMALL
         return None
 
-    def frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
+    def decode_frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         for index in indices:
             try:
                 yield index, self._pixels()
@@ -143,7 +143,7 @@ class PlainPicture:
                 error = UndecodableFrame(index)
                 yield index, to_refusal_reason(error)
 
-    def region(self, frame: Frame) -> BModeRegion:
+    def find_region(self, frame: Frame) -> BModeRegion:
         return find_content_region(frame)
 
     def tracking_uid(self, *part: str) -> str:

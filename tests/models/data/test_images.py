@@ -12,7 +12,7 @@ from models.data.images import read_gray, read_mask, read_rgb
 from models.data.inputs import load_inputs
 from models.recipe import InputSpec
 from models.types import DatasetError
-from workers.pipeline.image_file import PlainPicture
+from workers.pipeline.image_file import PngOrJpegFile
 
 DEEP = np.linspace(0, 65535, 40 * 50).reshape(40, 50).astype(np.uint16)
 
@@ -34,7 +34,7 @@ def with_a_damaged_chunk(file: Path) -> Path:
 
 def test_sixteen_bit_images_are_read_as_in_the_analysis(tmp_path: Path) -> None:
     file = saved(tmp_path / "deep.png", DEEP)
-    ((_, frame),) = PlainPicture(file).frames([0])
+    ((_, frame),) = PngOrJpegFile(file).decode_frames([0])
 
     assert isinstance(frame, np.ndarray)
     assert np.array_equal(read_gray(file), frame)
