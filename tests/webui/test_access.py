@@ -12,20 +12,20 @@ from tests.webui.seeding import SampleImage, Site, still
 from webui import access
 from webui.security import HEADERS
 
-CHOSEN = "another sentence, chosen by her"
-NOBODY, ADMIN, READER, AUDITOR = "", "admin", "reader", "auditor"
-EVERYBODY = {NOBODY, ADMIN, READER, AUDITOR}
+NEW_PASSWORD = "another sentence, newly chosen"
+ANONYMOUS, ADMIN, READER, AUDITOR = "", "admin", "reader", "auditor"
+EVERYONE = {ANONYMOUS, ADMIN, READER, AUDITOR}
 STAFF = {ADMIN, READER, AUDITOR}
 CLINICAL = {ADMIN, READER}
 CONTROL = {ADMIN, AUDITOR}
 MAY = {
-    "static": EVERYBODY,
-    "worklist.static": EVERYBODY,
-    "study.static": EVERYBODY,
-    "health.live": EVERYBODY,
-    "health.ready": EVERYBODY,
-    "auth.login": EVERYBODY,
-    "auth.sign_in": EVERYBODY,
+    "static": EVERYONE,
+    "worklist.static": EVERYONE,
+    "study.static": EVERYONE,
+    "health.live": EVERYONE,
+    "health.ready": EVERYONE,
+    "auth.login": EVERYONE,
+    "auth.sign_in": EVERYONE,
     "auth.sign_out": STAFF,
     "auth.account": STAFF,
     "auth.change_password": STAFF,
@@ -79,7 +79,7 @@ def test_a_one_time_password_opens_only_the_page_that_changes_it(
     visitor.sign_in("reader", password)
     for path in ("/worklist", "/account", "/worklist/rows"):
         assert visitor.get(path).headers["Location"] == "/account/password"
-    answer = visitor.post("/account/password", old=password, new=CHOSEN, again=CHOSEN)
+    answer = visitor.post("/account/password", old=password, new=NEW_PASSWORD, again=NEW_PASSWORD)
     assert answer.headers["Location"] == "/worklist"
     assert visitor.get("/worklist").status_code == 200
 
@@ -118,7 +118,7 @@ def test_each_role_opens_its_own_pages_and_no_other(
     app: Flask, clock: Clock, arguments: dict[str, object]
 ) -> None:
     wrong = {}
-    for who in EVERYBODY:
+    for who in EVERYONE:
         cookie = _cookie_of(app, clock, who)
         for endpoint, method, path in _requests(app, arguments):
             if _opens(app, cookie, method, path) != (who in MAY[endpoint]):

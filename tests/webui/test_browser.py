@@ -33,7 +33,7 @@ pytestmark = pytest.mark.peer
 SPICULATED = SampleImage([still("spiculated", 1)], (0.03, 0.1, 0.87))
 CINE = SampleImage(cine("fibroadenoma", 2, 9), (0.1, 0.8, 0.1))
 NORMAL = SampleImage([still("normal", 3)], (0.9, 0.07, 0.03))
-CHOSEN = "another sentence, chosen by her"
+NEW_PASSWORD = "another sentence, newly chosen"
 
 
 @pytest.fixture(scope="module")
@@ -139,8 +139,8 @@ def test_a_one_time_password_is_changed_before_anything_else(page: Page, site: S
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading")).to_have_text("Change password")
     page.get_by_label("Current password").fill(one_time)
-    page.get_by_label("New password", exact=False).first.fill(CHOSEN)
-    page.get_by_label("Confirm new password").fill(CHOSEN)
+    page.get_by_label("New password", exact=False).first.fill(NEW_PASSWORD)
+    page.get_by_label("Confirm new password").fill(NEW_PASSWORD)
     page.keyboard.press("Enter")
     page.wait_for_url("**/worklist")
     expect(page.get_by_role("status")).to_have_text("Password changed.")
@@ -249,8 +249,8 @@ def test_the_page_opens_with_the_most_suspicious_image(shared_study: Page) -> No
 
 
 def test_the_image_fills_the_viewer(shared_study: Page) -> None:
-    stage, picture = _box(shared_study.locator("#stage")), _box(shared_study.locator("#plane"))
-    assert max(picture["width"] / stage["width"], picture["height"] / stage["height"]) > 0.99
+    stage, plane = _box(shared_study.locator("#stage")), _box(shared_study.locator("#plane"))
+    assert max(plane["width"] / stage["width"], plane["height"] / stage["height"]) > 0.99
     assert stage["width"] > 700
     assert stage["height"] > 600
     assert shared_study.evaluate("document.documentElement.scrollWidth") <= 1280
@@ -348,7 +348,7 @@ def test_a_frame_that_cannot_be_displayed_gives_an_error(
     for file in files:
         shared_site.files.path(file).write_bytes(b"damaged")
     reader_page.goto(f"/study/{study_id}")
-    expect(reader_page.locator("#trouble")).to_contain_text("cannot be displayed")
+    expect(reader_page.locator("#viewer-error")).to_contain_text("cannot be displayed")
     complaints.clear()  # the browser reports each image that it does not get
 
 
@@ -504,7 +504,7 @@ def test_an_administrator_opens_every_page(page: Page, site: Site) -> None:
     expect(page.locator("#corner")).to_contain_text("AI in this frame")
 
 
-# ------------------------------------------------------------------------------ pictures for the README
+# ------------------------------------------------------------------------------ other pages
 
 
 def test_the_reader_classifies_an_undecided_study(reader_page: Page, shared_site: Site) -> None:
@@ -524,9 +524,9 @@ def test_the_reader_classifies_an_undecided_study(reader_page: Page, shared_site
 
 def test_the_shadow_page_fits_its_width(page: Page, site: Site) -> None:
     with site.database.write() as session:
-        for said in (BENIGN, MALIGNANT):
+        for shadow_class in (BENIGN, MALIGNANT):
             analysis, instance = add_read_image(session, BENIGN)
-            shadows.record(session, shadow_of(analysis, instance, said), site.now)
+            shadows.record(session, shadow_of(analysis, instance, shadow_class), site.now)
     sign_in(page, "admin")
     page.goto("/audit")
     page.get_by_role("link", name="Shadow preset").click()
@@ -545,7 +545,7 @@ def test_the_shadow_page_fits_its_width(page: Page, site: Site) -> None:
 def test_the_images_of_the_readme_are_renewed(
     page: Page, site: Site, width: int, height: int
 ) -> None:
-    shown = _exhibition(site)
+    shown = _add_phantoms(site)
     images = Path(__file__).parents[2] / "docs" / "images"
     images.mkdir(parents=True, exist_ok=True)
     page.set_viewport_size({"width": width, "height": height})
@@ -559,19 +559,19 @@ def test_the_images_of_the_readme_are_renewed(
     page.screenshot(path=images / f"study-{width}.jpg", quality=90)
 
 
-def _exhibition(site: Site) -> UUID:
-    """Phantoms, said to be phantoms, with what the shipped networks make of them."""
+def _add_phantoms(site: Site) -> UUID:
+    """Add phantom studies with the results of the included networks; returns the one to show."""
     size = {"height": 480, "width": 640}
     spiculated, cyst, normal = (
-        _looked_at([still(kind, seed, **size)])
+        _predict([still(kind, seed, **size)])
         for kind, seed in (("spiculated", 3), ("cyst", 6), ("normal", 7))
     )
-    sweep = _looked_at(cine("fibroadenoma", 5, 12, **size))
+    sweep = _predict(cine("fibroadenoma", 5, 12, **size))
     doppler = SampleImage([still("normal", 8)], (1, 0, 0), refused="color-doppler")
     pacs = site.add_destination("pacs")
     site.add_study(doppler, name="Phantom^Doppler", patient_id="PHANTOM-0004")
-    for number, (name, picture) in enumerate({"Normal": normal, "Cyst": cyst}.items(), 2):
-        study = site.add_study(picture, name=f"Phantom^{name}", patient_id=f"PHANTOM-000{number}")
+    for number, (name, image) in enumerate({"Normal": normal, "Cyst": cyst}.items(), 2):
+        study = site.add_study(image, name=f"Phantom^{name}", patient_id=f"PHANTOM-000{number}")
         site.publish_results(study, pacs, "the peer does not answer" if name == "Cyst" else "")
     shown = site.add_study(
         spiculated, sweep, cyst, normal, name="Phantom^Spiculated", patient_id="PHANTOM-0001"
@@ -581,13 +581,16 @@ def _exhibition(site: Site) -> UUID:
     return shown
 
 
-def _looked_at(frames: Sequence[Phantom]) -> SampleImage:
+def _predict(frames: Sequence[Phantom]) -> SampleImage:
     networks = Predictor.load()
-    said = networks.predict([frame.image for frame in frames])
-    verdict, _ = classify_image([prediction.probabilities for prediction in said])
-    seen = [
-        replace(frame, mask=prediction.mask) for frame, prediction in zip(frames, said, strict=True)
+    predictions = networks.predict([frame.image for frame in frames])
+    classification, _ = classify_image([prediction.probabilities for prediction in predictions])
+    outlined = [
+        replace(frame, mask=prediction.mask)
+        for frame, prediction in zip(frames, predictions, strict=True)
     ]
-    heat = [prediction.heatmap for prediction in said]
+    heat = [prediction.heatmap for prediction in predictions]
     limit = networks.info.confidence_threshold
-    return SampleImage(seen, verdict.probabilities, heat=heat, confidence_threshold=limit)
+    return SampleImage(
+        outlined, classification.probabilities, heat=heat, confidence_threshold=limit
+    )

@@ -3,7 +3,7 @@ from tests.webui.conftest import Clock, Visitor
 from tests.webui.seeding import PASSWORD, Site
 from webui.settings import WebSettings
 
-CHOSEN = "another sentence, chosen by her"
+NEW_PASSWORD = "another sentence, newly chosen"
 
 
 def test_signing_in_starts_a_new_session(visitor: Visitor) -> None:
@@ -22,7 +22,7 @@ def test_changing_the_password_ends_every_other_session(
 ) -> None:
     visitor.sign_in("reader")
     other_visitor.sign_in("reader")
-    visitor.post("/account/password", old=PASSWORD, new=CHOSEN, again=CHOSEN)
+    visitor.post("/account/password", old=PASSWORD, new=NEW_PASSWORD, again=NEW_PASSWORD)
     assert visitor.get("/worklist").status_code == 200
     assert other_visitor.get("/worklist").status_code == 303
 

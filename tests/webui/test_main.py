@@ -18,7 +18,7 @@ run(WebSettings(home=Path(sys.argv[1]), web_port=int(sys.argv[2])))
 """
 
 
-def test_it_serves_and_leaves_when_told(tmp_path: Path, free_port: int) -> None:
+def test_the_service_serves_until_sigterm(tmp_path: Path, free_port: int) -> None:
     database = Database(f"sqlite:///{tmp_path / 'sonogate.db'}")
     migrate.upgrade(database.engine)
     database.close()
@@ -33,5 +33,7 @@ def test_it_serves_and_leaves_when_told(tmp_path: Path, free_port: int) -> None:
 
 def test_the_service_starts_without_tensorflow() -> None:
     code = "import sys, webui.main; print('tensorflow' in sys.modules or 'keras' in sys.modules)"
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-    assert told.stdout.strip() == "False"
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert finished.stdout.strip() == "False"

@@ -86,7 +86,7 @@ def test_an_export_is_an_audit_event_in_a_known_format(visitor: Visitor, site: S
 
 @pytest.fixture
 def differing(site: Site) -> UUID:
-    """The study of which the shadow says something else, beside one on which it agrees."""
+    """The study on which the presets disagree; they agree on a second one."""
     with site.database.write() as session:
         agreeing, instance = add_read_image(session, BENIGN)
         shadows.record(session, shadow_of(agreeing, instance, BENIGN), site.now)

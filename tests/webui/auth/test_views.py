@@ -4,7 +4,7 @@ from db.schema import AuditEvent
 from tests.webui.conftest import Visitor
 from tests.webui.seeding import PASSWORD, Site
 
-CHOSEN = "another sentence, chosen by her"
+NEW_PASSWORD = "another sentence, newly chosen"
 
 
 def test_signing_in_leads_to_the_requested_page(visitor: Visitor) -> None:
@@ -30,17 +30,21 @@ def test_a_wrong_password_and_an_unknown_name_give_the_same_error(visitor: Visit
     wrong = visitor.post("/login", username="reader", password="wrong")
     unknown = visitor.post("/login", username="nobody", password="wrong")
     assert wrong.status_code == unknown.status_code == 401
-    said = [
+    errors = [
         answer.text.partition('role="alert">')[2].partition("<")[0] for answer in (wrong, unknown)
     ]
-    assert said[0] == said[1] != ""
+    assert errors[0] == errors[1] != ""
 
 
 def test_changing_a_password_requires_the_current_one_and_a_valid_new_one(visitor: Visitor) -> None:
     visitor.sign_in("reader")
     cases = {
-        "do not match": {"old": PASSWORD, "new": CHOSEN, "again": "x"},
-        "current password is incorrect": {"old": "wrong", "new": CHOSEN, "again": CHOSEN},
+        "do not match": {"old": PASSWORD, "new": NEW_PASSWORD, "again": "x"},
+        "current password is incorrect": {
+            "old": "wrong",
+            "new": NEW_PASSWORD,
+            "again": NEW_PASSWORD,
+        },
         "12 to 256": {"old": PASSWORD, "new": "short", "again": "short"},
     }
     for text, form in cases.items():

@@ -202,8 +202,8 @@ export class Viewer {
   }
 
   #showError(text) {
-    at("trouble").textContent = text;
-    at("trouble").hidden = !text;
+    at("viewer-error").textContent = text;
+    at("viewer-error").hidden = !text;
   }
 
   #markThumbnail() {
