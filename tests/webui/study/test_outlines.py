@@ -101,7 +101,7 @@ def test_a_change_on_one_frame_leaves_the_others(
     lesion = _findings(site, FindingKind.LESION)[-1]
     answer = _post(visitor, site, f"/study/{study_id}/lesions", [_edit(lesion, SQUARE)])
     assert "edited by reader" in answer.text
-    assert "<small>frame " in answer.text
+    assert "<small>frame&nbsp;" in answer.text
 
 
 def test_an_invalid_outline_is_refused_with_the_reason(

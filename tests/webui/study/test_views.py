@@ -164,7 +164,10 @@ def test_signing_queues_the_verified_report(visitor: Visitor, site: Site, study_
     page = visitor.get(f"/study/{study_id}").text
     assert "Verified: signed by Reader" in page
     assert "Incorrect class" in page
-    assert 'Class changed <span class="label benign">Benign</span>' in visitor.get("/worklist").text
+    assert (
+        'Class changed</span> <span class="label benign">Benign</span>'
+        in visitor.get("/worklist").text
+    )
 
 
 def test_a_draft_is_visible_only_to_its_reader(
@@ -298,7 +301,7 @@ def test_an_undecided_result_gives_its_threshold_and_asks_the_reader_for_a_class
     page = visitor.get(f"/study/{study_id}").text
     assert "Class assigned" in page
     assert (
-        'Class assigned <span class="label malignant">Malignant</span>'
+        'Class assigned</span> <span class="label malignant">Malignant</span>'
         in visitor.get("/worklist").text
     )
 
