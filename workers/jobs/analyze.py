@@ -1,4 +1,4 @@
-"""ANALYZE: the present state of a study through the networks, and what they found into rows."""
+"""Job kind ANALYZE: analyze the instances of a study and store findings and refusals."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +23,10 @@ from db.schema import (
     Refusal,
     Study,
 )
+from dicom.results.model import RefusalReason
 from dicom.terms.classification import Classification
 from models.types import PresetInfo
-from workers.jobs.handler import JobFailure, SaveResult
+from workers.jobs.handler import JobFailure, SaveResult, save_nothing
 from workers.pipeline.aggregation import classify_study
 from workers.pipeline.identity import LesionIdentity, identify_lesions
 from workers.pipeline.image import analyze_image
@@ -34,7 +35,6 @@ from workers.pipeline.study import pipeline_version
 from workers.pipeline.types import (
     AnalyzedImage,
     FrameAnalysis,
-    FrameLesion,
     FramePredictor,
     ImageAnalysis,
     RefusedImage,
@@ -44,41 +44,39 @@ from workers.results.gray_png import encode_gray, encode_mask
 from workers.services import WorkerServices
 
 
-class Analyze:
-    """Subject: a study."""
+class AnalyzeHandler:
+    """Analyzes the current revision of a study. The subject of the job is the study."""
 
     def __init__(self, services: WorkerServices) -> None:
         self._services = services
 
     def handle(self, claim: Claim, now: datetime) -> SaveResult:
         predictor = self._services.predictor()
+        study_id = claim.subject_id
         with self._services.database.write() as session:
-            analysis = _begin(session, claim, _pipeline(predictor.info), now)
+            analysis = _begin(session, claim, predictor.info, now)
             if analysis is None:
-                return _nothing
-            study_instance_uid = analysis.study.study_instance_uid
-            instances = analyses.list_instances(session, claim.subject_id)
-            earlier = _load_earlier_lesions(session, claim.subject_id)
-        if analysis.status is not AnalysisStatus.RUNNING:
-            return _settle(analysis.id)
-        return self._analyze(analysis, study_instance_uid, instances, earlier, predictor)
+                return save_nothing
+            instances = analyses.list_instances(session, study_id)
+            rows = _AnalysisRows(
+                analysis.id,
+                analysis.study.study_instance_uid,
+                self._services.store,
+                collect_earlier_lesions(
+                    analyses.list_known_lesions(session, study_id),
+                    outlines.list_study_outlines(session, study_id),
+                ),
+                has_shadow=self._services.shadow is not None,
+            )
+        if analysis.status is not AnalysisStatus.RUNNING:  # the same images were analyzed before
+            return lambda session, now: analyses.queue_publication(session, rows.analysis_id, now)
+        self._analyze(instances, predictor, rows)
+        return rows.save
 
     def _analyze(
-        self,
-        analysis: Analysis,
-        study_instance_uid: str,
-        instances: Sequence[Instance],
-        earlier: EarlierLesions,
-        predictor: FramePredictor,
-    ) -> SaveResult:
+        self, instances: Sequence[Instance], predictor: FramePredictor, rows: "_AnalysisRows"
+    ) -> None:
         store, settings = self._services.store, self._services.settings
-        rows = _Rows(
-            analysis.id,
-            study_instance_uid,
-            store,
-            earlier,
-            has_shadow=self._services.shadow is not None,
-        )
         for instance in instances:
             store.check_free_space()
             image = analyze_image(
@@ -88,7 +86,6 @@ class Analyze:
                 batch_size=settings.batch_size,
             )
             rows.add(instance, image)
-        return rows.write
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         study = session.get_one(Study, job.subject_id)
@@ -96,45 +93,28 @@ class Analyze:
             analyses.fail_study(session, study.id, failure.reason, now)
 
 
-def _begin(session: Session, claim: Claim, pipeline: Pipeline, now: datetime) -> Analysis | None:
-    """None: images came after this job was first tried, and their own job is on its way."""
+def _begin(session: Session, claim: Claim, info: PresetInfo, now: datetime) -> Analysis | None:
+    """Return the analysis of the current revision. None if instances arrived after the first
+    attempt of this job: a later job analyzes them.
+    """
     study = session.get_one(Study, claim.subject_id, with_for_update=True)
     if session.get_one(Job, claim.job_id).key != intake.analysis_job_key(study):
         return None
-    return analyses.begin(session, study, pipeline, now)
-
-
-def _load_earlier_lesions(session: Session, study_id: UUID) -> EarlierLesions:
-    findings = analyses.list_known_lesions(session, study_id)
-    return collect_earlier_lesions(findings, outlines.list_study_outlines(session, study_id))
-
-
-def _nothing(_session: Session, _now: datetime) -> None:
-    """Nothing to write."""
-
-
-def _pipeline(info: PresetInfo) -> Pipeline:
-    return Pipeline(
+    pipeline = Pipeline(
         pipeline_version(info),
         info.classifier_digest,
         info.segmenter_digest,
         info.confidence_threshold,
     )
-
-
-def _settle(analysis_id: UUID) -> SaveResult:
-    """This very state was analyzed before: nothing is computed again."""
-
-    def write(session: Session, now: datetime) -> None:
-        analyses.queue_publication(session, analysis_id, now)
-
-    return write
+    return analyses.begin(session, study, pipeline, now)
 
 
 @dataclass
-class _Rows:
-    """Findings and refusals as they grow, image by image; pictures go to the store at once, so
-    that the arrays of one image only are in memory.
+class _AnalysisRows:
+    """The findings and refusals of an analysis.
+
+    Heat maps and masks are written to the store image by image, so that the arrays of only one
+    image are in memory.
     """
 
     analysis_id: UUID
@@ -150,13 +130,28 @@ class _Rows:
     """Of all lesions."""
 
     def add(self, instance: Instance, image: ImageAnalysis) -> None:
+        """Add the analysis of one instance."""
         if isinstance(image, AnalyzedImage):
             self.classifications.append(image.classification)
-            self.findings.append(self._image(instance, image))
-            self.findings.extend(self._lesions(instance, image))
-        self.refusals.extend(self._refusals(instance, image))
+            self.findings.append(self._image_finding(instance, image))
+            self.findings.extend(self._lesion_findings(instance, image))
+        reasons: list[tuple[int | None, RefusalReason]] = []
+        if isinstance(image, RefusedImage):
+            reasons.append((None, image.reason))
+        reasons += [(refused.frame_number, refused.reason) for refused in image.refused_frames]
+        self.refusals += [
+            Refusal(
+                analysis_id=self.analysis_id,
+                instance_id=instance.id,
+                frame_number=frame_number,
+                code=reason.code,
+                text=reason.text,
+            )
+            for frame_number, reason in reasons
+        ]
 
-    def write(self, session: Session, now: datetime) -> None:
+    def save(self, session: Session, now: datetime) -> None:
+        """Finish the analysis and queue the jobs that follow it."""
         classification = classify_study(self.classifications)
         analyses.finish(
             session, self.analysis_id, classification, self.findings, self.refusals, now
@@ -164,7 +159,7 @@ class _Rows:
         if self.has_shadow and classification:
             shadows.enqueue(session, self.analysis_id, now)
 
-    def _image(self, instance: Instance, image: AnalyzedImage) -> Finding:
+    def _image_finding(self, instance: Instance, image: AnalyzedImage) -> Finding:
         return self._finding(
             instance,
             image,
@@ -173,16 +168,16 @@ class _Rows:
             tracking_uid=image.tracking_uid,
             frame_number=image.representative.frame_number,
             classification=image.classification,
-            frames=[self._frame(instance, frame) for frame in image.frames],
+            frames=[self._write_maps(instance, frame) for frame in image.frames],
         )
 
-    def _frame(self, instance: Instance, frame: FrameAnalysis) -> ClassifiedFrame:
+    def _write_maps(self, instance: Instance, frame: FrameAnalysis) -> ClassifiedFrame:
         name = f"{instance.id}/frame-{frame.frame_number:05d}"
-        heatmap_file = self._keep(f"{name}-heatmap.png", encode_gray(frame.heatmap))
+        heatmap_file = self._write(f"{name}-heatmap.png", encode_gray(frame.heatmap))
         probability_file = None
         if frame.lesion_probability is not None:
             probability = encode_gray(frame.lesion_probability)
-            probability_file = self._keep(f"{name}-lesion-probability.png", probability)
+            probability_file = self._write(f"{name}-lesion-probability.png", probability)
         return ClassifiedFrame(
             frame.frame_number,
             frame.classification.probabilities,
@@ -190,10 +185,11 @@ class _Rows:
             probability_file,
         )
 
-    def _lesions(self, instance: Instance, image: AnalyzedImage) -> Iterator[Finding]:
+    def _lesion_findings(self, instance: Instance, image: AnalyzedImage) -> Iterator[Finding]:
         identities = self._identify(instance, image)
         for lesion in image.lesions:
             outline, identity = lesion.outline, identities[lesion.number]
+            mask_name = f"{instance.id}/frame-{lesion.frame_number:05d}-lesion-{lesion.number}.png"
             yield self._finding(
                 instance,
                 image,
@@ -205,7 +201,7 @@ class _Rows:
                 bbox=list(outline.bbox),
                 contour=[list(point) for point in outline.contour],
                 measurements=outline.measurements,
-                mask_file=self._mask(instance, lesion),
+                mask_file=self._write(mask_name, encode_mask(outline.mask)),
             )
 
     def _identify(self, instance: Instance, image: AnalyzedImage) -> dict[int, LesionIdentity]:
@@ -221,10 +217,6 @@ class _Rows:
         self.identities.extend(identities.values())
         return identities
 
-    def _mask(self, instance: Instance, lesion: FrameLesion) -> str:
-        name = f"{instance.id}/frame-{lesion.frame_number:05d}-lesion-{lesion.number}.png"
-        return self._keep(name, encode_mask(lesion.outline.mask))
-
     def _finding(self, instance: Instance, image: AnalyzedImage, **columns: object) -> Finding:
         return Finding(
             analysis_id=self.analysis_id,
@@ -233,17 +225,5 @@ class _Rows:
             **columns,
         )
 
-    def _refusals(self, instance: Instance, image: ImageAnalysis) -> Iterator[Refusal]:
-        whole = [(None, image.reason)] if isinstance(image, RefusedImage) else []
-        frames = [(refused.frame_number, refused.reason) for refused in image.refused_frames]
-        for frame_number, reason in [*whole, *frames]:
-            yield Refusal(
-                analysis_id=self.analysis_id,
-                instance_id=instance.id,
-                frame_number=frame_number,
-                code=reason.code,
-                text=reason.text,
-            )
-
-    def _keep(self, name: str, content: bytes) -> str:
+    def _write(self, name: str, content: bytes) -> str:
         return self.store.write(result_file(self.analysis_id, name), content).file

@@ -1,7 +1,7 @@
-"""SHADOW: a second preset looks at the images of a finished analysis; rows only, never results.
+"""Job kind SHADOW: analyze the images of an analysis with the shadow preset, for comparison.
 
-It can neither delay a result nor change one: it runs when no result is being made, in a thread of
-its own, and leaves what it began as soon as there is one to make.
+It never changes or delays a result: it runs in a thread of its own, only while no result is being
+produced, and is postponed as soon as one is.
 """
 
 import time
@@ -18,10 +18,9 @@ from db.engine import Database
 from db.files import FileStore
 from db.jobs import Claim
 from db.schema import Analysis, Finding, FindingKind, Job, ShadowAnalysis, ShadowImage
-from dicom.terms.classification import Classification
-from models.types import FramePrediction, PresetInfo
+from models.types import FramePrediction
 from workers.errors import Postponed, WorkError
-from workers.jobs.handler import JobFailure, SaveResult
+from workers.jobs.handler import JobFailure, SaveResult, save_nothing
 from workers.pipeline.aggregation import classify_study
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import pipeline_version
@@ -30,38 +29,54 @@ from workers.results.gray_png import read_mask
 from workers.services import WorkerServices
 
 Mask = NDArray[np.bool_]
-_NAME_CHARACTERS: Final = 64
+_PRESET_NAME_CHARACTERS: Final = 64
 
 
-class Shadow:
-    """Subject: an analysis."""
+class ShadowHandler:
+    """Runs the shadow preset on an analysis, which is the subject of the job."""
 
     def __init__(self, services: WorkerServices) -> None:
         self._services = services
 
     def handle(self, claim: Claim, now: datetime) -> SaveResult:
         if self._services.shadow is None:
-            raise WorkError("there is no shadow preset: set SONOGATE_SHADOW_PRESET_DIR")
-        look_out = _LookOut(self._services.database, now)
-        look_out.check()
+            raise WorkError("no shadow preset is configured: set SONOGATE_SHADOW_PRESET_DIR")
+        idle_check = _IdleCheck(self._services.database, now)
+        idle_check()
         with self._services.database.read() as session:
             analysis = analyses.load_complete(session, claim.subject_id)
-        predictor = _Yielding(self._services.shadow(), look_out)
-        if pipeline_version(predictor.info) == analysis.pipeline_version:
-            return _nothing
-        images = list(self._images(analysis, predictor))
+        predictor = _InterruptiblePredictor(self._services.shadow(), idle_check)
+        info = predictor.info
+        if pipeline_version(info) == analysis.pipeline_version:
+            return save_nothing
+        images = list(self._analyze(analysis, predictor))
         classification = classify_study([image.classification for image in images])
         if classification is None:
-            return _nothing
-        shadow = _shadow(analysis, predictor.info, classification)
-        return lambda session, now: _write(session, shadow, images, now)
+            return save_nothing
+        shadow = ShadowAnalysis(
+            analysis_id=analysis.id,
+            pipeline_version=pipeline_version(info),
+            preset_name=info.name[:_PRESET_NAME_CHARACTERS],
+            preset_version=info.version[:_PRESET_NAME_CHARACTERS],
+            classifier_digest=info.classifier_digest,
+            segmenter_digest=info.segmenter_digest,
+            classification=classification,
+            agrees=classification.asserted_class == analysis.asserted_class,
+        )
+
+        def save(session: Session, now: datetime) -> None:
+            shadow.finished_at = now
+            shadow.images = images
+            shadows.record(session, shadow, now)
+
+        return save
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if failure.given_up:
             shadows.record_failure(session, job.subject_id, failure.reason, now)
 
-    def _images(self, analysis: Analysis, predictor: FramePredictor) -> Iterator[ShadowImage]:
-        """A row at a time, so that the arrays of one image only are in memory."""
+    def _analyze(self, analysis: Analysis, predictor: FramePredictor) -> Iterator[ShadowImage]:
+        """Yield one row at a time, so that the arrays of only one image are in memory."""
         store, settings = self._services.store, self._services.settings
         for active in analysis.findings:
             if active.kind is FindingKind.IMAGE:
@@ -72,100 +87,67 @@ class Shadow:
                     batch_size=settings.batch_size,
                 )
                 if isinstance(image, AnalyzedImage):
-                    yield _image(active, _lesions(analysis, active), image, store)
+                    lesions = [
+                        finding
+                        for finding in analysis.findings
+                        if finding.kind is FindingKind.LESION
+                        and finding.instance_id == active.instance_id
+                    ]
+                    yield _compare(active, lesions, image, store)
 
 
-class _LookOut:
-    """Keeps an eye on the queue while the shadow job_handlers."""
+class _IdleCheck:
+    """Raises Postponed when a result is being produced."""
 
     def __init__(self, database: Database, now: datetime) -> None:
         self._database = database
         self._now = now
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
-    def check(self) -> None:
-        """Raises Postponed: somebody waits for a result."""
-        now = self._now + timedelta(seconds=time.monotonic() - self._began)
+    def __call__(self) -> None:
+        now = self._now + timedelta(seconds=time.monotonic() - self._started)
         with self._database.read() as session:
             if not shadows.is_idle(session, now):
                 raise Postponed
 
 
-class _Yielding:
-    """The shadow's networks; between two batches they give way."""
+class _InterruptiblePredictor:
+    """The shadow preset's networks, with an idle check before each batch."""
 
-    def __init__(self, predictor: FramePredictor, look_out: _LookOut) -> None:
+    def __init__(self, predictor: FramePredictor, idle_check: _IdleCheck) -> None:
         self.info = predictor.info
         self._predictor = predictor
-        self._look_out = look_out
+        self._idle_check = idle_check
 
     def predict(self, frames: Sequence[Frame], *, batch_size: int = 8) -> list[FramePrediction]:
-        self._look_out.check()
+        self._idle_check()
         return self._predictor.predict(frames, batch_size=batch_size)
 
 
-def _nothing(_session: Session, _now: datetime) -> None:
-    """The shadow preset is the active one, or could not look at anything."""
-
-
-def _write(
-    session: Session, shadow: ShadowAnalysis, images: Sequence[ShadowImage], now: datetime
-) -> None:
-    shadow.finished_at = now
-    shadow.images = list(images)
-    shadows.record(session, shadow, now)
-
-
-def _shadow(analysis: Analysis, info: PresetInfo, classification: Classification) -> ShadowAnalysis:
-    return ShadowAnalysis(
-        analysis_id=analysis.id,
-        pipeline_version=pipeline_version(info),
-        preset_name=info.name[:_NAME_CHARACTERS],
-        preset_version=info.version[:_NAME_CHARACTERS],
-        classifier_digest=info.classifier_digest,
-        segmenter_digest=info.segmenter_digest,
-        classification=classification,
-        agrees=classification.asserted_class == analysis.asserted_class,
-    )
-
-
-def _lesions(analysis: Analysis, image: Finding) -> list[Finding]:
-    return [
-        finding
-        for finding in analysis.findings
-        if finding.kind is FindingKind.LESION and finding.instance_id == image.instance_id
-    ]
-
-
-def _image(
+def _compare(
     active: Finding, lesions: Sequence[Finding], image: AnalyzedImage, store: FileStore
 ) -> ShadowImage:
-    here = next((f for f in image.frames if f.frame_number == active.frame_number), None)
-    before = _active_mask(active, lesions, image.shape, store)
+    """Return the shadow preset's row for an image, with the active preset's outlines compared."""
+    number = active.frame_number
+    frame = next((frame for frame in image.frames if frame.frame_number == number), None)
+    active_mask = np.zeros(image.shape, np.bool_)
+    for lesion in lesions:
+        if lesion.frame_number == number and lesion.mask_file is not None:
+            active_mask |= read_mask(store.path(lesion.mask_file))
     return ShadowImage(
         instance_id=active.instance_id,
-        frame_number=active.frame_number,
+        frame_number=number,
         classification=image.classification,
         lesions=len({lesion.number for lesion in image.lesions}),
-        area_px=int(here.mask.sum()) if here else 0,
+        area_px=int(frame.mask.sum()) if frame else 0,
         active_lesions=len({lesion.tracking_uid for lesion in lesions}),
-        active_area_px=int(before.sum()),
-        dice=_dice(before, here.mask) if here else None,
+        active_area_px=int(active_mask.sum()),
+        dice=_dice(active_mask, frame.mask) if frame else None,
         agrees=image.classification.asserted_class == active.asserted_class,
     )
 
 
-def _active_mask(
-    active: Finding, lesions: Sequence[Finding], shape: tuple[int, int], store: FileStore
-) -> Mask:
-    """What is outlined on the frame that speaks for the image."""
-    union = np.zeros(shape, np.bool_)
-    for lesion in lesions:
-        if lesion.frame_number == active.frame_number and lesion.mask_file is not None:
-            union |= read_mask(store.path(lesion.mask_file))
-    return union
-
-
-def _dice(one: Mask, other: Mask) -> float | None:
-    total = int(one.sum()) + int(other.sum())
-    return 2 * int((one & other).sum()) / total if total else None
+def _dice(first: Mask, second: Mask) -> float | None:
+    """Return the Dice coefficient of two masks; None if both are empty."""
+    total = int(first.sum()) + int(second.sum())
+    return 2 * int((first & second).sum()) / total if total else None

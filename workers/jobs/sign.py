@@ -1,4 +1,4 @@
-"""SIGN: the verified objects of a signed review, successors of what it speaks about."""
+"""Job kind SIGN: create the verified report and edited segmentations of a signed review."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +14,10 @@ from db.jobs import Claim
 from db.outlines import ReaderOutline, load_outlines
 from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
 from dicom.files import read_without_pixels
-from dicom.results.catalogue import build_signed_set
-from dicom.results.model import ReportReference, SignedReview, StudyResult
-from dicom.results.result_kind import BuiltObjects, ResultSpec, Role, SigningInputs
+from dicom.results.catalogue import ResultSpec
+from dicom.results.model import ReportReference, SignedReview
 from workers.errors import PrerequisitePending, WorkError
-from workers.jobs.handler import JobFailure, SaveResult
+from workers.jobs.handler import JobFailure, SaveResult, save_nothing
 from workers.results.reader_lesions import build_reviewed_lesions
 from workers.results.saved import load_result
 from workers.results.selection import (
@@ -32,8 +31,8 @@ from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import WorkerServices
 
 
-class Sign:
-    """Subject: a signed review."""
+class SignHandler:
+    """Publishes a signed review, which is the subject of the job."""
 
     def __init__(self, services: WorkerServices) -> None:
         self._services = services
@@ -42,18 +41,18 @@ class Sign:
         store = self._services.store
         with self._services.database.read() as session:
             if results.find_review_result_set(session, claim.subject_id):
-                return _nothing
-            signing = _look(session, claim.subject_id)
-        analysis = signing.analysis
+                return save_nothing
+            sources = _load_sources(session, claim.subject_id)
+        analysis = sources.analysis
         store.check_free_space()
         result = load_result(analysis, store)
-        signing = signing.drawn(result)
-        result_writer = ResultWriter(store, analysis.id, result, signing.review)
-        for selection in signing.selections():
-            result_writer.write(
-                selection, build_signed_set(selection, result, signing.of(selection, store))
-            )
-        return lambda session, now: _write(session, signing, result_writer.written, now)
+        lesions = build_reviewed_lesions(result, analysis, sources.outlines)
+        review = replace(sources.review, outlines=lesions)
+        result_writer = ResultWriter(store, analysis.id, result, review)
+        for selection in sources.list_selections():
+            signing = sources.to_signing_inputs(review, selection, store)
+            result_writer.write(selection, build_signed_set(selection, result, signing))
+        return lambda session, now: _save(session, sources, result_writer.written, now)
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         if not failure.given_up:
@@ -71,112 +70,105 @@ class Sign:
 
 
 @dataclass(frozen=True)
-class _Signing:
-    """What the verified objects are made of."""
+class _SigningSources:
+    """What the objects of a signed review are created from."""
 
     review: SignedReview
     outlines: tuple[ReaderOutline, ...]
     analysis: Analysis
     published: ResultSet
+    """The results that were reviewed."""
     predecessor: ResultSet
-    """What the new reports take the place of."""
+    """The result set that the new reports replace."""
     earlier: ResultSet | None
-    """What was signed of the study before images came late: they take the place of that too."""
+    """The signed results of an earlier revision of the study, which they replace too."""
 
-    def drawn(self, result: StudyResult) -> "_Signing":
-        """With the reader's outlines as lesions of the images of `result`."""
-        left = build_reviewed_lesions(result, self.analysis, self.outlines)
-        return replace(self, review=replace(self.review, outlines=left))
+    def list_selections(self) -> list[ResultSelection]:
+        """Return the default selection, and those with which the reviewed results were delivered.
 
-    def selections(self) -> list[ResultSelection]:
-        """Our own, and those by which destinations got what was reviewed.
-
-        Not those of today: a report may name no segmentation that its destination never got.
+        The present selections of destinations do not count: a report must not name a segmentation
+        that its destination never received.
         """
-        got = (parse_selection(delivery.selection) for delivery in self.published.deliveries)
-        return list(dict.fromkeys([DEFAULT_SELECTION, *got]))
+        delivered = (parse_selection(delivery.selection) for delivery in self.published.deliveries)
+        return list(dict.fromkeys([DEFAULT_SELECTION, *delivered]))
 
-    def of(self, selection: ResultSelection, store: FileStore) -> SigningInputs:
+    def to_signing_inputs(
+        self, review: SignedReview, selection: ResultSelection, store: FileStore
+    ) -> SigningInputs:
+        segmentations: BuiltObjects = {
+            spec: [
+                read_without_pixels(store.path(obj.file))
+                for obj in self.published.objects
+                if obj.spec == str(spec)
+            ]
+            for spec in selection
+            if spec.role is Role.SEGMENTATION
+        }
         return SigningInputs(
-            self.review,
-            _segmentations(self.published, selection, store),
+            review,
+            segmentations,
             find_predecessors(self.analysis.study, self.predecessor.objects, selection),
-            self._earlier(selection),
+            self._find_earlier_reports(selection),
         )
 
-    def _earlier(
+    def _find_earlier_reports(
         self, selection: ResultSelection
     ) -> Mapping[ResultSpec, Sequence[ReportReference]]:
+        """Return the reports of `earlier` at the destinations of this selection."""
         if self.earlier is None:
             return {}
-        there = {
+        destination_ids = {
             delivery.destination_id
             for delivery in self.published.deliveries
             if parse_selection(delivery.selection) == selection
         }
-        had = {
+        selections = {
             parse_selection(delivery.selection)
             for delivery in self.earlier.deliveries
-            if delivery.destination_id in there
+            if delivery.destination_id in destination_ids
         }
-        return find_signed_predecessors(self.analysis.study, self.earlier.objects, selection, had)
+        return find_signed_predecessors(
+            self.analysis.study, self.earlier.objects, selection, selections
+        )
 
 
-def _segmentations(
-    published: ResultSet, selection: ResultSelection, store: FileStore
-) -> BuiltObjects:
-    """Those that reports of `selection` may go on naming."""
-    return {
-        spec: [
-            read_without_pixels(store.path(made.file))
-            for made in published.objects
-            if made.spec == str(spec)
-        ]
-        for spec in selection
-        if spec.role is Role.SEGMENTATION
-    }
-
-
-def _look(session: Session, review_id: UUID) -> _Signing:
+def _load_sources(session: Session, review_id: UUID) -> _SigningSources:
     review = session.get_one(Review, review_id)
     published = results.find_analysis_result_set(session, review.analysis_id)
     if published is None:
-        raise PrerequisitePending("the analysis that was reviewed is not published yet")
-    return _Signing(
-        _signed(review),
+        raise PrerequisitePending("the reviewed analysis is not published yet")
+    predecessor, earlier = published, None
+    if review.predecessor_id is None:
+        earlier = _find_earlier_signed(session, review)
+    else:  # an amendment: the review that it amends names the earlier results
+        amended = results.find_review_result_set(session, review.predecessor_id)
+        if amended is None:
+            raise PrerequisitePending("the amended review is not published yet")
+        predecessor = amended
+    return _SigningSources(
+        _to_signed_review(review),
         load_outlines(review),
         analyses.load_complete(session, review.analysis_id),
         published,
-        _amended(session, review) or published,
-        _signed_earlier(session, review),
+        predecessor,
+        earlier,
     )
 
 
-def _amended(session: Session, review: Review) -> ResultSet | None:
-    if review.predecessor_id is None:
-        return None
-    amended = results.find_review_result_set(session, review.predecessor_id)
-    if amended is None:
-        raise PrerequisitePending("the review that this one amends is not published yet")
-    return amended
-
-
-def _signed_earlier(session: Session, review: Review) -> ResultSet | None:
-    """None for an amendment: the review that it amends has named it."""
-    if review.predecessor_id is not None:
-        return None
+def _find_earlier_signed(session: Session, review: Review) -> ResultSet | None:
+    """Return the newest signed results of an earlier revision of the study."""
     for earlier in reviews.iter_earlier_signed(session, review.analysis):
         signed = results.find_review_result_set(session, earlier.id)
         if signed is not None:
             return signed
         if jobs.is_pending(session, JobKind.SIGN, earlier.id):
             raise PrerequisitePending(
-                "the review of the study before images came late is not published yet"
+                "the signed review of an earlier revision of the study is not published yet"
             )
     return None
 
 
-def _signed(review: Review) -> SignedReview:
+def _to_signed_review(review: Review) -> SignedReview:
     if review.signed_at is None:
         raise WorkError("the review is not signed")
     return SignedReview(
@@ -193,33 +185,38 @@ def _signed(review: Review) -> SignedReview:
     )
 
 
-def _write(session: Session, signing: _Signing, made: list[WrittenObject], now: datetime) -> None:
-    # Also where a destination is out of the routes file just now: delivering waits for it.
-    went = [session.get_one(Delivery, each.id) for each in signing.published.deliveries]
-    if any(parse_selection(each.selection) not in signing.selections() for each in went):
-        raise PrerequisitePending("what a destination gets of the analysis has just changed")
+def _save(
+    session: Session, sources: _SigningSources, written: list[WrittenObject], now: datetime
+) -> None:
+    """Add the result set, and a delivery to each destination of the reviewed results. A
+    destination that was removed from the routes file is included: its delivery is retried.
+    """
+    deliveries = [
+        session.get_one(Delivery, delivery.id) for delivery in sources.published.deliveries
+    ]
+    selections = sources.list_selections()
+    if any(parse_selection(delivery.selection) not in selections for delivery in deliveries):
+        raise PrerequisitePending("the selection of a destination has just changed")
     result_set = results.add_result_set(
         session,
-        signing.analysis.id,
-        [one.to_row(now) for one in made],
+        sources.analysis.id,
+        [obj.to_row(now) for obj in written],
         now,
-        review_id=UUID(signing.review.review_id),
+        review_id=UUID(sources.review.review_id),
     )
-    # One that was given up and is brought back must not arrive as the newest.
-    later = results.find_signed_after(session, signing.analysis)
-    sent = [
-        results.add_delivery(session, result_set, each.destination, each.selection, each.route, now)
-        for each in went
+    # A job that was given up and retried must not deliver its report as the newest one.
+    later = results.find_signed_after(session, sources.analysis)
+    added = [
+        results.add_delivery(
+            session, result_set, reviewed.destination, reviewed.selection, reviewed.route, now
+        )
+        for reviewed in deliveries
         if later is None
     ]
     results.record_published(
         session,
         result_set,
-        filter(None, sent),
+        filter(None, added),
         now,
         superseded_by=later.analysis_id if later else None,
     )
-
-
-def _nothing(_session: Session, _now: datetime) -> None:
-    """It was published before."""

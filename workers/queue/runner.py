@@ -13,12 +13,12 @@ from db.jobs import Claim
 from db.schema import Job, JobKind, JobStatus
 from db.types import now_utc
 from workers.errors import ClassifiedError, Postponed, describe_error, is_disk_full, is_permanent
-from workers.jobs.analyze import Analyze
-from workers.jobs.deliver import Deliver
+from workers.jobs.analyze import AnalyzeHandler
+from workers.jobs.deliver import DeliverHandler
 from workers.jobs.handler import JobFailure, JobHandler
-from workers.jobs.publish import Publish
-from workers.jobs.shadow import Shadow
-from workers.jobs.sign import Sign
+from workers.jobs.publish import PublishHandler
+from workers.jobs.shadow import ShadowHandler
+from workers.jobs.sign import SignHandler
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
 from workers.services import WorkerServices
 
@@ -31,11 +31,11 @@ _REDISPATCH_WHEN_FULL: Final = timedelta(seconds=1)
 def job_handlers(services: WorkerServices) -> Mapping[JobKind, JobHandler]:
     """Return the handler of each job kind."""
     return {
-        JobKind.ANALYZE: Analyze(services),
-        JobKind.PUBLISH: Publish(services),
-        JobKind.DELIVER: Deliver(services),
-        JobKind.SIGN: Sign(services),
-        JobKind.SHADOW: Shadow(services),
+        JobKind.ANALYZE: AnalyzeHandler(services),
+        JobKind.PUBLISH: PublishHandler(services),
+        JobKind.DELIVER: DeliverHandler(services),
+        JobKind.SIGN: SignHandler(services),
+        JobKind.SHADOW: ShadowHandler(services),
     }
 
 

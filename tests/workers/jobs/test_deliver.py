@@ -117,7 +117,7 @@ def test_a_retry_sends_only_what_was_not_accepted(published: Hospital, free_port
         there.answer = lambda sop_class: 0xA700 if sop_class == SR else 0
         delivery = deliver(published)
         assert delivery.status is DeliveryStatus.RETRYING
-        assert "1 of 2 objects not taken" in delivery.error
+        assert "1 of 2 objects not accepted" in delivery.error
         assert "0xA700" in delivery.error
         assert answers(published) == {"seg": 0, "sr": 0xA700}
         there.answer = lambda _: 0

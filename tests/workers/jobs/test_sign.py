@@ -279,7 +279,7 @@ def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
     job = analyzed.job(JobKind.SIGN)
     assert (job.status, job.error) == (
         JobStatus.QUEUED,
-        "the review of the study before images came late is not published yet",
+        "the signed review of an earlier revision of the study is not published yet",
     )
     analyzed.runner.run(before, JobKind.SIGN)
     analyzed.clock.skip(minutes=1)
@@ -376,7 +376,7 @@ def test_a_review_waits_for_the_publication_of_what_it_reviews(analyzed: Hospita
     job = analyzed.job(JobKind.SIGN)
     assert (job.status, job.error) == (
         JobStatus.QUEUED,
-        "the analysis that was reviewed is not published yet",
+        "the reviewed analysis is not published yet",
     )
     publish(analyzed)
     analyzed.clock.skip(minutes=1)
