@@ -1,5 +1,5 @@
 """Fixtures of the workers' tests."""
 
-from tests.workers.conftest import hospital, settings
+from tests.workers.conftest import gateway, settings
 
-__all__ = ["hospital", "settings"]
+__all__ = ["gateway", "settings"]

@@ -28,9 +28,9 @@ from tests.db import old_release
 from tests.db.old_release import AFTERWARDS, PASSWORD
 from tests.webui.conftest import Clock as WebClock
 from tests.webui.conftest import Visitor
-from tests.workers.hospital import Clock, Hospital
-from tests.workers.pacs import pacs
-from tests.workers.painted import PaintedPredictor, picture, study, write
+from tests.workers.fake_images import FakePredictor, draw_frame, study, write_image
+from tests.workers.gateway import Clock, Gateway
+from tests.workers.pacs import run_pacs
 from webui.app import create_app
 from webui.settings import WebSettings
 from workers.services import LazyPredictor, WorkerServices
@@ -55,7 +55,7 @@ def upgraded(old: Database) -> Database:
 
 
 @pytest.fixture
-def hospital(upgraded: Database, tmp_path: Path, free_port: int) -> Hospital:
+def gateway(upgraded: Database, tmp_path: Path, free_port: int) -> Gateway:
     """Workers on the upgraded database and its files."""
     settings = WorkerSettings(home=tmp_path, min_free_bytes=0, delivery_connect_timeout_seconds=2)
     (tmp_path / "routes.toml").write_text(
@@ -82,8 +82,8 @@ def hospital(upgraded: Database, tmp_path: Path, free_port: int) -> Hospital:
     store.prepare()
     old_release.extract_files(store.root)
     routes = RoutesFile(settings.effective_routes_file)
-    predictor = LazyPredictor(None, lambda _: PaintedPredictor())
-    return Hospital(WorkerServices(settings, upgraded, store, predictor, routes), Clock(AFTERWARDS))
+    predictor = LazyPredictor(None, lambda _: FakePredictor())
+    return Gateway(WorkerServices(settings, upgraded, store, predictor, routes), Clock(AFTERWARDS))
 
 
 def study_id(database: Database, family_name: str) -> UUID:
@@ -215,14 +215,14 @@ def test_a_delivery_has_the_objects_of_its_old_selection(upgraded: Database) -> 
     assert specs == {"pacs": ["seg", "sr"], "reports": ["sr"]}
 
 
-def test_workers_finish_what_the_old_release_began(hospital: Hospital, free_port: int) -> None:
-    with hospital.database.write() as session:
+def test_workers_finish_what_the_old_release_began(gateway: Gateway, free_port: int) -> None:
+    with gateway.database.write() as session:
         for letter in dead_letters.list_dead_letters(session):
             dead_letters.retry(session, letter.job_id, actor="user:admin", now=AFTERWARDS)
-    hospital.clock.skip(hours=2)  # beyond every backoff
-    with pacs(port=free_port) as archive:
-        hospital.run_due()
-    with hospital.database.read() as session:
+    gateway.clock.skip(hours=2)  # beyond every backoff
+    with run_pacs(port=free_port) as archive:
+        gateway.run_due()
+    with gateway.database.read() as session:
         assert set(session.scalars(select(Job.status))) == {JobStatus.DONE}
         assert set(session.scalars(select(Delivery.status))) == {DeliveryStatus.DELIVERED}
         assert audit.verify(session).intact
@@ -230,26 +230,26 @@ def test_workers_finish_what_the_old_release_began(hospital: Hospital, free_port
         assert review is not None
         signed = results.find_review_result_set(session, review.id)
         assert signed is not None
-        assert {row.sop_instance_uid for row in signed.objects} <= set(archive.kept)
+        assert {row.sop_instance_uid for row in signed.objects} <= set(archive.stored)
 
 
-def test_a_new_study_is_received(hospital: Hospital, tmp_path: Path) -> None:
-    received = hospital.receive(write(tmp_path / "new.dcm", picture((100, 80, 20))))
-    with hospital.database.read() as session:
+def test_a_new_study_is_received(gateway: Gateway, tmp_path: Path) -> None:
+    received = gateway.receive(write_image(tmp_path / "new.dcm", draw_frame((100, 80, 20))))
+    with gateway.database.read() as session:
         study = session.get_one(Study, received)
         assert (study.patient_name, study.status) == ("Muster^Anna", StudyStatus.RECEIVING)
-        assert hospital.job(JobKind.ANALYZE).subject_id == received
+        assert gateway.job(JobKind.ANALYZE).subject_id == received
 
 
 def test_a_late_image_opens_the_next_revision_of_an_old_study(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    berg = study_id(hospital.database, "Berg")
-    with hospital.database.read() as session:
+    berg = study_id(gateway.database, "Berg")
+    with gateway.database.read() as session:
         uid = session.get_one(Study, berg).study_instance_uid
     path = tmp_path / "late.dcm"
-    assert hospital.receive(write(path, picture(), number=3, facts=study(uid))) == berg
-    with hospital.database.read() as session:
+    assert gateway.receive(write_image(path, draw_frame(), number=3, facts=study(uid))) == berg
+    with gateway.database.read() as session:
         assert session.get_one(Study, berg).revision == 2
 
 

@@ -26,7 +26,7 @@ from sonogate.cli import cli
 from sonogate.destination_test.commitment_requests import CommitmentRequests
 from tests import peers
 from tests.workers.archive import Archive, served
-from tests.workers.pacs import CLASSES, pacs
+from tests.workers.pacs import CLASSES, run_pacs
 from workers.destinations.dimse.association import AssociationRequestor, Peer
 from workers.destinations.dimse.commitment_scu import request_commitment
 from workers.destinations.kind import InstanceReference
@@ -206,7 +206,7 @@ def load_commitment_tags(home: Path) -> list[str]:
 
 
 def test_an_object_that_is_not_accepted_is_listed_with_exit_code_1(home: Path) -> None:
-    with pacs() as peer_pacs:
+    with run_pacs() as peer_pacs:
         results = (
             "seg",
             "sr",
@@ -223,8 +223,8 @@ def test_an_object_that_is_not_accepted_is_listed_with_exit_code_1(home: Path) -
 
 
 def test_refused_objects_are_not_queried(home: Path) -> None:
-    with pacs() as peer_pacs:
-        peer_pacs.answer = lambda _: 0xA700
+    with run_pacs() as peer_pacs:
+        peer_pacs.status_for = lambda _: 0xA700
         result = run_test(home, peer_pacs.peer.port, peer_pacs.peer.ae_title)
     assert result.exit_code == 1
     assert "0 of 7 objects passed" in result.stdout

@@ -1,4 +1,4 @@
-"""A gateway with real databases and files, and networks that see paint."""
+"""A worker with real databases and files, and a fake predictor."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import pytest
 
 from db.engine import Database
 from db.routes_file import RoutesFile
-from tests.workers.hospital import Hospital
-from tests.workers.painted import PaintedPredictor
+from tests.workers.fake_images import FakePredictor
+from tests.workers.gateway import Gateway
 from workers.services import LazyPredictor, WorkerServices
 from workers.settings import WorkerSettings
 
@@ -44,10 +44,10 @@ def settings(tmp_path: Path, free_port: int) -> WorkerSettings:
 
 
 @pytest.fixture
-def hospital(database: Database, settings: WorkerSettings) -> Hospital:
-    """On SQLite and on PostgreSQL; nothing was received yet."""
+def gateway(database: Database, settings: WorkerSettings) -> Gateway:
+    """On SQLite and on PostgreSQL, without studies."""
     store = settings.file_store()
     store.prepare()
     routes = RoutesFile(settings.effective_routes_file)
-    predictor = LazyPredictor(None, lambda _: PaintedPredictor())
-    return Hospital(WorkerServices(settings, database, store, predictor, routes))
+    predictor = LazyPredictor(None, lambda _: FakePredictor())
+    return Gateway(WorkerServices(settings, database, store, predictor, routes))

@@ -1,4 +1,4 @@
-"""A PACS that keeps what it takes, and can be told to refuse."""
+"""A PACS in this process that stores what it receives, and whose statuses can be set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,56 +26,57 @@ CLASSES = (
     UltrasoundImageStorage,
     UltrasoundMultiFrameImageStorage,
 )
-Answer = Callable[[str], int]
-"""The status for an object, by its SOP class."""
 
 
 @dataclass
 class Pacs:
-    """What came in, in order: SOP class and SOP instance UID of each C-STORE, and its bytes."""
+    """The PACS with the objects that it received."""
 
     peer: Peer
-    asked: list[tuple[str, str]] = field(default_factory=list)
-    kept: dict[str, bytes] = field(default_factory=dict)
-    answer: Answer = lambda _: 0x0000
+    received: list[tuple[str, str]] = field(default_factory=list)
+    """SOP Class UID and SOP Instance UID of each C-STORE request, in order."""
+    stored: dict[str, bytes] = field(default_factory=dict)
+    """Encoded data sets by SOP Instance UID."""
+    status_for: Callable[[str], int] = lambda _: 0x0000
+    """Returns the status for an object by its SOP class."""
     associations: int = 0
     ae: AE = field(default_factory=lambda: AE(ae_title="PACS"))
-    _present: Association | None = None
+    _association: Association | None = None
 
-    def store(self, event: evt.Event) -> int:
+    def on_store(self, event: evt.Event) -> int:
         assert isinstance(event.request, C_STORE)
         uid = str(event.request.AffectedSOPInstanceUID)
         sop_class = str(event.request.AffectedSOPClassUID)
-        self.asked.append((sop_class, uid))
-        self._present = event.assoc
-        status = self.answer(sop_class)
+        self.received.append((sop_class, uid))
+        self._association = event.assoc
+        status = self.status_for(sop_class)
         if status == 0x0000:
-            self.kept[uid] = event.encoded_dataset(include_meta=False)
+            self.stored[uid] = event.encoded_dataset(include_meta=False)
         return status
 
-    def break_off(self, *, for_good: bool = False) -> int:
-        """Abort the association instead of answering, and refuse every later one if for good."""
-        assert self._present is not None
-        if for_good:
+    def abort(self, *, reject_later: bool = False) -> int:
+        """Abort the association instead of answering, and optionally reject later ones."""
+        assert self._association is not None
+        if reject_later:
             self.ae.require_calling_aet = ["NOBODY"]
-        self._present.abort()
+        self._association.abort()
         return 0x0110
 
-    def accepted(self, _event: evt.Event) -> None:
+    def on_accepted(self, _event: evt.Event) -> None:
         self.associations += 1
 
 
 @contextmanager
-def pacs(
+def run_pacs(
     *,
     classes: tuple[str, ...] = CLASSES,
     known_callers: tuple[str, ...] = (),
     maximum_associations: int = 10,
     port: int | None = None,
 ) -> Iterator[Pacs]:
-    """An SCP in this process; ``known_callers`` names the AE titles that may call, any when empty."""
-    there = Pacs(Peer("PACS", "127.0.0.1", port or peers.free_port()))
-    ae = there.ae
+    """Run a PACS that accepts the AE titles in ``known_callers``; any if it is empty."""
+    pacs = Pacs(Peer("PACS", "127.0.0.1", port or peers.free_port()))
+    ae = pacs.ae
     ae.supported_contexts = [
         build_context(Verification),
         *(build_context(each, [ExplicitVRLittleEndian, JPEGBaseline8Bit]) for each in classes),
@@ -84,12 +85,12 @@ def pacs(
     ae.maximum_associations = maximum_associations
     ae.require_calling_aet = list(known_callers)
     server = ae.start_server(
-        (there.peer.host, there.peer.port),
+        (pacs.peer.host, pacs.peer.port),
         block=False,
-        evt_handlers=[(evt.EVT_C_STORE, there.store), (evt.EVT_ACCEPTED, there.accepted)],
+        evt_handlers=[(evt.EVT_C_STORE, pacs.on_store), (evt.EVT_ACCEPTED, pacs.on_accepted)],
     )
     assert server is not None
     try:
-        yield there
+        yield pacs
     finally:
         server.shutdown()

@@ -18,9 +18,9 @@ from db.schema import (
     ShadowAnalysis,
 )
 from tests import peers
-from tests.workers.hospital import Hospital
-from tests.workers.pacs import pacs
-from tests.workers.painted import picture, write
+from tests.workers.fake_images import draw_frame, write_image
+from tests.workers.gateway import Gateway
+from tests.workers.pacs import run_pacs
 from tests.workers.worker_process import worker
 from workers.errors import WorkError
 from workers.main import open_services
@@ -35,24 +35,24 @@ def database(sqlite_database: Database) -> Database:
 
 @pytest.mark.peer
 def test_a_worker_analyzes_a_study_and_delivers_its_results(
-    hospital: Hospital, redis_url: str, tmp_path: Path, free_port: int
+    gateway: Gateway, redis_url: str, tmp_path: Path, free_port: int
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
-    hospital.receive(write(tmp_path / "b.dcm", [picture((100, 80, 20))] * 3, number=2))
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20))))
+    gateway.receive(write_image(tmp_path / "b.dcm", [draw_frame((100, 80, 20))] * 3, number=2))
 
     def delivered() -> bool:
-        with hospital.database.read() as session:
+        with gateway.database.read() as session:
             statuses = session.scalars(select(Delivery.status)).all()
         return list(statuses) == [DeliveryStatus.DELIVERED]
 
-    with pacs(port=free_port) as there, worker(hospital, redis_url) as process:
+    with run_pacs(port=free_port) as pacs, worker(gateway, redis_url) as process:
         peers.wait_until(delivered, seconds=120, what="the delivery")
         process.terminate()
         assert process.wait(120) == 0
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         made = session.scalars(select(ResultObject.sop_instance_uid)).all()
     assert len(made) == 3
-    assert sorted(uid for _, uid in there.asked) == sorted(made)
+    assert sorted(uid for _, uid in pacs.received) == sorted(made)
     log = (tmp_path / "worker.log").read_text()
     assert "worker ready" in log
     assert "Muster" not in log
@@ -61,20 +61,20 @@ def test_a_worker_analyzes_a_study_and_delivers_its_results(
 
 @pytest.mark.peer
 def test_a_shadow_preset_has_a_thread_of_its_own_beside_the_active_one(
-    hospital: Hospital, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SONOGATE_SHADOW_PRESET_DIR", str(tmp_path / "candidate"))
-    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20))))
 
     def compared() -> bool:
-        with hospital.database.read() as session:
+        with gateway.database.read() as session:
             return session.scalars(select(ShadowAnalysis)).first() is not None
 
-    with worker(hospital, redis_url) as process:
+    with worker(gateway, redis_url) as process:
         peers.wait_until(compared, seconds=120, what="the shadow's rows")
         process.terminate()
         assert process.wait(120) == 0
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         shadow = session.scalars(select(ShadowAnalysis)).one()
         assert (shadow.preset_name, shadow.agrees) == ("candidate", True)
         assert session.scalars(select(Analysis.pipeline_version)).one() != shadow.pipeline_version
@@ -82,18 +82,18 @@ def test_a_shadow_preset_has_a_thread_of_its_own_beside_the_active_one(
 
 @pytest.mark.peer
 def test_a_worker_finishes_its_job_before_it_stops(
-    hospital: Hospital, redis_url: str, tmp_path: Path
+    gateway: Gateway, redis_url: str, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
-    with worker(hospital, redis_url, seconds=2) as process:
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20))))
+    with worker(gateway, redis_url, seconds=2) as process:
         peers.wait_until(
-            lambda: hospital.job(JobKind.ANALYZE).status is JobStatus.RUNNING,
+            lambda: gateway.job(JobKind.ANALYZE).status is JobStatus.RUNNING,
             seconds=120,
             what="the analysis",
         )
         process.terminate()
         assert process.wait(120) == 0
-    assert hospital.job(JobKind.ANALYZE).status is JobStatus.DONE
+    assert gateway.job(JobKind.ANALYZE).status is JobStatus.DONE
 
 
 def test_destinations_are_in_the_database_before_the_first_job(

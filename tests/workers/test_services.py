@@ -9,16 +9,16 @@ import pytest
 
 from models.preset import DEFAULT_PRESET, read_preset
 from models.types import PresetCorrupt
-from tests.workers.painted import PaintedPredictor
+from tests.workers.fake_images import FakePredictor
 from workers.services import LazyPredictor, load_predictor
 
 
 def test_the_networks_are_loaded_once() -> None:
     loads: list[Path | None] = []
 
-    def load(directory: Path | None) -> PaintedPredictor:
+    def load(directory: Path | None) -> FakePredictor:
         loads.append(directory)
-        return PaintedPredictor()
+        return FakePredictor()
 
     lazy = LazyPredictor(Path("preset"), load)
     assert loads == []
@@ -34,10 +34,10 @@ def test_the_networks_are_loaded_once() -> None:
 def test_loading_is_retried_after_a_failure() -> None:
     failures = [PresetCorrupt("network.weights.h5", "is gone")]
 
-    def load(_: Path | None) -> PaintedPredictor:
+    def load(_: Path | None) -> FakePredictor:
         if failures:
             raise failures.pop()
-        return PaintedPredictor()
+        return FakePredictor()
 
     lazy = LazyPredictor(None, load)
     with pytest.raises(PresetCorrupt):

@@ -1,6 +1,6 @@
-"""A real worker whose networks see paint: ``python -m tests.workers.worker_process [SECONDS]``.
+"""A real worker with a fake predictor: ``python -m tests.workers.worker_process [SECONDS]``.
 
-SECONDS is how long its networks take for a batch, so that there is time to kill it.
+SECONDS is the time per batch, so that a test can kill the worker meanwhile.
 """
 
 import logging
@@ -14,13 +14,13 @@ from dataclasses import replace
 
 from models.types import FramePrediction
 from tests import peers
-from tests.workers.hospital import Hospital
-from tests.workers.painted import PaintedPredictor, Picture
+from tests.workers.fake_images import FakePredictor, Pixels
+from tests.workers.gateway import Gateway
 from workers.main import run
 from workers.settings import WorkerSettings
 
 
-class SlowPredictor(PaintedPredictor):
+class SlowPredictor(FakePredictor):
     """Takes its time."""
 
     def __init__(self, seconds: float, preset: str) -> None:
@@ -28,21 +28,21 @@ class SlowPredictor(PaintedPredictor):
         self.info = replace(self.info, name=preset)
         self._seconds = seconds
 
-    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+    def predict(self, frames: Sequence[Pixels], *, batch_size: int = 8) -> list[FramePrediction]:
         time.sleep(self._seconds)
         return super().predict(frames, batch_size=batch_size)
 
 
 @contextmanager
 def worker(
-    hospital: Hospital, redis_url: str, *, seconds: float = 0.0, lease_seconds: float = 60.0
+    gateway: Gateway, redis_url: str, *, seconds: float = 0.0, lease_seconds: float = 60.0
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The process, on the hospital's rows and files; impatient, so that tests need not wait."""
-    home = hospital.services.settings.home
+    """Run a worker process on the gateway's database and files, with short intervals."""
+    home = gateway.services.settings.home
     environment = {
         **os.environ,
         "SONOGATE_HOME": str(home),
-        "SONOGATE_DATABASE_URL": hospital.database.url,
+        "SONOGATE_DATABASE_URL": gateway.database.url,
         "SONOGATE_REDIS_URL": redis_url,
         "SONOGATE_MIN_FREE_BYTES": "0",
         "SONOGATE_SWEEP_INTERVAL_SECONDS": "0.2",

@@ -14,8 +14,9 @@ from db.jobs import Claim
 from db.outlines import ReaderOutline, load_outlines
 from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
 from dicom.files import read_without_pixels
-from dicom.results.catalogue import ResultSpec
+from dicom.results.catalogue import build_signed_set
 from dicom.results.model import ReportReference, SignedReview
+from dicom.results.result_kind import BuiltObjects, ResultSpec, Role, SigningInputs
 from workers.errors import PrerequisitePending, WorkError
 from workers.jobs.handler import JobFailure, SaveResult, save_nothing
 from workers.results.reader_lesions import build_reviewed_lesions

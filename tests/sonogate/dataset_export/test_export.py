@@ -51,8 +51,8 @@ from sonogate.dataset_export.export import ExportSummary, export
 from sonogate.dataset_export.labeled_images import LabeledImages
 from sonogate.errors import DirectoryNotEmpty, NothingToExport
 from tests.sonogate.conftest import Run
-from tests.workers.hospital import NOON, Hospital
-from tests.workers.painted import BENIGN, MALIGNANT, PaintedPredictor, picture, write
+from tests.workers.fake_images import BENIGN, MALIGNANT, FakePredictor, draw_frame, write_image
+from tests.workers.gateway import NOON, Gateway
 from workers.services import LazyPredictor, WorkerServices
 from workers.settings import WorkerSettings
 
@@ -74,13 +74,13 @@ def change(label: str, *changed: ReaderOutline) -> Judgment:
 class Ward:
     """A gateway, the scanner that sends to it and the radiologist who signs."""
 
-    hospital: Hospital
+    gateway: Gateway
     folder: Path
     count: int = 0
 
     @property
     def database(self) -> Database:
-        return self.hospital.database
+        return self.gateway.database
 
     def scan(self, *pictures: Pixels | Sequence[Pixels], **facts: str) -> UUID:
         """A study, analyzed; a sequence of pictures is a cine."""
@@ -92,8 +92,8 @@ class Ward:
         )
         for number, pixels in enumerate(pictures, 1):
             path = self.folder / f"{self.count}-{number}.dcm"
-            study_id = self.hospital.receive(
-                write(path, pixels, number=number, facts=study, region=REGION)
+            study_id = self.gateway.receive(
+                write_image(path, pixels, number=number, facts=study, region=REGION)
             )
         self.analyze()
         return study_id
@@ -105,7 +105,7 @@ class Ward:
             )
             jobs = session.scalars(waiting).all()
         for job_id in jobs:
-            self.hospital.runner.run(job_id, JobKind.ANALYZE)
+            self.gateway.runner.run(job_id, JobKind.ANALYZE)
 
     def draft(self, study_id: UUID, judgment: Judgment) -> Review:
         with self.database.write() as session:
@@ -114,17 +114,17 @@ class Ward:
             assert analysis is not None
             signed = reviews.find_signed(session, analysis.id)
             if signed:
-                reviews.amend(session, signed.id, reader, self.hospital.clock())
-            return reviews.save_draft(session, analysis.id, reader, judgment, self.hospital.clock())
+                reviews.amend(session, signed.id, reader, self.gateway.clock())
+            return reviews.save_draft(session, analysis.id, reader, judgment, self.gateway.clock())
 
     def sign(self, study_id: UUID, judgment: Judgment = ACCEPT) -> None:
         """Signed, in the place of a review that was signed before."""
-        self.hospital.clock.skip(minutes=1)
+        self.gateway.clock.skip(minutes=1)
         draft = self.draft(study_id, judgment)
         with self.database.write() as session:
             reader = session.get_one(User, draft.reader_id)
             shown = reviews.load_judgment(session.get_one(Review, draft.id)).digest
-            reviews.sign(session, draft.id, reader, shown, self.hospital.clock())
+            reviews.sign(session, draft.id, reader, shown, self.gateway.clock())
 
     def findings(self, study_id: UUID, kind: FindingKind) -> list[Finding]:
         with self.database.read() as session:
@@ -151,8 +151,8 @@ class Ward:
         )  # fmt: skip
 
     def export(self, name: str = "data") -> ExportSummary:
-        store = self.hospital.services.store
-        return export(self.database, store, self.folder / name, self.hospital.clock())
+        store = self.gateway.services.store
+        return export(self.database, store, self.folder / name, self.gateway.clock())
 
     def events(self) -> list[AuditEvent]:
         with self.database.read() as session:
@@ -173,7 +173,7 @@ def open_ward(
 ) -> Ward:
     store = settings.file_store()
     store.prepare()
-    networks = PaintedPredictor()
+    networks = FakePredictor()
     networks.info = replace(networks.info, confidence_threshold=confidence_threshold)
     services = WorkerServices(
         settings, database, store, LazyPredictor(None, lambda _: networks),
@@ -185,7 +185,7 @@ def open_ward(
     )  # fmt: skip
     with database.write() as session:
         session.add(reader)
-    return Ward(Hospital(services), folder)
+    return Ward(Gateway(services), folder)
 
 
 @pytest.fixture
@@ -243,12 +243,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_signed_comes_back_as_training_samples(any_ward: Ward) -> None:
     ward = any_ward
-    shown = picture((100, 80, 20), (160, 40, 12))
+    shown = draw_frame((100, 80, 20), (160, 40, 12))
     benign = ward.scan(shown, patient_id="A")
     lesion = ward.findings(benign, FindingKind.LESION)[0]
     ward.sign(benign, change("benign", corrected(lesion, SQUARE)))
-    ward.sign(ward.scan(picture((60, 60, 15)), patient_id="B"))
-    ward.sign(ward.scan(picture(), patient_id="A"))
+    ward.sign(ward.scan(draw_frame((60, 60, 15)), patient_id="B"))
+    ward.sign(ward.scan(draw_frame(), patient_id="A"))
     exported = ward.export()
 
     found = {CLASSES[each.label]: each for each in read_samples(ward.folder / "data")}
@@ -276,8 +276,8 @@ def test_the_command_says_what_it_wrote_and_whose_is_never_told(
         "accession_number": "ACCESS-0815", "referring_physician": "Weise^Clara",
         "study_description": "US Mamma links",
     }  # fmt: skip
-    first = ward.scan(picture((100, 80, 20)), [picture((90, 70, 20))] * 2, **facts)
-    second = ward.scan(picture(), **facts)
+    first = ward.scan(draw_frame((100, 80, 20)), [draw_frame((90, 70, 20))] * 2, **facts)
+    second = ward.scan(draw_frame(), **facts)
     for study_id in (first, second):
         ward.sign(study_id)
     secrets = [*facts.values(), "geheim", "20260504", "ntgen", *identifiers(database)]
@@ -323,7 +323,7 @@ def chunks(png: bytes) -> set[bytes]:
 
 
 def test_what_is_burned_in_beside_the_region_does_not_leave(ward: Ward) -> None:
-    shown = picture((100, 80, 20))
+    shown = draw_frame((100, 80, 20))
     labeled = shown.copy()
     labeled[2:8, 5:195:3] = 200
     ward.sign(ward.scan(labeled))
@@ -336,10 +336,10 @@ def test_the_region_of_an_image_without_a_header_for_it_is_the_one_that_was_anal
     ward: Ward,
 ) -> None:
     shown = np.zeros((300, 400), np.uint8)
-    shown[60:220, 90:290] = picture((100, 80, 20))
+    shown[60:220, 90:290] = draw_frame((100, 80, 20))
     shown[5:15, 10:60:4] = 220
-    path = write(ward.folder / "a.dcm", [np.zeros_like(shown), shown], spacing_mm=None)
-    study_id = ward.hospital.receive(path)
+    path = write_image(ward.folder / "a.dcm", [np.zeros_like(shown), shown], spacing_mm=None)
+    study_id = ward.gateway.receive(path)
     ward.analyze()
     ward.sign(study_id)
     ward.export()
@@ -350,8 +350,8 @@ def test_the_region_of_an_image_without_a_header_for_it_is_the_one_that_was_anal
 
 def test_a_picture_that_cannot_be_told_from_its_surroundings_stays(ward: Ward) -> None:
     shown = np.zeros((400, 500), np.uint8)
-    shown[100:260, 150:350] = picture((100, 80, 20))
-    study_id = ward.hospital.receive(write(ward.folder / "a.dcm", shown, spacing_mm=None))
+    shown[100:260, 150:350] = draw_frame((100, 80, 20))
+    study_id = ward.gateway.receive(write_image(ward.folder / "a.dcm", shown, spacing_mm=None))
     ward.analyze()
     ward.sign(study_id)
     with pytest.raises(NothingToExport, match="1 no-region"):
@@ -375,10 +375,10 @@ def test_patients_are_kept_apart_and_images_of_one_together(ward: Ward) -> None:
     ]
     whose = {}
     for patient, facts in sent:
-        study_id = ward.scan(picture(), picture(), **facts)
+        study_id = ward.scan(draw_frame(), draw_frame(), **facts)
         ward.sign(study_id)
         whose[study_id] = patient
-    images = list(LabeledImages(ward.database, ward.hospital.services.store))
+    images = list(LabeledImages(ward.database, ward.gateway.services.store))
     assert len(images) == 2 * len(sent)
     for one, other in combinations(images, 2):
         same = whose[one.study_id] == whose[other.study_id]
@@ -391,7 +391,7 @@ def test_patients_are_kept_apart_and_images_of_one_together(ward: Ward) -> None:
 
 def test_the_same_rows_give_the_same_bytes(ward: Ward) -> None:
     for paint in (MALIGNANT, BENIGN):
-        ward.sign(ward.scan(picture((100, 80, 20), paint=paint), picture((60, 60, 15))))
+        ward.sign(ward.scan(draw_frame((100, 80, 20), paint=paint), draw_frame((60, 60, 15))))
     ward.export("first")
     ward.export("second")
     assert contents(ward.folder / "first") == contents(ward.folder / "second")
@@ -403,11 +403,11 @@ def test_the_same_rows_give_the_same_bytes(ward: Ward) -> None:
 def test_a_cine_gives_the_frames_with_outlines_and_a_normal_one_the_frame_that_speaks(
     ward: Ward,
 ) -> None:
-    frames = [picture(), picture((100, 80, 20)), picture((104, 80, 20)), picture()]
+    frames = [draw_frame(), draw_frame((100, 80, 20)), draw_frame((104, 80, 20)), draw_frame()]
     study_id = ward.scan([*frames, np.zeros_like(frames[0])])
     drawn = [ward.drawn(study_id, 0, SQUARE, frame=frame) for frame in (4, 5)]
     ward.sign(study_id, change("malignant", *drawn))
-    normal = ward.scan([picture()] * 3)
+    normal = ward.scan([draw_frame()] * 3)
     ward.sign(normal)
     exported = ward.export()
     assert exported.excluded == {"refused": 1}
@@ -419,7 +419,7 @@ def test_a_cine_gives_the_frames_with_outlines_and_a_normal_one_the_frame_that_s
 
 
 def test_a_lesion_that_was_removed_is_no_mask(ward: Ward) -> None:
-    study_id = ward.scan(picture((60, 80, 20), (150, 60, 15)))
+    study_id = ward.scan(draw_frame((60, 80, 20), (150, 60, 15)))
     large, small = ward.findings(study_id, FindingKind.LESION)
     ward.sign(study_id, change("benign", corrected(small, ())))
     ward.export()
@@ -427,7 +427,7 @@ def test_a_lesion_that_was_removed_is_no_mask(ward: Ward) -> None:
 
 
 def test_the_word_normal_leaves_no_outline_and_is_the_readers(ward: Ward) -> None:
-    ward.sign(ward.scan(picture((100, 80, 20)), picture()), change("normal"))
+    ward.sign(ward.scan(draw_frame((100, 80, 20)), draw_frame()), change("normal"))
     exported = ward.export()
     assert dict(exported.classes) == {"normal": 2}
     assert not any(sample.masks for _, sample in samples(ward))
@@ -436,14 +436,14 @@ def test_the_word_normal_leaves_no_outline_and_is_the_readers(ward: Ward) -> Non
 def test_an_image_without_an_outline_is_not_taken_for_the_lesion_that_is_elsewhere(
     ward: Ward,
 ) -> None:
-    ward.sign(ward.scan(picture(), picture((100, 80, 20))))
+    ward.sign(ward.scan(draw_frame(), draw_frame((100, 80, 20))))
     exported = ward.export()
     assert exported.excluded == {"no-outline": 1}
     assert [label for label, _ in samples(ward)] == ["malignant"]
 
 
 def test_an_image_that_may_show_another_lesion_is_marked_and_not_trained_on(ward: Ward) -> None:
-    ward.sign(ward.scan(picture((100, 80, 20)), picture((60, 60, 15), paint=BENIGN)))
+    ward.sign(ward.scan(draw_frame((100, 80, 20)), draw_frame((60, 60, 15), paint=BENIGN)))
     exported = ward.export()
     assert [row["label_conflict"] for row in rows(ward)] == ["0", "1"]
     assert (exported.images, exported.label_conflicts, len(samples(ward))) == (2, 1, 1)
@@ -454,7 +454,7 @@ def test_where_the_reader_overrules_the_network_no_image_is_in_doubt(
     ward: Ward, label: str
 ) -> None:
     paint = MALIGNANT if label == "benign" else BENIGN
-    shown = [picture((100, 80, 20), paint=paint), picture((60, 60, 15), paint=BENIGN)]
+    shown = [draw_frame((100, 80, 20), paint=paint), draw_frame((60, 60, 15), paint=BENIGN)]
     ward.sign(ward.scan(*shown), change(label))
     ward.export()
     assert [found for found, _ in samples(ward)] == [label] * 2
@@ -465,15 +465,15 @@ def test_an_undecided_study_has_the_class_that_the_reader_gave(
 ) -> None:
     settings = WorkerSettings(home=tmp_path, min_free_bytes=0)
     ward = open_ward(sqlite_database, settings, tmp_path, confidence_threshold=0.99)
-    ward.sign(ward.scan(picture((100, 80, 20))), change("malignant"))
-    ward.scan(picture((60, 60, 15)))
+    ward.sign(ward.scan(draw_frame((100, 80, 20))), change("malignant"))
+    ward.scan(draw_frame((60, 60, 15)))
     exported = ward.export()
     assert dict(exported.classes) == {"malignant": 1}
     assert exported.excluded == {}
 
 
 def test_an_amended_review_does_not_count(ward: Ward) -> None:
-    study_id = ward.scan(picture((100, 80, 20)))
+    study_id = ward.scan(draw_frame((100, 80, 20)))
     ward.sign(study_id)
     ward.sign(study_id, change("benign"))
     ward.draft(study_id, change("normal"))
@@ -482,21 +482,21 @@ def test_an_amended_review_does_not_count(ward: Ward) -> None:
 
 
 def test_each_thing_left_out_is_counted(ward: Ward) -> None:
-    ward.sign(ward.scan(picture((100, 80, 20))), REJECT)
+    ward.sign(ward.scan(draw_frame((100, 80, 20))), REJECT)
     ward.sign(ward.scan(np.zeros((160, 200), np.uint8)), change("benign"))
-    outdated = ward.scan(picture((100, 80, 20)))
+    outdated = ward.scan(draw_frame((100, 80, 20)))
     ward.sign(outdated)
     with ward.database.read() as session:
         uid = session.get_one(Study, outdated).study_instance_uid
     facts = StudyContext(uid, "PID-3", "Muster^Anna", datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC))
-    late = write(ward.folder / "late.dcm", picture(), number=2, facts=facts, region=REGION)
-    ward.hospital.receive(late)
+    late = write_image(ward.folder / "late.dcm", draw_frame(), number=2, facts=facts, region=REGION)
+    ward.gateway.receive(late)
     ward.analyze()
-    beside = ward.scan(picture())
+    beside = ward.scan(draw_frame())
     ward.sign(beside, change("benign", ward.drawn(beside, 0, ((2, 2), (9, 2), (9, 9), (2, 9)))))
-    lost = ward.scan(picture((100, 80, 20)), picture((60, 60, 15)))
+    lost = ward.scan(draw_frame((100, 80, 20)), draw_frame((60, 60, 15)))
     ward.sign(lost)
-    store = ward.hospital.services.store
+    store = ward.gateway.services.store
     store.remove(ward.instances(lost)[0].file)
     exported = ward.export()
     assert exported.excluded == {
@@ -509,11 +509,11 @@ def test_each_thing_left_out_is_counted(ward: Ward) -> None:
 def test_a_damaged_outline_takes_its_image_out_and_is_logged_by_our_own_id(
     ward: Ward, caplog: pytest.LogCaptureFixture, damage: bytes
 ) -> None:
-    study_id = ward.scan(picture((100, 80, 20)), picture((60, 60, 15)))
+    study_id = ward.scan(draw_frame((100, 80, 20)), draw_frame((60, 60, 15)))
     ward.sign(study_id)
     lesion = ward.findings(study_id, FindingKind.LESION)[0]
     assert lesion.mask_file is not None
-    ward.hospital.services.store.path(lesion.mask_file).write_bytes(damage)
+    ward.gateway.services.store.path(lesion.mask_file).write_bytes(damage)
     exported = ward.export()
     assert (exported.images, exported.excluded) == (1, {"unreadable": 1})
     assert str(lesion.instance_id) in caplog.text
@@ -530,14 +530,14 @@ def test_without_a_signature_nothing_is_made(run: Run, installed: Path, tmp_path
 
 
 def test_a_draft_is_no_signature(ward: Ward) -> None:
-    ward.draft(ward.scan(picture((100, 80, 20))), ACCEPT)
+    ward.draft(ward.scan(draw_frame((100, 80, 20))), ACCEPT)
     with pytest.raises(NothingToExport, match="no signed reviews"):
         ward.export()
     assert ward.events() == []
 
 
 def test_what_is_in_a_folder_already_stays_as_it_is(ward: Ward) -> None:
-    ward.sign(ward.scan(picture((100, 80, 20))))
+    ward.sign(ward.scan(draw_frame((100, 80, 20))))
     (ward.folder / "data").mkdir()
     ward.export()
     before = contents(ward.folder / "data")
@@ -548,7 +548,7 @@ def test_what_is_in_a_folder_already_stays_as_it_is(ward: Ward) -> None:
 
 
 def test_only_its_maker_may_look_into_it(ward: Ward) -> None:
-    ward.sign(ward.scan(picture((100, 80, 20))))
+    ward.sign(ward.scan(draw_frame((100, 80, 20))))
     ward.export("deep/in/data")
     assert (ward.folder / "deep/in/data").stat().st_mode & 0o077 == 0
 
@@ -567,7 +567,7 @@ def no_file_beyond(size_bytes: int) -> Iterator[None]:
 def test_a_full_disk_leaves_nothing_behind(ward: Ward) -> None:
     """Writing fails in the middle, at the one picture that does not fit."""
     noise = np.random.default_rng(1).integers(30, 200, (160, 200), dtype=np.uint8)
-    ward.sign(ward.scan(picture(), noise, picture()))
+    ward.sign(ward.scan(draw_frame(), noise, draw_frame()))
     before = {path.name for path in ward.folder.iterdir()}
     with no_file_beyond(21_000), pytest.raises(OSError, match="File too large"):
         ward.export()
@@ -578,7 +578,10 @@ def test_a_full_disk_leaves_nothing_behind(ward: Ward) -> None:
 
 def test_the_chain_tells_what_left_and_names_no_patient(any_ward: Ward) -> None:
     ward = any_ward
-    studies = [ward.scan(picture((100, 80, 20)), picture((60, 60, 15))), ward.scan(picture())]
+    studies = [
+        ward.scan(draw_frame((100, 80, 20)), draw_frame((60, 60, 15))),
+        ward.scan(draw_frame()),
+    ]
     for study_id in studies:
         ward.sign(study_id)
     exported = ward.export()
@@ -601,7 +604,7 @@ def test_the_chain_tells_what_left_and_names_no_patient(any_ward: Ward) -> None:
 
 
 def test_pictures_in_color_are_gray_as_the_networks_see_them(ward: Ward) -> None:
-    colored = np.repeat(picture((100, 80, 20))[..., None], 3, axis=2)
+    colored = np.repeat(draw_frame((100, 80, 20))[..., None], 3, axis=2)
     colored[20:24, 30:60] = (200, 180, 40)
     ward.sign(ward.scan(colored))
     ward.export()

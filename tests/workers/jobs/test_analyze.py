@@ -30,50 +30,52 @@ from db.schema import (
     User,
 )
 from models.types import FramePrediction, PresetCorrupt
-from tests.workers.hospital import Hospital
-from tests.workers.painted import (
-    MALIGNANT_SAYS,
-    PaintedPredictor,
-    Picture,
-    SoftPredictor,
-    picture,
+from tests.workers.fake_images import (
+    MALIGNANT_PROBABILITIES,
+    FakePredictor,
+    FakeSoftPredictor,
+    Pixels,
+    draw_frame,
     study,
-    write,
+    write_image,
 )
+from tests.workers.gateway import Gateway
 from workers.pipeline.types import FramePredictor
 from workers.queue.runner import job_handlers
 from workers.results.gray_png import read_gray, read_mask
 from workers.services import LazyPredictor
 
-LESION = picture((100, 80, 20))
+LESION = draw_frame((100, 80, 20))
 BLACK = np.zeros((64, 64), np.uint8)
 
 
-def analyze(hospital: Hospital) -> None:
+def analyze(gateway: Gateway) -> None:
     """Run the newest ANALYZE job, and nothing that it makes due."""
-    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
+    gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
 
 
-def look(hospital: Hospital) -> tuple[Study, Analysis]:
-    with hospital.database.read() as session:
+def look(gateway: Gateway) -> tuple[Study, Analysis]:
+    with gateway.database.read() as session:
         analysis = session.scalars(select(Analysis).order_by(Analysis.started_at.desc())).first()
         assert analysis is not None
         return session.scalars(select(Study)).one(), analyses.load_complete(session, analysis.id)
 
 
-def with_predictor(hospital: Hospital, predictor: FramePredictor) -> Hospital:
-    return Hospital(replace(hospital.services, predictor=lambda: predictor), hospital.clock)
+def with_predictor(gateway: Gateway, predictor: FramePredictor) -> Gateway:
+    return Gateway(replace(gateway.services, predictor=lambda: predictor), gateway.clock)
 
 
-def test_what_was_found_stands_in_rows_and_files(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION, LESION], number=2))
-    analyze(hospital)
-    found, analysis = look(hospital)
+def test_what_was_found_stands_in_rows_and_files(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    gateway.receive(
+        write_image(tmp_path / "b.dcm", [draw_frame(), LESION, LESION, LESION], number=2)
+    )
+    analyze(gateway)
+    found, analysis = look(gateway)
     assert (found.status, found.status_reason) == (StudyStatus.ANALYZED, "")
     assert (analysis.status, analysis.label) == (AnalysisStatus.DONE, "malignant")
-    assert analysis.probabilities == pytest.approx(MALIGNANT_SAYS)
-    assert analysis.finished_at == hospital.clock()
+    assert analysis.probabilities == pytest.approx(MALIGNANT_PROBABILITIES)
+    assert analysis.finished_at == gateway.clock()
     assert {(f.kind, f.number, f.frame_number) for f in analysis.findings} == {
         (FindingKind.IMAGE, 1, 1),
         (FindingKind.LESION, 1, 1),
@@ -82,14 +84,14 @@ def test_what_was_found_stands_in_rows_and_files(hospital: Hospital, tmp_path: P
         (FindingKind.LESION, 2, 3),
         (FindingKind.LESION, 2, 4),
     }
-    assert hospital.job(JobKind.PUBLISH).subject_id == analysis.id
-    assert hospital.tags() == ["worker:study:analysed"]
+    assert gateway.job(JobKind.PUBLISH).subject_id == analysis.id
+    assert gateway.tags() == ["worker:study:analysed"]
 
 
-def test_a_lesion_row_holds_its_outline_and_size(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyze(hospital)
-    _, analysis = look(hospital)
+def test_a_lesion_row_holds_its_outline_and_size(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    analyze(gateway)
+    _, analysis = look(gateway)
     [lesion] = [f for f in analysis.findings if f.kind is FindingKind.LESION]
     assert lesion.bbox == [80, 60, 121, 101]
     assert lesion.contour
@@ -97,33 +99,33 @@ def test_a_lesion_row_holds_its_outline_and_size(hospital: Hospital, tmp_path: P
     assert (lesion.row_spacing_mm, lesion.column_spacing_mm) == pytest.approx((0.1, 0.1))
     assert lesion.mask_file is not None
     assert str(lesion.instance_id) in lesion.mask_file
-    mask = read_mask(hospital.services.store.path(lesion.mask_file))
+    mask = read_mask(gateway.services.store.path(lesion.mask_file))
     assert np.array_equal(mask, LESION == 255)
 
 
-def test_an_image_row_lists_every_classified_frame(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION, LESION]))
-    analyze(hospital)
-    _, analysis = look(hospital)
+def test_an_image_row_lists_every_classified_frame(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", [draw_frame(), LESION, LESION, LESION]))
+    analyze(gateway)
+    _, analysis = look(gateway)
     [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
     assert image.frames is not None
     assert [frame.frame_number for frame in image.frames] == [1, 2, 3, 4]
-    assert image.frames[1].probabilities == pytest.approx(MALIGNANT_SAYS)
-    heatmap = hospital.services.store.path(image.frames[1].heatmap_file or "")
+    assert image.frames[1].probabilities == pytest.approx(MALIGNANT_PROBABILITIES)
+    heatmap = gateway.services.store.path(image.frames[1].heatmap_file or "")
     assert np.array_equal(read_mask(heatmap), LESION == 255)
 
 
 def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION, LESION]))
-    analyze(with_predictor(hospital, SoftPredictor()))
-    _, analysis = look(hospital)
+    gateway.receive(write_image(tmp_path / "a.dcm", [draw_frame(), LESION, LESION, LESION]))
+    analyze(with_predictor(gateway, FakeSoftPredictor()))
+    _, analysis = look(gateway)
     [image] = [f for f in analysis.findings if f.kind is FindingKind.IMAGE]
     empty, shown, *_ = image.frames or ()
     assert empty.lesion_probability_file is None
     heatmap, probability = (
-        hospital.services.store.path(file or "")
+        gateway.services.store.path(file or "")
         for file in (shown.heatmap_file, shown.lesion_probability_file)
     )
     assert heatmap.parent == probability.parent
@@ -133,13 +135,13 @@ def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
 
 
 def test_a_study_with_nothing_to_analyze_is_refused_with_its_reasons(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", BLACK, spacing_mm=None))
+    gateway.receive(write_image(tmp_path / "a.dcm", BLACK, spacing_mm=None))
     tiny = np.full((1, 1), 200, np.uint8)
-    hospital.receive(write(tmp_path / "b.dcm", tiny, number=2, spacing_mm=None))
-    analyze(hospital)
-    found, analysis = look(hospital)
+    gateway.receive(write_image(tmp_path / "b.dcm", tiny, number=2, spacing_mm=None))
+    analyze(gateway)
+    found, analysis = look(gateway)
     assert found.status is StudyStatus.REFUSED
     assert found.status_reason == "refused: too-dark, too-small"
     assert (analysis.status, analysis.label) == (AnalysisStatus.REFUSED, None)
@@ -148,29 +150,29 @@ def test_a_study_with_nothing_to_analyze_is_refused_with_its_reasons(
         "too-dark",
         "too-small",
     }
-    assert hospital.job(JobKind.PUBLISH).subject_id == analysis.id
-    assert hospital.tags() == ["worker:study:refused"]
+    assert gateway.job(JobKind.PUBLISH).subject_id == analysis.id
+    assert gateway.tags() == ["worker:study:refused"]
 
 
-def test_one_refused_image_does_not_stop_the_others(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", BLACK, spacing_mm=None))
-    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    analyze(hospital)
-    found, analysis = look(hospital)
+def test_one_refused_image_does_not_stop_the_others(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", BLACK, spacing_mm=None))
+    gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
+    analyze(gateway)
+    found, analysis = look(gateway)
     assert (found.status, analysis.label) == (StudyStatus.ANALYZED, "malignant")
     assert "too-dark" in {refusal.code for refusal in analysis.refusals}
 
 
 def test_late_images_make_a_new_analysis_that_names_the_old_one(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", picture()))
-    analyze(hospital)
-    _, first = look(hospital)
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    analyze(hospital)
-    found, second = look(hospital)
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
+    analyze(gateway)
+    _, first = look(gateway)
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
+    analyze(gateway)
+    found, second = look(gateway)
     assert (found.revision, found.status) == (2, StudyStatus.ANALYZED)
     assert second.predecessor_id == first.id
     assert (first.label, second.label) == ("normal", "malignant")
@@ -189,7 +191,7 @@ def lesions(analysis: Analysis) -> Named:
     }
 
 
-class Retrained(PaintedPredictor):
+class Retrained(FakePredictor):
     """Other weights: what lies on the left is drawn smaller."""
 
     def __init__(self, left_of: int = 100, shrunk_px: int = 6) -> None:
@@ -197,7 +199,7 @@ class Retrained(PaintedPredictor):
         self.info = replace(self.info, segmenter_digest=f"{shrunk_px:064x}")
         self._left_of, self._shrunk_px = left_of, shrunk_px
 
-    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+    def predict(self, frames: Sequence[Pixels], *, batch_size: int = 8) -> list[FramePrediction]:
         seen = super().predict(frames, batch_size=batch_size)
         return [replace(each, mask=self._redrawn(each.mask)) for each in seen]
 
@@ -208,65 +210,63 @@ class Retrained(PaintedPredictor):
         return np.asarray(smaller | (mask & ~left), np.bool_)
 
 
-TWO = picture((60, 80, 20), (150, 80, 17))
+TWO = draw_frame((60, 80, 20), (150, 80, 17))
 
 
 def test_a_late_image_that_sorts_earlier_leaves_the_lesions_their_names(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
-    analyze(hospital)
-    before = lesions(look(hospital)[1])
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(tmp_path / "a.dcm", LESION, number=1))
-    analyze(hospital)
-    after = lesions(look(hospital)[1])
+    gateway.receive(write_image(tmp_path / "b.dcm", TWO, number=2))
+    analyze(gateway)
+    before = lesions(look(gateway)[1])
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION, number=1))
+    analyze(gateway)
+    after = lesions(look(gateway)[1])
     assert {number for _, number in before.values()} == {1, 2}
     assert {place: after[place] for place in before} == before
     assert after[80, 1][1] == 3
 
 
 def test_other_weights_that_turn_the_sizes_round_leave_the_lesions_their_names(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", TWO))
-    analyze(hospital)
-    before = lesions(look(hospital)[1])
-    again(hospital)
-    hospital.clock.skip(minutes=1)
-    analyze(with_predictor(hospital, Retrained()))
-    after = lesions(look(hospital)[1])
+    gateway.receive(write_image(tmp_path / "a.dcm", TWO))
+    analyze(gateway)
+    before = lesions(look(gateway)[1])
+    again(gateway)
+    gateway.clock.skip(minutes=1)
+    analyze(with_predictor(gateway, Retrained()))
+    after = lesions(look(gateway)[1])
     assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
 
 
 def test_a_lesion_that_is_missed_once_keeps_its_name_and_nobody_else_gets_it(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", TWO))
-    analyze(hospital)
-    before = lesions(look(hospital)[1])
+    gateway.receive(write_image(tmp_path / "a.dcm", TWO))
+    analyze(gateway)
+    before = lesions(look(gateway)[1])
     for late, predictor in enumerate((Retrained(shrunk_px=30), Retrained()), 2):
-        hospital.clock.skip(minutes=1)
-        another = picture((150, 60, 17))
-        hospital.receive(write(tmp_path / f"{late}.dcm", another, number=late))
-        analyze(with_predictor(hospital, predictor))
-    after = lesions(look(hospital)[1])
+        gateway.clock.skip(minutes=1)
+        another = draw_frame((150, 60, 17))
+        gateway.receive(write_image(tmp_path / f"{late}.dcm", another, number=late))
+        analyze(with_predictor(gateway, predictor))
+    after = lesions(look(gateway)[1])
     assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
     assert [after[133, late][1] for late in (2, 3)] == [3, 4]
 
 
-def test_a_new_lesion_takes_no_number_that_a_reader_gave(
-    hospital: Hospital, tmp_path: Path
-) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyze(hospital)
-    _, first = look(hospital)
-    with hospital.database.write() as session:
-        draw(session, first, number=2, now=hospital.clock())
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    analyze(hospital)
-    assert lesions(look(hospital)[1])[80, 2][1] == 3
+def test_a_new_lesion_takes_no_number_that_a_reader_gave(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    analyze(gateway)
+    _, first = look(gateway)
+    with gateway.database.write() as session:
+        draw(session, first, number=2, now=gateway.clock())
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
+    analyze(gateway)
+    assert lesions(look(gateway)[1])[80, 2][1] == 3
 
 
 def draw(session: Session, analysis: Analysis, *, number: int, now: datetime) -> None:
@@ -288,20 +288,20 @@ def draw(session: Session, analysis: Analysis, *, number: int, now: datetime) ->
 
 
 def test_the_same_analysis_done_twice_gives_the_same_names(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", TWO))
-    analyze(hospital)
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(tmp_path / "b.dcm", TWO, number=2))
-    now = hospital.clock()
-    with hospital.database.write() as session:
-        claim = jobs.claim(session, hospital.job(JobKind.ANALYZE).id, now)
+    gateway.receive(write_image(tmp_path / "a.dcm", TWO))
+    analyze(gateway)
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(tmp_path / "b.dcm", TWO, number=2))
+    now = gateway.clock()
+    with gateway.database.write() as session:
+        claim = jobs.claim(session, gateway.job(JobKind.ANALYZE).id, now)
     assert claim is not None
     names: list[Named] = []
     for _ in range(2):
-        record = job_handlers(hospital.services)[JobKind.ANALYZE].handle(claim, now)
-        with Session(hospital.database.engine) as session:  # nothing of it is committed
+        record = job_handlers(gateway.services)[JobKind.ANALYZE].handle(claim, now)
+        with Session(gateway.database.engine) as session:  # nothing of it is committed
             record(session, now)
             newest = session.scalars(select(Analysis).where(Analysis.revision == 2)).one()
             names.append(lesions(newest))
@@ -309,14 +309,14 @@ def test_the_same_analysis_done_twice_gives_the_same_names(
     assert names[0] == names[1]
 
 
-class Interrupted(PaintedPredictor):
+class Interrupted(FakePredictor):
     """Something happens while it looks."""
 
     def __init__(self, happen: object) -> None:
         super().__init__()
         self.happen = happen
 
-    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+    def predict(self, frames: Sequence[Pixels], *, batch_size: int = 8) -> list[FramePrediction]:
         if callable(self.happen):
             happen, self.happen = self.happen, None
             happen()
@@ -324,144 +324,144 @@ class Interrupted(PaintedPredictor):
 
 
 def test_an_image_that_comes_during_the_analysis_leaves_the_study_open(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    late = write(tmp_path / "b.dcm", LESION, number=2)
-    hospital.receive(write(tmp_path / "a.dcm", picture()))
-    analyze(with_predictor(hospital, Interrupted(lambda: hospital.receive(late))))
-    found, first = look(hospital)
+    late = write_image(tmp_path / "b.dcm", LESION, number=2)
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
+    analyze(with_predictor(gateway, Interrupted(lambda: gateway.receive(late))))
+    found, first = look(gateway)
     assert (found.status, found.revision) == (StudyStatus.RECEIVING, 2)
     assert (first.status, first.label) == (AnalysisStatus.DONE, "normal")
 
 
 def test_a_retry_leaves_a_study_that_is_being_received_again_alone(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", picture()))
-    job = hospital.job(JobKind.ANALYZE)
-    with hospital.database.write() as session:
-        claim = jobs.claim(session, job.id, hospital.clock())
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
+    job = gateway.job(JobKind.ANALYZE)
+    with gateway.database.write() as session:
+        claim = jobs.claim(session, job.id, gateway.clock())
         assert claim is not None
-        jobs.fail(session, claim, "the disk was full", hospital.clock())
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    hospital.runner.run(job.id, JobKind.ANALYZE)
-    with hospital.database.read() as session:
+        jobs.fail(session, claim, "the disk was full", gateway.clock())
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
+    gateway.runner.run(job.id, JobKind.ANALYZE)
+    with gateway.database.read() as session:
         assert session.scalars(select(Analysis)).all() == []
         assert session.get_one(Job, job.id).status is JobStatus.DONE
         assert session.scalars(select(Study)).one().status is StudyStatus.RECEIVING
 
 
 def test_a_second_run_after_a_crash_replaces_and_never_doubles(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
 
     def die() -> None:
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        analyze(with_predictor(hospital, Interrupted(die)))
-    _, before = look(hospital)
+        analyze(with_predictor(gateway, Interrupted(die)))
+    _, before = look(gateway)
     assert before.status is AnalysisStatus.RUNNING
-    hospital.clock.skip(minutes=2)
-    hospital.run_due()
-    with hospital.database.read() as session:
+    gateway.clock.skip(minutes=2)
+    gateway.run_due()
+    with gateway.database.read() as session:
         [after] = session.scalars(select(Analysis))
         assert (after.id, after.status) == (before.id, AnalysisStatus.DONE)
         assert session.scalar(select(func.count()).select_from(Finding)) == 2
 
 
-def again(hospital: Hospital) -> None:
+def again(gateway: Gateway) -> None:
     """Queue the finished analysis once more."""
-    with hospital.database.write() as session:
+    with gateway.database.write() as session:
         job = session.scalars(select(Job).where(Job.kind == JobKind.ANALYZE)).one()
         job.status = JobStatus.QUEUED
         session.scalars(select(Study)).one().status = StudyStatus.RECEIVING
 
 
 def test_a_state_that_was_analyzed_before_is_not_analyzed_again(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    predictor = PaintedPredictor()
-    hospital = with_predictor(hospital, predictor)
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyze(hospital)
-    again(hospital)
-    analyze(hospital)
-    found, _ = look(hospital)
+    predictor = FakePredictor()
+    gateway = with_predictor(gateway, predictor)
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    analyze(gateway)
+    again(gateway)
+    analyze(gateway)
+    found, _ = look(gateway)
     assert found.status is StudyStatus.ANALYZED
     assert predictor.batches == [1]
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         assert len(session.scalars(select(Analysis)).all()) == 1
         assert len(session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).all()) == 1
 
 
-def test_other_weights_analyze_the_same_state_again(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyze(hospital)
-    _, first = look(hospital)
-    again(hospital)
-    hospital.clock.skip(minutes=1)
-    retrained = PaintedPredictor()
+def test_other_weights_analyze_the_same_state_again(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    analyze(gateway)
+    _, first = look(gateway)
+    again(gateway)
+    gateway.clock.skip(minutes=1)
+    retrained = FakePredictor()
     retrained.info = replace(retrained.info, segmenter_digest="ef" * 32)
-    analyze(with_predictor(hospital, retrained))
-    _, second = look(hospital)
+    analyze(with_predictor(gateway, retrained))
+    _, second = look(gateway)
     assert second.id != first.id
     assert second.predecessor_id == first.id
     assert second.segmenter_digest == "ef" * 32
 
 
 def test_a_corrupt_preset_is_told_and_the_study_waits_for_a_person(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
     broken = [True]
 
     def load(_: Path | None) -> FramePredictor:
         if broken[0]:
             raise PresetCorrupt("classifier.weights.h5", "expected SHA-256 ab…, found cd…")
-        return PaintedPredictor()
+        return FakePredictor()
 
     lazy = LazyPredictor(None, load)
-    hospital = Hospital(replace(hospital.services, predictor=lazy), hospital.clock)
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    analyze(hospital)
-    with hospital.database.read() as session:
+    gateway = Gateway(replace(gateway.services, predictor=lazy), gateway.clock)
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    analyze(gateway)
+    with gateway.database.read() as session:
         found = session.scalars(select(Study)).one()
     assert found.status is StudyStatus.FAILED
     assert "classifier.weights.h5" in found.status_reason
-    assert hospital.job(JobKind.ANALYZE).status is JobStatus.DEAD_LETTER
-    assert hospital.tags() == ["worker:study:failed"]
+    assert gateway.job(JobKind.ANALYZE).status is JobStatus.DEAD_LETTER
+    assert gateway.tags() == ["worker:study:failed"]
 
     broken[0] = False
-    with hospital.database.write() as session:
-        job_id = hospital.job(JobKind.ANALYZE).id
-        assert dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
-    analyze(hospital)
-    found, _ = look(hospital)
+    with gateway.database.write() as session:
+        job_id = gateway.job(JobKind.ANALYZE).id
+        assert dead_letters.retry(session, job_id, actor="admin", now=gateway.clock())
+    analyze(gateway)
+    found, _ = look(gateway)
     assert found.status is StudyStatus.ANALYZED
 
 
-def test_a_full_disk_is_tried_again(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    hospital.services.store.min_free_bytes = 1 << 60
-    analyze(hospital)
-    job = hospital.job(JobKind.ANALYZE)
+def test_a_full_disk_is_tried_again(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    gateway.services.store.min_free_bytes = 1 << 60
+    analyze(gateway)
+    job = gateway.job(JobKind.ANALYZE)
     assert job.status is JobStatus.QUEUED
     assert "free some space" in job.error
-    hospital.services.store.min_free_bytes = 0
-    hospital.clock.skip(minutes=1)
-    hospital.run_due()
-    found, _ = look(hospital)
+    gateway.services.store.min_free_bytes = 0
+    gateway.clock.skip(minutes=1)
+    gateway.run_due()
+    found, _ = look(gateway)
     assert found.status is StudyStatus.ANALYZED
 
 
-def test_two_studies_do_not_touch_each_other(hospital: Hospital, tmp_path: Path) -> None:
-    one = hospital.receive(write(tmp_path / "a.dcm", LESION))
+def test_two_studies_do_not_touch_each_other(gateway: Gateway, tmp_path: Path) -> None:
+    one = gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     facts = study("1.2.3.5")
-    other = hospital.receive(write(tmp_path / "b.dcm", picture(), facts=facts))
-    hospital.run_due()
-    with hospital.database.read() as session:
+    other = gateway.receive(write_image(tmp_path / "b.dcm", draw_frame(), facts=facts))
+    gateway.run_due()
+    with gateway.database.read() as session:
         found = session.scalars(select(Analysis))
         labels = {analysis.study_id: analysis.label for analysis in found}
     assert labels == {one: "malignant", other: "normal"}

@@ -27,34 +27,34 @@ from db.schema import (
     User,
 )
 from dicom.results.sr.verify import ReadReport, read_back_report
-from tests.workers.hospital import Hospital
-from tests.workers.pacs import CLASSES, pacs
-from tests.workers.painted import picture, write
+from tests.workers.fake_images import draw_frame, write_image
+from tests.workers.gateway import Gateway
+from tests.workers.pacs import CLASSES, run_pacs
 
 SR, SEG = CLASSES[:2]
 
 
 @pytest.fixture
-def published(hospital: Hospital, tmp_path: Path) -> Hospital:
+def published(gateway: Gateway, tmp_path: Path) -> Gateway:
     """One SEG and one SR, due at the PACS."""
-    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20))))
     for kind in (JobKind.ANALYZE, JobKind.PUBLISH):
-        hospital.runner.run(hospital.job(kind).id, kind)
-    return hospital
+        gateway.runner.run(gateway.job(kind).id, kind)
+    return gateway
 
 
-def deliver(hospital: Hospital) -> Delivery:
-    hospital.runner.run(hospital.job(JobKind.DELIVER).id, JobKind.DELIVER)
-    return look(hospital)
+def deliver(gateway: Gateway) -> Delivery:
+    gateway.runner.run(gateway.job(JobKind.DELIVER).id, JobKind.DELIVER)
+    return look(gateway)
 
 
-def look(hospital: Hospital) -> Delivery:
-    with hospital.database.read() as session:
+def look(gateway: Gateway) -> Delivery:
+    with gateway.database.read() as session:
         return session.scalars(select(Delivery)).one()
 
 
-def answers(hospital: Hospital) -> dict[str, int]:
-    with hospital.database.read() as session:
+def answers(gateway: Gateway) -> dict[str, int]:
+    with gateway.database.read() as session:
         return {
             row.result_object.spec: row.status_code
             for row in session.scalars(select(DeliveredObject))
@@ -65,41 +65,41 @@ def classes(asked: Sequence[tuple[str, str]]) -> list[str]:
     return [sop_class for sop_class, _ in asked]
 
 
-def rewrite_routes(hospital: Hospital, old: str, new: str) -> None:
-    path = hospital.services.settings.effective_routes_file
+def rewrite_routes(gateway: Gateway, old: str, new: str) -> None:
+    path = gateway.services.settings.effective_routes_file
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-def test_every_object_is_sent_and_its_answer_kept(published: Hospital, free_port: int) -> None:
-    with pacs(port=free_port) as there:
+def test_every_object_is_sent_and_its_answer_kept(published: Gateway, free_port: int) -> None:
+    with run_pacs(port=free_port) as pacs:
         delivery = deliver(published)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
     assert (delivery.error, delivery.delivered_at) == ("", published.clock())
     assert answers(published) == {"seg": 0, "sr": 0}
-    assert classes(there.asked) == [SEG, SR]
-    assert there.associations == 1
+    assert classes(pacs.received) == [SEG, SR]
+    assert pacs.associations == 1
     assert published.tags()[-1] == "worker:delivery:delivered"
 
 
-def test_what_the_pacs_has_is_what_the_row_says(published: Hospital, free_port: int) -> None:
-    with pacs(port=free_port) as there:
+def test_what_the_pacs_has_is_what_the_row_says(published: Gateway, free_port: int) -> None:
+    with run_pacs(port=free_port) as pacs:
         deliver(published)
     with published.database.read() as session:
         for made in session.scalars(select(ResultObject)):
             content = published.services.store.path(made.file).read_bytes()
-            assert content.endswith(there.kept[made.sop_instance_uid])
+            assert content.endswith(pacs.stored[made.sop_instance_uid])
 
 
-def test_a_warning_is_acceptance(published: Hospital, free_port: int) -> None:
-    with pacs(port=free_port) as there:
-        there.answer = lambda _: 0xB007
+def test_a_warning_is_acceptance(published: Gateway, free_port: int) -> None:
+    with run_pacs(port=free_port) as pacs:
+        pacs.status_for = lambda _: 0xB007
         delivery = deliver(published)
     assert delivery.status is DeliveryStatus.DELIVERED
     assert set(answers(published).values()) == {0xB007}
 
 
 def test_an_absent_pacs_is_tried_again_and_that_is_told_once(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     for attempt in (1, 2, 3):
         delivery = deliver(published)
@@ -107,57 +107,57 @@ def test_an_absent_pacs_is_tried_again_and_that_is_told_once(
     assert "cannot connect" in delivery.error
     assert published.job(JobKind.DELIVER).status is JobStatus.QUEUED
     assert published.tags().count("worker:delivery:retrying") == 1
-    with pacs(port=free_port):
+    with run_pacs(port=free_port):
         delivery = deliver(published)
     assert (delivery.status, delivery.error) == (DeliveryStatus.DELIVERED, "")
 
 
-def test_a_retry_sends_only_what_was_not_accepted(published: Hospital, free_port: int) -> None:
-    with pacs(port=free_port) as there:
-        there.answer = lambda sop_class: 0xA700 if sop_class == SR else 0
+def test_a_retry_sends_only_what_was_not_accepted(published: Gateway, free_port: int) -> None:
+    with run_pacs(port=free_port) as pacs:
+        pacs.status_for = lambda sop_class: 0xA700 if sop_class == SR else 0
         delivery = deliver(published)
         assert delivery.status is DeliveryStatus.RETRYING
         assert "1 of 2 objects not accepted" in delivery.error
         assert "0xA700" in delivery.error
         assert answers(published) == {"seg": 0, "sr": 0xA700}
-        there.answer = lambda _: 0
+        pacs.status_for = lambda _: 0
         delivery = deliver(published)
     assert delivery.status is DeliveryStatus.DELIVERED
-    assert classes(there.asked) == [SEG, SR, SR]
+    assert classes(pacs.received) == [SEG, SR, SR]
     assert answers(published) == {"seg": 0, "sr": 0}
 
 
 def test_an_object_that_is_refused_for_good_goes_to_the_dead_letter(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
-    with pacs(port=free_port) as there:
-        there.answer = lambda sop_class: 0xA900 if sop_class == SEG else 0
+    with run_pacs(port=free_port) as pacs:
+        pacs.status_for = lambda sop_class: 0xA900 if sop_class == SEG else 0
         delivery = deliver(published)
         assert delivery.status is DeliveryStatus.FAILED
         assert answers(published) == {"seg": 0xA900, "sr": 0}
         assert published.job(JobKind.DELIVER).status is JobStatus.DEAD_LETTER
         assert published.tags()[-1] == "worker:delivery:failed"
 
-        there.answer = lambda _: 0
+        pacs.status_for = lambda _: 0
         with published.database.write() as session:
             job_id = published.job(JobKind.DELIVER).id
             dead_letters.retry(session, job_id, actor="admin", now=published.clock())
         assert deliver(published).status is DeliveryStatus.DELIVERED
-    assert classes(there.asked) == [SEG, SR, SEG]
+    assert classes(pacs.received) == [SEG, SR, SEG]
 
 
 def test_what_waits_is_sent_once_the_pacs_has_registered_us(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
-    with pacs(port=free_port, known_callers=("SOMEONE",)):
+    with run_pacs(port=free_port, known_callers=("SOMEONE",)):
         delivery = deliver(published)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, 1)
     assert "calling AE title 'SONOGATE' not recognized" in delivery.error
-    with pacs(port=free_port, known_callers=("SONOGATE",)):
+    with run_pacs(port=free_port, known_callers=("SONOGATE",)):
         assert deliver(published).status is DeliveryStatus.DELIVERED
 
 
-def test_an_absent_pacs_is_given_up_in_the_end(published: Hospital) -> None:
+def test_an_absent_pacs_is_given_up_in_the_end(published: Gateway) -> None:
     for _ in range(20):
         deliver(published)
     delivery = look(published)
@@ -165,69 +165,69 @@ def test_an_absent_pacs_is_given_up_in_the_end(published: Hospital) -> None:
 
 
 def test_a_destination_gets_only_the_kinds_that_it_wants(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     rewrite_routes(published, f"port = {free_port}", f'port = {free_port}\nresults = ["sr"]')
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         assert deliver(published).status is DeliveryStatus.DELIVERED
-    assert classes(there.asked) == [SR]
+    assert classes(pacs.received) == [SR]
 
 
-def test_a_second_run_after_a_delivery_sends_nothing(published: Hospital, free_port: int) -> None:
-    with pacs(port=free_port) as there:
+def test_a_second_run_after_a_delivery_sends_nothing(published: Gateway, free_port: int) -> None:
+    with run_pacs(port=free_port) as pacs:
         deliver(published)
         with published.database.write() as session:
             job = published.job(JobKind.DELIVER)
             session.merge(job).status = JobStatus.QUEUED
         assert deliver(published).status is DeliveryStatus.DELIVERED
-    assert len(there.asked) == 2
+    assert len(pacs.received) == 2
 
 
 def test_a_corrected_destination_holds_for_deliveries_that_wait(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     assert deliver(published).status is DeliveryStatus.RETRYING
-    with pacs() as there:
-        rewrite_routes(published, f"port = {free_port}", f"port = {there.peer.port}")
+    with run_pacs() as pacs:
+        rewrite_routes(published, f"port = {free_port}", f"port = {pacs.peer.port}")
         published.clock.skip(minutes=1)
         published.run_due()
     assert look(published).status is DeliveryStatus.DELIVERED
 
 
 def test_nothing_goes_to_a_destination_that_was_struck_off(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     rewrite_routes(published, 'name = "pacs"', 'name = "elsewhere"')
     rewrite_routes(published, 'destinations = ["pacs"]', 'destinations = ["elsewhere"]')
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         delivery = deliver(published)
-    assert there.asked == []
+    assert pacs.received == []
     assert delivery.status is DeliveryStatus.RETRYING
     assert "no longer in the routes file" in delivery.error
 
 
-def wants(hospital: Hospital, *results: str) -> None:
+def wants(gateway: Gateway, *results: str) -> None:
     """What the PACS of the route wants from now on."""
-    path = hospital.services.settings.effective_routes_file
-    port = hospital.services.routes.current().destination[0].settings["port"]
+    path = gateway.services.settings.effective_routes_file
+    port = gateway.services.routes.current().destination[0].settings["port"]
     head, tail = path.read_text().split(f"port = {port}\n", 1)
     tail = tail.split("\n", 1)[1] if tail.startswith("results") else tail
     path.write_text(f"{head}port = {port}\nresults = {list(results)}\n{tail}")
 
 
-def retry(hospital: Hospital) -> Delivery:
+def retry(gateway: Gateway) -> Delivery:
     """By the button on the problems page."""
-    with hospital.database.write() as session:
-        job_id = hospital.job(JobKind.DELIVER).id
-        assert dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
-    return deliver(hospital)
+    with gateway.database.write() as session:
+        job_id = gateway.job(JobKind.DELIVER).id
+        assert dead_letters.retry(session, job_id, actor="admin", now=gateway.clock())
+    return deliver(gateway)
 
 
-def reports(hospital: Hospital) -> dict[str, ReadReport]:
+def reports(gateway: Gateway) -> dict[str, ReadReport]:
     """By selection."""
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         return {
-            " ".join(selection): read_back_report(hospital.services.store.path(made.file))
+            " ".join(selection): read_back_report(gateway.services.store.path(made.file))
             for made in session.scalars(select(ResultObject))
             if made.spec.startswith("sr")
             for selection in made.selections
@@ -235,17 +235,17 @@ def reports(hospital: Hospital) -> dict[str, ReadReport]:
 
 
 def test_what_a_destination_wants_instead_of_what_it_refused_is_made_and_sent(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
-    with pacs(port=free_port, classes=(*CLASSES, EnhancedSRStorage)) as there:
-        there.answer = lambda sop_class: 0xA900
+    with run_pacs(port=free_port, classes=(*CLASSES, EnhancedSRStorage)) as pacs:
+        pacs.status_for = lambda sop_class: 0xA900
         assert deliver(published).status is DeliveryStatus.FAILED
         wants(published, "seg:fractional", "sr:enhanced")
-        there.answer = lambda _: 0
+        pacs.status_for = lambda _: 0
         delivery = retry(published)
     assert delivery.status is DeliveryStatus.DELIVERED
     assert delivery.selection == ["seg:fractional", "sr:enhanced"]
-    assert classes(there.asked) == [SEG, SR, SEG, str(EnhancedSRStorage)]
+    assert classes(pacs.received) == [SEG, SR, SEG, str(EnhancedSRStorage)]
     with published.database.read() as session:
         sent = {
             row.result_object.spec
@@ -263,15 +263,15 @@ def test_what_a_destination_wants_instead_of_what_it_refused_is_made_and_sent(
 
 
 def test_a_report_that_names_what_was_refused_is_succeeded_by_one_that_does_not(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     """The PACS takes no segmentations, and its results are corrected after the first attempt."""
-    with pacs(port=free_port) as there:
-        there.answer = lambda sop_class: 0x0122 if sop_class == SEG else 0
+    with run_pacs(port=free_port) as pacs:
+        pacs.status_for = lambda sop_class: 0x0122 if sop_class == SEG else 0
         assert deliver(published).status is DeliveryStatus.FAILED
         wants(published, "sr")
         assert retry(published).status is DeliveryStatus.DELIVERED
-        assert classes(there.asked) == [SEG, SR, SR]
+        assert classes(pacs.received) == [SEG, SR, SR]
     first, second = reports(published)["seg sr"], reports(published)["sr"]
     assert second.predecessor_uid == first.sop_instance_uid
     assert not any(lesion.segmentation_uid for lesion in second.lesions)
@@ -279,22 +279,22 @@ def test_a_report_that_names_what_was_refused_is_succeeded_by_one_that_does_not(
 
 
 def test_what_is_shared_with_the_former_wish_is_neither_made_nor_sent_again(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     both = (*CLASSES, KeyObjectSelectionDocumentStorage)
-    with pacs(port=free_port, classes=both) as there:
-        there.answer = lambda sop_class: 0xA900 if sop_class == SR else 0
+    with run_pacs(port=free_port, classes=both) as pacs:
+        pacs.status_for = lambda sop_class: 0xA900 if sop_class == SR else 0
         assert deliver(published).status is DeliveryStatus.FAILED
-        there.answer = lambda _: 0
+        pacs.status_for = lambda _: 0
         wants(published, "seg", "sr", "key-objects")
         assert retry(published).status is DeliveryStatus.DELIVERED
-    assert classes(there.asked)[2:] == [SR, str(KeyObjectSelectionDocumentStorage)]
+    assert classes(pacs.received)[2:] == [SR, str(KeyObjectSelectionDocumentStorage)]
     with published.database.read() as session:
         specs = sorted(made.spec for made in session.scalars(select(ResultObject)))
     assert specs == ["key-objects", "seg", "sr", "sr"]
 
 
-def test_two_destinations_may_change_to_the_same_wish(published: Hospital, free_port: int) -> None:
+def test_two_destinations_may_change_to_the_same_wish(published: Gateway, free_port: int) -> None:
     """The second one finds its report made."""
     with published.database.write() as session:
         first = session.scalars(select(Delivery)).one()
@@ -307,13 +307,13 @@ def test_two_destinations_may_change_to_the_same_wish(published: Hospital, free_
             session, first.result_set, other, first.selection, "breast", published.clock()
         )
     path = published.services.settings.effective_routes_file
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         wants(published, "sr")
         other_table = '[[destination]]\nname = "other"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
         path.write_text(f'{path.read_text()}\n{other_table}port = {free_port}\nresults = ["sr"]\n')
         published.run_due()
-    assert classes(there.asked) == [SR, SR]
-    assert there.asked[0] == there.asked[1]
+    assert classes(pacs.received) == [SR, SR]
+    assert pacs.received[0] == pacs.received[1]
     with published.database.read() as session:
         assert {each.status for each in session.scalars(select(Delivery))} == {
             DeliveryStatus.DELIVERED
@@ -322,39 +322,39 @@ def test_two_destinations_may_change_to_the_same_wish(published: Hospital, free_
 
 
 def test_a_delivery_that_brings_nothing_is_not_called_delivered(
-    hospital: Hospital, tmp_path: Path, free_port: int
+    gateway: Gateway, tmp_path: Path, free_port: int
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", picture()))
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
     for kind in (JobKind.ANALYZE, JobKind.PUBLISH):
-        hospital.runner.run(hospital.job(kind).id, kind)
-    wants(hospital, "seg")
-    with pacs(port=free_port) as there:
-        delivery = deliver(hospital)
-        assert there.asked == []
+        gateway.runner.run(gateway.job(kind).id, kind)
+    wants(gateway, "seg")
+    with run_pacs(port=free_port) as pacs:
+        delivery = deliver(gateway)
+        assert pacs.received == []
         assert delivery.status is DeliveryStatus.FAILED
         assert delivery.error == (
             "the destination now selects seg, and this result set has none of these; to send what it"
             " has, add seg or sr to the destination's results"
         )
-        wants(hospital, "sr")
-        assert retry(hospital).status is DeliveryStatus.DELIVERED
-    assert classes(there.asked) == [SR]
+        wants(gateway, "sr")
+        assert retry(gateway).status is DeliveryStatus.DELIVERED
+    assert classes(pacs.received) == [SR]
 
 
-def of_a_signed_review(hospital: Hospital) -> None:
+def of_a_signed_review(gateway: Gateway) -> None:
     """Make the delivery one of a review's objects."""
-    with hospital.database.write() as session:
+    with gateway.database.write() as session:
         reader = User(
             username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",
             organization="Klinik", role=Role.RADIOLOGIST, password_hash="-",
-            created_at=hospital.clock(),
+            created_at=gateway.clock(),
         )  # fmt: skip
         session.add(reader)
         session.flush()
         result_set = session.scalars(select(ResultSet)).one()
         review = Review(
             id=uuid4(), analysis_id=result_set.analysis_id, reader_id=reader.id,
-            decision=Decision.ACCEPT, created_at=hospital.clock(),
+            decision=Decision.ACCEPT, created_at=gateway.clock(),
         )  # fmt: skip
         session.add(review)
         session.flush()
@@ -362,13 +362,13 @@ def of_a_signed_review(hospital: Hospital) -> None:
 
 
 def test_of_what_was_signed_only_that_is_sent_which_is_wanted_still_and_the_rest_is_told(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     of_a_signed_review(published)
     wants(published, "sr")
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         assert deliver(published).status is DeliveryStatus.DELIVERED
-    assert classes(there.asked) == [SR]
+    assert classes(pacs.received) == [SR]
     with published.database.read() as session:
         told = session.scalars(
             select(AuditEvent.details).where(AuditEvent.tag == "worker:delivery:delivered")
@@ -377,22 +377,22 @@ def test_of_what_was_signed_only_that_is_sent_which_is_wanted_still_and_the_rest
 
 
 def test_what_was_signed_and_is_wanted_no_more_is_told_to_a_person(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     of_a_signed_review(published)
     wants(published, "key-objects")
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         delivery = deliver(published)
-        assert there.asked == []
+        assert pacs.received == []
     assert delivery.status is DeliveryStatus.FAILED
     assert delivery.error.startswith("the destination now selects key-objects")
 
 
 def test_contexts_that_a_pacs_does_not_accept_yet_are_offered_again(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
-    with pacs(port=free_port, classes=()):
+    with run_pacs(port=free_port, classes=()):
         delivery = deliver(published)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, 1)
-    with pacs(port=free_port):
+    with run_pacs(port=free_port):
         assert deliver(published).status is DeliveryStatus.DELIVERED

@@ -31,22 +31,22 @@ from dicom.results.result_kind import ResultSpec
 from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.dicom import making
-from tests.workers.hospital import SENDER, Hospital
-from tests.workers.painted import (
-    MALIGNANT_SAYS,
-    PaintedPredictor,
-    SoftPredictor,
-    picture,
+from tests.workers.fake_images import (
+    MALIGNANT_PROBABILITIES,
+    FakePredictor,
+    FakeSoftPredictor,
+    draw_frame,
     study,
-    write,
+    write_image,
 )
+from tests.workers.gateway import SENDER, Gateway
 from workers.errors import EarlierAnalysisPending
 from workers.queue.runner import job_handlers
 from workers.results.saved import load_result
 from workers.results.selection import parse_selection
 from workers.results.writer import ResultWriter
 
-LESION = picture((100, 80, 20))
+LESION = draw_frame((100, 80, 20))
 
 
 @pytest.fixture
@@ -55,117 +55,119 @@ def database(sqlite_database: Database) -> Database:
     return sqlite_database
 
 
-def run(hospital: Hospital, *kinds: JobKind) -> None:
+def run(gateway: Gateway, *kinds: JobKind) -> None:
     for kind in kinds:
-        hospital.runner.run(hospital.job(kind).id, kind)
+        gateway.runner.run(gateway.job(kind).id, kind)
 
 
-def publish(hospital: Hospital) -> None:
-    run(hospital, JobKind.ANALYZE, JobKind.PUBLISH)
+def publish(gateway: Gateway) -> None:
+    run(gateway, JobKind.ANALYZE, JobKind.PUBLISH)
 
 
-def objects(hospital: Hospital, kind: str) -> list[tuple[ResultObject, Path]]:
-    with hospital.database.read() as session:
+def objects(gateway: Gateway, kind: str) -> list[tuple[ResultObject, Path]]:
+    with gateway.database.read() as session:
         found = session.scalars(
             select(ResultObject)
             .where(ResultObject.spec == kind)
             .order_by(ResultObject.created_at, ResultObject.sop_instance_uid)
         )
-        return [(made, hospital.services.store.path(made.file)) for made in found]
+        return [(made, gateway.services.store.path(made.file)) for made in found]
 
 
-def report(hospital: Hospital) -> ReadReport:
+def report(gateway: Gateway) -> ReadReport:
     """The newest SR."""
-    return read_back_report(objects(hospital, "sr")[-1][1])
+    return read_back_report(objects(gateway, "sr")[-1][1])
 
 
-def deliveries(hospital: Hospital) -> list[tuple[str, str]]:
-    with hospital.database.read() as session:
+def deliveries(gateway: Gateway) -> list[tuple[str, str]]:
+    with gateway.database.read() as session:
         return [(d.destination.name, d.route) for d in session.scalars(select(Delivery))]
 
 
 def test_each_image_with_a_lesion_gets_a_segmentation_and_the_study_a_report(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION, LESION], number=2))
-    hospital.receive(write(tmp_path / "c.dcm", picture(), number=3))
-    publish(hospital)
-    segmentations = objects(hospital, "seg")
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    gateway.receive(
+        write_image(tmp_path / "b.dcm", [draw_frame(), LESION, LESION, LESION], number=2)
+    )
+    gateway.receive(write_image(tmp_path / "c.dcm", draw_frame(), number=3))
+    publish(gateway)
+    segmentations = objects(gateway, "seg")
     assert len(segmentations) == 2
     for row, path in segmentations:
         seen = read_back_segmentation(path)
         assert seen.sop_instance_uid == row.sop_instance_uid
         for mask in seen.segments[0].masks.values():
             assert np.array_equal(mask, LESION == 255)
-    seen_report = report(hospital)
+    seen_report = report(gateway)
     assert (seen_report.label, seen_report.verified) == ("malignant", False)
-    assert seen_report.probabilities == pytest.approx(MALIGNANT_SAYS, abs=1e-3)
+    assert seen_report.probabilities == pytest.approx(MALIGNANT_PROBABILITIES, abs=1e-3)
     assert len(seen_report.images) == 3
-    assert hospital.tags()[-1] == "worker:analysis:published"
+    assert gateway.tags()[-1] == "worker:analysis:published"
 
 
 def test_objects_go_to_the_destinations_of_the_matching_route(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    assert deliveries(hospital) == [("pacs", "breast")]
-    assert hospital.job(JobKind.DELIVER).status is JobStatus.QUEUED
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    assert deliveries(gateway) == [("pacs", "breast")]
+    assert gateway.job(JobKind.DELIVER).status is JobStatus.QUEUED
 
 
 def test_a_study_without_a_route_stays_here_and_that_is_told(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.services.settings.effective_routes_file.write_text("")
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    assert deliveries(hospital) == []
-    assert hospital.tags()[-2:] == ["worker:analysis:published", "worker:study:no-route"]
+    gateway.services.settings.effective_routes_file.write_text("")
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    assert deliveries(gateway) == []
+    assert gateway.tags()[-2:] == ["worker:analysis:published", "worker:study:no-route"]
 
 
 def test_a_destination_gets_a_delivery_only_for_what_it_wants(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    routes = hospital.services.settings.effective_routes_file
+    routes = gateway.services.settings.effective_routes_file
     both = routes.read_text().replace('destinations = ["pacs"]', 'destinations = ["pacs", "seg"]')
     seg = '[[destination]]\nname="seg"\nae_title="S"\nhost="127.0.0.1"\nport=1\nresults=["seg"]'
     routes.write_text(f"{both}\n{seg}\n")
-    hospital.receive(write(tmp_path / "a.dcm", picture()))
-    publish(hospital)
-    assert deliveries(hospital) == [("pacs", "breast")]
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
+    publish(gateway)
+    assert deliveries(gateway) == [("pacs", "breast")]
 
 
-def rewrite_routes(hospital: Hospital, old: str, new: str) -> None:
-    path = hospital.services.settings.effective_routes_file
+def rewrite_routes(gateway: Gateway, old: str, new: str) -> None:
+    path = gateway.services.settings.effective_routes_file
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-def wants(hospital: Hospital, *results: str) -> None:
+def wants(gateway: Gateway, *results: str) -> None:
     """The PACS of the route wants these."""
-    port = hospital.services.routes.current().destination[0].settings["port"]
-    rewrite_routes(hospital, f"port = {port}\n", f"port = {port}\nresults = {list(results)}\n")
+    port = gateway.services.routes.current().destination[0].settings["port"]
+    rewrite_routes(gateway, f"port = {port}\n", f"port = {port}\nresults = {list(results)}\n")
 
 
-def due_at(hospital: Hospital, name: str) -> Sequence[ResultObject]:
-    with hospital.database.read() as session:
+def due_at(gateway: Gateway, name: str) -> Sequence[ResultObject]:
+    with gateway.database.read() as session:
         (delivery,) = (d for d in session.scalars(select(Delivery)) if d.destination.name == name)
         return results.list_delivery_objects(session, delivery, ["sr"])
 
 
-def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_path: Path) -> None:
+def test_a_destination_gets_every_kind_that_it_asks_for(gateway: Gateway, tmp_path: Path) -> None:
     here = [kind for kind in CATALOGUE if kind != "heatmap-pm"]  # these images are nowhere in space
     every = [*here, "sr:comprehensive-3d", "sr:enhanced", "seg:fractional", "heatmap-sc:jpeg"]
-    wants(hospital, *every, "heatmap-pm")
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    hospital.receive(write(tmp_path / "b.dcm", [picture(), LESION, LESION], number=2))
-    publish(hospital)
-    specs = [made.spec for made in due_at(hospital, "pacs")]
+    wants(gateway, *every, "heatmap-pm")
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    gateway.receive(write_image(tmp_path / "b.dcm", [draw_frame(), LESION, LESION], number=2))
+    publish(gateway)
+    specs = [made.spec for made in due_at(gateway, "pacs")]
     assert set(specs) == set(every)
     assert [parse_spec(spec).kind.name for spec in dict.fromkeys(specs)] == sorted(
         (parse_spec(spec).kind.name for spec in set(every)), key=list(CATALOGUE).index
     )
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         told = session.scalars(
             select(AuditEvent.details).where(AuditEvent.tag == "worker:analysis:published")
         ).one()
@@ -178,27 +180,27 @@ def test_a_destination_gets_every_kind_that_it_asks_for(hospital: Hospital, tmp_
 
 
 def test_heat_maps_are_those_of_the_frames_that_speak_for_the_images_class(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    wants(hospital, "heatmap-seg")
-    hospital.receive(write(tmp_path / "a.dcm", [picture(), LESION, LESION]))
-    publish(hospital)
-    [made] = due_at(hospital, "pacs")
-    [segment] = read_back_segmentation(hospital.services.store.path(made.file)).segments
+    wants(gateway, "heatmap-seg")
+    gateway.receive(write_image(tmp_path / "a.dcm", [draw_frame(), LESION, LESION]))
+    publish(gateway)
+    [made] = due_at(gateway, "pacs")
+    [segment] = read_back_segmentation(gateway.services.store.path(made.file)).segments
     assert set(segment.planes) == {2, 3}
     for plane in segment.planes.values():
         assert np.array_equal(plane == 255, LESION == 255)
 
 
 def test_a_fractional_segmentation_holds_how_sure_the_network_is(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    wants(hospital, "seg:fractional")
-    hospital.receive(write(tmp_path / "a.dcm", picture((60, 80, 20), (150, 80, 20))))
-    soft = Hospital(replace(hospital.services, predictor=SoftPredictor), hospital.clock)
+    wants(gateway, "seg:fractional")
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((60, 80, 20), (150, 80, 20))))
+    soft = Gateway(replace(gateway.services, predictor=FakeSoftPredictor), gateway.clock)
     publish(soft)
-    [made] = due_at(hospital, "pacs")
-    left, right = read_back_segmentation(hospital.services.store.path(made.file)).segments
+    [made] = due_at(gateway, "pacs")
+    left, right = read_back_segmentation(gateway.services.store.path(made.file)).segments
     for segment, (at, elsewhere) in zip((left, right), ((60, 150), (150, 60)), strict=True):
         [plane] = segment.planes.values()
         assert plane[80, at] == 255
@@ -207,69 +209,73 @@ def test_a_fractional_segmentation_holds_how_sure_the_network_is(
 
 
 def test_the_class_of_a_cine_is_of_the_frames_that_were_averaged(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", [picture(), picture(), LESION, LESION, picture()]))
-    publish(hospital)
-    [image] = report(hospital).images
+    gateway.receive(
+        write_image(tmp_path / "a.dcm", [draw_frame(), draw_frame(), LESION, LESION, draw_frame()])
+    )
+    publish(gateway)
+    [image] = report(gateway).images
     assert image.frames == (1, 3, 4)  # the first of the normal ones is the third
     assert image.probabilities is not None
-    assert image.probabilities[2] == pytest.approx((2 * MALIGNANT_SAYS[2] + 0.03) / 3, abs=1e-3)
+    assert image.probabilities[2] == pytest.approx(
+        (2 * MALIGNANT_PROBABILITIES[2] + 0.03) / 3, abs=1e-3
+    )
 
 
 def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    run(hospital, JobKind.ANALYZE)
-    with hospital.database.read() as session:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    run(gateway, JobKind.ANALYZE)
+    with gateway.database.read() as session:
         analysis = analyses.load_complete(session, session.scalars(select(Analysis.id)).one())
-    [image] = load_result(analysis, hospital.services.store).images
+    [image] = load_result(analysis, gateway.services.store).images
     assert list(image.heatmaps) == [1]
     assert image.heatmaps[1] is not image.heatmaps[1]
     assert np.array_equal(image.heatmaps[1] == 255, LESION == 255)
 
 
 def test_each_wish_gets_its_own_report_and_what_is_common_is_made_once(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
     """The report of a destination that takes no segmentation names none."""
-    rewrite_routes(hospital, 'destinations = ["pacs"]', 'destinations = ["pacs", "reports-only"]')
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    both, alone = due_at(hospital, "pacs"), due_at(hospital, "reports-only")
+    rewrite_routes(gateway, 'destinations = ["pacs"]', 'destinations = ["pacs", "reports-only"]')
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    both, alone = due_at(gateway, "pacs"), due_at(gateway, "reports-only")
     assert [made.spec for made in (*both, *alone)] == ["seg", "sr", "sr"]
     named = [
         {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
-        for path in (hospital.services.store.path(made.file) for made in (both[1], alone[0]))
+        for path in (gateway.services.store.path(made.file) for made in (both[1], alone[0]))
     ]
     assert named == [{both[0].sop_instance_uid}, set()]
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         assert len(session.scalars(select(ResultObject)).all()) == 3
 
 
-def test_our_own_pages_have_a_report_whatever_is_sent(hospital: Hospital, tmp_path: Path) -> None:
-    wants(hospital, "key-objects")
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    assert [made.spec for made in due_at(hospital, "pacs")] == ["key-objects"]
-    assert (len(objects(hospital, "seg")), len(objects(hospital, "sr"))) == (1, 1)
+def test_our_own_pages_have_a_report_whatever_is_sent(gateway: Gateway, tmp_path: Path) -> None:
+    wants(gateway, "key-objects")
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    assert [made.spec for made in due_at(gateway, "pacs")] == ["key-objects"]
+    assert (len(objects(gateway, "seg")), len(objects(gateway, "sr"))) == (1, 1)
 
 
 def test_a_revision_names_for_each_destination_the_report_that_it_has(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    wants(hospital, "sr", "sr:enhanced")
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    first = {made.spec: made.sop_instance_uid for made in due_at(hospital, "pacs")}
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    publish(hospital)
-    with hospital.database.read() as session:
+    wants(gateway, "sr", "sr:enhanced")
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    first = {made.spec: made.sop_instance_uid for made in due_at(gateway, "pacs")}
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
+    publish(gateway)
+    with gateway.database.read() as session:
         newest = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()[-1]
         second = {
-            made.spec: read_back_report(hospital.services.store.path(made.file)).predecessor_uid
+            made.spec: read_back_report(gateway.services.store.path(made.file)).predecessor_uid
             for made in newest.objects
             if ["sr", "sr:enhanced"] in made.selections
         }
@@ -277,98 +283,98 @@ def test_a_revision_names_for_each_destination_the_report_that_it_has(
 
 
 def test_a_destination_that_changed_its_wish_is_told_the_nearest_report(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    first = report(hospital)
-    hospital.clock.skip(minutes=1)
-    wants(hospital, "sr:comprehensive-3d")
-    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    publish(hospital)
-    [(_, path)] = objects(hospital, "sr:comprehensive-3d")
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    first = report(gateway)
+    gateway.clock.skip(minutes=1)
+    wants(gateway, "sr:comprehensive-3d")
+    gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
+    publish(gateway)
+    [(_, path)] = objects(gateway, "sr:comprehensive-3d")
     assert read_back_report(path).predecessor_uid == first.sop_instance_uid
 
 
-def test_a_second_run_changes_nothing(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    before = objects(hospital, "sr")
-    with hospital.database.write() as session:
+def test_a_second_run_changes_nothing(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    before = objects(gateway, "sr")
+    with gateway.database.write() as session:
         job = session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).one()
         job.status = JobStatus.QUEUED
-    run(hospital, JobKind.PUBLISH)
-    assert hospital.job(JobKind.PUBLISH).status is JobStatus.DONE
-    assert [row.id for row, _ in objects(hospital, "sr")] == [before[0][0].id]
-    with hospital.database.read() as session:
+    run(gateway, JobKind.PUBLISH)
+    assert gateway.job(JobKind.PUBLISH).status is JobStatus.DONE
+    assert [row.id for row, _ in objects(gateway, "sr")] == [before[0][0].id]
+    with gateway.database.read() as session:
         assert len(session.scalars(select(ResultSet)).all()) == 1
 
 
-def test_making_the_objects_again_makes_the_same_bytes(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    hospital.receive(write(tmp_path / "b.dcm", [LESION] * 3, number=2))
-    run(hospital, JobKind.ANALYZE)
-    with hospital.database.write() as session:
-        claim = jobs.claim(session, hospital.job(JobKind.PUBLISH).id, hospital.clock())
+def test_making_the_objects_again_makes_the_same_bytes(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    gateway.receive(write_image(tmp_path / "b.dcm", [LESION] * 3, number=2))
+    run(gateway, JobKind.ANALYZE)
+    with gateway.database.write() as session:
+        claim = jobs.claim(session, gateway.job(JobKind.PUBLISH).id, gateway.clock())
     assert claim is not None
-    job_handlers(hospital.services)[JobKind.PUBLISH].handle(
-        claim, hospital.clock()
+    job_handlers(gateway.services)[JobKind.PUBLISH].handle(
+        claim, gateway.clock()
     )  # and then it crashes
-    made = hospital.services.store.root / "results"
+    made = gateway.services.store.root / "results"
     before = {path: path.read_bytes() for path in made.rglob("*.dcm")}
-    hospital.clock.skip(minutes=2)
-    hospital.run_due()
+    gateway.clock.skip(minutes=2)
+    gateway.run_due()
     assert len(before) == 3
     assert {path: path.read_bytes() for path in made.rglob("*.dcm")} == before
 
 
-def test_refused_images_stand_in_the_report(hospital: Hospital, tmp_path: Path) -> None:
+def test_refused_images_stand_in_the_report(gateway: Gateway, tmp_path: Path) -> None:
     black = np.zeros((64, 64), np.uint8)
-    hospital.receive(write(tmp_path / "a.dcm", black, spacing_mm=None))
-    publish(hospital)
-    seen = report(hospital)
+    gateway.receive(write_image(tmp_path / "a.dcm", black, spacing_mm=None))
+    publish(gateway)
+    seen = report(gateway)
     assert (seen.label, seen.refusals) == (None, ("too-dark",))
-    assert objects(hospital, "seg") == []
-    assert deliveries(hospital) == [("pacs", "breast")]
+    assert objects(gateway, "seg") == []
+    assert deliveries(gateway) == [("pacs", "breast")]
 
 
-def test_a_revision_names_the_report_before_it(hospital: Hospital, tmp_path: Path) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", picture()))
-    publish(hospital)
-    first = report(hospital)
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(tmp_path / "b.dcm", LESION, number=2))
-    publish(hospital)
-    second = report(hospital)
+def test_a_revision_names_the_report_before_it(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
+    publish(gateway)
+    first = report(gateway)
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
+    publish(gateway)
+    second = report(gateway)
     assert first.predecessor_uid is None
     assert second.predecessor_uid == first.sop_instance_uid
 
 
-def publications(hospital: Hospital) -> list[Job]:
+def publications(gateway: Gateway) -> list[Job]:
     """The jobs, in the order of their analyses."""
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         found = session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH))
         return sorted(found, key=lambda job: job.created_at)
 
 
-def sets(hospital: Hospital) -> list[tuple[UUID, list[str]]]:
+def sets(gateway: Gateway) -> list[tuple[UUID, list[str]]]:
     """By creation: the analysis, and where its results go."""
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         found = session.scalars(select(ResultSet).order_by(ResultSet.created_at))
         return [(s.analysis_id, [d.destination.name for d in s.deliveries]) for s in found]
 
 
 @pytest.fixture
-def two_analyses(hospital: Hospital, tmp_path: Path) -> Hospital:
+def two_analyses(gateway: Gateway, tmp_path: Path) -> Gateway:
     """Of one study, and neither is published."""
     for number in (1, 2):
-        hospital.receive(write(tmp_path / f"{number}.dcm", LESION, number=number))
-        run(hospital, JobKind.ANALYZE)
-        hospital.clock.skip(minutes=1)
-    return hospital
+        gateway.receive(write_image(tmp_path / f"{number}.dcm", LESION, number=number))
+        run(gateway, JobKind.ANALYZE)
+        gateway.clock.skip(minutes=1)
+    return gateway
 
 
-def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses: Hospital) -> None:
+def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses: Gateway) -> None:
     first, second = publications(two_analyses)
     for _ in range(2 * jobs.MAX_ATTEMPTS[JobKind.PUBLISH]):
         two_analyses.runner.run(second.id, JobKind.PUBLISH)
@@ -384,7 +390,7 @@ def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses:
 
 
 def test_a_publication_that_was_given_up_holds_no_later_one_up_and_is_not_sent_after_it(
-    two_analyses: Hospital,
+    two_analyses: Gateway,
 ) -> None:
     first, second = publications(two_analyses)
     with two_analyses.database.write() as session:
@@ -408,7 +414,7 @@ def test_a_publication_that_was_given_up_holds_no_later_one_up_and_is_not_sent_a
     assert "superseded_by" not in json.loads(told[0])
 
 
-def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Hospital) -> None:
+def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Gateway) -> None:
     """An administrator starts the earlier one again just while the later one is being made."""
     first, second = publications(two_analyses)
     with two_analyses.database.write() as session:
@@ -429,9 +435,7 @@ def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Hospital)
     assert report(two_analyses).predecessor_uid == before
 
 
-def test_only_identifiers_of_what_was_made_stay_in_memory(
-    hospital: Hospital, tmp_path: Path
-) -> None:
+def test_only_identifiers_of_what_was_made_stay_in_memory(gateway: Gateway, tmp_path: Path) -> None:
     """However large the study: an object's pixels are let go before the next one is made."""
     made = [making.write_image(tmp_path / f"{n}.dcm", instance_number=n) for n in range(1, 9)]
     heat = np.full((64, 80), 200, np.uint8)
@@ -446,67 +450,65 @@ def test_only_identifiers_of_what_was_made_stay_in_memory(
             del one
 
     selection = parse_selection(["heatmap-sc"])
-    result_writer = ResultWriter(hospital.services.store, uuid4(), making.study_result(*images))
+    result_writer = ResultWriter(gateway.services.store, uuid4(), making.study_result(*images))
     result_writer.write(selection, watched())
     assert len(result_writer.written) == len(came) == 8
     assert all(each() is None for each in came)
 
 
-def by_button(session: Session, hospital: Hospital) -> None:
-    job_id = hospital.job(JobKind.PUBLISH).id
-    dead_letters.retry(session, job_id, actor="admin", now=hospital.clock())
+def by_button(session: Session, gateway: Gateway) -> None:
+    job_id = gateway.job(JobKind.PUBLISH).id
+    dead_letters.retry(session, job_id, actor="admin", now=gateway.clock())
 
 
-def by_sending_again(session: Session, hospital: Hospital) -> None:
+def by_sending_again(session: Session, gateway: Gateway) -> None:
     held = session.scalars(select(Instance)).one()
-    intake.record_duplicate(session, held, SENDER, hospital.clock())
+    intake.record_duplicate(session, held, SENDER, gateway.clock())
 
 
 @pytest.mark.parametrize("revive", [by_button, by_sending_again])
 def test_a_source_that_is_gone_is_told_and_can_be_retried(
-    hospital: Hospital, tmp_path: Path, revive: Callable[[Session, Hospital], None]
+    gateway: Gateway, tmp_path: Path, revive: Callable[[Session, Gateway], None]
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    run(hospital, JobKind.ANALYZE)
-    [source] = (hospital.services.store.root / "instances").rglob("*.dcm")
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    run(gateway, JobKind.ANALYZE)
+    [source] = (gateway.services.store.root / "instances").rglob("*.dcm")
     content = source.read_bytes()
     source.write_text("damaged")
     for _ in range(5):
-        run(hospital, JobKind.PUBLISH)
-    with hospital.database.read() as session:
+        run(gateway, JobKind.PUBLISH)
+    with gateway.database.read() as session:
         found = session.scalars(select(Study)).one()
     assert found.status is StudyStatus.FAILED
     assert found.status_reason.startswith("the results could not be published:")
     source.write_bytes(content)
-    with hospital.database.write() as session:
-        revive(session, hospital)
-    run(hospital, JobKind.PUBLISH)
-    with hospital.database.read() as session:
+    with gateway.database.write() as session:
+        revive(session, gateway)
+    run(gateway, JobKind.PUBLISH)
+    with gateway.database.read() as session:
         found = session.scalars(select(Study)).one()
         assert (found.status, found.status_reason) == (StudyStatus.ANALYZED, "")
-    assert deliveries(hospital) == [("pacs", "breast")]
+    assert deliveries(gateway) == [("pacs", "breast")]
 
 
-def test_a_phantom_is_called_one(hospital: Hospital, tmp_path: Path) -> None:
+def test_a_phantom_is_called_one(gateway: Gateway, tmp_path: Path) -> None:
     facts = replace(study(), patient_id="PHANTOM-1")
-    hospital.receive(write(tmp_path / "a.dcm", LESION, facts=facts))
-    publish(hospital)
-    assert any("Not for diagnosis" in comment for comment in report(hospital).comments)
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION, facts=facts))
+    publish(gateway)
+    assert any("Not for diagnosis" in comment for comment in report(gateway).comments)
 
 
-def test_an_undecided_study_is_published_as_indeterminate(
-    hospital: Hospital, tmp_path: Path
-) -> None:
-    cautious = PaintedPredictor()
+def test_an_undecided_study_is_published_as_indeterminate(gateway: Gateway, tmp_path: Path) -> None:
+    cautious = FakePredictor()
     cautious.info = replace(cautious.info, confidence_threshold=0.95)
-    hospital = Hospital(replace(hospital.services, predictor=lambda: cautious), hospital.clock)
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    publish(hospital)
-    seen = report(hospital)
+    gateway = Gateway(replace(gateway.services, predictor=lambda: cautious), gateway.clock)
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    publish(gateway)
+    seen = report(gateway)
     assert (seen.label, seen.undecided) == (None, True)
-    assert seen.probabilities == pytest.approx(MALIGNANT_SAYS)
-    assert len(objects(hospital, "seg")) == 1
-    with hospital.database.read() as session:
+    assert seen.probabilities == pytest.approx(MALIGNANT_PROBABILITIES)
+    assert len(objects(gateway, "seg")) == 1
+    with gateway.database.read() as session:
         analysis = session.scalars(select(Analysis)).one()
         assert (analysis.label, analysis.displayed_class) == ("malignant", "undecided")
         assert analysis.confidence_threshold == 0.95

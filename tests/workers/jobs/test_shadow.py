@@ -30,17 +30,23 @@ from db.schema import (
     StudyStatus,
 )
 from models.types import FramePrediction, PresetCorrupt, PresetInfo
-from tests.workers.hospital import Hospital
-from tests.workers.painted import NORMAL_SAYS, PaintedPredictor, Picture, picture, write
+from tests.workers.fake_images import (
+    NORMAL_PROBABILITIES,
+    FakePredictor,
+    Pixels,
+    draw_frame,
+    write_image,
+)
+from tests.workers.gateway import Gateway
 from workers.pipeline.types import FramePredictor
 from workers.services import LazyPredictor
 
-LESION = picture((100, 80, 20))
+LESION = draw_frame((100, 80, 20))
 RESULTS = (Study, Analysis, Finding, Refusal, ResultSet, ResultObject)
 HALF_SURE = (0.3, 0.4, 0.3)
 
 
-class Candidate(PaintedPredictor):
+class Candidate(FakePredictor):
     """Sees the left half of what is painted, and says what it was told to say."""
 
     def __init__(self, says: tuple[float, float, float] | None = None, **info: Any) -> None:
@@ -48,7 +54,7 @@ class Candidate(PaintedPredictor):
         self.info = replace(PresetInfo("candidate", "2", "12" * 32, "34" * 32), **info)
         self.says = says
 
-    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+    def predict(self, frames: Sequence[Pixels], *, batch_size: int = 8) -> list[FramePrediction]:
         return [self._half(said) for said in super().predict(frames, batch_size=batch_size)]
 
     def _half(self, said: FramePrediction) -> FramePrediction:
@@ -60,37 +66,37 @@ class Candidate(PaintedPredictor):
 class Broken(Candidate):
     """Falls over when it is asked."""
 
-    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+    def predict(self, frames: Sequence[Pixels], *, batch_size: int = 8) -> list[FramePrediction]:
         raise RuntimeError("no kernel for this")
 
 
-def with_shadow(hospital: Hospital, predictor: FramePredictor) -> Hospital:
-    return Hospital(replace(hospital.services, shadow=lambda: predictor), hospital.clock)
+def with_shadow(gateway: Gateway, predictor: FramePredictor) -> Gateway:
+    return Gateway(replace(gateway.services, shadow=lambda: predictor), gateway.clock)
 
 
-def receive_two(hospital: Hospital, tmp_path: Path) -> None:
+def receive_two(gateway: Gateway, tmp_path: Path) -> None:
     """A still with a lesion and a cine in which it appears."""
-    hospital.receive(write(tmp_path / "a.dcm", LESION))
-    cine = [picture(), LESION, LESION, LESION]
-    hospital.receive(write(tmp_path / "b.dcm", cine, number=2))
+    gateway.receive(write_image(tmp_path / "a.dcm", LESION))
+    cine = [draw_frame(), LESION, LESION, LESION]
+    gateway.receive(write_image(tmp_path / "b.dcm", cine, number=2))
 
 
-def finish(hospital: Hospital) -> None:
+def finish(gateway: Gateway) -> None:
     """Everything that is due, and what was put off meanwhile."""
-    hospital.run_due()
-    hospital.clock.skip(seconds=40)
-    hospital.run_due()
+    gateway.run_due()
+    gateway.clock.skip(seconds=40)
+    gateway.run_due()
 
 
-def shadow_rows(hospital: Hospital) -> Sequence[ShadowAnalysis]:
-    with hospital.database.read() as session:
+def shadow_rows(gateway: Gateway) -> Sequence[ShadowAnalysis]:
+    with gateway.database.read() as session:
         return session.scalars(
             select(ShadowAnalysis).options(selectinload(ShadowAnalysis.images))
         ).all()
 
 
-def rows_of(hospital: Hospital, *tables: type[Base]) -> dict[str, list[tuple[Any, ...]]]:
-    with hospital.database.read() as session:
+def rows_of(gateway: Gateway, *tables: type[Base]) -> dict[str, list[tuple[Any, ...]]]:
+    with gateway.database.read() as session:
         return {
             table.__tablename__: sorted(
                 tuple(row) for row in session.execute(select(*table.__table__.c))
@@ -99,11 +105,11 @@ def rows_of(hospital: Hospital, *tables: type[Base]) -> dict[str, list[tuple[Any
         }
 
 
-def test_what_the_shadow_says_stands_in_rows_of_its_own(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, Candidate((0.1, 0.7, 0.2)))
-    receive_two(hospital, tmp_path)
-    finish(hospital)
-    [shadow] = shadow_rows(hospital)
+def test_what_the_shadow_says_stands_in_rows_of_its_own(gateway: Gateway, tmp_path: Path) -> None:
+    gateway = with_shadow(gateway, Candidate((0.1, 0.7, 0.2)))
+    receive_two(gateway, tmp_path)
+    finish(gateway)
+    [shadow] = shadow_rows(gateway)
     assert (shadow.preset_name, shadow.preset_version) == ("candidate", "2")
     assert (shadow.classifier_digest, shadow.segmenter_digest) == ("12" * 32, "34" * 32)
     assert (shadow.label, shadow.undecided, shadow.agrees) == ("benign", False, False)
@@ -119,69 +125,67 @@ def test_what_the_shadow_says_stands_in_rows_of_its_own(hospital: Hospital, tmp_
         assert image.dice == pytest.approx(2 * left / (left + disc))
 
 
-def test_a_shadow_that_says_the_same_agrees(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, Candidate())
-    receive_two(hospital, tmp_path)
-    finish(hospital)
-    [shadow] = shadow_rows(hospital)
+def test_a_shadow_that_says_the_same_agrees(gateway: Gateway, tmp_path: Path) -> None:
+    gateway = with_shadow(gateway, Candidate())
+    receive_two(gateway, tmp_path)
+    finish(gateway)
+    [shadow] = shadow_rows(gateway)
     assert shadow.agrees
     assert [image.agrees for image in shadow.images] == [True, True]
-    assert hospital.tags().count("worker:shadow:compared") == 1
+    assert gateway.tags().count("worker:shadow:compared") == 1
 
 
-def test_nothing_outlined_by_either_has_no_dice(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, Candidate())
-    hospital.receive(write(tmp_path / "a.dcm", picture()))
-    finish(hospital)
-    [image] = shadow_rows(hospital)[0].images
+def test_nothing_outlined_by_either_has_no_dice(gateway: Gateway, tmp_path: Path) -> None:
+    gateway = with_shadow(gateway, Candidate())
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
+    finish(gateway)
+    [image] = shadow_rows(gateway)[0].images
     assert (image.lesions, image.area_px, image.dice) == (0, 0, None)
 
 
-def test_a_shadow_that_abstains_differs_from_a_class(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, Candidate(HALF_SURE, confidence_threshold=0.5))
-    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20), paint=245)))
-    finish(hospital)
-    [shadow] = shadow_rows(hospital)
+def test_a_shadow_that_abstains_differs_from_a_class(gateway: Gateway, tmp_path: Path) -> None:
+    gateway = with_shadow(gateway, Candidate(HALF_SURE, confidence_threshold=0.5))
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20), paint=245)))
+    finish(gateway)
+    [shadow] = shadow_rows(gateway)
     assert (shadow.label, shadow.undecided, shadow.agrees) == ("benign", True, False)
 
 
-@pytest.mark.parametrize("says", [None, NORMAL_SAYS, HALF_SURE])
+@pytest.mark.parametrize("says", [None, NORMAL_PROBABILITIES, HALF_SURE])
 def test_no_result_knows_whether_there_is_a_shadow(
-    hospital: Hospital, tmp_path: Path, says: tuple[float, float, float] | None
+    gateway: Gateway, tmp_path: Path, says: tuple[float, float, float] | None
 ) -> None:
-    receive_two(hospital, tmp_path)
-    hospital.run_due()
-    without = rows_of(hospital, *RESULTS)
-    objects = [
-        hospital.services.store.path(row[7]).read_bytes() for row in without["result_object"]
-    ]
-    with_one = with_shadow(hospital, Candidate(says))
-    with hospital.database.write() as session:
+    receive_two(gateway, tmp_path)
+    gateway.run_due()
+    without = rows_of(gateway, *RESULTS)
+    objects = [gateway.services.store.path(row[7]).read_bytes() for row in without["result_object"]]
+    with_one = with_shadow(gateway, Candidate(says))
+    with gateway.database.write() as session:
         analysis_id = session.scalars(select(Analysis.id)).one()
-        jobs.enqueue(session, JobKind.SHADOW, key="k", subject_id=analysis_id, now=hospital.clock())
+        jobs.enqueue(session, JobKind.SHADOW, key="k", subject_id=analysis_id, now=gateway.clock())
     finish(with_one)
-    assert len(shadow_rows(hospital)) == 1
-    assert rows_of(hospital, *RESULTS) == without
-    stored = [hospital.services.store.path(row[7]).read_bytes() for row in without["result_object"]]
+    assert len(shadow_rows(gateway)) == 1
+    assert rows_of(gateway, *RESULTS) == without
+    stored = [gateway.services.store.path(row[7]).read_bytes() for row in without["result_object"]]
     assert stored == objects
 
 
 @pytest.mark.parametrize("kind", ["falls over", "is corrupt"])
 def test_a_shadow_that_fails_is_given_up_and_the_results_are_delivered(
-    hospital: Hospital, tmp_path: Path, kind: str
+    gateway: Gateway, tmp_path: Path, kind: str
 ) -> None:
     def corrupt(_: Path | None) -> FramePredictor:
         raise PresetCorrupt("network.weights.h5", "expected SHA-256 ab…, found cd…")
 
     shadow = LazyPredictor(tmp_path, corrupt if kind == "is corrupt" else lambda _: Broken())
-    hospital = Hospital(replace(hospital.services, shadow=shadow), hospital.clock)
-    receive_two(hospital, tmp_path)
+    gateway = Gateway(replace(gateway.services, shadow=shadow), gateway.clock)
+    receive_two(gateway, tmp_path)
     for _ in range(4):
-        finish(hospital)
-    assert hospital.job(JobKind.SHADOW).status is JobStatus.DEAD_LETTER
-    assert hospital.job(JobKind.PUBLISH).status is JobStatus.DONE
-    assert shadow_rows(hospital) == []
-    with hospital.database.read() as session:
+        finish(gateway)
+    assert gateway.job(JobKind.SHADOW).status is JobStatus.DEAD_LETTER
+    assert gateway.job(JobKind.PUBLISH).status is JobStatus.DONE
+    assert shadow_rows(gateway) == []
+    with gateway.database.read() as session:
         study = session.scalars(select(Study)).one()
         letters = dead_letters.list_dead_letters(session)
         told = select(AuditEvent.study_id).where(AuditEvent.tag == "worker:shadow:failed")
@@ -190,90 +194,90 @@ def test_a_shadow_that_fails_is_given_up_and_the_results_are_delivered(
     assert [(letter.kind, letter.study_id) for letter in letters] == [(JobKind.SHADOW, study.id)]
 
 
-def test_a_shadow_given_up_starts_again_by_hand(hospital: Hospital, tmp_path: Path) -> None:
-    receive_two(hospital, tmp_path)
-    broken = with_shadow(hospital, Broken())
+def test_a_shadow_given_up_starts_again_by_hand(gateway: Gateway, tmp_path: Path) -> None:
+    receive_two(gateway, tmp_path)
+    broken = with_shadow(gateway, Broken())
     for _ in range(4):
         finish(broken)
-    job = hospital.job(JobKind.SHADOW)
-    with hospital.database.write() as session:
-        assert dead_letters.retry(session, job.id, actor="admin", now=hospital.clock())
-    finish(with_shadow(hospital, Candidate()))
-    assert len(shadow_rows(hospital)) == 1
+    job = gateway.job(JobKind.SHADOW)
+    with gateway.database.write() as session:
+        assert dead_letters.retry(session, job.id, actor="admin", now=gateway.clock())
+    finish(with_shadow(gateway, Candidate()))
+    assert len(shadow_rows(gateway)) == 1
 
 
-def test_running_it_twice_leaves_one(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, Candidate())
-    receive_two(hospital, tmp_path)
-    finish(hospital)
-    with hospital.database.write() as session:
+def test_running_it_twice_leaves_one(gateway: Gateway, tmp_path: Path) -> None:
+    gateway = with_shadow(gateway, Candidate())
+    receive_two(gateway, tmp_path)
+    finish(gateway)
+    with gateway.database.write() as session:
         session.scalars(
             select(Job).where(Job.kind == JobKind.SHADOW)
         ).one().status = JobStatus.QUEUED
-    finish(hospital)
-    assert hospital.job(JobKind.SHADOW).status is JobStatus.DONE
-    assert len(shadow_rows(hospital)) == 1
-    assert len(rows_of(hospital, ShadowImage)["shadow_image"]) == 2
+    finish(gateway)
+    assert gateway.job(JobKind.SHADOW).status is JobStatus.DONE
+    assert len(shadow_rows(gateway)) == 1
+    assert len(rows_of(gateway, ShadowImage)["shadow_image"]) == 2
 
 
-def test_it_does_not_begin_while_a_result_is_waited_for(hospital: Hospital, tmp_path: Path) -> None:
+def test_it_does_not_begin_while_a_result_is_waited_for(gateway: Gateway, tmp_path: Path) -> None:
     candidate = Candidate()
-    hospital = with_shadow(hospital, candidate)
-    receive_two(hospital, tmp_path)
-    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)  # PUBLISH is due
-    hospital.runner.run(hospital.job(JobKind.SHADOW).id, JobKind.SHADOW)
-    job = hospital.job(JobKind.SHADOW)
+    gateway = with_shadow(gateway, candidate)
+    receive_two(gateway, tmp_path)
+    gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)  # PUBLISH is due
+    gateway.runner.run(gateway.job(JobKind.SHADOW).id, JobKind.SHADOW)
+    job = gateway.job(JobKind.SHADOW)
     assert (job.status, job.attempts, candidate.batches) == (JobStatus.QUEUED, 0, [])
-    assert job.due_at == hospital.clock() + jobs.POSTPONE_WHILE_BUSY
-    finish(hospital)
-    assert len(shadow_rows(hospital)) == 1
+    assert job.due_at == gateway.clock() + jobs.POSTPONE_WHILE_BUSY
+    finish(gateway)
+    assert len(shadow_rows(gateway)) == 1
 
 
-def test_it_leaves_off_when_a_study_comes(hospital: Hospital, tmp_path: Path) -> None:
+def test_it_leaves_off_when_a_study_comes(gateway: Gateway, tmp_path: Path) -> None:
     class Overtaken(Candidate):
         """A study comes after its first batch."""
 
         def predict(
-            self, frames: Sequence[Picture], *, batch_size: int = 8
+            self, frames: Sequence[Pixels], *, batch_size: int = 8
         ) -> list[FramePrediction]:
             if not self.batches:
-                with hospital.database.write() as session:
+                with gateway.database.write() as session:
                     jobs.enqueue(
                         session,
                         JobKind.ANALYZE,
                         key="k",
                         subject_id=uuid4(),
-                        now=hospital.clock() - timedelta(seconds=1),
+                        now=gateway.clock() - timedelta(seconds=1),
                     )
             return super().predict(frames, batch_size=batch_size)
 
     candidate = Overtaken()
-    hospital = with_shadow(hospital, candidate)
-    receive_two(hospital, tmp_path)
-    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
-    hospital.runner.run(hospital.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
-    hospital.runner.run(hospital.job(JobKind.SHADOW).id, JobKind.SHADOW)
+    gateway = with_shadow(gateway, candidate)
+    receive_two(gateway, tmp_path)
+    gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
+    gateway.runner.run(gateway.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
+    gateway.runner.run(gateway.job(JobKind.SHADOW).id, JobKind.SHADOW)
     assert candidate.batches == [1]
-    assert hospital.job(JobKind.SHADOW).status is JobStatus.QUEUED
-    assert shadow_rows(hospital) == []
+    assert gateway.job(JobKind.SHADOW).status is JobStatus.QUEUED
+    assert shadow_rows(gateway) == []
 
 
-def test_a_refused_study_has_no_shadow(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, Candidate())
-    hospital.receive(write(tmp_path / "a.dcm", np.zeros((64, 64), np.uint8), spacing_mm=None))
-    finish(hospital)
-    assert JobKind.SHADOW not in {row[1] for row in rows_of(hospital, Job)["job"]}
+def test_a_refused_study_has_no_shadow(gateway: Gateway, tmp_path: Path) -> None:
+    gateway = with_shadow(gateway, Candidate())
+    gateway.receive(write_image(tmp_path / "a.dcm", np.zeros((64, 64), np.uint8), spacing_mm=None))
+    finish(gateway)
+    assert JobKind.SHADOW not in {row[1] for row in rows_of(gateway, Job)["job"]}
 
 
-def test_without_the_setting_nothing_is_queued(hospital: Hospital, tmp_path: Path) -> None:
-    receive_two(hospital, tmp_path)
-    finish(hospital)
-    assert JobKind.SHADOW not in {row[1] for row in rows_of(hospital, Job)["job"]}
+def test_without_the_setting_nothing_is_queued(gateway: Gateway, tmp_path: Path) -> None:
+    receive_two(gateway, tmp_path)
+    finish(gateway)
+    assert JobKind.SHADOW not in {row[1] for row in rows_of(gateway, Job)["job"]}
 
 
-def test_the_active_preset_is_not_compared_with_itself(hospital: Hospital, tmp_path: Path) -> None:
-    hospital = with_shadow(hospital, PaintedPredictor())
-    receive_two(hospital, tmp_path)
-    finish(hospital)
-    assert hospital.job(JobKind.SHADOW).status is JobStatus.DONE
-    assert shadow_rows(hospital) == []
+def test_the_active_preset_is_not_compared_with_itself(gateway: Gateway, tmp_path: Path) -> None:
+    gateway = with_shadow(gateway, FakePredictor())
+    receive_two(gateway, tmp_path)
+    finish(gateway)
+    assert gateway.job(JobKind.SHADOW).status is JobStatus.DONE
+    assert shadow_rows(gateway) == []

@@ -23,57 +23,57 @@ from db.schema import (
 )
 from dicom.files import read_dataset
 from dicom.results.sr.verify import ReadReport, read_back_report
-from tests.workers.hospital import Hospital
-from tests.workers.pacs import CLASSES, pacs
-from tests.workers.painted import picture, write
+from tests.workers.fake_images import draw_frame, write_image
+from tests.workers.gateway import Gateway
+from tests.workers.pacs import CLASSES, run_pacs
 from workers.destinations.rows import sync_destinations
 from workers.errors import PrerequisitePending
 from workers.queue.runner import job_handlers
 
 
 @pytest.fixture
-def analyzed(hospital: Hospital, tmp_path: Path) -> Hospital:
+def analyzed(gateway: Gateway, tmp_path: Path) -> Gateway:
     """An analysis that is not published yet, and a radiologist."""
-    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20))))
-    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20))))
+    gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
     reader = User(
         username="roentgen", display_name="W. Röntgen", dicom_name="Röntgen^Wilhelm",
         organization="Klinik", role=Role.RADIOLOGIST, password_hash="-",
-        created_at=hospital.clock(),
+        created_at=gateway.clock(),
     )  # fmt: skip
-    with hospital.database.write() as session:
+    with gateway.database.write() as session:
         session.add(reader)
-    return hospital
+    return gateway
 
 
-def publish(hospital: Hospital) -> ReadReport:
-    hospital.runner.run(hospital.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
-    return newest_report(hospital)
+def publish(gateway: Gateway) -> ReadReport:
+    gateway.runner.run(gateway.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
+    return newest_report(gateway)
 
 
 def sign(
-    hospital: Hospital,
+    gateway: Gateway,
     decision: Decision,
     label: str | None,
     *,
     predecessor_id: UUID | None = None,
 ) -> UUID:
     """A signed review of the newest analysis with its job, and one run of that."""
-    review_id = put_signature(hospital, decision, label, predecessor_id=predecessor_id)
-    run(hospital)
+    review_id = put_signature(gateway, decision, label, predecessor_id=predecessor_id)
+    run(gateway)
     return review_id
 
 
 def put_signature(
-    hospital: Hospital,
+    gateway: Gateway,
     decision: Decision,
     label: str | None,
     *,
     predecessor_id: UUID | None = None,
 ) -> UUID:
-    hospital.clock.skip(minutes=1)
-    now = hospital.clock()
-    with hospital.database.write() as session:
+    gateway.clock.skip(minutes=1)
+    now = gateway.clock()
+    with gateway.database.write() as session:
         review = Review(
             id=uuid4(),
             analysis_id=session.scalars(select(Analysis.id).order_by(Analysis.revision)).all()[-1],
@@ -93,22 +93,22 @@ def put_signature(
     return review.id
 
 
-def run(hospital: Hospital) -> None:
-    hospital.runner.run(hospital.job(JobKind.SIGN).id, JobKind.SIGN)
+def run(gateway: Gateway) -> None:
+    gateway.runner.run(gateway.job(JobKind.SIGN).id, JobKind.SIGN)
 
 
-def newest_report(hospital: Hospital) -> ReadReport:
-    with hospital.database.read() as session:
+def newest_report(gateway: Gateway) -> ReadReport:
+    with gateway.database.read() as session:
         made = session.scalars(
             select(ResultObject)
             .where(ResultObject.spec == "sr")
             .order_by(ResultObject.created_at.desc())
         ).first()
     assert made is not None
-    return read_back_report(hospital.services.store.path(made.file))
+    return read_back_report(gateway.services.store.path(made.file))
 
 
-def test_a_signed_review_becomes_a_verified_successor(analyzed: Hospital) -> None:
+def test_a_signed_review_becomes_a_verified_successor(analyzed: Gateway) -> None:
     unverified = publish(analyzed)
     review_id = sign(analyzed, Decision.MODIFY, "benign")
     signed = newest_report(analyzed)
@@ -123,23 +123,23 @@ def test_a_signed_review_becomes_a_verified_successor(analyzed: Hospital) -> Non
     assert analyzed.tags()[-1] == "worker:review:published"
 
 
-def test_it_goes_where_the_analysis_went(analyzed: Hospital, free_port: int) -> None:
+def test_it_goes_where_the_analysis_went(analyzed: Gateway, free_port: int) -> None:
     publish(analyzed)
     sign(analyzed, Decision.ACCEPT, "malignant")
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         analyzed.run_due()
     with analyzed.database.read() as session:
         found = session.scalars(select(Delivery)).all()
         assert {(d.destination.name, d.route, d.status) for d in found} == {
             ("pacs", "breast", DeliveryStatus.DELIVERED)
         }
-    assert sorted(sop_class for sop_class, _ in there.asked) == sorted(
+    assert sorted(sop_class for sop_class, _ in pacs.received) == sorted(
         [CLASSES[1], CLASSES[0], CLASSES[0]]
     )
 
 
 def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
-    analyzed: Hospital, free_port: int
+    analyzed: Gateway, free_port: int
 ) -> None:
     publish(analyzed)
     routes = analyzed.services.settings.effective_routes_file
@@ -150,12 +150,12 @@ def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
     analyzed.run_due()
     routes.write_text(before)
     analyzed.clock.skip(hours=1)
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         analyzed.run_due()
     with analyzed.database.read() as session:
         statuses = [delivery.status for delivery in session.scalars(select(Delivery))]
     assert statuses == [DeliveryStatus.DELIVERED] * 2
-    assert len(there.asked) == 3
+    assert len(pacs.received) == 3
 
 
 @pytest.mark.parametrize(
@@ -167,12 +167,12 @@ def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
     ],
 )
 def test_a_signed_report_follows_the_report_that_its_destination_got(
-    analyzed: Hospital, free_port: int, wished: list[str], today: list[str]
+    analyzed: Gateway, free_port: int, wished: list[str], today: list[str]
 ) -> None:
     """In the same class, naming the same segmentations, whatever it asks for since then."""
     wants(analyzed, wished)
     publish(analyzed)
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         analyzed.run_due()
         wants(analyzed, today)
         sign(analyzed, Decision.ACCEPT, "malignant")
@@ -184,18 +184,18 @@ def test_a_signed_report_follows_the_report_that_its_destination_got(
         (report,) = (made for made in signed.objects if wished in made.selections)
         path = analyzed.services.store.path(report.file)
     assert (delivery.selection, delivery.status) == (wished, DeliveryStatus.DELIVERED)
-    assert there.asked[-1] == (CLASSES[0], report.sop_instance_uid)
+    assert pacs.received[-1] == (CLASSES[0], report.sop_instance_uid)
     named = {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
     assert named == (got if "seg" in wished else set())
-    assert named <= set(there.kept)
+    assert named <= set(pacs.stored)
 
 
 def test_a_destination_that_selects_no_report_any_more_is_a_dead_letter(
-    analyzed: Hospital, free_port: int
+    analyzed: Gateway, free_port: int
 ) -> None:
     wants(analyzed, ["sr"])
     publish(analyzed)
-    with pacs(port=free_port):
+    with run_pacs(port=free_port):
         analyzed.run_due()
         wants(analyzed, ["seg"])
         sign(analyzed, Decision.ACCEPT, "malignant")
@@ -211,14 +211,14 @@ def test_a_destination_that_selects_no_report_any_more_is_a_dead_letter(
         assert session.get_one(Delivery, delivery.id).status is DeliveryStatus.DELIVERED
 
 
-def test_a_rejected_analysis_is_reported_without_a_class(analyzed: Hospital) -> None:
+def test_a_rejected_analysis_is_reported_without_a_class(analyzed: Gateway) -> None:
     publish(analyzed)
     sign(analyzed, Decision.REJECT, None)
     signed = newest_report(analyzed)
     assert (signed.verified, signed.decision, signed.label) == (True, "reject", None)
 
 
-def test_an_amendment_takes_the_place_of_the_review_before_it(analyzed: Hospital) -> None:
+def test_an_amendment_takes_the_place_of_the_review_before_it(analyzed: Gateway) -> None:
     publish(analyzed)
     first_id = sign(analyzed, Decision.ACCEPT, "malignant")
     first = newest_report(analyzed)
@@ -229,7 +229,7 @@ def test_an_amendment_takes_the_place_of_the_review_before_it(analyzed: Hospital
 
 
 def test_a_review_of_late_images_also_succeeds_the_report_that_was_signed_before(
-    analyzed: Hospital, tmp_path: Path
+    analyzed: Gateway, tmp_path: Path
 ) -> None:
     """For each destination it is the one that it has, whatever it asked for then."""
     wants(analyzed, ["sr"])
@@ -249,15 +249,15 @@ def test_a_review_of_late_images_also_succeeds_the_report_that_was_signed_before
     assert predecessors(analyzed, third_id) == {key: [uid] for key, (uid, _) in second.items()}
 
 
-def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], list[str]]:
+def predecessors(gateway: Gateway, review_id: UUID) -> dict[tuple[str, str], list[str]]:
     """The UIDs that each report of a set names, by selection and spec."""
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         return {
             (" ".join(selection), each.spec): [
                 str(reference.ReferencedSOPInstanceUID)
                 for study in read_dataset(
-                    hospital.services.store.path(each.file)
+                    gateway.services.store.path(each.file)
                 ).PredecessorDocumentsSequence
                 for series in study.ReferencedSeriesSequence
                 for reference in series.ReferencedSOPSequence
@@ -268,7 +268,7 @@ def predecessors(hospital: Hospital, review_id: UUID) -> dict[tuple[str, str], l
 
 
 def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
-    analyzed: Hospital, tmp_path: Path
+    analyzed: Gateway, tmp_path: Path
 ) -> None:
     publish(analyzed)
     put_signature(analyzed, Decision.ACCEPT, "malignant")
@@ -288,7 +288,7 @@ def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
 
 
 def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_after_it(
-    analyzed: Hospital, tmp_path: Path
+    analyzed: Gateway, tmp_path: Path
 ) -> None:
     publish(analyzed)
     first_id = put_signature(analyzed, Decision.ACCEPT, "malignant")
@@ -313,26 +313,26 @@ def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_afte
     assert "superseded_by" in told.details
 
 
-def wants(hospital: Hospital, results: list[str]) -> None:
+def wants(gateway: Gateway, results: list[str]) -> None:
     """From now on, the PACS of the route; the rows know it as they do after any other study."""
-    routes = hospital.services.settings.effective_routes_file
+    routes = gateway.services.settings.effective_routes_file
     head, port, tail = re.split(
         r"(port = [0-9]+\n)(?:results = .*\n)?", routes.read_text(), maxsplit=1
     )
     routes.write_text(f"{head}{port}results = {results}\n{tail}")
-    with hospital.database.write() as session:
-        sync_destinations(session, hospital.services.routes.current().destination)
+    with gateway.database.write() as session:
+        sync_destinations(session, gateway.services.routes.current().destination)
 
 
-def revise(hospital: Hospital, folder: Path) -> None:
+def revise(gateway: Gateway, folder: Path) -> None:
     """An image comes late, and all is analyzed again."""
-    hospital.clock.skip(minutes=1)
-    hospital.receive(write(folder / "late.dcm", picture((60, 80, 20)), number=2))
-    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
+    gateway.clock.skip(minutes=1)
+    gateway.receive(write_image(folder / "late.dcm", draw_frame((60, 80, 20)), number=2))
+    gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
 
 
 def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
-    analyzed: Hospital,
+    analyzed: Gateway,
 ) -> None:
     """A signed report takes the place of the one that its destination has, and so does the next."""
     routes = analyzed.services.settings.effective_routes_file
@@ -354,15 +354,15 @@ def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
 
 
 def reports(
-    hospital: Hospital, review_id: UUID | None
+    gateway: Gateway, review_id: UUID | None
 ) -> dict[tuple[str, str], tuple[str, str | None]]:
     """UID and predecessor of each report of a set, by selection and spec."""
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         found = {}
         for each in made.objects:
             if each.spec.startswith("sr"):
-                seen = read_back_report(hospital.services.store.path(each.file))
+                seen = read_back_report(gateway.services.store.path(each.file))
                 for selection in each.selections:
                     found[" ".join(selection), each.spec] = (
                         seen.sop_instance_uid,
@@ -371,7 +371,7 @@ def reports(
         return found
 
 
-def test_a_review_waits_for_the_publication_of_what_it_reviews(analyzed: Hospital) -> None:
+def test_a_review_waits_for_the_publication_of_what_it_reviews(analyzed: Gateway) -> None:
     sign(analyzed, Decision.ACCEPT, "malignant")
     job = analyzed.job(JobKind.SIGN)
     assert (job.status, job.error) == (
@@ -384,7 +384,7 @@ def test_a_review_waits_for_the_publication_of_what_it_reviews(analyzed: Hospita
     assert newest_report(analyzed).verified
 
 
-def test_a_second_run_changes_nothing(analyzed: Hospital) -> None:
+def test_a_second_run_changes_nothing(analyzed: Gateway) -> None:
     publish(analyzed)
     sign(analyzed, Decision.ACCEPT, "malignant")
     with analyzed.database.write() as session:
@@ -395,7 +395,7 @@ def test_a_second_run_changes_nothing(analyzed: Hospital) -> None:
         assert len(session.scalars(select(ResultSet)).all()) == 2
 
 
-def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: Hospital) -> None:
+def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: Gateway) -> None:
     publish(analyzed)
     put_signature(analyzed, Decision.ACCEPT, "malignant")
     with analyzed.database.write() as session:
@@ -412,7 +412,7 @@ def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: H
         put_in(session, analyzed.clock())
 
 
-def test_a_review_that_was_never_published_is_told(analyzed: Hospital) -> None:
+def test_a_review_that_was_never_published_is_told(analyzed: Gateway) -> None:
     sign(analyzed, Decision.ACCEPT, "malignant")
     for _ in range(jobs.MAX_ATTEMPTS[JobKind.SIGN] - 1):
         run(analyzed)
@@ -420,7 +420,7 @@ def test_a_review_that_was_never_published_is_told(analyzed: Hospital) -> None:
     assert analyzed.tags()[-1] == "worker:review:failed"
 
 
-def test_a_review_that_is_not_signed_is_refused(analyzed: Hospital) -> None:
+def test_a_review_that_is_not_signed_is_refused(analyzed: Gateway) -> None:
     publish(analyzed)
     with analyzed.database.write() as session:
         draft = Review(

@@ -12,27 +12,38 @@ from dicom.results.seg.verify import verify_segmentation
 from dicom.results.sr.verify import verify_report
 from models.types import PresetInfo
 from tests.dicom import making
-from tests.workers.painted import MALIGNANT_SAYS, PaintedPredictor, Picture, picture, write
+from tests.workers.fake_images import (
+    MALIGNANT_PROBABILITIES,
+    FakePredictor,
+    Pixels,
+    draw_frame,
+    write_image,
+)
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, build_study_result, pipeline_version
 from workers.pipeline.types import ImageAnalysis
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-INFO = PaintedPredictor().info
+INFO = FakePredictor().info
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[ImageAnalysis]:
     """A normal still, a cine with a lesion, a refused black still, two lesions, and a PNG."""
-    pixels: list[Picture | list[Picture]] = [
-        picture(),
-        [picture(), picture((60, 70, 20)), picture((64, 70, 20)), picture((68, 70, 20))],
+    pixels: list[Pixels | list[Pixels]] = [
+        draw_frame(),
+        [
+            draw_frame(),
+            draw_frame((60, 70, 20)),
+            draw_frame((64, 70, 20)),
+            draw_frame((68, 70, 20)),
+        ],
         np.zeros((64, 64), np.uint8),
-        picture((60, 70, 20), (150, 70, 12)),
+        draw_frame((60, 70, 20), (150, 70, 12)),
     ]
-    paths = [write(tmp_path / f"{n}.dcm", each, number=n) for n, each in enumerate(pixels, 1)]
-    Image.fromarray(picture((60, 70, 20))).save(tmp_path / "e.png")
-    return [analyze_image(path, PaintedPredictor()) for path in [*paths, tmp_path / "e.png"]]
+    paths = [write_image(tmp_path / f"{n}.dcm", each, number=n) for n, each in enumerate(pixels, 1)]
+    Image.fromarray(draw_frame((60, 70, 20))).save(tmp_path / "e.png")
+    return [analyze_image(path, FakePredictor()) for path in [*paths, tmp_path / "e.png"]]
 
 
 def result_of(images: list[ImageAnalysis]) -> StudyResult:
@@ -46,7 +57,7 @@ def test_a_study_result_has_the_class_of_the_most_suspicious_image(
 ) -> None:
     result = result_of(images)
     assert result.label == "malignant"
-    assert result.probabilities == pytest.approx(MALIGNANT_SAYS)
+    assert result.probabilities == pytest.approx(MALIGNANT_PROBABILITIES)
 
 
 def test_a_study_of_refused_images_has_no_class(images: list[ImageAnalysis]) -> None:

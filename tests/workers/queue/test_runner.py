@@ -14,7 +14,7 @@ from db.engine import Database
 from db.errors import StoreFull
 from db.jobs import Claim
 from db.schema import Job, JobKind, JobStatus
-from tests.workers.hospital import NOON, Hospital
+from tests.workers.gateway import NOON, Gateway
 from workers.errors import PrerequisitePending, WorkError
 from workers.jobs.handler import JobFailure, SaveResult
 from workers.queue.runner import JobRunner
@@ -54,8 +54,8 @@ def subject() -> UUID:
 
 
 @pytest.fixture
-def job_id(hospital: Hospital, subject: UUID) -> UUID:
-    with hospital.database.write() as session:
+def job_id(gateway: Gateway, subject: UUID) -> UUID:
+    with gateway.database.write() as session:
         job = jobs.enqueue(session, JobKind.DELIVER, key="k", subject_id=subject, now=NOON)
         assert job is not None
         session.flush()
@@ -63,74 +63,74 @@ def job_id(hospital: Hospital, subject: UUID) -> UUID:
 
 
 def runner(
-    hospital: Hospital, handler: ScriptedHandler, slots: ConcurrencySlots | None = None
+    gateway: Gateway, handler: ScriptedHandler, slots: ConcurrencySlots | None = None
 ) -> JobRunner:
     leases = ActiveLeases(timedelta(seconds=60), timedelta(hours=1))
     job_handlers: Mapping[JobKind, ScriptedHandler] = dict.fromkeys(JobKind, handler)
     return JobRunner(
-        hospital.services, job_handlers, slots or ConcurrencySlots(4, 2), leases, hospital.clock
+        gateway.services, job_handlers, slots or ConcurrencySlots(4, 2), leases, gateway.clock
     )
 
 
-def only_job(hospital: Hospital) -> Job:
-    with hospital.database.read() as session:
+def only_job(gateway: Gateway) -> Job:
+    with gateway.database.read() as session:
         return session.scalars(select(Job)).one()
 
 
 def test_a_job_is_done_in_the_transaction_of_its_result(
-    hospital: Hospital, job_id: UUID, subject: UUID
+    gateway: Gateway, job_id: UUID, subject: UUID
 ) -> None:
     handler = ScriptedHandler()
-    runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    assert only_job(hospital).status is JobStatus.DONE
+    runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(gateway).status is JobStatus.DONE
     assert handler.saved == [subject]
 
 
 def test_a_message_that_arrives_twice_runs_the_job_once(
-    hospital: Hospital, job_id: UUID, subject: UUID
+    gateway: Gateway, job_id: UUID, subject: UUID
 ) -> None:
     handler = ScriptedHandler()
     for _ in range(2):
-        runner(hospital, handler).run(job_id, JobKind.DELIVER)
+        runner(gateway, handler).run(job_id, JobKind.DELIVER)
     assert handler.saved == [subject]
 
 
-def test_a_message_for_an_unknown_job_is_ignored(hospital: Hospital) -> None:
+def test_a_message_for_an_unknown_job_is_ignored(gateway: Gateway) -> None:
     handler = ScriptedHandler()
-    runner(hospital, handler).run(uuid4(), JobKind.DELIVER)
+    runner(gateway, handler).run(uuid4(), JobKind.DELIVER)
     assert handler.saved == []
 
 
-def test_a_temporary_error_is_retried_later(hospital: Hospital, job_id: UUID) -> None:
+def test_a_temporary_error_is_retried_later(gateway: Gateway, job_id: UUID) -> None:
     handler = ScriptedHandler(raises=PrerequisitePending("not published yet"))
-    runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    job = only_job(hospital)
+    runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(gateway)
     assert (job.status, job.error, job.attempts) == (JobStatus.QUEUED, "not published yet", 1)
     assert job.due_at > NOON
     assert [failure.given_up for failure in handler.failures] == [False]
 
 
-def test_a_permanent_error_dead_letters_the_job_at_once(hospital: Hospital, job_id: UUID) -> None:
+def test_a_permanent_error_dead_letters_the_job_at_once(gateway: Gateway, job_id: UUID) -> None:
     handler = ScriptedHandler(raises=WorkError("never"))
-    runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    assert only_job(hospital).status is JobStatus.DEAD_LETTER
+    runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(gateway).status is JobStatus.DEAD_LETTER
     assert [failure.given_up for failure in handler.failures] == [True]
 
 
-def test_a_job_is_given_up_after_its_last_attempt(hospital: Hospital, job_id: UUID) -> None:
+def test_a_job_is_given_up_after_its_last_attempt(gateway: Gateway, job_id: UUID) -> None:
     handler = ScriptedHandler(raises=PrerequisitePending("not published yet"))
     for _ in range(jobs.MAX_ATTEMPTS[JobKind.DELIVER]):
-        runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    assert only_job(hospital).status is JobStatus.DEAD_LETTER
+        runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(gateway).status is JobStatus.DEAD_LETTER
     assert [failure.given_up for failure in handler.failures][-2:] == [False, True]
 
 
 def test_an_unexpected_error_is_reported_without_its_text(
-    hospital: Hospital, job_id: UUID, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, job_id: UUID, caplog: pytest.LogCaptureFixture
 ) -> None:
     handler = ScriptedHandler(raises=ValueError("Muster^Anna"))
-    runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    job = only_job(hospital)
+    runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(gateway)
     assert job.status is JobStatus.QUEUED
     assert job.error == "unexpected ValueError"
     assert "ValueError" in caplog.text
@@ -146,46 +146,46 @@ def test_an_unexpected_error_is_reported_without_its_text(
     ],
 )
 def test_a_full_disk_postpones_the_job_without_using_up_attempts(
-    hospital: Hospital, job_id: UUID, full: Exception, words: str
+    gateway: Gateway, job_id: UUID, full: Exception, words: str
 ) -> None:
     handler = ScriptedHandler(raises=full)
     for _ in range(30):
-        runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    job = only_job(hospital)
+        runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(gateway)
     assert words in job.error
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
-    assert job.due_at - hospital.clock() == jobs.POSTPONE_WHILE_FULL
+    assert job.due_at - gateway.clock() == jobs.POSTPONE_WHILE_FULL
     assert handler.failures == []
 
 
-def test_the_result_of_a_lost_claim_is_not_saved(hospital: Hospital, job_id: UUID) -> None:
+def test_the_result_of_a_lost_claim_is_not_saved(gateway: Gateway, job_id: UUID) -> None:
     def take_over(claim: Claim) -> None:
-        hospital.clock.skip(minutes=5)
-        with hospital.database.write() as session:
-            jobs.take_due(session, hospital.clock())
-            assert jobs.claim(session, claim.job_id, hospital.clock())
+        gateway.clock.skip(minutes=5)
+        with gateway.database.write() as session:
+            jobs.take_due(session, gateway.clock())
+            assert jobs.claim(session, claim.job_id, gateway.clock())
 
     handler = ScriptedHandler(meanwhile=take_over)
-    runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    job = only_job(hospital)
+    runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    job = only_job(gateway)
     assert (job.status, job.attempts) == (JobStatus.RUNNING, 2)
     assert handler.saved == []
 
 
-def test_the_failure_of_a_lost_claim_is_not_saved(hospital: Hospital, job_id: UUID) -> None:
+def test_the_failure_of_a_lost_claim_is_not_saved(gateway: Gateway, job_id: UUID) -> None:
     def take_over(claim: Claim) -> None:
-        hospital.clock.skip(minutes=5)
-        with hospital.database.write() as session:
-            jobs.take_due(session, hospital.clock())
-            assert jobs.claim(session, claim.job_id, hospital.clock())
+        gateway.clock.skip(minutes=5)
+        with gateway.database.write() as session:
+            jobs.take_due(session, gateway.clock())
+            assert jobs.claim(session, claim.job_id, gateway.clock())
 
     handler = ScriptedHandler(meanwhile=take_over, raises=WorkError("never"))
-    runner(hospital, handler).run(job_id, JobKind.DELIVER)
-    assert only_job(hospital).status is JobStatus.RUNNING
+    runner(gateway, handler).run(job_id, JobKind.DELIVER)
+    assert only_job(gateway).status is JobStatus.RUNNING
     assert handler.failures == []
 
 
-def test_a_result_that_cannot_be_saved_is_rolled_back(hospital: Hospital, job_id: UUID) -> None:
+def test_a_result_that_cannot_be_saved_is_rolled_back(gateway: Gateway, job_id: UUID) -> None:
     class UnsavableHandler(ScriptedHandler):
         def handle(self, claim: Claim, now: datetime) -> SaveResult:
             def save(session: Session, now: datetime) -> None:
@@ -194,26 +194,26 @@ def test_a_result_that_cannot_be_saved_is_rolled_back(hospital: Hospital, job_id
 
             return save
 
-    runner(hospital, UnsavableHandler()).run(job_id, JobKind.DELIVER)
-    job = only_job(hospital)  # one row: the other was rolled back
+    runner(gateway, UnsavableHandler()).run(job_id, JobKind.DELIVER)
+    job = only_job(gateway)  # one row: the other was rolled back
     assert (job.kind, job.status) == (JobKind.DELIVER, JobStatus.QUEUED)
 
 
-def test_without_a_free_slot_the_job_is_released(hospital: Hospital, job_id: UUID) -> None:
-    with hospital.database.write() as session:
+def test_without_a_free_slot_the_job_is_released(gateway: Gateway, job_id: UUID) -> None:
+    with gateway.database.write() as session:
         jobs.take_due(session, NOON)
     handler, slots = ScriptedHandler(), ConcurrencySlots(2, 1)
     with slots.acquire(JobKind.DELIVER):
-        runner(hospital, handler, slots).run(job_id, JobKind.DELIVER)
-    job = only_job(hospital)
+        runner(gateway, handler, slots).run(job_id, JobKind.DELIVER)
+    job = only_job(gateway)
     assert (job.status, job.attempts) == (JobStatus.QUEUED, 0)
     assert job.due_at - NOON == timedelta(seconds=1)
 
 
 def test_a_database_that_is_gone_does_not_raise(
-    hospital: Hospital, job_id: UUID, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, job_id: UUID, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with hospital.database.engine.begin() as connection:
+    with gateway.database.engine.begin() as connection:
         connection.exec_driver_sql("ALTER TABLE job RENAME TO gone")
-    runner(hospital, ScriptedHandler()).run(job_id, JobKind.DELIVER)
+    runner(gateway, ScriptedHandler()).run(job_id, JobKind.DELIVER)
     assert str(job_id) in caplog.text

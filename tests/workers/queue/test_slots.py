@@ -8,7 +8,7 @@ from db import jobs
 from db.engine import Database
 from db.jobs import Claim
 from db.schema import Job, JobKind
-from tests.workers.hospital import NOON, Hospital
+from tests.workers.gateway import NOON, Gateway
 from workers.queue.slots import (
     ANALYSIS_KINDS,
     OTHER_KINDS,
@@ -65,45 +65,45 @@ def test_a_worker_without_a_shadow_preset_runs_no_shadow_analysis() -> None:
 
 
 @pytest.fixture
-def claim(hospital: Hospital) -> Claim:
-    with hospital.database.write() as session:
+def claim(gateway: Gateway) -> Claim:
+    with gateway.database.write() as session:
         jobs.enqueue(session, JobKind.SIGN, key="k", subject_id=uuid4(), now=NOON)
-    with hospital.database.write() as session:
+    with gateway.database.write() as session:
         job_id = session.scalars(select(Job.id)).one()
         claim = jobs.claim(session, job_id, NOON)
         assert claim is not None
         return claim
 
 
-def due_after(hospital: Hospital, leases: ActiveLeases, seconds: float) -> float:
+def due_after(gateway: Gateway, leases: ActiveLeases, seconds: float) -> float:
     """Extend the lease so long after the claim; return when it then expires, in seconds."""
-    with hospital.database.write() as session:
+    with gateway.database.write() as session:
         leases.extend(session, NOON + timedelta(seconds=seconds))
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         return (session.scalars(select(Job)).one().due_at - NOON).total_seconds()
 
 
-def test_the_lease_of_a_running_job_is_extended(hospital: Hospital, claim: Claim) -> None:
+def test_the_lease_of_a_running_job_is_extended(gateway: Gateway, claim: Claim) -> None:
     leases = ActiveLeases(lease=timedelta(seconds=60), job_timeout=timedelta(seconds=300))
     with leases.track(claim, NOON):
-        assert due_after(hospital, leases, 50) == 110
+        assert due_after(gateway, leases, 50) == 110
     assert not len(leases)
-    assert due_after(hospital, leases, 70) == 110
+    assert due_after(gateway, leases, 70) == 110
 
 
-def test_the_lease_of_a_hung_job_expires(hospital: Hospital, claim: Claim) -> None:
+def test_the_lease_of_a_hung_job_expires(gateway: Gateway, claim: Claim) -> None:
     leases = ActiveLeases(lease=timedelta(seconds=60), job_timeout=timedelta(seconds=300))
     with leases.track(claim, NOON):
-        due_after(hospital, leases, 290)
-        assert due_after(hospital, leases, 301) == 350
+        due_after(gateway, leases, 290)
+        assert due_after(gateway, leases, 301) == 350
         assert not len(leases)
 
 
-def test_a_lost_claim_is_dropped(hospital: Hospital, claim: Claim) -> None:
+def test_a_lost_claim_is_dropped(gateway: Gateway, claim: Claim) -> None:
     leases = ActiveLeases(lease=timedelta(seconds=60), job_timeout=timedelta(seconds=300))
     with leases.track(claim, NOON):
-        with hospital.database.write() as session:
+        with gateway.database.write() as session:
             jobs.take_due(session, NOON + timedelta(seconds=61))
             jobs.claim(session, claim.job_id, NOON + timedelta(seconds=61))
-        assert due_after(hospital, leases, 70) == 121
+        assert due_after(gateway, leases, 70) == 121
         assert not len(leases)

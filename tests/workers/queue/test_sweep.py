@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from db import jobs
 from db.schema import Job, JobKind, JobStatus, Study, StudyStatus
-from tests.workers.hospital import NOON, Hospital
+from tests.workers.gateway import NOON, Gateway
 from workers.queue.broker import BrokerUnavailable
 from workers.queue.runner import job_handlers
 from workers.queue.slots import ConcurrencySlots
@@ -43,12 +43,12 @@ def slots() -> ConcurrencySlots:
 
 
 @pytest.fixture
-def sweep(hospital: Hospital, broker: FakeBroker, slots: ConcurrencySlots) -> Sweep:
-    return Sweep(hospital.services, broker, slots, job_handlers(hospital.services), hospital.clock)
+def sweep(gateway: Gateway, broker: FakeBroker, slots: ConcurrencySlots) -> Sweep:
+    return Sweep(gateway.services, broker, slots, job_handlers(gateway.services), gateway.clock)
 
 
-def queue(hospital: Hospital, kind: JobKind, count: int) -> list[UUID]:
-    with hospital.database.write() as session:
+def queue(gateway: Gateway, kind: JobKind, count: int) -> list[UUID]:
+    with gateway.database.write() as session:
         made = [
             jobs.enqueue(session, kind, key=f"{uuid4()}", subject_id=uuid4(), now=NOON)
             for _ in range(count)
@@ -57,28 +57,28 @@ def queue(hospital: Hospital, kind: JobKind, count: int) -> list[UUID]:
         return [job.id for job in made if job]
 
 
-def test_it_dispatches_a_due_job_once(hospital: Hospital, sweep: Sweep, broker: FakeBroker) -> None:
-    expected = queue(hospital, JobKind.SIGN, 1)
+def test_it_dispatches_a_due_job_once(gateway: Gateway, sweep: Sweep, broker: FakeBroker) -> None:
+    expected = queue(gateway, JobKind.SIGN, 1)
     sweep()
     sweep()
     assert broker.dispatched == expected
 
 
 def test_an_unclaimed_job_is_dispatched_again(
-    hospital: Hospital, sweep: Sweep, broker: FakeBroker
+    gateway: Gateway, sweep: Sweep, broker: FakeBroker
 ) -> None:
-    [job_id] = queue(hospital, JobKind.SIGN, 1)
+    [job_id] = queue(gateway, JobKind.SIGN, 1)
     sweep()
-    hospital.clock.skip(seconds=31)
+    gateway.clock.skip(seconds=31)
     sweep()
     assert broker.dispatched == [job_id, job_id]
 
 
 def test_it_dispatches_as_many_jobs_of_a_kind_as_there_are_free_slots(
-    hospital: Hospital, sweep: Sweep, broker: FakeBroker, slots: ConcurrencySlots
+    gateway: Gateway, sweep: Sweep, broker: FakeBroker, slots: ConcurrencySlots
 ) -> None:
-    analyses = queue(hospital, JobKind.ANALYZE, 5)
-    deliveries = queue(hospital, JobKind.DELIVER, 5)
+    analyses = queue(gateway, JobKind.ANALYZE, 5)
+    deliveries = queue(gateway, JobKind.DELIVER, 5)
     with slots.acquire(JobKind.ANALYZE):
         sweep()
     assert len(set(broker.dispatched) & set(analyses)) == 1
@@ -86,15 +86,15 @@ def test_it_dispatches_as_many_jobs_of_a_kind_as_there_are_free_slots(
 
 
 def test_two_sweeps_do_not_dispatch_the_same_job(
-    hospital: Hospital, sweep: Sweep, broker: FakeBroker
+    gateway: Gateway, sweep: Sweep, broker: FakeBroker
 ) -> None:
-    expected = queue(hospital, JobKind.SIGN, 4)
+    expected = queue(gateway, JobKind.SIGN, 4)
     other = Sweep(
-        hospital.services,
+        gateway.services,
         broker,
         ConcurrencySlots(4, 2),
-        job_handlers(hospital.services),
-        hospital.clock,
+        job_handlers(gateway.services),
+        gateway.clock,
     )
     threads = [threading.Thread(target=each) for each in (sweep, other)]
     for thread in threads:
@@ -105,9 +105,9 @@ def test_two_sweeps_do_not_dispatch_the_same_job(
 
 
 def test_no_job_is_lost_while_redis_is_down(
-    hospital: Hospital, sweep: Sweep, broker: FakeBroker, caplog: pytest.LogCaptureFixture
+    gateway: Gateway, sweep: Sweep, broker: FakeBroker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected = queue(hospital, JobKind.SIGN, 2)
+    expected = queue(gateway, JobKind.SIGN, 2)
     broker.down = True
     for _ in range(3):
         sweep()
@@ -119,25 +119,25 @@ def test_no_job_is_lost_while_redis_is_down(
 
 
 def test_a_job_whose_worker_stopped_every_time_is_dead_lettered(
-    hospital: Hospital, sweep: Sweep, broker: FakeBroker
+    gateway: Gateway, sweep: Sweep, broker: FakeBroker
 ) -> None:
-    study_id = _study_with_lost_analysis(hospital)
+    study_id = _study_with_lost_analysis(gateway)
     sweep()
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         study = session.get_one(Study, study_id)
         assert session.scalars(select(Job)).one().status is JobStatus.DEAD_LETTER
     assert study.status is StudyStatus.FAILED
     assert "the worker stopped during every attempt" in study.status_reason
-    assert hospital.tags() == ["worker:study:failed"]
+    assert gateway.tags() == ["worker:study:failed"]
     assert broker.dispatched == []
 
 
-def _study_with_lost_analysis(hospital: Hospital) -> UUID:
+def _study_with_lost_analysis(gateway: Gateway) -> UUID:
     study = Study(
         id=uuid4(), study_instance_uid="1.2.3", source_ae="SCANNER", status=StudyStatus.ANALYZING,
         revision=1, received_at=NOON, last_instance_at=NOON,
     )  # fmt: skip
-    with hospital.database.write() as session:
+    with gateway.database.write() as session:
         session.add(study)
         session.flush()
         job = jobs.enqueue(
@@ -146,9 +146,9 @@ def _study_with_lost_analysis(hospital: Hospital) -> UUID:
         assert job is not None
         session.flush()
         for _ in range(jobs.MAX_ATTEMPTS[JobKind.ANALYZE]):
-            jobs.take_due(session, hospital.clock())
-            assert jobs.claim(session, job.id, hospital.clock())
-            hospital.clock.skip(minutes=2)
+            jobs.take_due(session, gateway.clock())
+            assert jobs.claim(session, job.id, gateway.clock())
+            gateway.clock.skip(minutes=2)
     return study.id
 
 

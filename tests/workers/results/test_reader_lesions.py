@@ -31,28 +31,28 @@ from dicom.codes import AREA
 from dicom.results.segmentation_reader import ReadSegmentation, read_back_segmentation
 from dicom.results.sr.verify import ReadReport, read_back_report
 from dicom.terms.lesions import Point
-from tests.workers.hospital import Hospital
-from tests.workers.pacs import pacs
-from tests.workers.painted import COLUMNS, ROWS, picture, write
+from tests.workers.fake_images import COLUMNS, ROWS, draw_frame, write_image
+from tests.workers.gateway import Gateway
+from tests.workers.pacs import run_pacs
 
 SQUARE = ((20.0, 20.0), (60.0, 20.0), (60.0, 50.0), (20.0, 50.0))
 DRAWN_UID = generate_uid(prefix=None)
 
 
 @pytest.fixture
-def published(hospital: Hospital, tmp_path: Path) -> Hospital:
+def published(gateway: Gateway, tmp_path: Path) -> Gateway:
     """One image with two lesions and one with one, published; and a radiologist."""
-    hospital.receive(write(tmp_path / "a.dcm", picture((100, 80, 20), (160, 40, 12))))
-    hospital.receive(write(tmp_path / "b.dcm", picture((60, 60, 15)), number=2))
-    publish(hospital)
-    return hospital
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20), (160, 40, 12))))
+    gateway.receive(write_image(tmp_path / "b.dcm", draw_frame((60, 60, 15)), number=2))
+    publish(gateway)
+    return gateway
 
 
-def publish(hospital: Hospital) -> None:
+def publish(gateway: Gateway) -> None:
     """Analyze what was received and make its objects; there is a radiologist to read them."""
-    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
-    hospital.runner.run(hospital.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
-    with hospital.database.write() as session:
+    gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
+    gateway.runner.run(gateway.job(JobKind.PUBLISH).id, JobKind.PUBLISH)
+    with gateway.database.write() as session:
         session.add(
             User(
                 username="roentgen",
@@ -61,14 +61,14 @@ def publish(hospital: Hospital) -> None:
                 organization="Klinik",
                 role=Role.RADIOLOGIST,
                 password_hash="-",
-                created_at=hospital.clock(),
+                created_at=gateway.clock(),
             )
         )
 
 
-def lesions(hospital: Hospital) -> list[Finding]:
+def lesions(gateway: Gateway) -> list[Finding]:
     """In the order of their numbers."""
-    with hospital.database.read() as session:
+    with gateway.database.read() as session:
         kind = Finding.kind == FindingKind.LESION
         return list(session.scalars(select(Finding).where(kind).order_by(Finding.number)))
 
@@ -85,27 +85,27 @@ def outline(lesion: Finding, contour: tuple[Point, ...], tracking_uid: str = "")
     )
 
 
-def sign(hospital: Hospital, changed: Sequence[ReaderOutline], amends: UUID | None = None) -> UUID:
-    hospital.clock.skip(minutes=1)
-    now = hospital.clock()
+def sign(gateway: Gateway, changed: Sequence[ReaderOutline], amends: UUID | None = None) -> UUID:
+    gateway.clock.skip(minutes=1)
+    now = gateway.clock()
     said = Judgment(Decision.MODIFY, "malignant", None, "Inaccurate outline", "", tuple(changed))
     if not changed:
         said = Judgment(Decision.ACCEPT)
-    with hospital.database.write() as session:
+    with gateway.database.write() as session:
         reader = session.scalars(select(User)).one()
         if amends:
             reviews.amend(session, amends, reader, now)
         analysis_id = session.scalars(select(Analysis.id)).one()
         draft = reviews.save_draft(session, analysis_id, reader, said, now)
         reviews.sign(session, draft.id, reader, reviews.load_judgment(draft).digest, now)
-    hospital.runner.run(hospital.job(JobKind.SIGN).id, JobKind.SIGN)
+    gateway.runner.run(gateway.job(JobKind.SIGN).id, JobKind.SIGN)
     return draft.id
 
 
-def made(hospital: Hospital, review_id: UUID | None) -> tuple[list[ReadSegmentation], ReadReport]:
-    with hospital.database.read() as session:
+def made(gateway: Gateway, review_id: UUID | None) -> tuple[list[ReadSegmentation], ReadReport]:
+    with gateway.database.read() as session:
         found = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
-        paths = [(each.spec, hospital.services.store.path(each.file)) for each in found.objects]
+        paths = [(each.spec, gateway.services.store.path(each.file)) for each in found.objects]
     (report,) = (read_back_report(path) for spec, path in paths if spec == "sr")
     return [read_back_segmentation(path) for spec, path in paths if spec == "seg"], report
 
@@ -117,7 +117,7 @@ def square() -> NDArray[np.bool_]:
 
 
 def test_a_corrected_outline_becomes_a_segmentation_with_its_pixels_and_tracking_uid(
-    published: Hospital,
+    published: Gateway,
 ) -> None:
     first, second, _ = lesions(published)
     (segmentation,), report = made(published, sign(published, [outline(first, SQUARE)]))
@@ -134,7 +134,7 @@ def test_a_corrected_outline_becomes_a_segmentation_with_its_pixels_and_tracking
     assert unit == "mm2"
 
 
-def test_a_drawn_lesion_is_manual_and_a_removed_one_is_left_out(published: Hospital) -> None:
+def test_a_drawn_lesion_is_manual_and_a_removed_one_is_left_out(published: Gateway) -> None:
     first, second, third = lesions(published)
     changed = [outline(second, ()), outline(first, SQUARE, DRAWN_UID)]
     (segmentation,), report = made(published, sign(published, changed))
@@ -151,33 +151,33 @@ def test_a_drawn_lesion_is_manual_and_a_removed_one_is_left_out(published: Hospi
 
 
 def test_a_lesion_that_the_network_missed_on_a_normal_image_is_reported(
-    hospital: Hospital, tmp_path: Path
+    gateway: Gateway, tmp_path: Path
 ) -> None:
-    hospital.receive(write(tmp_path / "a.dcm", picture(), spacing_mm=None))
-    publish(hospital)
-    with hospital.database.read() as session:
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame(), spacing_mm=None))
+    publish(gateway)
+    with gateway.database.read() as session:
         image = session.scalars(select(Finding)).one()
-    (segmentation,), report = made(hospital, sign(hospital, [outline(image, SQUARE, DRAWN_UID)]))
+    (segmentation,), report = made(gateway, sign(gateway, [outline(image, SQUARE, DRAWN_UID)]))
     assert [each.algorithm_type for each in segmentation.segments] == ["MANUAL"]
     assert {lesion.tracking_uid for lesion in report.lesions} == {DRAWN_UID}
     assert report.label == "malignant"
 
 
 def test_the_edited_segmentation_is_delivered_before_its_report(
-    published: Hospital, free_port: int
+    published: Gateway, free_port: int
 ) -> None:
     review_id = sign(published, [outline(lesions(published)[0], SQUARE)])
-    with pacs(port=free_port) as there:
+    with run_pacs(port=free_port) as pacs:
         published.run_due()
     (segmentation,), report = made(published, review_id)
-    sent = [uid for _, uid in there.asked]
+    sent = [uid for _, uid in pacs.received]
     assert sent.index(segmentation.sop_instance_uid) < sent.index(report.sop_instance_uid)
     with published.database.read() as session:
         assert set(session.scalars(select(Delivery.status))) == {DeliveryStatus.DELIVERED}
 
 
 def test_an_amendment_starts_with_the_signed_outlines_and_can_undo_them(
-    published: Hospital,
+    published: Gateway,
 ) -> None:
     first, *_ = lesions(published)
     _, unverified = made(published, None)

@@ -10,15 +10,18 @@ from db.engine import Database
 from db.outlines import ReaderOutline
 from db.schema import Analysis, FindingKind, JobKind, OutlineOrigin
 from dicom.results.model import LesionResult, StudyResult
-from tests.workers.hospital import Hospital
-from tests.workers.painted import Picture, SoftPredictor, picture, write
+from tests.workers.fake_images import FakeSoftPredictor, Pixels, draw_frame, write_image
+from tests.workers.gateway import Gateway
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, build_study_result
 from workers.results.reader_lesions import build_reviewed_lesions
 from workers.results.saved import load_result
 
-TWO = picture((60, 80, 20), (150, 80, 17), (30, 20, 4))
-PIXELS: tuple[Picture | list[Picture], ...] = (TWO, [picture(), TWO, TWO, picture((64, 80, 20))])
+TWO = draw_frame((60, 80, 20), (150, 80, 17), (30, 20, 4))
+PIXELS: tuple[Pixels | list[Pixels], ...] = (
+    TWO,
+    [draw_frame(), TWO, TWO, draw_frame((64, 80, 20))],
+)
 
 
 @pytest.fixture
@@ -28,18 +31,18 @@ def database(sqlite_database: Database) -> Database:
 
 
 @pytest.fixture
-def hospital(hospital: Hospital) -> Hospital:
+def gateway(gateway: Gateway) -> Gateway:
     """With a network that returns a probability for each pixel."""
-    return Hospital(replace(hospital.services, predictor=SoftPredictor), hospital.clock)
+    return Gateway(replace(gateway.services, predictor=FakeSoftPredictor), gateway.clock)
 
 
 @pytest.fixture
-def analysis(hospital: Hospital, tmp_path: Path) -> Analysis:
+def analysis(gateway: Gateway, tmp_path: Path) -> Analysis:
     """Of a still and a cine, both with two lesions and a patch too small for one."""
     for number, pixels in enumerate(PIXELS, 1):
-        hospital.receive(write(tmp_path / f"{number}.dcm", pixels, number=number))
-    hospital.runner.run(hospital.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
-    with hospital.database.read() as session:
+        gateway.receive(write_image(tmp_path / f"{number}.dcm", pixels, number=number))
+    gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
+    with gateway.database.read() as session:
         return analyses.load_complete(session, session.scalars(select(Analysis.id)).one())
 
 
@@ -51,15 +54,15 @@ def lesions(result: StudyResult) -> list[LesionResult]:
 
 
 def test_the_stored_result_equals_that_of_the_pipeline(
-    hospital: Hospital, analysis: Analysis, tmp_path: Path
+    gateway: Gateway, analysis: Analysis, tmp_path: Path
 ) -> None:
-    predictor = SoftPredictor()
+    predictor = FakeSoftPredictor()
     images = [analyze_image(tmp_path / name, predictor) for name in ("1.dcm", "2.dcm")]
     algorithm = algorithm_of(predictor.info)
     alone = build_study_result(
-        images, analysis_id="a", algorithm=algorithm, produced_at=hospital.clock()
+        images, analysis_id="a", algorithm=algorithm, produced_at=gateway.clock()
     )
-    stored = load_result(analysis, hospital.services.store)
+    stored = load_result(analysis, gateway.services.store)
     assert len(lesions(stored)) == 7
     for here, there in zip(lesions(stored), lesions(alone), strict=True):
         assert (here.tracking_id, here.frame_number) == (there.tracking_id, there.frame_number)
@@ -71,9 +74,9 @@ def test_the_stored_result_equals_that_of_the_pipeline(
 
 
 def test_a_lesion_has_the_probability_of_the_pixels_nearest_to_it(
-    hospital: Hospital, analysis: Analysis
+    gateway: Gateway, analysis: Analysis
 ) -> None:
-    left, right, *_ = lesions(load_result(analysis, hospital.services.store))
+    left, right, *_ = lesions(load_result(analysis, gateway.services.store))
     for lesion, other in ((left, right), (right, left)):
         assert lesion.probability is not None
         assert (lesion.probability[lesion.mask] > 0).all()
@@ -83,22 +86,22 @@ def test_a_lesion_has_the_probability_of_the_pixels_nearest_to_it(
 
 
 def test_an_analysis_without_stored_probability_has_masks_only(
-    hospital: Hospital, analysis: Analysis
+    gateway: Gateway, analysis: Analysis
 ) -> None:
     for finding in analysis.findings:
         if finding.kind is FindingKind.IMAGE:
             finding.frames = [
                 replace(frame, lesion_probability_file=None) for frame in finding.frames or ()
             ]
-    found = lesions(load_result(analysis, hospital.services.store))
+    found = lesions(load_result(analysis, gateway.services.store))
     assert len(found) == 7
     assert all(lesion.probability is None for lesion in found)
 
 
 def test_an_outline_that_a_reader_changed_is_certain_and_its_neighbor_is_not(
-    hospital: Hospital, analysis: Analysis
+    gateway: Gateway, analysis: Analysis
 ) -> None:
-    result = load_result(analysis, hospital.services.store)
+    result = load_result(analysis, gateway.services.store)
     still = result.images[0]
     left, right = sorted(still.lesions, key=lambda lesion: lesion.contour)
     changed = ReaderOutline(

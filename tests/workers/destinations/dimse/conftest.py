@@ -4,9 +4,9 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.workers.painted import picture, write
+from tests.workers.fake_images import draw_frame, write_image
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[Dataset]:
-    return [dcmread(write(tmp_path / f"{n}.dcm", picture(), number=n)) for n in (1, 2)]
+    return [dcmread(write_image(tmp_path / f"{n}.dcm", draw_frame(), number=n)) for n in (1, 2)]

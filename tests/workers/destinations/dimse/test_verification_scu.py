@@ -1,14 +1,14 @@
 import pytest
 
-from tests.workers.pacs import pacs
+from tests.workers.pacs import run_pacs
 from workers.destinations.dimse.association import AssociationRequestor, Peer
 from workers.destinations.dimse.verification_scu import echo
 from workers.errors import PeerError
 
 
 def test_echo_is_answered() -> None:
-    with pacs() as there:
-        echo(AssociationRequestor(there.peer, "SONOGATE"))
+    with run_pacs() as pacs:
+        echo(AssociationRequestor(pacs.peer, "SONOGATE"))
 
 
 def test_an_echo_that_fails_says_why(free_port: int) -> None:

@@ -1,4 +1,4 @@
-"""Pictures whose lesions are painted on, and a network that sees just that."""
+"""Images with painted lesions, and a predictor that recognizes them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,38 +17,40 @@ from models.types import FramePrediction, PresetInfo
 
 MALIGNANT, BENIGN = 255, 245
 ROWS, COLUMNS = 160, 200
-NORMAL_SAYS = (0.9, 0.07, 0.03)
-BENIGN_SAYS = (0.1, 0.8, 0.1)
-MALIGNANT_SAYS = (0.04, 0.06, 0.9)
-Picture = NDArray[np.uint8]
+NORMAL_PROBABILITIES = (0.9, 0.07, 0.03)
+BENIGN_PROBABILITIES = (0.1, 0.8, 0.1)
+MALIGNANT_PROBABILITIES = (0.04, 0.06, 0.9)
+Pixels = NDArray[np.uint8]
 
 
-class PaintedPredictor:
-    """Finds what was painted: white is malignant, nearly white is benign, all else is normal."""
+class FakePredictor:
+    """Classifies by paint: white is malignant, nearly white is benign, otherwise normal."""
 
     def __init__(self) -> None:
         self.info = PresetInfo("painted", "1", "ab" * 32, "cd" * 32)
         self.batches: list[int] = []
 
-    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
+    def predict(self, frames: Sequence[Pixels], *, batch_size: int = 8) -> list[FramePrediction]:
         self.batches.append(len(frames))
-        return [self._see(frame) for frame in frames]
+        return [self._predict_frame(frame) for frame in frames]
 
-    def _see(self, frame: Picture) -> FramePrediction:
+    def _predict_frame(self, frame: Pixels) -> FramePrediction:
         gray = frame if frame.ndim == 2 else frame.max(axis=2)
         mask = gray >= BENIGN - 2
-        says = NORMAL_SAYS
+        probabilities = NORMAL_PROBABILITIES
         if mask.any():
-            says = MALIGNANT_SAYS if gray.max() >= MALIGNANT - 2 else BENIGN_SAYS
-        return FramePrediction(says, mask, mask.astype(np.float32))
+            probabilities = (
+                MALIGNANT_PROBABILITIES if gray.max() >= MALIGNANT - 2 else BENIGN_PROBABILITIES
+            )
+        return FramePrediction(probabilities, mask, mask.astype(np.float32))
 
 
-class SoftPredictor(PaintedPredictor):
-    """Also says how surely: the less the nearer a pixel is to the edge of what is painted."""
+class FakeSoftPredictor(FakePredictor):
+    """Also returns lesion probabilities, which decrease toward the edge of a lesion."""
 
-    def predict(self, frames: Sequence[Picture], *, batch_size: int = 8) -> list[FramePrediction]:
-        seen = super().predict(frames, batch_size=batch_size)
-        return [replace(each, lesion_probability=_soft(each.mask)) for each in seen]
+    def predict(self, frames: Sequence[Pixels], *, batch_size: int = 8) -> list[FramePrediction]:
+        predictions = super().predict(frames, batch_size=batch_size)
+        return [replace(each, lesion_probability=_soft(each.mask)) for each in predictions]
 
 
 def _soft(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -57,13 +59,13 @@ def _soft(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 @cache
-def _tissue() -> Picture:
+def _tissue() -> Pixels:
     phantom = make_phantom("normal", seed=1, height=ROWS, width=COLUMNS, spacing_mm=0.1)
     return np.clip(phantom.image, 20, 200)
 
 
-def picture(*lesions: tuple[int, int, int], paint: int = MALIGNANT) -> Picture:
-    """Tissue with discs painted on: (x, y, radius) in pixels."""
+def draw_frame(*lesions: tuple[int, int, int], paint: int = MALIGNANT) -> Pixels:
+    """Draw tissue with discs: (x, y, radius) in pixels."""
     canvas = _tissue().copy()
     rows, columns = np.mgrid[:ROWS, :COLUMNS]
     for x, y, radius in lesions:
@@ -81,16 +83,16 @@ def study(uid: str = "1.2.3.4") -> StudyContext:
     )
 
 
-def write(
+def write_image(
     path: Path,
-    pixels: Picture | Sequence[Picture],
+    pixels: Pixels | Sequence[Pixels],
     *,
     number: int = 1,
     facts: StudyContext | None = None,
     spacing_mm: float | None = 0.1,
     region: tuple[int, int, int, int] | None = None,
 ) -> Path:
-    """A DICOM file of a still, or of a cine when given several frames."""
+    """Write a DICOM file of a still, or of a cine if there are several frames."""
     dataset = build_ultrasound_image(
         pixels,
         study=facts or study(),

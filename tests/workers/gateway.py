@@ -1,4 +1,4 @@
-"""A gateway without sockets: what was received stands in rows and files, and jobs are run here."""
+"""A worker with its database and files, without sockets: the test receives files and runs jobs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ SENDER = Sender("SCANNER", "127.0.0.1")
 
 @dataclass
 class Clock:
-    """Time that stands still until it is told to go on."""
+    """A clock that only moves when the test says so."""
 
     now: datetime = NOON
 
@@ -42,8 +42,8 @@ class Clock:
 
 
 @dataclass
-class Hospital:
-    """One gateway and its clock."""
+class Gateway:
+    """A worker's services with a clock."""
 
     services: WorkerServices
     clock: Clock = field(default_factory=Clock)
@@ -65,7 +65,7 @@ class Hospital:
         )
 
     def receive(self, path: Path) -> UUID:
-        """What the listener does with a file; returns the study's id. It is stable at once."""
+        """Store a file as the listener does. The study is stable at once; return its id."""
         instance_id = uuid4()
         kept = self.services.store.write(instance_file(instance_id), path.read_bytes())
         received = _received(read_header(path))
@@ -76,7 +76,7 @@ class Hospital:
             return instance.series.study_id
 
     def run_due(self) -> int:
-        """Run what is due now, and what that makes due; returns how many jobs."""
+        """Run the jobs that are due, and those that they queue. Return how many."""
         count = 0
         while due := self._due():
             for job_id, kind in due:
@@ -89,7 +89,7 @@ class Hospital:
             return jobs.take_due(session, self.clock())
 
     def job(self, kind: JobKind) -> Job:
-        """The newest job of a kind."""
+        """Return the newest job of a kind."""
         with self.database.read() as session:
             found = session.scalars(select(Job).where(Job.kind == kind).order_by(Job.created_at))
             return found.all()[-1]
