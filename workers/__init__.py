@@ -1,1 +1,1 @@
-"""The work: Celery rings, rows say what to do; analysis, result objects, delivery to the PACS."""
+"""Workers: run the jobs that analyze studies, create result objects and deliver them."""

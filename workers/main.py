@@ -119,7 +119,7 @@ def connect_worker(services: WorkerServices, app: Celery) -> None:
     @app.task(name=RUN_JOB_TASK)  # type: ignore[untyped-decorator]  # Celery publishes no types
     def run_job(job_id: str, kind: str) -> None:
         runner.run(UUID(job_id), JobKind(kind))
-        sweep.wake()  # dispatch at once what this job made due
+        sweep.wake()  # dispatch at once the jobs that this one queued
 
     def log_ready() -> None:
         logger.info(

@@ -118,7 +118,7 @@ class DestinationClient(ABC):
 
     @abstractmethod
     def test(self) -> None:
-        """Test the connection. Raises PeerError, which says what is wrong and what to do."""
+        """Test the connection. Raises PeerError with the reason and the remedy."""
 
     @abstractmethod
     def send(self, paths: Sequence[Path]) -> list[SendOutcome]:

@@ -1,6 +1,6 @@
 """Job kind ANALYZE: analyze the instances of a study and store findings and refusals."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -35,7 +35,6 @@ from workers.pipeline.study import pipeline_version
 from workers.pipeline.types import (
     AnalyzedImage,
     FrameAnalysis,
-    FramePredictor,
     ImageAnalysis,
     RefusedImage,
 )
@@ -70,12 +69,6 @@ class AnalyzeHandler:
             )
         if analysis.status is not AnalysisStatus.RUNNING:  # the same images were analyzed before
             return lambda session, now: analyses.queue_publication(session, rows.analysis_id, now)
-        self._analyze(instances, predictor, rows)
-        return rows.save
-
-    def _analyze(
-        self, instances: Sequence[Instance], predictor: FramePredictor, rows: "_AnalysisRows"
-    ) -> None:
         store, settings = self._services.store, self._services.settings
         for instance in instances:
             store.check_free_space()
@@ -86,6 +79,7 @@ class AnalyzeHandler:
                 batch_size=settings.batch_size,
             )
             rows.add(instance, image)
+        return rows.save
 
     def on_failure(self, session: Session, job: Job, failure: JobFailure, now: datetime) -> None:
         study = session.get_one(Study, job.subject_id)

@@ -18,7 +18,6 @@ from workers.jobs.handler import JobFailure, SaveResult, save_nothing
 from workers.results.saved import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
-    ResultSelection,
     find_predecessors,
     parse_selection,
 )
@@ -46,7 +45,13 @@ class PublishHandler:
         store.check_free_space()
         result = load_result(analysis, store)
         result_writer = ResultWriter(store, analysis.id, result)
-        selections = _list_selections(routes, route)
+        names = route.destinations if route else ()
+        tables = [table for table in routes.destination if table.name in names]
+        selections = list(
+            dict.fromkeys(
+                [DEFAULT_SELECTION, *(parse_selection(table.results) for table in tables)]
+            )
+        )
         for selection in selections:
             predecessors = find_predecessors(study, before.objects, selection) if before else {}
             result_writer.write(selection, build_set(selection, result, predecessors))
@@ -61,15 +66,6 @@ class PublishHandler:
         if failure.given_up and analysis.study.revision == analysis.revision:
             reason = f"the results could not be published: {failure.reason}"
             analyses.fail_study(session, analysis.study_id, reason, now)
-
-
-def _list_selections(routes: Routes, route: Route | None) -> list[ResultSelection]:
-    """Return the default selection and then each different one of the route's destinations."""
-    names = route.destinations if route else ()
-    selected = [
-        parse_selection(table.results) for table in routes.destination if table.name in names
-    ]
-    return list(dict.fromkeys([DEFAULT_SELECTION, *selected]))
 
 
 @dataclass(frozen=True)

@@ -69,15 +69,15 @@ class _Negotiation:
     rejection: A_ASSOCIATE_RJ | None = None
 
     def handlers(self) -> list[evt.EventHandlerType]:
-        return [(evt.EVT_CONN_OPEN, self._on_open), (evt.EVT_PDU_RECV, self._on_pdu)]
+        def on_open(_event: evt.Event) -> None:
+            self.connected = True
 
-    def _on_open(self, _event: evt.Event) -> None:
-        self.connected = True
+        def on_pdu(event: evt.Event) -> None:
+            # pynetdicom 3.0 takes a rejection that arrives at once for a failure to connect.
+            if isinstance(event.pdu, A_ASSOCIATE_RJ):
+                self.rejection = event.pdu
 
-    def _on_pdu(self, event: evt.Event) -> None:
-        # pynetdicom 3.0 takes a rejection that arrives at once for a failure to connect.
-        if isinstance(event.pdu, A_ASSOCIATE_RJ):
-            self.rejection = event.pdu
+        return [(evt.EVT_CONN_OPEN, on_open), (evt.EVT_PDU_RECV, on_pdu)]
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,18 @@ class AssociationRequestor:
         return ae
 
     def _failure(self, negotiation: _Negotiation, association: Association) -> PeerError:
-        if negotiation.rejection is not None:
-            return self._rejected(negotiation.rejection)
+        """Return why there is no association. No reason is permanent, not even a rejection that
+        DICOM calls permanent.
+
+        Peers send that for an AE title which is not registered yet. Deliveries must not need a
+        manual retry each after it is. The same holds for rejected presentation contexts and for
+        status 0124.
+        """
+        if rejection := negotiation.rejection:
+            reason = (rejection.source or 0, rejection.reason_diagnostic or 0)
+            text = _REJECTIONS.get(reason, "no reason given")
+            text = text.format(calling=self.calling_ae, called=self.peer.ae_title)
+            return PeerError(f"the peer rejected the association: {text}", permanent=False)
         if not negotiation.connected:
             return self._unreachable()
         if association.rejected_contexts:
@@ -149,15 +159,3 @@ class AssociationRequestor:
     def _unreachable(self) -> PeerError:
         address = f"{self.peer.host}:{self.peer.port}"
         return PeerError(f"cannot connect to {address}; is the PACS running?", permanent=False)
-
-    def _rejected(self, rejection: A_ASSOCIATE_RJ) -> PeerError:
-        """Return an error that is retried even after a rejection that DICOM calls permanent.
-
-        Peers send that for an AE title which is not registered yet. Deliveries must not need a
-        manual retry each after it is. The same holds for rejected presentation contexts and for
-        status 0124.
-        """
-        reason = (rejection.source or 0, rejection.reason_diagnostic or 0)
-        text = _REJECTIONS.get(reason, "no reason given")
-        text = text.format(calling=self.calling_ae, called=self.peer.ae_title)
-        return PeerError(f"the peer rejected the association: {text}", permanent=False)

@@ -37,29 +37,25 @@ def find(
     Raises:
         ServiceNotOffered: the peer does not offer Query/Retrieve.
     """
+    model = StudyRootQueryRetrieveInformationModelFind
+    absent = FindResult(found=False)
     try:
-        return _find_all(requestor, instances, wait_seconds)
+        with requestor.associate([build_context(model)]) as association:
+            results = {each.sop_instance_uid: _find(association, each) for each in instances}
+            deadline = time.monotonic() + wait_seconds
+            while missing := [
+                each for each in instances if results[each.sop_instance_uid] == absent
+            ]:
+                if time.monotonic() >= deadline:
+                    break
+                time.sleep(_FIND_INTERVAL_SECONDS)
+                results |= {each.sop_instance_uid: _find(association, each) for each in missing}
+        return results
     except ServiceNotOffered:
         raise
     except PeerError as error:
         failed = FindResult(found=False, problem=f"C-FIND: {error}")
         return {instance.sop_instance_uid: failed for instance in instances}
-
-
-def _find_all(
-    requestor: AssociationRequestor, instances: Sequence[InstanceReference], wait_seconds: float
-) -> dict[str, FindResult]:
-    model = StudyRootQueryRetrieveInformationModelFind
-    absent = FindResult(found=False)
-    with requestor.associate([build_context(model)]) as association:
-        results = {each.sop_instance_uid: _find(association, each) for each in instances}
-        deadline = time.monotonic() + wait_seconds
-        while missing := [each for each in instances if results[each.sop_instance_uid] == absent]:
-            if time.monotonic() >= deadline:
-                break
-            time.sleep(_FIND_INTERVAL_SECONDS)
-            results |= {each.sop_instance_uid: _find(association, each) for each in missing}
-    return results
 
 
 def _find(association: Association, instance: InstanceReference) -> FindResult:
@@ -155,7 +151,7 @@ def _responses(
 
 
 def _describe_failure(service: str, last: Dataset, texts: dict[int, tuple[str, str]]) -> str:
-    """Return what the status of the last response says; empty for Success."""
+    """Return the meaning of the status of the last response; empty for Success."""
     status = last.get("Status")
     if status is None or status in _PENDING:
         return f"{service}: no response, the peer timed out or closed the connection"

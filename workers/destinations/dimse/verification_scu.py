@@ -8,7 +8,7 @@ from workers.errors import PeerError
 
 
 def echo(requestor: AssociationRequestor) -> None:
-    """Send C-ECHO. Raises PeerError, which says what is wrong and what to do."""
+    """Send C-ECHO. Raises PeerError with the reason and the remedy."""
     with requestor.associate([build_context(Verification)]) as association:
         status = association.send_c_echo().get("Status")
         if status != 0x0000:
