@@ -26,7 +26,7 @@ def _bury(session: Session, kind: JobKind, subject_id: UUID) -> UUID:
     return job.id
 
 
-def test_every_kind_of_work_leads_back_to_its_study(database: Database) -> None:
+def test_a_dead_letter_of_every_kind_names_its_study(database: Database) -> None:
     with database.write() as session:
         study = add_study(session, status=StudyStatus.FAILED)
         analysis = add_analysis(session, study)
@@ -78,7 +78,7 @@ def _delivery(session: Session, set_id: UUID, destination_id: UUID) -> UUID:
     return delivery.id
 
 
-def test_work_that_is_not_dead_is_left_alone(database: Database) -> None:
+def test_only_dead_letters_can_be_retried(database: Database) -> None:
     with database.write() as session:
         study = add_study(session)
         job = jobs.enqueue(session, JobKind.ANALYZE, key="k", subject_id=study.id, now=NOW)

@@ -65,7 +65,7 @@ def with_predictor(gateway: Gateway, predictor: FramePredictor) -> Gateway:
     return Gateway(replace(gateway.services, predictor=lambda: predictor), gateway.clock)
 
 
-def test_what_was_found_stands_in_rows_and_files(gateway: Gateway, tmp_path: Path) -> None:
+def test_findings_are_stored_in_rows_and_files(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     gateway.receive(
         write_image(tmp_path / "b.dcm", [draw_frame(), LESION, LESION, LESION], number=2)
@@ -88,7 +88,7 @@ def test_what_was_found_stands_in_rows_and_files(gateway: Gateway, tmp_path: Pat
     assert gateway.tags() == ["worker:study:analysed"]
 
 
-def test_a_lesion_row_holds_its_outline_and_size(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_lesion_row_has_its_outline_and_measurements(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     analyze(gateway)
     _, analysis = look(gateway)
@@ -115,7 +115,7 @@ def test_an_image_row_lists_every_classified_frame(gateway: Gateway, tmp_path: P
     assert np.array_equal(read_mask(heatmap), LESION == 255)
 
 
-def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
+def test_the_lesion_probability_is_stored_with_the_heat_map(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", [draw_frame(), LESION, LESION, LESION]))
@@ -134,7 +134,7 @@ def test_the_probability_of_lesions_is_kept_beside_the_heat_map(
     assert len(np.unique(pixels)) > 10
 
 
-def test_a_study_with_nothing_to_analyze_is_refused_with_its_reasons(
+def test_a_study_without_analyzable_images_is_refused_with_reasons(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", BLACK, spacing_mm=None))
@@ -163,7 +163,7 @@ def test_one_refused_image_does_not_stop_the_others(gateway: Gateway, tmp_path: 
     assert "too-dark" in {refusal.code for refusal in analysis.refusals}
 
 
-def test_late_images_make_a_new_analysis_that_names_the_old_one(
+def test_late_images_start_a_new_analysis_with_a_predecessor(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
@@ -213,7 +213,7 @@ class Retrained(FakePredictor):
 TWO = draw_frame((60, 80, 20), (150, 80, 17))
 
 
-def test_a_late_image_that_sorts_earlier_leaves_the_lesions_their_names(
+def test_a_late_image_that_sorts_first_does_not_rename_lesions(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "b.dcm", TWO, number=2))
@@ -228,7 +228,7 @@ def test_a_late_image_that_sorts_earlier_leaves_the_lesions_their_names(
     assert after[80, 1][1] == 3
 
 
-def test_other_weights_that_turn_the_sizes_round_leave_the_lesions_their_names(
+def test_lesions_keep_their_numbers_when_other_weights_change_their_sizes(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", TWO))
@@ -241,9 +241,7 @@ def test_other_weights_that_turn_the_sizes_round_leave_the_lesions_their_names(
     assert (after[46, 1], after[133, 1]) == (before[40, 1], before[133, 1])
 
 
-def test_a_lesion_that_is_missed_once_keeps_its_name_and_nobody_else_gets_it(
-    gateway: Gateway, tmp_path: Path
-) -> None:
+def test_the_number_of_a_missed_lesion_is_not_reused(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", TWO))
     analyze(gateway)
     before = lesions(look(gateway)[1])
@@ -257,7 +255,9 @@ def test_a_lesion_that_is_missed_once_keeps_its_name_and_nobody_else_gets_it(
     assert [after[133, late][1] for late in (2, 3)] == [3, 4]
 
 
-def test_a_new_lesion_takes_no_number_that_a_reader_gave(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_new_lesion_does_not_take_the_number_of_a_readers_lesion(
+    gateway: Gateway, tmp_path: Path
+) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     analyze(gateway)
     _, first = look(gateway)
@@ -287,9 +287,7 @@ def draw(session: Session, analysis: Analysis, *, number: int, now: datetime) ->
     session.add_all([reader, review])
 
 
-def test_the_same_analysis_done_twice_gives_the_same_names(
-    gateway: Gateway, tmp_path: Path
-) -> None:
+def test_a_repeated_analysis_has_the_same_identities(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", TWO))
     analyze(gateway)
     gateway.clock.skip(minutes=1)
@@ -323,7 +321,7 @@ class Interrupted(FakePredictor):
         return super().predict(frames, batch_size=batch_size)
 
 
-def test_an_image_that_comes_during_the_analysis_leaves_the_study_open(
+def test_an_image_that_arrives_during_the_analysis_reopens_the_study(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     late = write_image(tmp_path / "b.dcm", LESION, number=2)
@@ -334,7 +332,7 @@ def test_an_image_that_comes_during_the_analysis_leaves_the_study_open(
     assert (first.status, first.label) == (AnalysisStatus.DONE, "normal")
 
 
-def test_a_retry_leaves_a_study_that_is_being_received_again_alone(
+def test_a_retry_does_not_change_a_study_that_was_reopened(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
@@ -352,9 +350,7 @@ def test_a_retry_leaves_a_study_that_is_being_received_again_alone(
         assert session.scalars(select(Study)).one().status is StudyStatus.RECEIVING
 
 
-def test_a_second_run_after_a_crash_replaces_and_never_doubles(
-    gateway: Gateway, tmp_path: Path
-) -> None:
+def test_a_second_run_after_a_crash_creates_no_duplicates(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
 
     def die() -> None:
@@ -380,9 +376,7 @@ def again(gateway: Gateway) -> None:
         session.scalars(select(Study)).one().status = StudyStatus.RECEIVING
 
 
-def test_a_state_that_was_analyzed_before_is_not_analyzed_again(
-    gateway: Gateway, tmp_path: Path
-) -> None:
+def test_an_unchanged_revision_is_not_analyzed_again(gateway: Gateway, tmp_path: Path) -> None:
     predictor = FakePredictor()
     gateway = with_predictor(gateway, predictor)
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
@@ -397,7 +391,9 @@ def test_a_state_that_was_analyzed_before_is_not_analyzed_again(
         assert len(session.scalars(select(Job).where(Job.kind == JobKind.PUBLISH)).all()) == 1
 
 
-def test_other_weights_analyze_the_same_state_again(gateway: Gateway, tmp_path: Path) -> None:
+def test_an_unchanged_revision_is_analyzed_again_with_other_weights(
+    gateway: Gateway, tmp_path: Path
+) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     analyze(gateway)
     _, first = look(gateway)
@@ -412,9 +408,7 @@ def test_other_weights_analyze_the_same_state_again(gateway: Gateway, tmp_path: 
     assert second.segmenter_digest == "ef" * 32
 
 
-def test_a_corrupt_preset_is_told_and_the_study_waits_for_a_person(
-    gateway: Gateway, tmp_path: Path
-) -> None:
+def test_a_corrupt_preset_is_reported_as_a_dead_letter(gateway: Gateway, tmp_path: Path) -> None:
     broken = [True]
 
     def load(_: Path | None) -> FramePredictor:
@@ -442,7 +436,7 @@ def test_a_corrupt_preset_is_told_and_the_study_waits_for_a_person(
     assert found.status is StudyStatus.ANALYZED
 
 
-def test_a_full_disk_is_tried_again(gateway: Gateway, tmp_path: Path) -> None:
+def test_an_analysis_is_postponed_while_the_disk_is_full(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     gateway.services.store.min_free_bytes = 1 << 60
     analyze(gateway)
@@ -456,7 +450,7 @@ def test_a_full_disk_is_tried_again(gateway: Gateway, tmp_path: Path) -> None:
     assert found.status is StudyStatus.ANALYZED
 
 
-def test_two_studies_do_not_touch_each_other(gateway: Gateway, tmp_path: Path) -> None:
+def test_two_studies_are_independent(gateway: Gateway, tmp_path: Path) -> None:
     one = gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     facts = study("1.2.3.5")
     other = gateway.receive(write_image(tmp_path / "b.dcm", draw_frame(), facts=facts))

@@ -70,7 +70,7 @@ def rewrite_routes(gateway: Gateway, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-def test_every_object_is_sent_and_its_answer_kept(published: Gateway, free_port: int) -> None:
+def test_every_object_is_sent_and_its_status_recorded(published: Gateway, free_port: int) -> None:
     with run_pacs(port=free_port) as pacs:
         delivery = deliver(published)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
@@ -81,7 +81,7 @@ def test_every_object_is_sent_and_its_answer_kept(published: Gateway, free_port:
     assert published.tags()[-1] == "worker:delivery:delivered"
 
 
-def test_what_the_pacs_has_is_what_the_row_says(published: Gateway, free_port: int) -> None:
+def test_the_pacs_receives_the_bytes_of_the_digest(published: Gateway, free_port: int) -> None:
     with run_pacs(port=free_port) as pacs:
         deliver(published)
     with published.database.read() as session:
@@ -90,7 +90,7 @@ def test_what_the_pacs_has_is_what_the_row_says(published: Gateway, free_port: i
             assert content.endswith(pacs.stored[made.sop_instance_uid])
 
 
-def test_a_warning_is_acceptance(published: Gateway, free_port: int) -> None:
+def test_a_warning_status_counts_as_accepted(published: Gateway, free_port: int) -> None:
     with run_pacs(port=free_port) as pacs:
         pacs.status_for = lambda _: 0xB007
         delivery = deliver(published)
@@ -98,7 +98,7 @@ def test_a_warning_is_acceptance(published: Gateway, free_port: int) -> None:
     assert set(answers(published).values()) == {0xB007}
 
 
-def test_an_absent_pacs_is_tried_again_and_that_is_told_once(
+def test_an_unreachable_pacs_is_retried_and_reported_once(
     published: Gateway, free_port: int
 ) -> None:
     for attempt in (1, 2, 3):
@@ -127,9 +127,7 @@ def test_a_retry_sends_only_what_was_not_accepted(published: Gateway, free_port:
     assert answers(published) == {"seg": 0, "sr": 0}
 
 
-def test_an_object_that_is_refused_for_good_goes_to_the_dead_letter(
-    published: Gateway, free_port: int
-) -> None:
+def test_a_permanent_refusal_is_a_dead_letter(published: Gateway, free_port: int) -> None:
     with run_pacs(port=free_port) as pacs:
         pacs.status_for = lambda sop_class: 0xA900 if sop_class == SEG else 0
         delivery = deliver(published)
@@ -146,7 +144,7 @@ def test_an_object_that_is_refused_for_good_goes_to_the_dead_letter(
     assert classes(pacs.received) == [SEG, SR, SEG]
 
 
-def test_what_waits_is_sent_once_the_pacs_has_registered_us(
+def test_deliveries_are_sent_once_the_pacs_knows_our_ae_title(
     published: Gateway, free_port: int
 ) -> None:
     with run_pacs(port=free_port, known_callers=("SOMEONE",)):
@@ -157,23 +155,21 @@ def test_what_waits_is_sent_once_the_pacs_has_registered_us(
         assert deliver(published).status is DeliveryStatus.DELIVERED
 
 
-def test_an_absent_pacs_is_given_up_in_the_end(published: Gateway) -> None:
+def test_delivery_to_an_unreachable_pacs_is_given_up_in_the_end(published: Gateway) -> None:
     for _ in range(20):
         deliver(published)
     delivery = look(published)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.FAILED, 20)
 
 
-def test_a_destination_gets_only_the_kinds_that_it_wants(
-    published: Gateway, free_port: int
-) -> None:
+def test_a_destination_receives_only_its_selection(published: Gateway, free_port: int) -> None:
     rewrite_routes(published, f"port = {free_port}", f'port = {free_port}\nresults = ["sr"]')
     with run_pacs(port=free_port) as pacs:
         assert deliver(published).status is DeliveryStatus.DELIVERED
     assert classes(pacs.received) == [SR]
 
 
-def test_a_second_run_after_a_delivery_sends_nothing(published: Gateway, free_port: int) -> None:
+def test_a_second_run_of_a_delivery_sends_nothing(published: Gateway, free_port: int) -> None:
     with run_pacs(port=free_port) as pacs:
         deliver(published)
         with published.database.write() as session:
@@ -183,7 +179,7 @@ def test_a_second_run_after_a_delivery_sends_nothing(published: Gateway, free_po
     assert len(pacs.received) == 2
 
 
-def test_a_corrected_destination_holds_for_deliveries_that_wait(
+def test_pending_deliveries_use_the_corrected_destination(
     published: Gateway, free_port: int
 ) -> None:
     assert deliver(published).status is DeliveryStatus.RETRYING
@@ -194,9 +190,7 @@ def test_a_corrected_destination_holds_for_deliveries_that_wait(
     assert look(published).status is DeliveryStatus.DELIVERED
 
 
-def test_nothing_goes_to_a_destination_that_was_struck_off(
-    published: Gateway, free_port: int
-) -> None:
+def test_nothing_is_sent_to_a_removed_destination(published: Gateway, free_port: int) -> None:
     rewrite_routes(published, 'name = "pacs"', 'name = "elsewhere"')
     rewrite_routes(published, 'destinations = ["pacs"]', 'destinations = ["elsewhere"]')
     with run_pacs(port=free_port) as pacs:
@@ -206,8 +200,8 @@ def test_nothing_goes_to_a_destination_that_was_struck_off(
     assert "no longer in the routes file" in delivery.error
 
 
-def wants(gateway: Gateway, *results: str) -> None:
-    """What the PACS of the route wants from now on."""
+def set_selection(gateway: Gateway, *results: str) -> None:
+    """Change the results of the route's PACS in the routes file."""
     path = gateway.services.settings.effective_routes_file
     port = gateway.services.routes.current().destination[0].settings["port"]
     head, tail = path.read_text().split(f"port = {port}\n", 1)
@@ -234,13 +228,13 @@ def reports(gateway: Gateway) -> dict[str, ReadReport]:
         }
 
 
-def test_what_a_destination_wants_instead_of_what_it_refused_is_made_and_sent(
+def test_a_new_selection_is_created_and_sent_instead_of_refused_objects(
     published: Gateway, free_port: int
 ) -> None:
     with run_pacs(port=free_port, classes=(*CLASSES, EnhancedSRStorage)) as pacs:
         pacs.status_for = lambda sop_class: 0xA900
         assert deliver(published).status is DeliveryStatus.FAILED
-        wants(published, "seg:fractional", "sr:enhanced")
+        set_selection(published, "seg:fractional", "sr:enhanced")
         pacs.status_for = lambda _: 0
         delivery = retry(published)
     assert delivery.status is DeliveryStatus.DELIVERED
@@ -262,14 +256,14 @@ def test_what_a_destination_wants_instead_of_what_it_refused_is_made_and_sent(
     assert {lesion.segmentation_uid for lesion in report.lesions} - {""} == {segmentation}
 
 
-def test_a_report_that_names_what_was_refused_is_succeeded_by_one_that_does_not(
+def test_a_report_that_names_refused_objects_gets_a_successor(
     published: Gateway, free_port: int
 ) -> None:
     """The PACS takes no segmentations, and its results are corrected after the first attempt."""
     with run_pacs(port=free_port) as pacs:
         pacs.status_for = lambda sop_class: 0x0122 if sop_class == SEG else 0
         assert deliver(published).status is DeliveryStatus.FAILED
-        wants(published, "sr")
+        set_selection(published, "sr")
         assert retry(published).status is DeliveryStatus.DELIVERED
         assert classes(pacs.received) == [SEG, SR, SR]
     first, second = reports(published)["seg sr"], reports(published)["sr"]
@@ -278,7 +272,7 @@ def test_a_report_that_names_what_was_refused_is_succeeded_by_one_that_does_not(
     assert published.tags()[-2:] == ["worker:analysis:published", "worker:delivery:delivered"]
 
 
-def test_what_is_shared_with_the_former_wish_is_neither_made_nor_sent_again(
+def test_objects_shared_with_the_former_selection_are_not_sent_again(
     published: Gateway, free_port: int
 ) -> None:
     both = (*CLASSES, KeyObjectSelectionDocumentStorage)
@@ -286,7 +280,7 @@ def test_what_is_shared_with_the_former_wish_is_neither_made_nor_sent_again(
         pacs.status_for = lambda sop_class: 0xA900 if sop_class == SR else 0
         assert deliver(published).status is DeliveryStatus.FAILED
         pacs.status_for = lambda _: 0
-        wants(published, "seg", "sr", "key-objects")
+        set_selection(published, "seg", "sr", "key-objects")
         assert retry(published).status is DeliveryStatus.DELIVERED
     assert classes(pacs.received)[2:] == [SR, str(KeyObjectSelectionDocumentStorage)]
     with published.database.read() as session:
@@ -294,7 +288,9 @@ def test_what_is_shared_with_the_former_wish_is_neither_made_nor_sent_again(
     assert specs == ["key-objects", "seg", "sr", "sr"]
 
 
-def test_two_destinations_may_change_to_the_same_wish(published: Gateway, free_port: int) -> None:
+def test_two_destinations_can_change_to_the_same_selection(
+    published: Gateway, free_port: int
+) -> None:
     """The second one finds its report made."""
     with published.database.write() as session:
         first = session.scalars(select(Delivery)).one()
@@ -308,7 +304,7 @@ def test_two_destinations_may_change_to_the_same_wish(published: Gateway, free_p
         )
     path = published.services.settings.effective_routes_file
     with run_pacs(port=free_port) as pacs:
-        wants(published, "sr")
+        set_selection(published, "sr")
         other_table = '[[destination]]\nname = "other"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
         path.write_text(f'{path.read_text()}\n{other_table}port = {free_port}\nresults = ["sr"]\n')
         published.run_due()
@@ -321,13 +317,13 @@ def test_two_destinations_may_change_to_the_same_wish(published: Gateway, free_p
         assert len(session.scalars(select(ResultObject)).all()) == 3
 
 
-def test_a_delivery_that_brings_nothing_is_not_called_delivered(
+def test_a_delivery_without_objects_is_not_reported_as_delivered(
     gateway: Gateway, tmp_path: Path, free_port: int
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
     for kind in (JobKind.ANALYZE, JobKind.PUBLISH):
         gateway.runner.run(gateway.job(kind).id, kind)
-    wants(gateway, "seg")
+    set_selection(gateway, "seg")
     with run_pacs(port=free_port) as pacs:
         delivery = deliver(gateway)
         assert pacs.received == []
@@ -336,7 +332,7 @@ def test_a_delivery_that_brings_nothing_is_not_called_delivered(
             "the destination now selects seg, and this result set has none of these; to send what it"
             " has, add seg or sr to the destination's results"
         )
-        wants(gateway, "sr")
+        set_selection(gateway, "sr")
         assert retry(gateway).status is DeliveryStatus.DELIVERED
     assert classes(pacs.received) == [SR]
 
@@ -361,11 +357,11 @@ def of_a_signed_review(gateway: Gateway) -> None:
         result_set.review_id = review.id
 
 
-def test_of_what_was_signed_only_that_is_sent_which_is_wanted_still_and_the_rest_is_told(
+def test_signed_objects_that_are_no_longer_selected_are_withdrawn_and_reported(
     published: Gateway, free_port: int
 ) -> None:
     of_a_signed_review(published)
-    wants(published, "sr")
+    set_selection(published, "sr")
     with run_pacs(port=free_port) as pacs:
         assert deliver(published).status is DeliveryStatus.DELIVERED
     assert classes(pacs.received) == [SR]
@@ -376,11 +372,11 @@ def test_of_what_was_signed_only_that_is_sent_which_is_wanted_still_and_the_rest
     assert json.loads(told)["withdrawn"] == ["seg"]
 
 
-def test_what_was_signed_and_is_wanted_no_more_is_told_to_a_person(
+def test_a_signed_result_set_that_is_no_longer_selected_is_a_dead_letter(
     published: Gateway, free_port: int
 ) -> None:
     of_a_signed_review(published)
-    wants(published, "key-objects")
+    set_selection(published, "key-objects")
     with run_pacs(port=free_port) as pacs:
         delivery = deliver(published)
         assert pacs.received == []
@@ -388,9 +384,7 @@ def test_what_was_signed_and_is_wanted_no_more_is_told_to_a_person(
     assert delivery.error.startswith("the destination now selects key-objects")
 
 
-def test_contexts_that_a_pacs_does_not_accept_yet_are_offered_again(
-    published: Gateway, free_port: int
-) -> None:
+def test_rejected_presentation_contexts_are_retried(published: Gateway, free_port: int) -> None:
     with run_pacs(port=free_port, classes=()):
         delivery = deliver(published)
     assert (delivery.status, delivery.attempts) == (DeliveryStatus.RETRYING, 1)

@@ -84,7 +84,7 @@ def deliveries(gateway: Gateway) -> list[tuple[str, str]]:
         return [(d.destination.name, d.route) for d in session.scalars(select(Delivery))]
 
 
-def test_each_image_with_a_lesion_gets_a_segmentation_and_the_study_a_report(
+def test_a_study_gets_one_report_and_a_segmentation_for_each_image_with_lesions(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
@@ -107,7 +107,7 @@ def test_each_image_with_a_lesion_gets_a_segmentation_and_the_study_a_report(
     assert gateway.tags()[-1] == "worker:analysis:published"
 
 
-def test_objects_go_to_the_destinations_of_the_matching_route(
+def test_results_are_sent_to_the_destinations_of_the_matching_route(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
@@ -116,7 +116,7 @@ def test_objects_go_to_the_destinations_of_the_matching_route(
     assert gateway.job(JobKind.DELIVER).status is JobStatus.QUEUED
 
 
-def test_a_study_without_a_route_stays_here_and_that_is_told(
+def test_results_of_a_study_without_a_route_are_not_sent_and_that_is_recorded(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.services.settings.effective_routes_file.write_text("")
@@ -126,7 +126,7 @@ def test_a_study_without_a_route_stays_here_and_that_is_told(
     assert gateway.tags()[-2:] == ["worker:analysis:published", "worker:study:no-route"]
 
 
-def test_a_destination_gets_a_delivery_only_for_what_it_wants(
+def test_a_destination_without_selected_objects_gets_no_delivery(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     routes = gateway.services.settings.effective_routes_file
@@ -143,7 +143,7 @@ def rewrite_routes(gateway: Gateway, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new, 1))
 
 
-def wants(gateway: Gateway, *results: str) -> None:
+def set_selection(gateway: Gateway, *results: str) -> None:
     """The PACS of the route wants these."""
     port = gateway.services.routes.current().destination[0].settings["port"]
     rewrite_routes(gateway, f"port = {port}\n", f"port = {port}\nresults = {list(results)}\n")
@@ -155,10 +155,10 @@ def due_at(gateway: Gateway, name: str) -> Sequence[ResultObject]:
         return results.list_delivery_objects(session, delivery, ["sr"])
 
 
-def test_a_destination_gets_every_kind_that_it_asks_for(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_destination_receives_every_selected_kind(gateway: Gateway, tmp_path: Path) -> None:
     here = [kind for kind in CATALOGUE if kind != "heatmap-pm"]  # these images are nowhere in space
     every = [*here, "sr:comprehensive-3d", "sr:enhanced", "seg:fractional", "heatmap-sc:jpeg"]
-    wants(gateway, *every, "heatmap-pm")
+    set_selection(gateway, *every, "heatmap-pm")
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     gateway.receive(write_image(tmp_path / "b.dcm", [draw_frame(), LESION, LESION], number=2))
     publish(gateway)
@@ -179,10 +179,10 @@ def test_a_destination_gets_every_kind_that_it_asks_for(gateway: Gateway, tmp_pa
     }
 
 
-def test_heat_maps_are_those_of_the_frames_that_speak_for_the_images_class(
+def test_heat_maps_are_those_of_the_frames_of_the_images_class(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    wants(gateway, "heatmap-seg")
+    set_selection(gateway, "heatmap-seg")
     gateway.receive(write_image(tmp_path / "a.dcm", [draw_frame(), LESION, LESION]))
     publish(gateway)
     [made] = due_at(gateway, "pacs")
@@ -192,10 +192,10 @@ def test_heat_maps_are_those_of_the_frames_that_speak_for_the_images_class(
         assert np.array_equal(plane == 255, LESION == 255)
 
 
-def test_a_fractional_segmentation_holds_how_sure_the_network_is(
+def test_a_fractional_segmentation_holds_lesion_probabilities(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    wants(gateway, "seg:fractional")
+    set_selection(gateway, "seg:fractional")
     gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((60, 80, 20), (150, 80, 20))))
     soft = Gateway(replace(gateway.services, predictor=FakeSoftPredictor), gateway.clock)
     publish(soft)
@@ -208,9 +208,7 @@ def test_a_fractional_segmentation_holds_how_sure_the_network_is(
         assert ((plane > 0) & (plane < 255)).sum() > 500
 
 
-def test_the_class_of_a_cine_is_of_the_frames_that_were_averaged(
-    gateway: Gateway, tmp_path: Path
-) -> None:
+def test_the_class_of_a_cine_names_the_averaged_frames(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(
         write_image(tmp_path / "a.dcm", [draw_frame(), draw_frame(), LESION, LESION, draw_frame()])
     )
@@ -223,9 +221,7 @@ def test_the_class_of_a_cine_is_of_the_frames_that_were_averaged(
     )
 
 
-def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
-    gateway: Gateway, tmp_path: Path
-) -> None:
+def test_heat_maps_are_read_from_disk_on_demand(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     run(gateway, JobKind.ANALYZE)
     with gateway.database.read() as session:
@@ -236,7 +232,7 @@ def test_heat_maps_stay_on_the_disk_until_they_are_asked_for(
     assert np.array_equal(image.heatmaps[1] == 255, LESION == 255)
 
 
-def test_each_wish_gets_its_own_report_and_what_is_common_is_made_once(
+def test_each_selection_has_its_own_report_and_shared_objects_are_created_once(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     """The report of a destination that takes no segmentation names none."""
@@ -254,18 +250,18 @@ def test_each_wish_gets_its_own_report_and_what_is_common_is_made_once(
         assert len(session.scalars(select(ResultObject)).all()) == 3
 
 
-def test_our_own_pages_have_a_report_whatever_is_sent(gateway: Gateway, tmp_path: Path) -> None:
-    wants(gateway, "key-objects")
+def test_the_default_selection_is_always_created(gateway: Gateway, tmp_path: Path) -> None:
+    set_selection(gateway, "key-objects")
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     publish(gateway)
     assert [made.spec for made in due_at(gateway, "pacs")] == ["key-objects"]
     assert (len(objects(gateway, "seg")), len(objects(gateway, "sr"))) == (1, 1)
 
 
-def test_a_revision_names_for_each_destination_the_report_that_it_has(
+def test_a_revision_names_the_report_that_each_destination_received(
     gateway: Gateway, tmp_path: Path
 ) -> None:
-    wants(gateway, "sr", "sr:enhanced")
+    set_selection(gateway, "sr", "sr:enhanced")
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     publish(gateway)
     first = {made.spec: made.sop_instance_uid for made in due_at(gateway, "pacs")}
@@ -282,14 +278,14 @@ def test_a_revision_names_for_each_destination_the_report_that_it_has(
     assert second == first
 
 
-def test_a_destination_that_changed_its_wish_is_told_the_nearest_report(
+def test_a_changed_selection_names_the_most_similar_earlier_report(
     gateway: Gateway, tmp_path: Path
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     publish(gateway)
     first = report(gateway)
     gateway.clock.skip(minutes=1)
-    wants(gateway, "sr:comprehensive-3d")
+    set_selection(gateway, "sr:comprehensive-3d")
     gateway.receive(write_image(tmp_path / "b.dcm", LESION, number=2))
     publish(gateway)
     [(_, path)] = objects(gateway, "sr:comprehensive-3d")
@@ -310,7 +306,7 @@ def test_a_second_run_changes_nothing(gateway: Gateway, tmp_path: Path) -> None:
         assert len(session.scalars(select(ResultSet)).all()) == 1
 
 
-def test_making_the_objects_again_makes_the_same_bytes(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_repetition_creates_the_same_bytes(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
     gateway.receive(write_image(tmp_path / "b.dcm", [LESION] * 3, number=2))
     run(gateway, JobKind.ANALYZE)
@@ -328,7 +324,7 @@ def test_making_the_objects_again_makes_the_same_bytes(gateway: Gateway, tmp_pat
     assert {path: path.read_bytes() for path in made.rglob("*.dcm")} == before
 
 
-def test_refused_images_stand_in_the_report(gateway: Gateway, tmp_path: Path) -> None:
+def test_the_report_lists_refused_images(gateway: Gateway, tmp_path: Path) -> None:
     black = np.zeros((64, 64), np.uint8)
     gateway.receive(write_image(tmp_path / "a.dcm", black, spacing_mm=None))
     publish(gateway)
@@ -338,7 +334,7 @@ def test_refused_images_stand_in_the_report(gateway: Gateway, tmp_path: Path) ->
     assert deliveries(gateway) == [("pacs", "breast")]
 
 
-def test_a_revision_names_the_report_before_it(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_revision_names_its_predecessor(gateway: Gateway, tmp_path: Path) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
     publish(gateway)
     first = report(gateway)
@@ -374,7 +370,7 @@ def two_analyses(gateway: Gateway, tmp_path: Path) -> Gateway:
     return gateway
 
 
-def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses: Gateway) -> None:
+def test_a_revision_is_postponed_until_its_predecessor_is_published(two_analyses: Gateway) -> None:
     first, second = publications(two_analyses)
     for _ in range(2 * jobs.MAX_ATTEMPTS[JobKind.PUBLISH]):
         two_analyses.runner.run(second.id, JobKind.PUBLISH)
@@ -389,7 +385,7 @@ def test_a_revision_waits_for_what_it_names_and_no_attempt_is_lost(two_analyses:
     assert [names for _, names in sets(two_analyses)] == [["pacs"], ["pacs"]]
 
 
-def test_a_publication_that_was_given_up_holds_no_later_one_up_and_is_not_sent_after_it(
+def test_a_publication_that_was_given_up_does_not_block_later_ones_and_is_not_sent_after_them(
     two_analyses: Gateway,
 ) -> None:
     first, second = publications(two_analyses)
@@ -414,7 +410,7 @@ def test_a_publication_that_was_given_up_holds_no_later_one_up_and_is_not_sent_a
     assert "superseded_by" not in json.loads(told[0])
 
 
-def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Gateway) -> None:
+def test_an_analysis_published_meanwhile_is_named_as_predecessor(two_analyses: Gateway) -> None:
     """An administrator starts the earlier one again just while the later one is being made."""
     first, second = publications(two_analyses)
     with two_analyses.database.write() as session:
@@ -435,7 +431,7 @@ def test_what_was_published_meanwhile_is_named_after_all(two_analyses: Gateway) 
     assert report(two_analyses).predecessor_uid == before
 
 
-def test_only_identifiers_of_what_was_made_stay_in_memory(gateway: Gateway, tmp_path: Path) -> None:
+def test_written_objects_are_not_kept_in_memory(gateway: Gateway, tmp_path: Path) -> None:
     """However large the study: an object's pixels are let go before the next one is made."""
     made = [making.write_image(tmp_path / f"{n}.dcm", instance_number=n) for n in range(1, 9)]
     heat = np.full((64, 80), 200, np.uint8)
@@ -467,7 +463,7 @@ def by_sending_again(session: Session, gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("revive", [by_button, by_sending_again])
-def test_a_source_that_is_gone_is_told_and_can_be_retried(
+def test_a_missing_source_file_is_reported_and_can_be_retried(
     gateway: Gateway, tmp_path: Path, revive: Callable[[Session, Gateway], None]
 ) -> None:
     gateway.receive(write_image(tmp_path / "a.dcm", LESION))
@@ -491,7 +487,7 @@ def test_a_source_that_is_gone_is_told_and_can_be_retried(
     assert deliveries(gateway) == [("pacs", "breast")]
 
 
-def test_a_phantom_is_called_one(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_phantom_is_labeled_as_one(gateway: Gateway, tmp_path: Path) -> None:
     facts = replace(study(), patient_id="PHANTOM-1")
     gateway.receive(write_image(tmp_path / "a.dcm", LESION, facts=facts))
     publish(gateway)

@@ -105,7 +105,7 @@ def rows_of(gateway: Gateway, *tables: type[Base]) -> dict[str, list[tuple[Any, 
         }
 
 
-def test_what_the_shadow_says_stands_in_rows_of_its_own(gateway: Gateway, tmp_path: Path) -> None:
+def test_the_shadow_analysis_is_stored_in_its_own_rows(gateway: Gateway, tmp_path: Path) -> None:
     gateway = with_shadow(gateway, Candidate((0.1, 0.7, 0.2)))
     receive_two(gateway, tmp_path)
     finish(gateway)
@@ -125,7 +125,7 @@ def test_what_the_shadow_says_stands_in_rows_of_its_own(gateway: Gateway, tmp_pa
         assert image.dice == pytest.approx(2 * left / (left + disc))
 
 
-def test_a_shadow_that_says_the_same_agrees(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_shadow_analysis_with_the_same_class_agrees(gateway: Gateway, tmp_path: Path) -> None:
     gateway = with_shadow(gateway, Candidate())
     receive_two(gateway, tmp_path)
     finish(gateway)
@@ -135,7 +135,7 @@ def test_a_shadow_that_says_the_same_agrees(gateway: Gateway, tmp_path: Path) ->
     assert gateway.tags().count("worker:shadow:compared") == 1
 
 
-def test_nothing_outlined_by_either_has_no_dice(gateway: Gateway, tmp_path: Path) -> None:
+def test_there_is_no_dice_coefficient_without_outlines(gateway: Gateway, tmp_path: Path) -> None:
     gateway = with_shadow(gateway, Candidate())
     gateway.receive(write_image(tmp_path / "a.dcm", draw_frame()))
     finish(gateway)
@@ -143,7 +143,9 @@ def test_nothing_outlined_by_either_has_no_dice(gateway: Gateway, tmp_path: Path
     assert (image.lesions, image.area_px, image.dice) == (0, 0, None)
 
 
-def test_a_shadow_that_abstains_differs_from_a_class(gateway: Gateway, tmp_path: Path) -> None:
+def test_an_undecided_shadow_analysis_disagrees_with_a_class(
+    gateway: Gateway, tmp_path: Path
+) -> None:
     gateway = with_shadow(gateway, Candidate(HALF_SURE, confidence_threshold=0.5))
     gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20), paint=245)))
     finish(gateway)
@@ -152,7 +154,7 @@ def test_a_shadow_that_abstains_differs_from_a_class(gateway: Gateway, tmp_path:
 
 
 @pytest.mark.parametrize("says", [None, NORMAL_PROBABILITIES, HALF_SURE])
-def test_no_result_knows_whether_there_is_a_shadow(
+def test_results_do_not_depend_on_the_shadow_preset(
     gateway: Gateway, tmp_path: Path, says: tuple[float, float, float] | None
 ) -> None:
     receive_two(gateway, tmp_path)
@@ -171,7 +173,7 @@ def test_no_result_knows_whether_there_is_a_shadow(
 
 
 @pytest.mark.parametrize("kind", ["falls over", "is corrupt"])
-def test_a_shadow_that_fails_is_given_up_and_the_results_are_delivered(
+def test_a_failing_shadow_analysis_does_not_affect_the_results(
     gateway: Gateway, tmp_path: Path, kind: str
 ) -> None:
     def corrupt(_: Path | None) -> FramePredictor:
@@ -194,7 +196,9 @@ def test_a_shadow_that_fails_is_given_up_and_the_results_are_delivered(
     assert [(letter.kind, letter.study_id) for letter in letters] == [(JobKind.SHADOW, study.id)]
 
 
-def test_a_shadow_given_up_starts_again_by_hand(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_shadow_analysis_that_was_given_up_can_be_retried(
+    gateway: Gateway, tmp_path: Path
+) -> None:
     receive_two(gateway, tmp_path)
     broken = with_shadow(gateway, Broken())
     for _ in range(4):
@@ -206,7 +210,7 @@ def test_a_shadow_given_up_starts_again_by_hand(gateway: Gateway, tmp_path: Path
     assert len(shadow_rows(gateway)) == 1
 
 
-def test_running_it_twice_leaves_one(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_second_run_replaces_the_shadow_analysis(gateway: Gateway, tmp_path: Path) -> None:
     gateway = with_shadow(gateway, Candidate())
     receive_two(gateway, tmp_path)
     finish(gateway)
@@ -220,7 +224,7 @@ def test_running_it_twice_leaves_one(gateway: Gateway, tmp_path: Path) -> None:
     assert len(rows_of(gateway, ShadowImage)["shadow_image"]) == 2
 
 
-def test_it_does_not_begin_while_a_result_is_waited_for(gateway: Gateway, tmp_path: Path) -> None:
+def test_it_is_postponed_while_a_result_is_being_produced(gateway: Gateway, tmp_path: Path) -> None:
     candidate = Candidate()
     gateway = with_shadow(gateway, candidate)
     receive_two(gateway, tmp_path)
@@ -233,7 +237,7 @@ def test_it_does_not_begin_while_a_result_is_waited_for(gateway: Gateway, tmp_pa
     assert len(shadow_rows(gateway)) == 1
 
 
-def test_it_leaves_off_when_a_study_comes(gateway: Gateway, tmp_path: Path) -> None:
+def test_it_is_interrupted_when_a_study_arrives(gateway: Gateway, tmp_path: Path) -> None:
     class Overtaken(Candidate):
         """A study comes after its first batch."""
 
@@ -262,14 +266,14 @@ def test_it_leaves_off_when_a_study_comes(gateway: Gateway, tmp_path: Path) -> N
     assert shadow_rows(gateway) == []
 
 
-def test_a_refused_study_has_no_shadow(gateway: Gateway, tmp_path: Path) -> None:
+def test_a_refused_study_has_no_shadow_analysis(gateway: Gateway, tmp_path: Path) -> None:
     gateway = with_shadow(gateway, Candidate())
     gateway.receive(write_image(tmp_path / "a.dcm", np.zeros((64, 64), np.uint8), spacing_mm=None))
     finish(gateway)
     assert JobKind.SHADOW not in {row[1] for row in rows_of(gateway, Job)["job"]}
 
 
-def test_without_the_setting_nothing_is_queued(gateway: Gateway, tmp_path: Path) -> None:
+def test_without_a_shadow_preset_nothing_is_queued(gateway: Gateway, tmp_path: Path) -> None:
     receive_two(gateway, tmp_path)
     finish(gateway)
     assert JobKind.SHADOW not in {row[1] for row in rows_of(gateway, Job)["job"]}

@@ -108,7 +108,7 @@ def newest_report(gateway: Gateway) -> ReadReport:
     return read_back_report(gateway.services.store.path(made.file))
 
 
-def test_a_signed_review_becomes_a_verified_successor(analyzed: Gateway) -> None:
+def test_a_signed_review_becomes_a_verified_report(analyzed: Gateway) -> None:
     unverified = publish(analyzed)
     review_id = sign(analyzed, Decision.MODIFY, "benign")
     signed = newest_report(analyzed)
@@ -123,7 +123,7 @@ def test_a_signed_review_becomes_a_verified_successor(analyzed: Gateway) -> None
     assert analyzed.tags()[-1] == "worker:review:published"
 
 
-def test_it_goes_where_the_analysis_went(analyzed: Gateway, free_port: int) -> None:
+def test_it_is_sent_to_the_destinations_of_the_analysis(analyzed: Gateway, free_port: int) -> None:
     publish(analyzed)
     sign(analyzed, Decision.ACCEPT, "malignant")
     with run_pacs(port=free_port) as pacs:
@@ -138,7 +138,7 @@ def test_it_goes_where_the_analysis_went(analyzed: Gateway, free_port: int) -> N
     )
 
 
-def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
+def test_a_removed_destination_receives_the_report_when_it_is_restored(
     analyzed: Gateway, free_port: int
 ) -> None:
     publish(analyzed)
@@ -166,15 +166,15 @@ def test_a_destination_that_is_out_of_the_file_gets_the_report_when_it_is_back(
         (["seg", "sr"], ["seg", "sr:enhanced"]),
     ],
 )
-def test_a_signed_report_follows_the_report_that_its_destination_got(
+def test_a_verified_report_replaces_the_report_that_its_destination_received(
     analyzed: Gateway, free_port: int, wished: list[str], today: list[str]
 ) -> None:
     """In the same class, naming the same segmentations, whatever it asks for since then."""
-    wants(analyzed, wished)
+    set_selection(analyzed, wished)
     publish(analyzed)
     with run_pacs(port=free_port) as pacs:
         analyzed.run_due()
-        wants(analyzed, today)
+        set_selection(analyzed, today)
         sign(analyzed, Decision.ACCEPT, "malignant")
         analyzed.run_due()
     with analyzed.database.read() as session:
@@ -193,11 +193,11 @@ def test_a_signed_report_follows_the_report_that_its_destination_got(
 def test_a_destination_that_selects_no_report_any_more_is_a_dead_letter(
     analyzed: Gateway, free_port: int
 ) -> None:
-    wants(analyzed, ["sr"])
+    set_selection(analyzed, ["sr"])
     publish(analyzed)
     with run_pacs(port=free_port):
         analyzed.run_due()
-        wants(analyzed, ["seg"])
+        set_selection(analyzed, ["seg"])
         sign(analyzed, Decision.ACCEPT, "malignant")
         analyzed.run_due()
         with analyzed.database.write() as session:
@@ -205,7 +205,7 @@ def test_a_destination_that_selects_no_report_any_more_is_a_dead_letter(
             assert delivery.status is DeliveryStatus.FAILED
             assert "add sr to the destination's results" in delivery.error
             jobs.retry(session, analyzed.job(JobKind.DELIVER).id, analyzed.clock())
-        wants(analyzed, ["sr"])
+        set_selection(analyzed, ["sr"])
         analyzed.run_due()
     with analyzed.database.read() as session:
         assert session.get_one(Delivery, delivery.id).status is DeliveryStatus.DELIVERED
@@ -218,7 +218,7 @@ def test_a_rejected_analysis_is_reported_without_a_class(analyzed: Gateway) -> N
     assert (signed.verified, signed.decision, signed.label) == (True, "reject", None)
 
 
-def test_an_amendment_takes_the_place_of_the_review_before_it(analyzed: Gateway) -> None:
+def test_an_amendment_replaces_the_report_of_the_amended_review(analyzed: Gateway) -> None:
     publish(analyzed)
     first_id = sign(analyzed, Decision.ACCEPT, "malignant")
     first = newest_report(analyzed)
@@ -228,14 +228,14 @@ def test_an_amendment_takes_the_place_of_the_review_before_it(analyzed: Gateway)
     assert second.sop_instance_uid != first.sop_instance_uid
 
 
-def test_a_review_of_late_images_also_succeeds_the_report_that_was_signed_before(
+def test_a_review_of_late_images_also_replaces_the_report_signed_before(
     analyzed: Gateway, tmp_path: Path
 ) -> None:
     """For each destination it is the one that it has, whatever it asked for then."""
-    wants(analyzed, ["sr"])
+    set_selection(analyzed, ["sr"])
     publish(analyzed)
     first_id = sign(analyzed, Decision.ACCEPT, "malignant")
-    wants(analyzed, ["seg", "sr:enhanced"])
+    set_selection(analyzed, ["seg", "sr:enhanced"])
     revise(analyzed, tmp_path)
     publish(analyzed)
     second_id = sign(analyzed, Decision.ACCEPT, "malignant")
@@ -267,7 +267,7 @@ def predecessors(gateway: Gateway, review_id: UUID) -> dict[tuple[str, str], lis
         }
 
 
-def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
+def test_a_review_of_late_images_waits_for_the_report_signed_before(
     analyzed: Gateway, tmp_path: Path
 ) -> None:
     publish(analyzed)
@@ -287,7 +287,7 @@ def test_a_review_of_late_images_waits_for_the_report_that_was_signed_before(
     assert analyzed.job(JobKind.SIGN).status is JobStatus.DONE
 
 
-def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_after_it(
+def test_a_report_that_was_given_up_does_not_block_later_ones_and_is_not_sent_after_them(
     analyzed: Gateway, tmp_path: Path
 ) -> None:
     publish(analyzed)
@@ -313,7 +313,7 @@ def test_a_report_that_was_given_up_holds_up_no_later_one_and_never_arrives_afte
     assert "superseded_by" in told.details
 
 
-def wants(gateway: Gateway, results: list[str]) -> None:
+def set_selection(gateway: Gateway, results: list[str]) -> None:
     """From now on, the PACS of the route; the rows know it as they do after any other study."""
     routes = gateway.services.settings.effective_routes_file
     head, port, tail = re.split(
@@ -331,7 +331,7 @@ def revise(gateway: Gateway, folder: Path) -> None:
     gateway.runner.run(gateway.job(JobKind.ANALYZE).id, JobKind.ANALYZE)
 
 
-def test_each_destination_gets_a_verified_report_of_its_own_class_and_chain(
+def test_each_destination_receives_a_verified_report_of_its_sop_class_and_predecessors(
     analyzed: Gateway,
 ) -> None:
     """A signed report takes the place of the one that its destination has, and so does the next."""
@@ -371,7 +371,7 @@ def reports(
         return found
 
 
-def test_a_review_waits_for_the_publication_of_what_it_reviews(analyzed: Gateway) -> None:
+def test_a_review_waits_for_the_publication_of_its_analysis(analyzed: Gateway) -> None:
     sign(analyzed, Decision.ACCEPT, "malignant")
     job = analyzed.job(JobKind.SIGN)
     assert (job.status, job.error) == (
@@ -395,7 +395,7 @@ def test_a_second_run_changes_nothing(analyzed: Gateway) -> None:
         assert len(session.scalars(select(ResultSet)).all()) == 2
 
 
-def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: Gateway) -> None:
+def test_a_selection_that_changes_meanwhile_is_used(analyzed: Gateway) -> None:
     publish(analyzed)
     put_signature(analyzed, Decision.ACCEPT, "malignant")
     with analyzed.database.write() as session:
@@ -412,7 +412,7 @@ def test_a_destination_whose_wish_changes_meanwhile_is_not_forgotten(analyzed: G
         put_in(session, analyzed.clock())
 
 
-def test_a_review_that_was_never_published_is_told(analyzed: Gateway) -> None:
+def test_a_review_that_cannot_be_published_is_reported(analyzed: Gateway) -> None:
     sign(analyzed, Decision.ACCEPT, "malignant")
     for _ in range(jobs.MAX_ATTEMPTS[JobKind.SIGN] - 1):
         run(analyzed)
