@@ -25,7 +25,7 @@ from dicom.results.catalogue import CATALOGUE
 from sonogate.cli import cli
 from sonogate.destination_test.commitment_requests import CommitmentRequests
 from tests import peers
-from tests.workers.archive import Archive, served
+from tests.workers.archive import Archive, run_archive
 from tests.workers.pacs import CLASSES, run_pacs
 from workers.destinations.dimse.association import AssociationRequestor, Peer
 from workers.destinations.dimse.commitment_scu import request_commitment
@@ -237,8 +237,8 @@ def test_changed_objects_are_listed_with_exit_code_1(home: Path) -> None:
         for number in range(13):
             dataset.add_new(0x00091001 + number, "LO", "x")
 
-    archive = Archive(coerce=coerce, store_status=0xB000, sends=CLASSES)
-    with served(archive, StudyRootQueryRetrieveInformationModelGet) as call:
+    archive = Archive(coerce=coerce, store_status=0xB000, sop_classes=CLASSES)
+    with run_archive(archive, StudyRootQueryRetrieveInformationModelGet) as call:
         result = run_test(home, call.peer.port, call.peer.ae_title, ["sr"])
     assert result.exit_code == 1
     text = "stored with a warning (status 0xB000), retrieved with DIFFERENT bytes"

@@ -1,4 +1,4 @@
-"""An archive that finds, gives back and commits itself, and can be told to do each of it badly."""
+"""An archive with C-STORE, C-FIND, C-GET and storage commitment, whose faults can be set."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,49 +25,52 @@ from workers.destinations.dimse.association import AssociationRequestor, Peer
 Answers = Iterator[tuple[int, Dataset | None]]
 
 
-def _untouched(_dataset: Dataset) -> None:
-    """What most archives do to what they take."""
+def _coerce_nothing(_dataset: Dataset) -> None:
+    """Store objects unchanged."""
 
 
 @dataclass
 class Archive:
-    """Holds some data sets; ``sends`` names the classes that it takes and that its C-GET sends."""
+    """The archive with its objects and faults.
 
-    held: list[Dataset] = field(default_factory=list)
-    sends: tuple[str, ...] = (UltrasoundImageStorage,)
-    coerce: Callable[[Dataset], None] = _untouched
+    ``sop_classes`` are those that it accepts and sends with C-GET.
+    """
+
+    objects: list[Dataset] = field(default_factory=list)
+    sop_classes: tuple[str, ...] = (UltrasoundImageStorage,)
+    coerce: Callable[[Dataset], None] = _coerce_nothing
     store_status: int = 0x0000
     find_status: int = 0x0000
     get_status: int = 0x0000
     finds_from: int = 1
-    """The first C-FIND that finds anything: it indexes late."""
-    breaks_off_at: int = 0
-    """The C-FIND at which it aborts the association; 0: at none."""
+    """The number of the first C-FIND that finds anything."""
+    aborts_at: int = 0
+    """The number of the C-FIND at which it aborts the association; 0 for none."""
     commitment: int = 0x0000
-    tells: tuple[tuple[int, Dataset], ...] = ()
-    """Reports of its own, as event type and information, before the one on a request."""
+    other_reports: tuple[tuple[int, Dataset], ...] = ()
+    """Event type and information of reports that it sends before the one on a request."""
     reports_at_once: bool = False
-    crosses: Dataset | None = None
-    """A report that it wants answered before it answers the request for commitment."""
+    early_report: Dataset | None = None
+    """A report that it sends before it answers the request for commitment."""
     finds: int = 0
-    asked: Dataset | None = None
-    statuses_of_reports: list[int] = field(default_factory=list)
+    request: Dataset | None = None
+    report_statuses: list[int] = field(default_factory=list)
 
     def store(self, event: evt.Event) -> int:
         dataset = event.dataset
         dataset.file_meta = event.file_meta
         self.coerce(dataset)
-        self.held.append(dataset)
+        self.objects.append(dataset)
         return self.store_status
 
     def find(self, event: evt.Event) -> Answers:
         self.finds += 1
-        if self.finds == self.breaks_off_at:
+        if self.finds == self.aborts_at:
             event.assoc.abort()
             return
-        for held in self._matching(event) if self.finds >= self.finds_from else ():
+        for stored in self._matching(event) if self.finds >= self.finds_from else ():
             match = Dataset()
-            match.SOPInstanceUID = held.SOPInstanceUID
+            match.SOPInstanceUID = stored.SOPInstanceUID
             yield 0xFF00, match
         yield self.find_status, None
 
@@ -77,18 +80,20 @@ class Archive:
         if self.get_status:
             yield self.get_status, None
             return
-        for held in matching:
-            yield 0xFF00, held
+        for stored in matching:
+            yield 0xFF00, stored
 
     def commit(self, event: evt.Event) -> tuple[int, None]:
-        self.asked = event.action_information
-        if self.crosses is not None:
-            self._cross(event.assoc, event.context.context_id, self.crosses)
-        if self.reports_at_once or self.tells:
-            Thread(target=self._report, args=(event.assoc, self.asked)).start()
+        self.request = event.action_information
+        if self.early_report is not None:
+            self._send_early_report(event.assoc, event.context.context_id, self.early_report)
+        if self.reports_at_once or self.other_reports:
+            Thread(target=self._report, args=(event.assoc, self.request)).start()
         return self.commitment, None
 
-    def _cross(self, association: Association, context_id: int | None, report: Dataset) -> None:
+    def _send_early_report(
+        self, association: Association, context_id: int | None, report: Dataset
+    ) -> None:
         """While a request is served, pynetdicom's own method would wait for itself."""
         assert context_id is not None
         request = N_EVENT_REPORT()
@@ -100,22 +105,22 @@ class Archive:
         _, answer = association.dimse.get_msg(block=True)
         assert isinstance(answer, N_EVENT_REPORT)
         assert answer.Status is not None
-        self.statuses_of_reports.append(answer.Status)
+        self.report_statuses.append(answer.Status)
 
     def _report(self, association: Association, asked: Dataset) -> None:
         """After the answer to the request went out, on the same association."""
         own = ((2, self.report_on(asked)),) if self.reports_at_once else ()
-        for event_type, information in (*self.tells, *own):
+        for event_type, information in (*self.other_reports, *own):
             status, _ = association.send_n_event_report(
                 information,
                 event_type,
                 StorageCommitmentPushModel,
                 StorageCommitmentPushModelInstance,
             )
-            self.statuses_of_reports.append(status.Status)
+            self.report_statuses.append(status.Status)
 
     def report_on(self, asked: Dataset) -> Dataset:
-        report, held = Dataset(), {each.SOPInstanceUID for each in self.held}
+        report, held = Dataset(), {each.SOPInstanceUID for each in self.objects}
         report.TransactionUID = asked.TransactionUID
         report.ReferencedSOPSequence, report.FailedSOPSequence = [], []
         for each in asked.ReferencedSOPSequence:
@@ -129,15 +134,15 @@ class Archive:
     def _matching(self, event: evt.Event) -> list[Dataset]:
         wanted = event.identifier
         assert wanted.QueryRetrieveLevel == "IMAGE"
-        return [each for each in self.held if each.SOPInstanceUID == wanted.SOPInstanceUID]
+        return [each for each in self.objects if each.SOPInstanceUID == wanted.SOPInstanceUID]
 
 
 @contextmanager
-def served(archive: Archive, *services: str) -> Iterator[AssociationRequestor]:
+def run_archive(archive: Archive, *services: str) -> Iterator[AssociationRequestor]:
     ae = AE(ae_title="ARCHIVE")
     for service in (Verification, *services):
         ae.add_supported_context(service)
-    for sop_class in archive.sends:
+    for sop_class in archive.sop_classes:
         ae.add_supported_context(sop_class, ExplicitVRLittleEndian, scu_role=True, scp_role=True)
     handlers: list[evt.EventHandlerType] = [
         (evt.EVT_C_STORE, archive.store),

@@ -23,7 +23,7 @@ from sonogate.destination_test.objects import SampleObject, list_images, write_r
 from sonogate.destination_test.phantom_study import make_result, make_review
 from sonogate.destination_test.round_trip import SAME_VALUES, Retrieval
 from sonogate.destination_test.run import DestinationTestResult, Timeouts, run_destination_test
-from tests.workers.archive import Archive, served
+from tests.workers.archive import Archive, run_archive
 from tests.workers.pacs import CLASSES
 from workers.destinations.dimse.client import DimseClient
 
@@ -51,9 +51,9 @@ def run_test(
     find_seconds: float = 0,
     commit_seconds: float = 0,
 ) -> DestinationTestResult:
-    archive.sends = CLASSES
+    archive.sop_classes = CLASSES
     timeouts = Timeouts(find_seconds, commit_seconds)
-    with served(archive, *services) as requestor:
+    with run_archive(archive, *services) as requestor:
         requests = CommitmentRequests(database, "there")
         return run_destination_test(samples, DimseClient(requestor), requests, timeouts)
 
@@ -158,10 +158,10 @@ def test_a_report_on_an_earlier_request_is_stored_in_its_own_row(
     with sqlite_database.write() as session:
         commitments.record_request(session, "2.25.4", "there", {"1.2.4"}, now=NOW)
     older = build_commitment_request("2.25.4", [("1.2.3", "1.2.4")])
-    archive = Archive(reports_at_once=True, tells=((1, older),))
+    archive = Archive(reports_at_once=True, other_reports=((1, older),))
     done = run_test(archive, samples[:1], sqlite_database, *SERVICES, commit_seconds=10)
     assert [trip.committed for trip in done.round_trips] == [True]
-    assert archive.statuses_of_reports == [0x0000, 0x0000]
+    assert archive.report_statuses == [0x0000, 0x0000]
     with sqlite_database.read() as session:
         row = commitments.find_request(session, "2.25.4")
         assert row is not None

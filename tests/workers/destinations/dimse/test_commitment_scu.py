@@ -11,7 +11,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
 
 from dicom.commitment import CommitmentReport, build_commitment_request
 from tests import peers
-from tests.workers.archive import Archive, served
+from tests.workers.archive import Archive, run_archive
 from tests.workers.destinations.dimse.references import reference
 from workers.destinations.dimse.association import AssociationRequestor
 from workers.destinations.dimse.commitment_scu import request_commitment
@@ -65,48 +65,48 @@ def commit(
 def test_a_commitment_names_every_object(images: list[Dataset]) -> None:
     archive, report = Archive(images), CommitmentReport(TRANSACTION, frozenset(), {})
     requests = FakeRequests(reports={TRANSACTION: report})  # as the listener writes it
-    with served(archive, StorageCommitmentPushModel) as requestor:
+    with run_archive(archive, StorageCommitmentPushModel) as requestor:
         answer = commit(requestor, [reference(each) for each in images], requests)
     assert answer == (0x0000, report)
-    assert archive.asked is not None
-    assert archive.asked.TransactionUID == TRANSACTION
-    uids = [each.ReferencedSOPInstanceUID for each in archive.asked.ReferencedSOPSequence]
+    assert archive.request is not None
+    assert archive.request.TransactionUID == TRANSACTION
+    uids = [each.ReferencedSOPInstanceUID for each in archive.request.ReferencedSOPSequence]
     assert uids == [each.SOPInstanceUID for each in images]
     assert requests.opened == {TRANSACTION: set(uids)}
 
 
 def test_a_report_on_the_association_of_the_request_is_recorded(images: list[Dataset]) -> None:
     archive = Archive(images[:1], reports_at_once=True)
-    with served(archive, StorageCommitmentPushModel) as requestor:
+    with run_archive(archive, StorageCommitmentPushModel) as requestor:
         answer = commit(requestor, [reference(each) for each in images])
     stored, lost = (str(each.SOPInstanceUID) for each in images)
     assert answer == (0x0000, CommitmentReport(TRANSACTION, frozenset({stored}), {lost: 0x0112}))
-    assert archive.statuses_of_reports == [0x0000]
+    assert archive.report_statuses == [0x0000]
 
 
 def test_a_report_on_an_older_request_is_recorded_for_that_request(images: list[Dataset]) -> None:
     older = build_commitment_request(OLDER, [("1.2.3", "1.2.4")])
-    archive = Archive(images, reports_at_once=True, tells=((1, older),))
+    archive = Archive(images, reports_at_once=True, other_reports=((1, older),))
     requests = FakeRequests(opened={OLDER: {"1.2.4"}})
-    with served(archive, StorageCommitmentPushModel) as requestor:
+    with run_archive(archive, StorageCommitmentPushModel) as requestor:
         status, report = commit(requestor, [reference(each) for each in images], requests)
     assert status == 0x0000
     assert report is not None
     assert report.committed == {str(each.SOPInstanceUID) for each in images}
     assert requests.reports[OLDER] == CommitmentReport(OLDER, frozenset({"1.2.4"}), {})
-    assert archive.statuses_of_reports == [0x0000, 0x0000]
+    assert archive.report_statuses == [0x0000, 0x0000]
 
 
 def test_a_report_before_the_response_to_the_request_is_recorded(images: list[Dataset]) -> None:
     older = build_commitment_request(OLDER, [("1.2.3", "1.2.4")])
-    archive = Archive(images, reports_at_once=True, crosses=older)
+    archive = Archive(images, reports_at_once=True, early_report=older)
     requests = FakeRequests(opened={OLDER: {"1.2.4"}})
-    with served(archive, StorageCommitmentPushModel) as requestor:
+    with run_archive(archive, StorageCommitmentPushModel) as requestor:
         status, report = commit(requestor, [reference(each) for each in images], requests)
     assert status == 0x0000
     assert report is not None
     assert OLDER in requests.reports
-    assert archive.statuses_of_reports == [0x0000, 0x0000]
+    assert archive.report_statuses == [0x0000, 0x0000]
 
 
 def status_of_report(
@@ -114,13 +114,13 @@ def status_of_report(
 ) -> int:
     """Return the status of our response to a report on the association of another request."""
     archive, requests = (
-        Archive(images, tells=((event_type, information),)),
+        Archive(images, other_reports=((event_type, information),)),
         FakeRequests(is_down=is_down),
     )
-    with served(archive, StorageCommitmentPushModel) as requestor:
+    with run_archive(archive, StorageCommitmentPushModel) as requestor:
         assert commit(requestor, [reference(images[0])], requests, seconds=0.5) == (0x0000, None)
-    peers.wait_until(lambda: bool(archive.statuses_of_reports), seconds=5, what="the response")
-    (status,) = archive.statuses_of_reports
+    peers.wait_until(lambda: bool(archive.report_statuses), seconds=5, what="the response")
+    (status,) = archive.report_statuses
     assert requests.reports == {}
     return status
 
@@ -151,20 +151,20 @@ def test_a_report_that_cannot_be_recorded_is_not_answered_with_success(
 
 def test_a_refused_request_is_closed(images: list[Dataset]) -> None:
     requests = FakeRequests()
-    with served(Archive(images, commitment=0x0110), StorageCommitmentPushModel) as requestor:
+    with run_archive(Archive(images, commitment=0x0110), StorageCommitmentPushModel) as requestor:
         assert commit(requestor, [reference(images[0])], requests) == (0x0110, None)
     assert requests.closed == {TRANSACTION: "refused with status 0x0110"}
 
 
 def test_a_report_that_does_not_arrive_is_none(images: list[Dataset]) -> None:
     requests = FakeRequests()
-    with served(Archive(images), StorageCommitmentPushModel) as requestor:
+    with run_archive(Archive(images), StorageCommitmentPushModel) as requestor:
         assert commit(requestor, [reference(images[0])], requests, seconds=0) == (0x0000, None)
     assert requests.closed == {}
 
 
 def test_no_request_is_recorded_if_commitment_is_not_offered(images: list[Dataset]) -> None:
     requests = FakeRequests()
-    with served(Archive(images)) as requestor, pytest.raises(ServiceNotOffered):
+    with run_archive(Archive(images)) as requestor, pytest.raises(ServiceNotOffered):
         commit(requestor, [reference(images[0])], requests)
     assert requests.opened == {}

@@ -10,7 +10,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run 
     StudyRootQueryRetrieveInformationModelGet,
 )
 
-from tests.workers.archive import Archive, served
+from tests.workers.archive import Archive, run_archive
 from tests.workers.destinations.dimse.references import reference
 from workers.destinations.dimse.association import AssociationRequestor, Peer
 from workers.destinations.dimse.query_scu import find, get
@@ -21,13 +21,13 @@ from workers.errors import ServiceNotOffered
 def found_at(
     archive: Archive, images: list[Dataset], *, seconds: float = 0
 ) -> tuple[FindResult, ...]:
-    with served(archive, StudyRootQueryRetrieveInformationModelFind) as requestor:
+    with run_archive(archive, StudyRootQueryRetrieveInformationModelFind) as requestor:
         found = find(requestor, [reference(each) for each in images], wait_seconds=seconds)
     return tuple(found[str(each.SOPInstanceUID)] for each in images)
 
 
 def retrieved_from(archive: Archive, images: list[Dataset]) -> tuple[RetrieveResult, ...]:
-    with served(archive, StudyRootQueryRetrieveInformationModelGet) as requestor:
+    with run_archive(archive, StudyRootQueryRetrieveInformationModelGet) as requestor:
         results = get(requestor, [reference(each) for each in images])
     assert set(results) == {str(each.SOPInstanceUID) for each in images}
     return tuple(results[str(each.SOPInstanceUID)] for each in images)
@@ -60,7 +60,7 @@ def test_a_failed_query_is_reported_with_its_status_and_not_repeated(
 
 def test_a_query_that_is_aborted_keeps_earlier_results(images: list[Dataset]) -> None:
     problem = "C-FIND: no response, the peer timed out or closed the connection"
-    found = found_at(Archive(images, breaks_off_at=2), images, seconds=20)
+    found = found_at(Archive(images, aborts_at=2), images, seconds=20)
     assert found == (FindResult(True), FindResult(False, problem))
 
 
@@ -93,7 +93,9 @@ def test_a_failed_retrieval_is_reported_with_its_status(images: list[Dataset]) -
 
 
 def test_an_object_whose_class_the_peer_does_not_send_is_left_out(images: list[Dataset]) -> None:
-    with served(Archive(images, sends=()), StudyRootQueryRetrieveInformationModelGet) as requestor:
+    with run_archive(
+        Archive(images, sop_classes=()), StudyRootQueryRetrieveInformationModelGet
+    ) as requestor:
         assert get(requestor, [reference(images[0])]) == {}
 
 
@@ -105,5 +107,5 @@ def find_at_once(requestor: AssociationRequestor, instances: list[InstanceRefere
 def test_a_service_that_is_not_offered_is_told_from_an_empty_answer(
     images: list[Dataset], ask: Callable[[AssociationRequestor, list[InstanceReference]], object]
 ) -> None:
-    with served(Archive(images)) as requestor, pytest.raises(ServiceNotOffered):
+    with run_archive(Archive(images)) as requestor, pytest.raises(ServiceNotOffered):
         ask(requestor, [reference(images[0])])
