@@ -142,7 +142,7 @@ def test_an_unexpected_error_is_reported_without_its_text(
     ("full", "words"),
     [
         (OSError(28, "No space left on device", "/some/where"), "No space left on device"),
-        (StoreFull(1, 2), "only 1 bytes are free"),
+        (StoreFull(1, 2), "the disk has 1 bytes free"),
     ],
 )
 def test_a_full_disk_postpones_the_job_without_using_up_attempts(
