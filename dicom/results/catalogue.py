@@ -8,6 +8,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from dicom.errors import UnknownResult
+from dicom.results.encapsulated_pdf.kind import KIND as ENCAPSULATED_PDF
 from dicom.results.heatmap_pm.kind import KIND as HEATMAP_PM
 from dicom.results.heatmap_sc.kind import KIND as HEATMAP_SC
 from dicom.results.heatmap_seg.kind import KIND as HEATMAP_SEG
@@ -34,6 +35,7 @@ _KINDS: Final = (
     HEATMAP_SC,
     KEY_OBJECTS,
     PRESENTATION_STATE,
+    ENCAPSULATED_PDF,
 )
 CATALOGUE: Final[Mapping[str, ResultKind]] = MappingProxyType({kind.name: kind for kind in _KINDS})
 """Result kinds by name, in the order of sending: an object comes before those that refer to it."""

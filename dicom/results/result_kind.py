@@ -29,6 +29,8 @@ class Role(StrEnum):
     """What the class of an image depends on."""
     MARK = "mark"
     """Which frames show findings, and where."""
+    DOCUMENT = "document"
+    """A page for people. It is no report: no object refers to it and it has no predecessor."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ ASKED = (
     *("sr", "sr:comprehensive-3d", "sr:enhanced"),
     *("heatmap-seg", "heatmap-pm", "heatmap-sc", "heatmap-sc:jpeg"),
     *("key-objects", "key-objects:for-report-attachment", "presentation-state"),
+    "encapsulated-pdf",
 )
 AMENDED = ("seg", "sr")
 STUDIES = (*CASES, "refused")

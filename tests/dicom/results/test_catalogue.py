@@ -97,7 +97,7 @@ def test_a_kind_that_a_signed_review_adds_to_can_verify_it() -> None:
     [
         (
             "pdf",
-            "seg, sr, heatmap-seg, heatmap-pm, heatmap-sc, key-objects, presentation-state",
+            "seg, sr, heatmap-seg, heatmap-pm, heatmap-sc, key-objects, presentation-state, encapsulated-pdf",
         ),
         ("", "Use one of: seg"),
         ("SEG", "Use one of: seg"),
@@ -226,7 +226,7 @@ def test_a_study_without_lesions_has_a_report_and_nothing_empty(tmp_path: Path) 
     path = making.write_image(tmp_path / "image.dcm")
     result = making.study_result(making.image_result(path))
     built = {spec.role for spec, _ in build_set(map(parse_spec, EVERY_SPEC), result)}
-    assert built == {Role.REPORT}
+    assert built == {Role.REPORT, Role.DOCUMENT}
 
 
 def test_an_omission_is_named_once_with_its_reason(result: StudyResult) -> None:
