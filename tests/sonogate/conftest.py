@@ -1,6 +1,7 @@
-"""The command line, in this process or in one of its own."""
+"""The command line, in this process or in a process of its own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,18 +20,25 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The home directory that commands find in the environment; nothing is in it yet."""
+    """The home directory that commands read from the environment; it does not exist yet."""
     path = tmp_path / "var"
     monkeypatch.setenv("SONOGATE_HOME", str(path))
     return path
 
 
-@pytest.fixture
-def installed(home: Path) -> Path:
-    """A home directory with a migrated database and the first administrator."""
-    settings = CliSettings.load()
+@pytest.fixture(scope="session")
+def _prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrating a database and hashing a password takes much longer than copying the result."""
+    settings = CliSettings(home=tmp_path_factory.mktemp("prepared") / "var")
     prepare_installation(settings)
     create_first_admin(settings)
+    return settings.home
+
+
+@pytest.fixture
+def installed(home: Path, _prepared_home: Path) -> Path:
+    """A home directory with a migrated database and the first administrator."""
+    shutil.copytree(_prepared_home, home)
     return home
 
 
@@ -39,25 +47,25 @@ def run() -> Run:
     """`sonogate …` in this process."""
 
     def invoke(*arguments: object) -> Result:
-        return CliRunner().invoke(cli, [str(each) for each in arguments])
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
 
     return invoke
 
 
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
-    """For `sonogate` in a process of its own."""
+    """The environment of `sonogate` in a process of its own."""
     return {**os.environ, "PYTHONPATH": str(ROOT), "SONOGATE_HOME": str(home)}
 
 
 def sonogate(*arguments: object) -> list[str]:
-    """The command line of a `sonogate` process."""
-    return [sys.executable, "-m", "sonogate", *(str(each) for each in arguments)]
+    """The command of a `sonogate` process."""
+    return [sys.executable, "-m", "sonogate", *(str(argument) for argument in arguments)]
 
 
 def python(code: str, environment: dict[str, str]) -> str:
-    """What a fresh interpreter prints."""
-    done = subprocess.run(
+    """The standard output of a new interpreter that runs `code`."""
+    process = subprocess.run(
         [sys.executable, "-c", code],
         env=environment,
         capture_output=True,
@@ -65,4 +73,4 @@ def python(code: str, environment: dict[str, str]) -> str:
         timeout=60,
         check=True,
     )
-    return done.stdout
+    return process.stdout

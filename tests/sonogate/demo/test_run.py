@@ -8,21 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from db.engine import Database
 from dicom.images.header import read_header
 from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
-from dicom.terms.classification import CLASSES
 from sonogate.commands.demo import PHANTOM_NOTICE
-from sonogate.demo.results import summarize
 from sonogate.demo.studies import PHANTOM_STUDIES
 from sonogate.services.ports import LOOPBACK
 from tests import peers
-from tests.sonogate import pictures
 from tests.sonogate.conftest import ROOT, sonogate
 
 
@@ -43,7 +37,7 @@ class Demo:
         return dict(found)
 
 
-def run_demo(home: Path, *arguments: object) -> Demo:
+def run_demo(home: Path) -> Demo:
     """The demo ignores what the environment says about another database and broker.
 
     The port that it names for the web is taken.
@@ -56,7 +50,7 @@ def run_demo(home: Path, *arguments: object) -> Demo:
     with socket.create_server((LOOPBACK, 0), backlog=50) as taken:
         elsewhere["SONOGATE_WEB_PORT"] = str(taken.getsockname()[1])
         done = subprocess.run(
-            sonogate("demo", "--once", "--home", home, *arguments),
+            sonogate("demo", "--once", "--home", home),
             env={**os.environ, **elsewhere, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -100,32 +94,3 @@ def test_progress_goes_to_standard_error(phantoms: Demo) -> None:
     assert "accepted 6 of 6 objects" in phantoms.progress
     assert "cyst: delivered" in phantoms.progress
     assert "is in use: the web interface uses another port" in phantoms.progress
-
-
-def test_an_object_that_did_not_arrive_is_a_problem(phantoms: Demo) -> None:
-    database = Database(f"sqlite:///{phantoms.home / 'sonogate.db'}")
-    with database.read() as session:
-        uid = phantoms.study_uid("cyst")
-        report = summarize(session, "cyst", uid, lambda _: Path("nowhere.dcm"))
-    database.close()
-    assert "SR: not received by the demo PACS" in report.problems
-    assert report.to_dict()["sr"] is None
-
-
-def test_own_files_are_sent_instead_and_what_is_damaged_is_named(phantoms: Demo) -> None:
-    data = phantoms.home.parent / "data"
-    pictures.png(data / "picture.png")
-    Image.fromarray(np.zeros((64, 64), np.uint8)).save(data / "black.png")
-    pictures.ct(data / "ct.dcm")
-    (data / "text.png").write_text("no picture")
-    again = run_demo(phantoms.home, "--data", data)
-    assert not again.document["ok"]
-    assert [each.split(": ")[0] for each in again.document["not_accepted"]] == [
-        "text.png",
-        "ct.dcm",
-    ]
-    assert {each["study"] for each in again.document["studies"]} == {"picture.png", "black.png"}
-    assert again.study("picture.png")["class"] in CLASSES
-    refused = again.study("black.png")
-    assert (refused["class"], refused["problems"]) == (None, [])
-    assert read_back_report(Path(*refused["sr"])).refusals == ("too-dark",)

@@ -1,10 +1,12 @@
-"""The commands that people and CI call."""
+"""The commands of the Makefile."""
 
 import re
 import subprocess
+from pathlib import Path
 
 from tests.peers import find_program
-from tests.sonogate.conftest import ROOT
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_make_help_lists_every_target() -> None:
