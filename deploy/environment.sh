@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv from uv.lock, with nothing but a Python 3.11 to 3.13 on the machine.
-# PYTHON names another interpreter; PIP_INDEX_URL, UV_DEFAULT_INDEX or pip.conf a registry mirror.
+# Creates .venv from uv.lock. Requires Python 3.11 to 3.13 only.
+# PYTHON selects an interpreter; PIP_INDEX_URL, UV_DEFAULT_INDEX or pip.conf select a mirror.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,13 +16,13 @@ find_python() {
             return
         fi
     done
-    echo "sonogate: no Python 3.11, 3.12 or 3.13 found; PYTHON=/path/to/python names one" >&2
+    echo "sonogate: no Python 3.11, 3.12 or 3.13 found; set PYTHON=/path/to/python" >&2
     return 1
 }
 
 python=$(find_python)
 if [ ! -x .tools/bin/uv ]; then
-    echo "making .tools with uv" >&2
+    echo "creating .tools with uv" >&2
     "$python" -m venv .tools
     .tools/bin/python -m pip install --quiet "uv>=0.9"
 fi
@@ -30,11 +30,11 @@ fi
 export UV_PYTHON=$python UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=.venv
 mirror=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-$(.tools/bin/python -m pip config get global.index-url 2>/dev/null || true)}}
 mirror=${PIP_INDEX_URL:-$mirror}
-echo "making .venv with $("$python" --version)" >&2
+echo "creating .venv with $("$python" --version)" >&2
 if [ -z "$mirror" ]; then
     .tools/bin/uv sync --quiet --frozen --all-extras
 else
-    # uv.lock names the files of pypi.org; the same versions and digests come from the mirror instead.
+    # uv.lock refers to pypi.org; install the same versions and digests from the mirror.
     .tools/bin/uv venv --quiet --allow-existing .venv
     .tools/bin/uv export --quiet --frozen --all-extras --no-emit-project --output-file .tools/locked.txt
     .tools/bin/uv pip sync --quiet --python .venv --require-hashes --default-index "$mirror" .tools/locked.txt

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Installs what is missing of the programs that tests talk to. Tests whose peer is missing are
-# skipped with a reason, so this never fails: it says what is missing and how to get it.
+# Installs the missing programs that the tests talk to. Tests whose peer is missing are skipped, so
+# this script never fails; it prints what is missing and how to install it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 missing=()
-need() { # package, then the places where its program may be
+need() { # package, then the commands or paths of its program
     local package=$1 place
     shift
     for place in "$@"; do
@@ -27,26 +27,26 @@ need default-jre-headless java
 if [ ! -e /usr/share/java/pixelmed.jar ]; then missing+=(libpixelmed-java); fi
 if [ ! -e /usr/share/java/bsh.jar ]; then missing+=(libbsh-java); fi
 
-viewers() { # the parsers of OHIF and others, from their lock file; left alone when they are there
+viewers() { # parsers of OHIF and other viewers, from their lock file; skipped if up to date
     local modules=tests/viewers/node_modules
     if [ "$modules" -nt tests/viewers/package-lock.json ] || ! command -v npm >/dev/null; then return; fi
     if npm ci --prefix tests/viewers --ignore-scripts --no-audit --no-fund --silent; then
         touch "$modules"
     else
-        echo "peers: npm could not install tests/viewers; their tests are skipped." >&2
+        echo "peers: npm could not install tests/viewers; its tests are skipped." >&2
     fi
 }
 
 if [ ${#missing[@]} -eq 0 ]; then viewers; exit 0; fi
 if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
-    echo "peers: not installed: ${missing[*]} (names of Debian packages); their tests are skipped." >&2
+    echo "peers: missing Debian packages: ${missing[*]}; their tests are skipped." >&2
     echo "peers: on Debian, run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
     viewers
     exit 0
 fi
 
 echo "peers: installing ${missing[*]}" >&2
-install() { # RUNLEVEL=1: the packages' own services stay off, tests start their own
+install() { # RUNLEVEL=1 keeps the packages' services stopped; tests start their own
     RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
         apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 }

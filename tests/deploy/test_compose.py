@@ -18,7 +18,7 @@ from workers.settings import WorkerSettings
 TOP = Path(__file__).resolve().parents[2]
 DEFAULT_SELECTION = ("setup", "listener", "worker", "web")
 BEYOND_SETTINGS = {
-    "SONOGATE_LOG_FORMAT",  # read by the front door's logging
+    "SONOGATE_LOG_FORMAT",  # read by the command line
     "TZ",  # read by the C library
 }
 
