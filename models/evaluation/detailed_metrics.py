@@ -12,7 +12,7 @@ from dicom.terms.classification import CLASSES, MALIGNANT
 from models.evaluation.bootstrap import bootstrap_intervals
 from models.evaluation.calibration import LabeledPrediction, class_probabilities, true_labels
 from models.evaluation.evaluate import CaseResult, score_cases
-from models.evaluation.image_results import ImageResult
+from models.evaluation.evaluated_images import EvaluatedImage
 from models.evaluation.metrics import (
     expected_calibration_error,
     gmean,
@@ -22,7 +22,7 @@ from models.evaluation.metrics import (
 )
 
 
-def headline_metrics(results: Sequence[ImageResult]) -> dict[str, float]:
+def headline_metrics(results: Sequence[EvaluatedImage]) -> dict[str, float]:
     """Return the metrics that are given with an interval, by name; NaN if undefined."""
     report = score_cases(
         [
@@ -50,7 +50,7 @@ def headline_metrics(results: Sequence[ImageResult]) -> dict[str, float]:
 
 
 def headline_with_intervals(
-    results: Sequence[ImageResult], *, resamples: int = 1000
+    results: Sequence[EvaluatedImage], *, resamples: int = 1000
 ) -> dict[str, dict[str, float | None]]:
     """Return each headline metric with its 95 % bootstrap interval over duplicate groups."""
     intervals = bootstrap_intervals(
@@ -106,7 +106,7 @@ def classification_metrics(
     }
 
 
-def segmentation_metrics(results: Sequence[ImageResult]) -> dict[str, Any]:
+def segmentation_metrics(results: Sequence[EvaluatedImage]) -> dict[str, Any]:
     """Return metrics of masks: over all lesions, by class and by lesion size.
 
     ``normal_without_mask`` is the share of lesion-free images whose predicted mask is empty.
@@ -132,7 +132,7 @@ def segmentation_metrics(results: Sequence[ImageResult]) -> dict[str, Any]:
     }
 
 
-def localization_metrics(results: Sequence[ImageResult]) -> dict[str, float]:
+def localization_metrics(results: Sequence[EvaluatedImage]) -> dict[str, float]:
     """Return how well Grad-CAM localizes lesions, and what an uninformative map would reach."""
     return asdict(score_heatmaps([x.localization for x in results if x.localization is not None]))
 
@@ -175,7 +175,7 @@ def _one_class_metrics(
     }
 
 
-_MASK_METRICS: Mapping[str, Callable[[ImageResult], float]] = {
+_MASK_METRICS: Mapping[str, Callable[[EvaluatedImage], float]] = {
     "dice": lambda result: result.overlap.dice,
     "iou": lambda result: result.overlap.iou,
     "hd95_px": lambda result: result.hd95_px,
@@ -185,7 +185,7 @@ _MASK_METRICS: Mapping[str, Callable[[ImageResult], float]] = {
 }
 
 
-def _mean_mask_metrics(results: Sequence[ImageResult]) -> dict[str, float]:
+def _mean_mask_metrics(results: Sequence[EvaluatedImage]) -> dict[str, float]:
     # HD95 is NaN where no mask was predicted; such images count in the other metrics only.
     means = {
         name: _mean_defined([metric(result) for result in results])

@@ -16,7 +16,7 @@ from scipy import ndimage, stats
 from models.data.dataset import Sample
 from models.evaluation.detailed_metrics import headline_metrics
 from models.evaluation.evaluate import Predict
-from models.evaluation.image_results import AnnotatedFrame, ImageResult, evaluate_frames
+from models.evaluation.evaluated_images import AnnotatedFrame, EvaluatedImage, evaluate_frames
 from models.networks.inference import load_networks, trace
 from models.predictor import Predictor
 from models.preset import read_preset
@@ -34,8 +34,8 @@ def robustness(predictor: Predictor, samples: Sequence[Sample]) -> dict[str, dic
     unchanged image.
     """
 
-    def evaluate_perturbed(perturb: Perturbation) -> list[ImageResult]:
-        rng, results = np.random.default_rng(_SEED), list[ImageResult]()
+    def evaluate_perturbed(perturb: Perturbation) -> list[EvaluatedImage]:
+        rng, results = np.random.default_rng(_SEED), list[EvaluatedImage]()
         for start in range(0, len(samples), _BATCH_SIZE):
             batch = samples[start : start + _BATCH_SIZE]
             frames = [perturb(sample.read(), rng) for sample in batch]
@@ -98,7 +98,7 @@ def heatmap_correlation(first: Predict, second: Predict, samples: Sequence[Sampl
 
 
 def _robustness_metrics(
-    results: Sequence[ImageResult], unchanged: Sequence[ImageResult]
+    results: Sequence[EvaluatedImage], unchanged: Sequence[EvaluatedImage]
 ) -> dict[str, float]:
     metrics = headline_metrics(results)
     changed = [a.predicted != b.predicted for a, b in zip(results, unchanged, strict=True)]

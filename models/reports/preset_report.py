@@ -19,7 +19,7 @@ from models.evaluation.detailed_metrics import (
     localization_metrics,
     segmentation_metrics,
 )
-from models.evaluation.image_results import ImageResult, evaluate_images
+from models.evaluation.evaluated_images import EvaluatedImage, evaluate_images
 from models.evaluation.metrics import nan_to_none
 from models.evaluation.robustness import randomization_test, robustness
 from models.predictor import Predictor
@@ -161,7 +161,7 @@ def _checks_section(report: Mapping[str, Any]) -> str:
     return "".join(f"<h3>{title}</h3>{table}" for title, table in parts)
 
 
-def _error_gallery(predictor: Predictor, results: Sequence[ImageResult]) -> Gallery:
+def _error_gallery(predictor: Predictor, results: Sequence[EvaluatedImage]) -> Gallery:
     errors, tiles = most_confident_errors(results), []
     for result in errors[:MAX_TILES]:
         pixels, lesion = result.sample.read()

@@ -13,7 +13,7 @@ from models.evaluation.detailed_metrics import (
     risk_coverage,
     segmentation_metrics,
 )
-from models.evaluation.image_results import ImageResult
+from models.evaluation.evaluated_images import EvaluatedImage
 from models.evaluation.metrics import HeatmapLocalization, Overlap, recall_at_specificity
 
 SURE = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
@@ -27,16 +27,16 @@ def image_result(
     true_px: int = 100,
     both_px: int = 80,
     annotated: bool = True,
-) -> ImageResult:
+) -> EvaluatedImage:
     true_px, both_px = (true_px, both_px) if label else (0, 0)
     sample = Sample(Path(f"{label} ({group}).png"), label, (), group, 0, annotated)
     overlap = Overlap(true_px, both_px, both_px) if annotated else Overlap(0, both_px, 0)
     localization = HeatmapLocalization(0.6, label == predicted, 0.1) if label else None
-    return ImageResult(sample, SURE[predicted], overlap, 1000, 45.0, 4.5, localization)
+    return EvaluatedImage(sample, SURE[predicted], overlap, 1000, 45.0, 4.5, localization)
 
 
 @pytest.fixture
-def rows() -> list[ImageResult]:
+def rows() -> list[EvaluatedImage]:
     rng = np.random.default_rng(0)
     predictions = [
         (k, k if rng.random() < 0.7 else int(rng.integers(3))) for k in [0, 1, 1, 2] * 15
@@ -47,7 +47,7 @@ def rows() -> list[ImageResult]:
     ]
 
 
-def test_metrics_agree_with_scikit_learn(rows: list[ImageResult]) -> None:
+def test_metrics_agree_with_scikit_learn(rows: list[EvaluatedImage]) -> None:
     truth, predictions = [row.label for row in rows], [row.predicted for row in rows]
 
     short, long = headline_metrics(rows), classification_metrics(rows)
@@ -87,7 +87,7 @@ def test_risk_is_the_error_rate_at_each_coverage() -> None:
 
 
 def test_intervals_contain_the_metric_and_near_duplicates_widen_them(
-    rows: list[ImageResult],
+    rows: list[EvaluatedImage],
 ) -> None:
     alone = [image_result(x.label, x.predicted, group=n) for n, x in enumerate(rows)]
     twins = [image_result(x.label, x.predicted, group=n // 10) for n, x in enumerate(sorted(
@@ -104,7 +104,7 @@ def test_intervals_contain_the_metric_and_near_duplicates_widen_them(
     assert (wide["high"] or 0) - (wide["low"] or 0) > (narrow["high"] or 0) - (narrow["low"] or 0)
 
 
-def test_mask_metrics_are_given_by_class_and_size(rows: list[ImageResult]) -> None:
+def test_mask_metrics_are_given_by_class_and_size(rows: list[EvaluatedImage]) -> None:
     values = segmentation_metrics(rows)
 
     assert values["all"]["images"] == 45

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import directed_hausdorff
 
-from models.evaluation.image_results import hd95
+from models.evaluation.evaluated_images import hd95
 
 
 def square(row: int, column: int, side: int = 10) -> np.ndarray:

@@ -19,7 +19,7 @@ _BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
-class ImageResult:
+class EvaluatedImage:
     """A preset's prediction for one image, compared with the ground truth.
 
     ``hd95_px`` is the result of `hd95`. ``localization`` is None if the image has no lesion.
@@ -51,9 +51,9 @@ class ImageResult:
         return 1 - wrong / self.area_px
 
 
-def evaluate_images(predictor: Predictor, samples: Sequence[Sample]) -> list[ImageResult]:
+def evaluate_images(predictor: Predictor, samples: Sequence[Sample]) -> list[EvaluatedImage]:
     """Predict each sample once; at most 16 images are in memory at a time."""
-    results = list[ImageResult]()
+    results = list[EvaluatedImage]()
     for start in range(0, len(samples), _BATCH_SIZE):
         batch = samples[start : start + _BATCH_SIZE]
         results += evaluate_frames(predictor, batch, [sample.read() for sample in batch])
@@ -62,11 +62,11 @@ def evaluate_images(predictor: Predictor, samples: Sequence[Sample]) -> list[Ima
 
 def evaluate_frames(
     predictor: Predictor, samples: Sequence[Sample], frames: Sequence[AnnotatedFrame]
-) -> list[ImageResult]:
+) -> list[EvaluatedImage]:
     """Predict ``frames`` instead of the samples' own images, from which they were derived."""
     predictions = predictor.predict([pixels for pixels, _ in frames])
     return [
-        ImageResult(
+        EvaluatedImage(
             sample,
             prediction.probabilities,
             Overlap.from_masks(lesion, prediction.mask),
