@@ -1,7 +1,7 @@
-"""Attributes of a received image, put into a result as they are meant, not as they are encoded.
+"""Copies attributes of a received image into a result.
 
-Text is decoded, in the items of sequences too, and is written in the result's own character set.
-Private attributes stay behind: nobody here knows what they hold.
+Text is decoded, also in the items of sequences, and written in the character set of the result.
+Private attributes are not copied, because their meaning is not known.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,19 +22,19 @@ _CHARACTER_SET: Final = "SpecificCharacterSet"
 
 
 def copy_values(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy what has a value; what is absent, empty or nonsense stays absent.
+    """Copy attributes that have a valid value, and leave the others absent.
 
-    Dates and times are written as PS3.5 6.2 wants them. So do the other two.
+    Like the other functions here, it writes dates and times as PS3.5 6.2 requires.
     """
     for keyword in keywords:
         if _is_there(copied := _copied(source, keyword)):
             setattr(target, keyword, copied)
 
 
-def copy_as_it_is(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy what is there: what is empty stays empty, what is absent stays absent.
+def copy_present(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
+    """Copy attributes that are present: empty ones stay empty, absent ones absent.
 
-    But a sequence has items or is not there, as most of the standard's optional ones must.
+    An empty sequence is left absent, because most optional sequences must have items.
     """
     for keyword in keywords:
         copied = _copied(source, keyword)
@@ -43,24 +43,24 @@ def copy_as_it_is(source: Dataset, target: Dataset, keywords: Iterable[str]) -> 
 
 
 def copy_type_2(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy what has a value, and write the rest empty."""
+    """Copy attributes that have a value, and write the others empty."""
     for keyword in keywords:
         _put(target, keyword, _copied(source, keyword))
 
 
-def copied_item(item: Dataset) -> Dataset:
-    """Return the item of a sequence with all that the standard knows, in Unicode."""
+def copy_item(item: Dataset) -> Dataset:
+    """Return a copy of a sequence item with its standard attributes, in Unicode."""
     copied = Dataset()
     tags = {keyword_for_tag(tag): tag for tag in sorted(item.keys())}
     known = [keyword for keyword, tag in tags.items() if tag_for_keyword(keyword) == tag]
-    copy_as_it_is(item, copied, [keyword for keyword in known if keyword != _CHARACTER_SET])
+    copy_present(item, copied, [keyword for keyword in known if keyword != _CHARACTER_SET])
     return copied
 
 
 def _copied(source: Dataset, keyword: str) -> object:
     vr = dictionary_VR(keyword)
     if vr == "SQ":
-        return [copied for item in get_items(source, keyword) if (copied := copied_item(item))]
+        return [copied for item in get_items(source, keyword) if (copied := copy_item(item))]
     reader = _READERS.get(vr)
     return reader(source, keyword) if reader else get_value(source, keyword)
 
@@ -71,5 +71,5 @@ def _put(target: Dataset, keyword: str, copied: object) -> None:
 
 
 def _is_there(copied: object) -> bool:
-    """Tell whether it is a value: a number is, 0 too."""
+    """Return whether it is a value; the number 0 is one."""
     return copied not in (None, "", b"", [])

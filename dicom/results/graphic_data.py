@@ -1,4 +1,4 @@
-"""Outlines as DICOM draws them."""
+"""Outlines as Graphic Data (0070,0022)."""
 
 from collections.abc import Sequence
 from typing import Final

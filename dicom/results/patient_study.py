@@ -10,7 +10,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from dicom.attributes import get_items, get_text
-from dicom.results.copying import copy_as_it_is, copy_type_2, copy_values
+from dicom.results.copying import copy_present, copy_type_2, copy_values
 from dicom.results.source_image import TYPE_2, SourceImage
 
 _OPTIONAL: Final = (
@@ -147,13 +147,13 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
     Study Instance UID is left to the caller, who has checked it.
     """
     copy_type_2(source, target, TYPE_2)
-    copy_as_it_is(source, target, _OPTIONAL)
+    copy_present(source, target, _OPTIONAL)
     copy_type_2(source, target, [keyword for keyword in _OF_ANIMALS if keyword in source])
     copy_values(source, target, _NEVER_EMPTY)
     if all(get_text(source, keyword) for keyword in _TRIAL):
         copy_values(source, target, _TRIAL)
         copy_type_2(source, target, _TRIAL_TYPE_2)
-        copy_as_it_is(source, target, _TRIAL_OPTIONAL)
+        copy_present(source, target, _TRIAL_OPTIONAL)
 
 
 def add_requests(target: Dataset, sources: Iterable[SourceImage]) -> None:

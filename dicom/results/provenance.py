@@ -1,8 +1,7 @@
-"""What every result carries besides its findings: whose it is, and what made it out of what.
+"""Attributes of every result besides its findings: patient, study, equipment and times.
 
-Patient and study are copied as text and written in UTF-8 (ISO_IR 192), whatever the source used:
-each name that any DICOM character set can hold survives, beside sentences of our own that the
-source's set might not hold.
+Patient and study are copied as text and written in UTF-8 (ISO_IR 192), which can hold the names of
+all DICOM character sets as well as the text that Sonogate adds.
 """
 
 import re
@@ -64,7 +63,7 @@ def add_provenance(target: Dataset, source: SourceImage, result: StudyResult) ->
 
 
 def add_times(target: Dataset, moment: datetime) -> None:
-    """Say `moment` in `target`'s zone wherever the object says when it was made."""
+    """Set creation, content and series date and time to `moment` in the time zone of `target`."""
     moment = in_its_zone(target, moment)
     for what in ("InstanceCreation", "Content", "Series"):
         setattr(target, f"{what}Date", f"{moment:%Y%m%d}")
@@ -75,7 +74,7 @@ def in_its_zone(dataset: Dataset, moment: datetime) -> datetime:
     """Return the aware `moment` in the zone of `dataset`'s dates and times.
 
     That is its Timezone Offset From UTC (0008,0201) or, where it states none that can be, this
-    machine's zone (`TZ`) as it was at `moment`: scanners beside it tell the local time too.
+    machine's time zone (`TZ`) at `moment`, because scanners use the local time too.
     """
     zone = _stated_zone(dataset)
     return moment.astimezone(datetime.strptime(zone, "%z").tzinfo if zone else None)
@@ -87,7 +86,7 @@ def _stated_zone(dataset: Dataset) -> str:
 
 
 def serial_number(algorithm: Algorithm) -> str:
-    """Return what tells this set of weights from every other: the start of both digests."""
+    """Return a serial number for this set of weights: the start of both digests."""
     return f"{algorithm.classifier_digest[:12]}-{algorithm.segmenter_digest[:12]}"
 
 
@@ -118,9 +117,7 @@ def _processing_equipment(algorithm: Algorithm, moment: datetime) -> Dataset:
 
 
 def algorithm_parameters(algorithm: Algorithm) -> list[str]:
-    """Name the very weights, and where they abstain if they do, so that a result can be made again
-    (TID 4019).
-    """
+    """Return the algorithm parameters (TID 4019): digests of the weights, and the threshold if any."""
     threshold = algorithm.confidence_threshold
     return [
         f"classifier sha256:{algorithm.classifier_digest}",

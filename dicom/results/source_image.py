@@ -1,4 +1,4 @@
-"""The received image that a result speaks about, and what highdicom needs to know of it."""
+"""The received image that a result is about, and the form of it that highdicom accepts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ TYPE_2: Final = (  # PS3.3 C.7.1.1, C.7.2.1: written even when empty
 
 @dataclass(frozen=True)
 class SourceImage:
-    """A received image, read up to its pixels."""
+    """The header of a received image."""
 
     dataset: Dataset
     header: InstanceHeader
@@ -47,7 +47,7 @@ class SourceImage:
         return self.header.rows, self.header.columns
 
     def frames(self, *numbers: int) -> list[int] | None:
-        """Return what Referenced Frame Number says: nothing for a still, nor for a whole cine."""
+        """Return the value of Referenced Frame Number: None for a still and for a whole cine."""
         whole = not numbers or 1 < self.last_frame == len(set(numbers))
         return None if whole or not self.cine else sorted(set(numbers))
 
@@ -61,9 +61,9 @@ def read_source(path: Path) -> SourceImage:
 def one_frame_stand_in(source: SourceImage) -> Dataset:
     """Return a data set that highdicom accepts as a source image: identity, size, nothing else.
 
-    highdicom reads Type 2 attributes without asking whether they are there, logs names it does not
-    like, and takes no multi-frame image without a frame of reference (its issue 284). So it gets
-    a single US image with no patient; `dicom.results.provenance` fills in the true patient and study.
+    highdicom fails on absent type 2 attributes, logs unusual names, and accepts no multi-frame image
+    without a frame of reference (its issue 284). So it gets a single-frame US image without a
+    patient; `dicom.results.provenance` adds the patient and study of the source.
     """
     header = source.header
     stand_in = Dataset()
@@ -79,7 +79,7 @@ def one_frame_stand_in(source: SourceImage) -> Dataset:
 
 
 def name_true_classes(item: Dataset, sources: Mapping[str, SourceImage]) -> None:
-    """Undo, in every reference below `item`, what `one_frame_stand_in` said of a source's class.
+    """Replace the SOP class of `one_frame_stand_in` by that of the source in all references.
 
     `sources` are by SOP Instance UID.
     """

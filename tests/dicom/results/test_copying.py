@@ -5,7 +5,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom.files import read_without_pixels
-from dicom.results.copying import copied_item, copy_as_it_is, copy_type_2, copy_values
+from dicom.results.copying import copy_item, copy_present, copy_type_2, copy_values
 from tests.dicom import making
 from tests.dicom.images.test_header import NAMES
 
@@ -34,7 +34,7 @@ def test_names_in_sequences_come_through_from_every_character_set(
     }
     source = read_without_pixels(making.write_image(tmp_path / "image.dcm", changes=changes))
     target = pydicom.dcmread(making.write_image(tmp_path / "copy.dcm"))
-    copy_as_it_is(source, target, ["OtherPatientIDsSequence"])
+    copy_present(source, target, ["OtherPatientIDsSequence"])
     target.save_as(tmp_path / "copy.dcm")
     (found,) = pydicom.dcmread(tmp_path / "copy.dcm").OtherPatientIDsSequence
     assert found.OtherPatientIDsSequence[0].PatientName == name
@@ -45,7 +45,7 @@ def test_an_items_own_character_set_is_read_by_and_not_copied(tmp_path: Path) ->
     mine = item(SpecificCharacterSet="ISO_IR 144", PatientID="7", IssuerOfPatientID="Люкceмбypг")
     path = making.write_image(tmp_path / "i.dcm", changes={"OtherPatientIDsSequence": [mine]})
     (found,) = read_without_pixels(path).OtherPatientIDsSequence
-    copied = copied_item(found)
+    copied = copy_item(found)
     assert copied == item(PatientID="7", IssuerOfPatientID="Люкceмбypг")
 
 
@@ -53,7 +53,7 @@ def test_what_repeats_in_groups_of_its_own_is_left_out() -> None:
     overlay = item(PatientID="7")
     overlay.add_new(0x60020010, "US", 9)
     overlay.add_new(0x00100000, "UL", 4)
-    assert copied_item(overlay) == item(PatientID="7")
+    assert copy_item(overlay) == item(PatientID="7")
 
 
 def test_nothing_private_is_copied_at_any_depth() -> None:
@@ -65,7 +65,7 @@ def test_nothing_private_is_copied_at_any_depth() -> None:
     alone.private_block(0x0011, "MAKER", create=True).add_new(1, "LO", "secret")
     target = Dataset()
     source = item(OtherPatientIDsSequence=[outer, alone])
-    copy_as_it_is(source, target, ["OtherPatientIDsSequence"])
+    copy_present(source, target, ["OtherPatientIDsSequence"])
     bare = item(PatientID="7", IssuerOfPatientIDQualifiersSequence=[item(CodeValue="1")])
     assert target == item(OtherPatientIDsSequence=[bare])
 
@@ -73,7 +73,7 @@ def test_nothing_private_is_copied_at_any_depth() -> None:
 def test_empty_stays_empty_and_absent_stays_absent() -> None:
     source = item(PatientComments="", OtherPatientIDsSequence=[])
     as_it_is, values, type_2 = Dataset(), Dataset(), Dataset()
-    copy_as_it_is(source, as_it_is, ALL)
+    copy_present(source, as_it_is, ALL)
     copy_values(source, values, ALL)
     copy_type_2(source, type_2, ALL)
     assert as_it_is == item(PatientComments=None)
@@ -106,5 +106,5 @@ def test_several_values_and_lines_of_text_stay_what_they_are() -> None:
         Allergies="a",
     )
     target = Dataset()
-    copy_as_it_is(source, target, source.dir())
+    copy_present(source, target, source.dir())
     assert target == source
