@@ -17,8 +17,12 @@ Section = tuple[str, list[tuple[str, str]]]
 
 
 def find_shown_image(result: StudyResult) -> ImageResult | None:
-    """Return the most suspicious image, None where all were refused."""
-    return max(result.images, key=lambda image: image.probabilities[::-1], default=None)
+    """Return the most suspicious image, by class before probability; None if all were refused."""
+    return max(
+        result.images,
+        key=lambda image: (CLASSES.index(image.label), image.probabilities[::-1]),
+        default=None,
+    )
 
 
 def build_sections(

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom.errors import ReadBackMismatch
 from dicom.files import encode, write_dataset
+from dicom.results.encapsulated_pdf.text import find_shown_image
 from dicom.results.encapsulated_pdf.verify import read_back_page, verify_page
 from dicom.results.model import RefusalReason, StudyResult
 from tests.dicom import making
@@ -167,3 +168,20 @@ def test_a_page_of_another_result_is_noticed(result: StudyResult, tmp_path: Path
 def test_an_image_is_no_page(result: StudyResult) -> None:
     with pytest.raises(ReadBackMismatch, match="cannot be parsed"):
         read_back_page(result.images[0].source)
+
+
+def test_the_page_shows_a_malignant_image_before_a_benign_one_of_higher_probability(
+    tmp_path: Path,
+) -> None:
+    """The order of decision 3: class before probability."""
+    malignant = making.image_result(
+        making.write_image(tmp_path / "malignant.dcm", instance_number=1),
+        label="malignant",
+        probabilities=(0.28, 0.34, 0.38),
+    )
+    benign = making.image_result(
+        making.write_image(tmp_path / "benign.dcm", instance_number=2),
+        label="benign",
+        probabilities=(0.0, 0.55, 0.45),
+    )
+    assert find_shown_image(making.study_result(benign, malignant)) is malignant
