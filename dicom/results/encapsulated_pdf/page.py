@@ -37,7 +37,7 @@ _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 45
 _LABEL_WIDTH: Final = 105
 _SIZE, _LEADING = 8.5, 11.5
-_PICTURE: Final = (_WIDTH - 2 * _MARGIN, 240)
+_PICTURE: Final = (_WIDTH - 2 * _MARGIN, 360)
 """Greatest width and height."""
 _MIN_PICTURE_HEIGHT: Final = 40
 _MAX_LINES: Final = 8
@@ -64,14 +64,16 @@ def draw_page(title: str, sections: Iterable[Section], picture: Picture | None) 
     y -= 20
     for heading, rows in sections:
         _draw_text(canvas, _MARGIN, y, heading, 10)
-        y -= _LEADING + 2
+        canvas.setLineWidth(0.4)
+        canvas.line(_MARGIN, y - 3, _WIDTH - _MARGIN, y - 3)
+        y -= _LEADING + 4
         for label, value in rows:
             _draw_text(canvas, _MARGIN, y, label, _SIZE)
             left = _MARGIN + _LABEL_WIDTH if label else _MARGIN
             for line in _wrap(value, _WIDTH - _MARGIN - left):
                 _draw_text(canvas, left, y, line, _SIZE)
                 y -= _LEADING
-        y -= 4
+        y -= 6
     if picture is not None and y - _MARGIN > _MIN_PICTURE_HEIGHT:
         _draw_picture(canvas, picture, y)
     canvas.showPage()
@@ -129,7 +131,7 @@ def _draw_picture(canvas: Canvas, picture: Picture, top: float) -> None:
     image = Image.fromarray(np.ascontiguousarray(picture.pixels))
     canvas.drawImage(ImageReader(image), _MARGIN, bottom, columns * scale, rows * scale)
     canvas.setStrokeColorRGB(1, 0.2, 0.1)
-    canvas.setFillColorRGB(1, 0.2, 0.1)
+    canvas.setLineWidth(1.2)
     for name, contour in picture.outlines:
         points = [(_MARGIN + x * scale, top - y * scale) for x, y in contour]
         if len(points) > 2:
@@ -140,4 +142,7 @@ def _draw_picture(canvas: Canvas, picture: Picture, top: float) -> None:
             path.close()
             canvas.drawPath(path)
             x, y = max(points, key=lambda point: point[1])
-            _draw_text(canvas, x, y + 2, name, _SIZE)
+            canvas.setFillColorRGB(0, 0, 0)  # a box behind the name, legible on any image
+            canvas.rect(x - 2, y + 2, _width(name) + 4, _LEADING, stroke=0, fill=1)
+            canvas.setFillColorRGB(1, 1, 1)
+            _draw_text(canvas, x, y + 4, name, _SIZE)
