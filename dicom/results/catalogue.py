@@ -18,8 +18,8 @@ from dicom.results.presentation_state.kind import KIND as PRESENTATION_STATE
 from dicom.results.result_kind import (
     BuildInputs,
     ResultKind,
+    ResultRole,
     ResultSpec,
-    Role,
     SignedBuildInputs,
     SigningInputs,
 )
@@ -107,7 +107,7 @@ def _collect_segmentations(
 ) -> ResultStream:
     """Pass `objects` on, and collect the headers of segmentations for the reports that follow."""
     for dataset in objects:
-        if spec.role is Role.SEGMENTATION:
+        if spec.role is ResultRole.SEGMENTATION:
             header = Dataset(
                 {element.tag: element for element in dataset if element.keyword != "PixelData"}
             )

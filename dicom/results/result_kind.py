@@ -2,7 +2,7 @@
 
 Each kind is a folder beside this module. Its `kind.py` exports one `ResultKind` as `KIND`, and
 `dicom.results.catalogue` lists them all. Code outside such a folder never asks for a kind by name;
-it asks for the `Role`.
+it asks for the `ResultRole`.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from dicom.results.model import ReportReference, SignedReview, StudyResult
 
 
-class Role(StrEnum):
+class ResultRole(StrEnum):
     """What the objects of a kind are for."""
 
     SEGMENTATION = "segmentation"
@@ -42,7 +42,7 @@ class ResultSpec:
     options: tuple[str, ...] = ()
 
     @property
-    def role(self) -> Role:
+    def role(self) -> ResultRole:
         return self.kind.role
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class ResultKind:
 
     name: str
     description: str
-    role: Role
+    role: ResultRole
     variants: tuple[str, ...]
     """The first is the default."""
     build: Callable[[BuildInputs], Iterable[Dataset]]

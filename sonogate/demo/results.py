@@ -21,7 +21,7 @@ from db.schema import (
 )
 from dicom.errors import DicomError
 from dicom.results.catalogue import parse_spec
-from dicom.results.result_kind import Role
+from dicom.results.result_kind import ResultRole
 from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.sr.verify import read_back_report
 from dicom.terms.classification import CLASSES
@@ -132,7 +132,7 @@ def summarize(
         return StudySummary(name, progress.text, problems=("not analyzed",))
     result_set = _find_result_set(session, study)
     objects = result_set.objects if result_set else []
-    files: dict[Role, list[Path]] = {Role.SEGMENTATION: [], Role.REPORT: []}
+    files: dict[ResultRole, list[Path]] = {ResultRole.SEGMENTATION: [], ResultRole.REPORT: []}
     for result_object in objects:
         path = path_of(result_object.sop_instance_uid)
         if path.exists():
@@ -147,8 +147,8 @@ def summarize(
         analysis.undecided,
         analysis.probabilities,
         lesions,
-        tuple(files[Role.SEGMENTATION]),
-        tuple(files[Role.REPORT]),
+        tuple(files[ResultRole.SEGMENTATION]),
+        tuple(files[ResultRole.REPORT]),
         tuple(problems),
     )
 
@@ -193,9 +193,9 @@ def _find_problems(
     objects: Iterable[ResultObject], label: str | None, path_of: PathOf, *, has_lesions: bool
 ) -> Iterator[str]:
     """Yield which objects are missing, and what is wrong with those that the demo PACS received."""
-    missing = {Role.REPORT: "SR"}
+    missing = {ResultRole.REPORT: "SR"}
     if has_lesions:
-        missing[Role.SEGMENTATION] = "SEG"
+        missing[ResultRole.SEGMENTATION] = "SEG"
     for result_object in objects:
         role = parse_spec(result_object.spec).role
         kind, path = result_object.kind.upper(), path_of(result_object.sop_instance_uid)
@@ -204,9 +204,9 @@ def _find_problems(
             yield f"{kind}: not received by the demo PACS"
             continue
         try:
-            if role is Role.SEGMENTATION and not read_back_segmentation(path).segments:
+            if role is ResultRole.SEGMENTATION and not read_back_segmentation(path).segments:
                 yield "SEG: contains no segment"
-            if role is Role.REPORT and read_back_report(path).label != label:
+            if role is ResultRole.REPORT and read_back_report(path).label != label:
                 yield "SR: states another class than the analysis"
         except DicomError as error:
             yield f"{kind}: {error}"

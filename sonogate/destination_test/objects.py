@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from dicom.files import read_without_pixels, write_dataset
 from dicom.results.catalogue import ResultStream, build_set, build_signed_set, parse_spec, verify
 from dicom.results.model import ReportReference, SignedReview, StudyResult
-from dicom.results.result_kind import ResultSpec, Role, SigningInputs, reference_to
+from dicom.results.result_kind import ResultRole, ResultSpec, SigningInputs, reference_to
 from workers.destinations.kind import InstanceReference
 from workers.results.selection import ResultSelection
 
@@ -51,9 +51,9 @@ def write_results(
     reports: dict[ResultSpec, ReportReference] = {}
     for sample in unsigned:
         spec = parse_spec(sample.spec)
-        if spec.role is Role.SEGMENTATION:
+        if spec.role is ResultRole.SEGMENTATION:
             published.setdefault(spec, []).append(read_without_pixels(sample.path))
-        elif spec.role is Role.REPORT:
+        elif spec.role is ResultRole.REPORT:
             reports[spec] = reference_to(read_without_pixels(sample.path))
     signed = build_signed_set(selection, result, SigningInputs(review, published, reports))
     return [*unsigned, *_write_verified(SIGNED_PREFIX, signed, folder, result, review)]

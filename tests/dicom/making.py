@@ -25,7 +25,7 @@ from dicom.results.model import (
     SignedReview,
     StudyResult,
 )
-from dicom.results.result_kind import Role, SigningInputs, reference_to
+from dicom.results.result_kind import ResultRole, SigningInputs, reference_to
 from dicom.terms.lesions import LesionMeasurements, SizeMm
 from dicom.uids import derived_uid
 
@@ -211,11 +211,13 @@ def build_signed_results(
     """
     signed: dict[str, list[Dataset]] = {spec: [] for spec in specs}
     published = {parse_spec(spec): built for spec, built in build_results(signed, result).items()}
-    reports = {spec: built[0] for spec, built in published.items() if spec.role is Role.REPORT}
+    reports = {
+        spec: built[0] for spec, built in published.items() if spec.role is ResultRole.REPORT
+    }
     reports |= {parse_spec(spec): report for spec, report in predecessors.items()}
     signing = SigningInputs(
         review,
-        {spec: built for spec, built in published.items() if spec.role is Role.SEGMENTATION},
+        {spec: built for spec, built in published.items() if spec.role is ResultRole.SEGMENTATION},
         {spec: reference_to(report) for spec, report in reports.items()},
         {spec: [reference_to(report) for report in earlier] for spec in reports},
     )

@@ -11,7 +11,7 @@ from db import analyses, results
 from db.jobs import Claim
 from db.schema import Delivery, Job, ResultObject
 from dicom.results.catalogue import build_set, parse_spec
-from dicom.results.result_kind import Role
+from dicom.results.result_kind import ResultRole
 from workers.destinations.kind import SendOutcome
 from workers.destinations.registry import find_kind
 from workers.destinations.rows import sync_destinations
@@ -175,7 +175,7 @@ class DeliverHandler:
 
 def _load_state(session: Session, delivery_id: UUID) -> _DeliveryState:
     delivery = results.load_delivery(session, delivery_id)
-    reports = [spec for spec in delivery.selection if parse_spec(spec).role is Role.REPORT]
+    reports = [spec for spec in delivery.selection if parse_spec(spec).role is ResultRole.REPORT]
     return _DeliveryState(
         delivery,
         results.list_delivery_objects(session, delivery, reports),

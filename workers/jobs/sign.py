@@ -16,7 +16,7 @@ from db.schema import Analysis, Delivery, Job, JobKind, ResultSet, Review
 from dicom.files import read_without_pixels
 from dicom.results.catalogue import build_signed_set
 from dicom.results.model import ReportReference, SignedReview
-from dicom.results.result_kind import BuiltObjects, ResultSpec, Role, SigningInputs
+from dicom.results.result_kind import BuiltObjects, ResultRole, ResultSpec, SigningInputs
 from workers.errors import PrerequisitePending, WorkError
 from workers.jobs.handler import JobFailure, SaveResult, save_nothing
 from workers.results.reader_lesions import build_reviewed_lesions
@@ -103,7 +103,7 @@ class _SigningSources:
                 if obj.spec == str(spec)
             ]
             for spec in selection
-            if spec.role is Role.SEGMENTATION
+            if spec.role is ResultRole.SEGMENTATION
         }
         return SigningInputs(
             review,

@@ -6,7 +6,7 @@ from typing import Final
 from db.schema import ResultObject, Study
 from dicom.results.catalogue import DEFAULT, parse_spec, sort_specs
 from dicom.results.model import ReportReference
-from dicom.results.result_kind import ResultSpec, Role
+from dicom.results.result_kind import ResultRole, ResultSpec
 
 ResultSelection = tuple[ResultSpec, ...]
 """Without repetition and in the order of sending, so that equal selections compare equal."""
@@ -36,14 +36,14 @@ def find_predecessors(
     """
     # rows have no order of their own, and the same selection must name the same report
     reports = sorted(
-        (row for row in objects if parse_spec(row.spec).role is Role.REPORT),
+        (row for row in objects if parse_spec(row.spec).role is ResultRole.REPORT),
         key=lambda row: row.sop_instance_uid,
     )
     own_selection = selection_as_text(selection)
     default_selection = selection_as_text(DEFAULT_SELECTION)
     predecessors = {}
     for spec in selection:
-        if spec.role is Role.REPORT and reports:
+        if spec.role is ResultRole.REPORT and reports:
             same_spec = [row for row in reports if row.spec == str(spec)]
             nearest = max(
                 same_spec or reports,
@@ -82,5 +82,5 @@ def find_signed_predecessors(
     return {
         spec: tuple(dict.fromkeys(reports[spec] for reports in by_delivery if spec in reports))
         for spec in selection
-        if spec.role is Role.REPORT
+        if spec.role is ResultRole.REPORT
     }

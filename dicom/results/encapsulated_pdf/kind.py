@@ -10,12 +10,12 @@ from typing import Final
 
 from dicom.results.encapsulated_pdf.build import build_page, build_verified_page
 from dicom.results.encapsulated_pdf.verify import verify_page
-from dicom.results.result_kind import ResultKind, Role
+from dicom.results.result_kind import ResultKind, ResultRole
 
 KIND: Final = ResultKind(
     name="encapsulated-pdf",
     description="The findings on one page, a PDF",
-    role=Role.DOCUMENT,
+    role=ResultRole.DOCUMENT,
     variants=("page",),
     build=build_page,
     verify=verify_page,

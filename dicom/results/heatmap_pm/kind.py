@@ -4,12 +4,12 @@ from typing import Final
 
 from dicom.results.heatmap_pm.build import build_parametric_maps, find_omissions
 from dicom.results.heatmap_pm.verify import verify_parametric_map
-from dicom.results.result_kind import ResultKind, Role
+from dicom.results.result_kind import ResultKind, ResultRole
 
 KIND: Final = ResultKind(
     name="heatmap-pm",
     description="Grad-CAM as numbers in space, a parametric map",
-    role=Role.EXPLANATION,
+    role=ResultRole.EXPLANATION,
     variants=("float",),
     build=build_parametric_maps,
     verify=verify_parametric_map,

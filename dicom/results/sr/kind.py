@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from dicom.results.result_kind import ResultKind, Role
+from dicom.results.result_kind import ResultKind, ResultRole
 from dicom.results.sr.build import DOCUMENT_CLASSES, build_report, build_verified_report
 from dicom.results.sr.verify import verify_report
 
 KIND: Final = ResultKind(
     name="sr",
     description="Findings and measurements as a structured report",
-    role=Role.REPORT,
+    role=ResultRole.REPORT,
     variants=tuple(DOCUMENT_CLASSES),
     build=build_report,
     verify=verify_report,

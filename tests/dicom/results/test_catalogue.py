@@ -19,7 +19,7 @@ from dicom.results.catalogue import (
     verify,
 )
 from dicom.results.model import StudyResult
-from dicom.results.result_kind import ResultSpec, Role, SigningInputs
+from dicom.results.result_kind import ResultRole, ResultSpec, SigningInputs
 from dicom.results.sr.verify import read_back_report
 from tests.dicom import making
 from tests.dicom.conftest import Validate
@@ -83,8 +83,8 @@ def test_every_spec_is_parsed_from_its_own_text() -> None:
 
 def test_segmentations_come_before_the_reports_that_refer_to_them() -> None:
     roles = [kind.role for kind in CATALOGUE.values()]
-    last_segmentation = max(n for n, role in enumerate(roles) if role is Role.SEGMENTATION)
-    assert last_segmentation < roles.index(Role.REPORT)
+    last_segmentation = max(n for n, role in enumerate(roles) if role is ResultRole.SEGMENTATION)
+    assert last_segmentation < roles.index(ResultRole.REPORT)
 
 
 def test_a_kind_that_a_signed_review_adds_to_can_verify_it() -> None:
@@ -129,7 +129,7 @@ def test_every_kind_in_every_variant_is_made_written_valid_and_verified(
         for one in objects:
             path = write_dataset(one, tmp_path / "object.dcm").path
             verify(spec, path, one, result)
-            if spec.role is not Role.SEGMENTATION:  # seg/test_variants.py validates these
+            if spec.role is not ResultRole.SEGMENTATION:  # seg/test_variants.py validates these
                 dciodvfy(path)
 
 
@@ -226,7 +226,7 @@ def test_a_study_without_lesions_has_a_report_and_nothing_empty(tmp_path: Path) 
     path = making.write_image(tmp_path / "image.dcm")
     result = making.study_result(making.image_result(path))
     built = {spec.role for spec, _ in build_set(map(parse_spec, EVERY_SPEC), result)}
-    assert built == {Role.REPORT, Role.DOCUMENT}
+    assert built == {ResultRole.REPORT, ResultRole.DOCUMENT}
 
 
 def test_an_omission_is_named_once_with_its_reason(result: StudyResult) -> None:
