@@ -17,6 +17,9 @@ from workers.settings import WorkerSettings
 
 TOP = Path(__file__).resolve().parents[2]
 SETTINGS = (StoreSettings, ListenerSettings, WorkerSettings, WebSettings, CliSettings)
+PAGES = [str(p.relative_to(TOP)) for p in (*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"))]
+HISTORY = "CHANGELOG.md"
+"""It also names settings that are gone."""
 LINK = re.compile(r"\]\(([^)#:]+)[^):]*\)")
 
 
@@ -42,6 +45,15 @@ def test_every_setting_has_a_line_with_its_default_and_docstring() -> None:
         rows.setdefault(name, f"| `SONOGATE_{name.upper()}` | {default} | {text} |")
     lines = [line for line in _doc("settings.md").splitlines() if line.startswith("| `SONOGATE_")]
     assert lines == list(rows.values())
+
+
+@pytest.mark.parametrize("page", sorted({*PAGES, "docker-compose.yml"} - {HISTORY}))
+def test_settings_are_mentioned_by_names_that_exist(page: str) -> None:
+    text = (TOP / page).read_text()
+    settings = {f"SONOGATE_{name.upper()}" for s in SETTINGS for name in s.model_fields}
+    files = {f"{name}_FILE" for name in settings}
+    mentioned = set(re.findall(r"SONOGATE_[A-Z_]*[A-Z]", text))
+    assert mentioned - settings - files - {"SONOGATE_SCREENSHOTS"} == set()
 
 
 def _shown(default: object) -> str:
@@ -71,9 +83,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
 
 
-@pytest.mark.parametrize(
-    "page", [str(p.relative_to(TOP)) for p in (*TOP.glob("*.md"), *TOP.glob("docs/**/*.md"))]
-)
+@pytest.mark.parametrize("page", PAGES)
 def test_links_inside_the_project_lead_somewhere(page: str) -> None:
     path = TOP / page
     targets = [target for target in LINK.findall(path.read_text()) if "://" not in target]
