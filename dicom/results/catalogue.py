@@ -1,4 +1,4 @@
-"""The catalogue of result kinds: parse what destinations ask for, build result sets, verify them."""
+"""The catalogue of result kinds. Parses result specs, and builds and verifies result sets."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -38,19 +38,19 @@ _KINDS: Final = (
     ENCAPSULATED_PDF,
 )
 CATALOGUE: Final[Mapping[str, ResultKind]] = MappingProxyType({kind.name: kind for kind in _KINDS})
-"""Result kinds by name, in the order of sending: an object comes before those that refer to it."""
+"""Result kinds by name, in the order of sending. Referenced objects come first."""
 DEFAULT: Final = (ResultSpec(SEG, SEG.variants[0]), ResultSpec(SR, SR.variants[0]))
-"""The result selection of a destination that names none."""
+"""The default result selection of a destination."""
 
 ResultStream = Iterator[tuple[ResultSpec, Dataset]]
-"""Objects in the order of sending. A caller that drops each object before it asks for the next one
-has the pixels of one object in memory, however large the study is."""
+"""Objects in the order of sending. A caller that releases each object before requesting the next
+one holds the pixels of only one object in memory."""
 
 
 def parse_spec(text: str) -> ResultSpec:
     """Parse a result spec such as `seg`, `sr:comprehensive-3d` or `seg:fractional:every-frame`.
 
-    Raises UnknownResult, which lists what can be asked for.
+    Raises UnknownResult, whose text lists the valid values.
     """
     name, *words = text.strip().split(":")
     kind = CATALOGUE.get(name)
@@ -67,7 +67,7 @@ def parse_spec(text: str) -> ResultSpec:
 
 
 def sort_specs(specs: Iterable[ResultSpec]) -> list[ResultSpec]:
-    """Return `specs` in the order of sending, without repetition."""
+    """Return `specs` in the order of sending, without duplicates."""
     return sorted(dict.fromkeys(specs), key=lambda spec: _KINDS.index(spec.kind))
 
 
@@ -79,8 +79,8 @@ def build_set(
 ) -> ResultStream:
     """Build the result set of an analysis for one destination.
 
-    Each report names its entry in `predecessors` as the report that it replaces. In another
-    `edition`, reports have other UIDs and all other objects are the same. Raises DicomError.
+    A report references its entry in `predecessors` as the report that it replaces. `edition`
+    changes the UIDs of reports only. Raises DicomError.
     """
     segmentations: dict[ResultSpec, list[Dataset]] = {}
     for spec in sort_specs(specs):
@@ -91,7 +91,7 @@ def build_set(
 def build_signed_set(
     specs: Iterable[ResultSpec], result: StudyResult, signing: SigningInputs
 ) -> ResultStream:
-    """Build what a signed review adds for one destination, to which `specs` were sent.
+    """Build the result set of a signed review for a destination that receives `specs`.
 
     Raises DicomError, and KeyError for a report without a predecessor.
     """
@@ -105,7 +105,7 @@ def build_signed_set(
 def _collect_segmentations(
     spec: ResultSpec, objects: Iterable[Dataset], collected: dict[ResultSpec, list[Dataset]]
 ) -> ResultStream:
-    """Pass `objects` on, and collect the headers of segmentations for the reports that follow."""
+    """Yield `objects`, and collect the headers of segmentations for the reports that follow."""
     for dataset in objects:
         if spec.role is ResultRole.SEGMENTATION:
             header = Dataset(
@@ -117,10 +117,10 @@ def _collect_segmentations(
 
 
 def find_omissions(specs: Iterable[ResultSpec], result: StudyResult) -> dict[str, list[str]]:
-    """Return the reasons why images with something to show get no object, by the spec's text.
+    """Return the reasons for which objects are missing from a result set, by the text of the spec.
 
-    A Parametric Map, for example, needs a plane, which most images do not state. The reasons name
-    no image and no value. Raises DicomError.
+    For example, a Parametric Map requires a plane, which most images do not have. The reasons
+    contain no UIDs and no attribute values. Raises DicomError.
     """
     omissions = {}
     for spec in sort_specs(specs):
@@ -138,9 +138,9 @@ def verify(
     result: StudyResult,
     review: SignedReview | None = None,
 ) -> None:
-    """Raise ReadBackMismatch unless `path` holds `written`, and that shows what `result` states.
+    """Verify that `path` contains `written`, and that `written` agrees with `result`.
 
-    `review` is given for an object that `build_signed_set` built.
+    `review` is required for an object of `build_signed_set`. Raises ReadBackMismatch.
     """
     verify_written(path, written)
     if review is None:

@@ -1,7 +1,7 @@
 """Copies attributes of a received image into a result.
 
-Text is decoded, also in the items of sequences, and written in the character set of the result.
-Private attributes are not copied, because their meaning is not known.
+Text is decoded at every level and written in the character set of the result. Dates and times are
+written as PS3.5 6.2 requires. Private attributes are not copied, because their meaning is unknown.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,34 +22,31 @@ _CHARACTER_SET: Final = "SpecificCharacterSet"
 
 
 def copy_values(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy attributes that have a valid value, and leave the others absent.
-
-    Like the other functions here, it writes dates and times as PS3.5 6.2 requires.
-    """
+    """Copy attributes that have a valid value, and leave the others absent."""
     for keyword in keywords:
-        if _is_there(copied := _copied(source, keyword)):
-            setattr(target, keyword, copied)
+        if _has_value(value := _read_value(source, keyword)):
+            setattr(target, keyword, value)
 
 
 def copy_present(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy attributes that are present: empty ones stay empty, absent ones absent.
+    """Copy attributes that are present, even when empty, and leave the others absent.
 
-    An empty sequence is left absent, because most optional sequences must have items.
+    Empty sequences are left absent, because most optional sequences must have items.
     """
     for keyword in keywords:
-        copied = _copied(source, keyword)
-        if keyword in source and copied != []:
-            _put(target, keyword, copied)
+        value = _read_value(source, keyword)
+        if keyword in source and value != []:
+            _write_value(target, keyword, value)
 
 
 def copy_type_2(source: Dataset, target: Dataset, keywords: Iterable[str]) -> None:
-    """Copy attributes that have a value, and write the others empty."""
+    """Copy attributes that have a valid value, and write the others empty."""
     for keyword in keywords:
-        _put(target, keyword, _copied(source, keyword))
+        _write_value(target, keyword, _read_value(source, keyword))
 
 
 def copy_item(item: Dataset) -> Dataset:
-    """Return a copy of a sequence item with its standard attributes, in Unicode."""
+    """Return a copy of the standard attributes of a sequence item, with its text decoded."""
     copied = Dataset()
     tags = {keyword_for_tag(tag): tag for tag in sorted(item.keys())}
     known = [keyword for keyword, tag in tags.items() if tag_for_keyword(keyword) == tag]
@@ -57,7 +54,7 @@ def copy_item(item: Dataset) -> Dataset:
     return copied
 
 
-def _copied(source: Dataset, keyword: str) -> object:
+def _read_value(source: Dataset, keyword: str) -> object:
     vr = dictionary_VR(keyword)
     if vr == "SQ":
         return [copied for item in get_items(source, keyword) if (copied := copy_item(item))]
@@ -65,11 +62,11 @@ def _copied(source: Dataset, keyword: str) -> object:
     return reader(source, keyword) if reader else get_value(source, keyword)
 
 
-def _put(target: Dataset, keyword: str, copied: object) -> None:
-    nothing: list[Dataset] | None = [] if dictionary_VR(keyword) == "SQ" else None
-    setattr(target, keyword, copied if _is_there(copied) else nothing)
+def _write_value(target: Dataset, keyword: str, value: object) -> None:
+    empty: list[Dataset] | None = [] if dictionary_VR(keyword) == "SQ" else None
+    setattr(target, keyword, value if _has_value(value) else empty)
 
 
-def _is_there(copied: object) -> bool:
-    """Return whether it is a value; the number 0 is one."""
-    return copied not in (None, "", b"", [])
+def _has_value(value: object) -> bool:
+    """Return whether `value` is not empty. The number 0 is a value."""
+    return value not in (None, "", b"", [])

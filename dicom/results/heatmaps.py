@@ -1,4 +1,4 @@
-"""What the kinds of heat map objects have in common."""
+"""Functions that the heat map kinds share."""
 
 from dicom.errors import InvalidResult
 from dicom.results.model import ImageResult, StudyResult
@@ -11,7 +11,7 @@ def images_with_heatmaps(result: StudyResult) -> list[ImageResult]:
 
 
 def check_heatmaps(image: ImageResult, source: SourceImage) -> None:
-    """Raise InvalidResult unless the heat maps are on frames of `source`, and of its size."""
+    """Raise InvalidResult unless the heat maps fit the frames and the size of `source`."""
     for frame, heatmap in image.heatmaps.items():
         if not 1 <= frame <= source.last_frame:
             raise InvalidResult("a heat map is of a frame that no reference can name")

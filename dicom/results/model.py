@@ -1,4 +1,4 @@
-"""What an analysis says about a study, before any of it is DICOM. Plain data, arrays and paths."""
+"""The result of an analysis and its signed review, as plain data, arrays and paths."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,22 +16,22 @@ from dicom.terms.lesions import LesionMeasurements, Point
 
 @dataclass(frozen=True)
 class RefusalReason:
-    """Why an image was not analyzed: a stable code and a sentence for people."""
+    """Why an image was not analyzed: a stable code and a readable sentence."""
 
     code: str
     text: str
 
 
 LesionOrigin = Literal["network", "corrected", "drawn"]
-"""Whose an outline is: the network's, the network's as a reader changed it, a reader's own."""
+"""Where an outline comes from: the network, the network and then a reader, or a reader alone."""
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no equality that is true or false
+@dataclass(frozen=True, eq=False)  # comparing arrays gives an array, not a bool
 class LesionResult:
     """One lesion on one frame.
 
-    The same lesion on several frames of a cine is several of these with one `tracking_uid`.
-    Lengths are of the lesion's outline; the mm values are None when the image is not calibrated.
+    A lesion that appears on several frames of a cine has one of these for each frame, all with the
+    same `tracking_uid`.
     """
 
     tracking_uid: str
@@ -41,20 +41,21 @@ class LesionResult:
     mask: NDArray[np.bool_]
     """(rows, columns) of the image."""
     contour: tuple[Point, ...]
-    """(x, y) in pixels, (0, 0) the top left corner of the first one (PS3.3 C.18.6.1.2); open: the
-    last point is not the first again."""
+    """(x, y) in pixels, where (0, 0) is the top left corner of the first pixel (PS3.3
+    C.18.6.1.2). Open: the first point is not repeated at the end."""
     measurements: LesionMeasurements
+    """Of the outline; in mm only when the image is calibrated."""
     label: str
     probabilities: Probabilities
-    """`label` and `probabilities` are the network's: no report repeats them beside an outline
-    that is not."""
+    """`label` and `probabilities` are always the network's. Reports leave them out when the
+    outline was corrected or drawn."""
     probability: NDArray[np.uint8] | None = None
-    """(rows, columns) of the image: how surely a pixel is this lesion's, 255 where it is certain;
-    None when the network gave no more than the mask."""
+    """(rows, columns) of the image: the probability that a pixel belongs to the lesion, scaled to
+    0 to 255. None when the network gave only the mask."""
     origin: LesionOrigin = "network"
     undecided: bool = False
-    """`label` is then only the most probable class, and no report asserts it. So it is in images
-    and studies."""
+    """The confidence is below the threshold: `label` is the most probable class, but no report
+    states it. The same holds for images and studies."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ class ImageResult:
     """The DICOM file as received."""
     sop_instance_uid: str
     tracking_uid: str
-    """Of the image-level classification."""
+    """Identifies the image-level classification."""
     frame_number: int | None
-    """1-based; the frame of a cine that speaks for it, None for a still."""
+    """1-based; the representative frame of a cine, None for a still."""
     label: str
     probabilities: Probabilities
     lesions: tuple[LesionResult, ...] = ()
@@ -76,12 +77,12 @@ class ImageResult:
     heatmaps: Mapping[int, NDArray[np.uint8]] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
     )
-    """Grad-CAM of the class `label` by 1-based frame: (rows, columns) of the image, 255 the
-    greatest weight of that frame. A still has frame 1."""
+    """Grad-CAM of the class `label` by 1-based frame: (rows, columns) of the image, where 255 is
+    the greatest weight of that frame. A still has frame 1."""
     undecided: bool = False
     averaged_frames: tuple[int, ...] = ()
-    """1-based, ascending; the frames of a cine that `probabilities` are the mean of, none where
-    they are the whole image's."""
+    """1-based, ascending: the frames of a cine over which `probabilities` are averaged. Empty when
+    they apply to the whole image."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +97,21 @@ class ImageRefusal:
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What produced the result. The digests are SHA-256 of the weights, in hex."""
+    """The networks that produced a result. The digests are SHA-256 of the weights, in hex."""
 
     name: str
     version: str
     classifier_digest: str
     segmenter_digest: str
     device_uid: str
-    """A new one for each set of weights (Device UID, TID 1004)."""
+    """Different for each set of weights (Device UID, TID 1004)."""
     confidence_threshold: float = 0.0
-    """A class that is less probable is not asserted: the result is undecided then."""
+    """Results whose confidence is below it are undecided."""
 
 
 @dataclass(frozen=True)
 class ReportReference:
-    """An SR sent before, as Predecessor Documents Sequence (0040,A360) needs it."""
+    """A published report, as Predecessor Documents Sequence (0040,A360) references it."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -129,9 +130,9 @@ class StudyResult:
     probabilities: Probabilities | None
     algorithm: Algorithm
     produced_at: datetime
-    """Aware; written in its own offset."""
+    """Timezone-aware."""
     note: str = ""
-    """One more sentence for the reader, for instance that the images are phantoms."""
+    """An additional sentence for the reader, for example that the images show a phantom."""
     undecided: bool = False
     refused_images: tuple[ImageRefusal, ...] = ()
 
@@ -147,29 +148,30 @@ class SignedReview:
     reader_name: str
     """DICOM person name: `Family^Given`."""
     reader_organization: str
-    """Never empty: no report can be verified without (0040,A027)."""
+    """Not empty: a verified report requires Verifying Organization (0040,A027)."""
     reader_id: str
-    """Who that is in this installation, for ever and for nobody else: the username."""
+    """The username, which is unique in this installation and never reassigned."""
     decision: Decision
     final_label: str | None
-    """One of CLASSES: the reader's word, which may repeat the network's; None when the reader
-    gives none, as with a rejected analysis."""
+    """The reader's class, one of CLASSES. None when the reader states none, for example in a
+    rejected analysis."""
     birads: str | None
-    """One of `dicom.terms.birads.BIRADS_CATEGORIES`, the reader's assessment; None when not given."""
+    """The reader's assessment, one of `dicom.terms.birads.BIRADS_CATEGORIES`. None when the reader
+    states none."""
     reason: str
     comment: str
     signed_at: datetime
-    """Aware."""
+    """Timezone-aware."""
     outlines: Mapping[str, tuple[LesionResult, ...]] = field(
         default_factory=lambda: MappingProxyType({}), compare=False
     )
-    """By SOP Instance UID of the images whose outlines the reader changed: all lesions of the
-    image as the reader leaves them, none when all were removed. A lesion keeps its tracking UID;
-    one that the reader drew has a new one."""
+    """All lesions after the review, by SOP Instance UID of each image whose outlines the reader
+    changed; empty for an image whose lesions were all removed. A corrected lesion keeps its
+    tracking UID, and a drawn one has a new one."""
 
 
 def apply_review(result: StudyResult, review: SignedReview) -> StudyResult:
-    """Return `result` with the outlines that `review` leaves."""
+    """Return `result` with the outlines as `review` changed them."""
     images = (
         replace(image, lesions=review.outlines.get(image.sop_instance_uid, image.lesions))
         for image in result.images

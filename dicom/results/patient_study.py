@@ -1,7 +1,7 @@
-"""Whose a result is: Patient and Study (PS3.3 A.1.4) of the received image, module by module.
+"""Copies the patient and study modules (PS3.3 A.1.4) of a received image into a result.
 
-A result belongs to the image's patient and study, so it says of them what the image says: all
-of Patient, General Study and Patient Study, and of a clinical trial what the image is part of.
+A result belongs to the patient and study of its image, so it repeats the modules Patient, General
+Study, Patient Study, Clinical Trial Subject and Clinical Trial Study.
 """
 
 from collections.abc import Iterable
@@ -78,7 +78,7 @@ _OPTIONAL: Final = (
     "IssuerOfServiceEpisodeIDSequence",
     "PatientState",
 )
-"""Of type 3."""
+"""Type 3."""
 _OF_ANIMALS: Final = (
     "PatientBreedDescription",
     "PatientBreedCodeSequence",
@@ -87,7 +87,7 @@ _OF_ANIMALS: Final = (
     "ResponsibleOrganization",
     "PatientSexNeutered",
 )
-"""Of type 2C: empty where they are not known."""
+"""Type 2C: empty when the value is not known."""
 _NEVER_EMPTY: Final = (
     "PatientAlternativeCalendar",
     "PatientSpeciesDescription",
@@ -96,9 +96,9 @@ _NEVER_EMPTY: Final = (
     "DeidentificationMethod",
     "DeidentificationMethodCodeSequence",
 )
-"""Of type 1C."""
+"""Type 1C."""
 _TRIAL: Final = ("ClinicalTrialSponsorName", "ClinicalTrialProtocolID")
-"""Of type 1 in Clinical Trial Subject (C.7.1.3): without them an image is of no trial."""
+"""Type 1 in Clinical Trial Subject (C.7.1.3). An image without them belongs to no trial."""
 _TRIAL_TYPE_2: Final = (
     "ClinicalTrialProtocolName",
     "ClinicalTrialSiteID",
@@ -142,9 +142,9 @@ _REQUEST_OPTIONAL: Final = (
 
 
 def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
-    """Say of patient and study what `source` says; type 2 is there, maybe empty.
+    """Copy the patient and study modules. Type 2 attributes are written even when empty.
 
-    Study Instance UID is left to the caller, who has checked it.
+    The caller writes Study Instance UID, which it has validated.
     """
     copy_type_2(source, target, TYPE_2)
     copy_present(source, target, _OPTIONAL)
@@ -157,9 +157,10 @@ def copy_patient_and_study(source: Dataset, target: Dataset) -> None:
 
 
 def add_requests(target: Dataset, sources: Iterable[SourceImage]) -> None:
-    """Name in Referenced Request Sequence (0040,A370) each order that the images were made for.
+    """List the orders of the images in Referenced Request Sequence (0040,A370).
 
-    The sequence stays absent where their Request Attributes Sequences (0040,0275) name none.
+    The orders come from Request Attributes Sequence (0040,0275). The sequence is absent when there
+    are none.
     """
     requests: dict[tuple[str, str, str], Dataset] = {}
     for source in sources:

@@ -1,7 +1,6 @@
-"""Attributes of every result besides its findings: patient, study, equipment and times.
+"""Attributes that every result object has: patient, study, equipment and times.
 
-Patient and study are copied as text and written in UTF-8 (ISO_IR 192), which can hold the names of
-all DICOM character sets as well as the text that Sonogate adds.
+Text is written in UTF-8 (ISO_IR 192), which covers every DICOM character set that an image may use.
 """
 
 import re
@@ -39,12 +38,12 @@ _ACQUISITION: Final = (
     "DateOfManufacture",
     "DateOfInstallation",
 )
-"""What General Equipment (PS3.3 C.7.5.1) and Contributing Equipment (C.12.1) have in common."""
+"""Attributes of both General Equipment (PS3.3 C.7.5.1) and Contributing Equipment (C.12.1)."""
 _ZONE: Final = re.compile(r"[+-](0[0-9]|1[0-4])[0-5][0-9]")
 
 
 def add_provenance(target: Dataset, source: SourceImage, result: StudyResult) -> None:
-    """Put `source`'s patient, study and zone, our equipment and the time of `result` into `target`."""
+    """Add the patient, study and time zone of `source`, the equipment and the time of `result`."""
     target.SpecificCharacterSet = UTF_8
     if zone := _stated_zone(source.dataset):
         target.TimezoneOffsetFromUTC = zone
@@ -71,10 +70,10 @@ def add_times(target: Dataset, moment: datetime) -> None:
 
 
 def in_its_zone(dataset: Dataset, moment: datetime) -> datetime:
-    """Return the aware `moment` in the zone of `dataset`'s dates and times.
+    """Convert `moment`, which must be timezone-aware, to the time zone of `dataset`.
 
-    That is its Timezone Offset From UTC (0008,0201) or, where it states none that can be, this
-    machine's time zone (`TZ`) at `moment`, because scanners use the local time too.
+    This is its Timezone Offset From UTC (0008,0201). If that is absent or invalid, it is the time
+    zone of this machine (`TZ`), because scanners write local time.
     """
     zone = _stated_zone(dataset)
     return moment.astimezone(datetime.strptime(zone, "%z").tzinfo if zone else None)
@@ -86,12 +85,12 @@ def _stated_zone(dataset: Dataset) -> str:
 
 
 def serial_number(algorithm: Algorithm) -> str:
-    """Return a serial number for this set of weights: the start of both digests."""
+    """Return a serial number for this set of weights, made of the start of both digests."""
     return f"{algorithm.classifier_digest[:12]}-{algorithm.segmenter_digest[:12]}"
 
 
 def date_time(moment: datetime) -> str:
-    """Return a DT value (PS3.5 6.2) with its offset from UTC."""
+    """Return `moment` as a DT value (PS3.5 6.2) with its offset from UTC."""
     return f"{moment:%Y%m%d%H%M%S%z}"
 
 
@@ -117,7 +116,7 @@ def _processing_equipment(algorithm: Algorithm, moment: datetime) -> Dataset:
 
 
 def algorithm_parameters(algorithm: Algorithm) -> list[str]:
-    """Return the algorithm parameters (TID 4019): digests of the weights, and the threshold if any."""
+    """Return the parameters of TID 4019: digests of the weights and, if set, the threshold."""
     threshold = algorithm.confidence_threshold
     return [
         f"classifier sha256:{algorithm.classifier_digest}",

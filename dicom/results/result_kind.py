@@ -1,8 +1,8 @@
-"""Result kinds: what a destination can ask for, and the functions that build and verify it.
+"""Result kinds, with the functions that build and verify their objects.
 
 Each kind is a folder beside this module. Its `kind.py` exports one `ResultKind` as `KIND`, and
-`dicom.results.catalogue` lists them all. Code outside such a folder never asks for a kind by name;
-it asks for the `ResultRole`.
+`dicom.results.catalogue` lists them all. Code outside these folders distinguishes kinds by their
+`ResultRole`, not by name.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,19 +18,19 @@ from dicom.results.model import ReportReference, SignedReview, StudyResult
 
 
 class ResultRole(StrEnum):
-    """What the objects of a kind are for."""
+    """The purpose of the objects of a result kind."""
 
     SEGMENTATION = "segmentation"
     """Lesions as pixels. Reports refer to them, so they are built and sent before reports."""
     REPORT = "report"
-    """The findings as coded content. A report names the report that it replaces and the
-    segmentations of its own result selection, so each selection has reports of its own."""
+    """The findings as coded content. A report references its predecessor and the segmentations of
+    its result selection, so each selection has its own reports."""
     EXPLANATION = "explanation"
-    """What the class of an image depends on."""
+    """Shows what the class of an image depends on."""
     MARK = "mark"
-    """Which frames show findings, and where."""
+    """Marks frames with findings, or the findings on them."""
     DOCUMENT = "document"
-    """A page for people. It is no report: no object refers to it and it has no predecessor."""
+    """A page of text and pictures. Unlike a report, it has no predecessor and is not referenced."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _no_entries() -> Mapping[ResultSpec, Any]:
 
 @dataclass(frozen=True, eq=False)
 class BuildInputs:
-    """What the objects of one spec are built from."""
+    """The inputs for the objects of one spec."""
 
     spec: ResultSpec
     result: StudyResult
@@ -72,25 +72,25 @@ class BuildInputs:
     predecessor: ReportReference | None = None
     """The report that the new one replaces."""
     edition: str = ""
-    """Makes the UIDs of a report differ from those of other editions of the same analysis."""
+    """Part of the UIDs of reports, which differ between editions of the same analysis."""
 
 
 @dataclass(frozen=True, eq=False)
 class SigningInputs:
-    """What the objects of a signed review are built from, besides the analysis."""
+    """The inputs for the objects of a signed review, in addition to the analysis."""
 
     review: SignedReview
     published: BuiltObjects
-    """The segmentations that the destination has of the analysis."""
+    """The segmentations of the analysis that the destination received."""
     predecessors: Mapping[ResultSpec, ReportReference]
     """The reports that were reviewed or, for an amendment, the signed reports that it amends."""
     earlier: Mapping[ResultSpec, Sequence[ReportReference]] = field(default_factory=_no_entries)
-    """Signed reports of the revisions of the study before late images arrived."""
+    """Signed reports of earlier revisions of the study, before late images arrived."""
 
 
 @dataclass(frozen=True, eq=False)
 class SignedBuildInputs:
-    """What the objects that a signed review adds to one spec are built from."""
+    """The inputs for the objects that a signed review adds to one spec."""
 
     spec: ResultSpec
     result: StudyResult
@@ -103,10 +103,10 @@ class SignedBuildInputs:
 class ResultKind:
     """A type of DICOM object that Sonogate creates.
 
-    `build` and `build_signed` return no objects where the analysis or the review has nothing to
-    show. Their UIDs follow from the inputs: building again gives the same bytes. Both raise
-    DicomError. `verify` and `verify_signed` raise ReadBackMismatch unless the file shows what the
-    result, or the review of it, states.
+    `build` and `build_signed` return no objects when the analysis or the review has nothing to
+    show. UIDs are derived from the inputs, so that rebuilding gives the same bytes. Both raise
+    DicomError. `verify` and `verify_signed` raise ReadBackMismatch when the file does not agree
+    with the result, or with its review.
     """
 
     name: str
@@ -121,12 +121,12 @@ class ResultKind:
     """None: a signed review adds nothing of this kind."""
     verify_signed: Callable[[Path, StudyResult, SignedReview], object] | None = None
     find_omissions: Callable[[StudyResult], Sequence[str]] | None = None
-    """Return one reason for each image that has something to show and gets no object; names no
-    image and no value. None: every such image gets one."""
+    """Return one reason for each image that lacks an object, without UIDs and attribute values.
+    None: no image can lack one."""
 
 
 def reference_to(report: Dataset) -> ReportReference:
-    """Return what a successor of `report` states about it."""
+    """Return the reference by which a successor of `report` names it."""
     return ReportReference(
         study_instance_uid=str(report.StudyInstanceUID),
         series_instance_uid=str(report.SeriesInstanceUID),

@@ -32,13 +32,13 @@ from dicom.results.source_image import SourceImage, name_true_classes, one_frame
 from dicom.uids import derived_uid
 
 MAX_FRACTIONAL_VALUE: Final = 255
-"""Maximum Fractional Value (0062,000E): how a probability of 1 is stored."""
+"""Maximum Fractional Value (0062,000E), which stands for a probability of 1."""
 LOSSY_COMPRESSION: Final = (
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
 )
-"""The attributes in which an image states its lossy compression (PS3.3 C.7.6.1.1.5)."""
+"""The attributes that describe lossy compression (PS3.3 C.7.6.1.1.5)."""
 Plane = NDArray[np.uint8]
 """(rows, columns) of the image. BINARY and LABELMAP: 0 or 1; FRACTIONAL: 0 to 255."""
 
@@ -50,7 +50,7 @@ class SegmentationType(StrEnum):
     FRACTIONAL = "FRACTIONAL"
     """Of probability (PS3.3 C.8.20.2)."""
     LABELMAP = "LABELMAP"
-    """One plane for all segments: a pixel belongs to one segment at most."""
+    """One plane for all segments, in which a pixel belongs to at most one."""
 
 
 class SegmentAlgorithmType(StrEnum):
@@ -63,7 +63,7 @@ class SegmentAlgorithmType(StrEnum):
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """One segment: what it shows, where, and what outlined it."""
+    """One segment of a segmentation."""
 
     label: str
     category: Code
@@ -72,14 +72,14 @@ class Segment:
     planes: Mapping[int, Plane]
     """By 1-based frame of the source; a still has frame 1."""
     parameters: Mapping[str, str]
-    """Of the algorithm: the digests of its weights."""
+    """Algorithm parameters: the digests of the weights."""
     tracking_uid: str | None = None
     algorithm_type: SegmentAlgorithmType = SegmentAlgorithmType.AUTOMATIC
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentationContent:
-    """What one segmentation consists of, apart from its source image and its provenance."""
+    """The content of one segmentation, without its source image and provenance."""
 
     sop_instance_uid: str
     series_instance_uid: str
@@ -93,9 +93,9 @@ class SegmentationContent:
     created_at: datetime
     """When the segments were computed or drawn."""
     every_frame: bool = False
-    """Store also the empty frames of a cine."""
+    """Whether empty frames of a cine are stored too."""
     creator: str = ""
-    """DICOM person name of the reader who drew it; empty for the networks."""
+    """DICOM person name of the reader who changed the outlines; empty for the networks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +111,8 @@ def write_segmentation(
 ) -> Dataset:
     """Return a segmentation of `source` in Explicit VR Little Endian.
 
-    It names no frame of reference and no geometry, because ultrasound has none. Where segments of
-    a label map overlap, the smaller segment gets the pixel, or the first of two that are equal.
+    It has no frame of reference and no geometry, because ultrasound has none. Where segments of a
+    label map overlap, the smallest one gets the pixel, or the first of those of equal size.
     """
     segmentation = _build_header(content, source, result.algorithm)
     frames = list(_stored_frames(content, source))
@@ -120,7 +120,7 @@ def write_segmentation(
     name_true_classes(segmentation, {source.header.sop_instance_uid: source})
     pixels = np.concatenate([frame.plane.ravel() for frame in frames])
     if content.segmentation_type is SegmentationType.BINARY:
-        # bit by bit, without a gap between frames (PS3.5 8.1.1)
+        # frames are packed without padding between them (PS3.5 8.1.1)
         segmentation.PixelData = pack_bits(pixels, pad=True)
     else:
         segmentation.PixelData = pixels.tobytes() + b"\0" * (pixels.size % 2)
@@ -130,7 +130,7 @@ def write_segmentation(
         item.DimensionOrganizationUID = organization_uid
     if side := SIDE.get(source.header.laterality):
         for segment in segmentation.SegmentSequence:
-            for region in segment.get("AnatomicRegionSequence", []):  # a background has none
+            for region in segment.get("AnatomicRegionSequence", []):  # absent for the background
                 region.AnatomicRegionModifierSequence = [code_item(side)]
     if get_text(source.dataset, "LossyImageCompression") == "01":
         copy_values(source.dataset, segmentation, LOSSY_COMPRESSION)
@@ -145,7 +145,7 @@ def write_segmentation(
 def _build_header(
     content: SegmentationContent, source: SourceImage, algorithm: Algorithm
 ) -> Segmentation:
-    """Return highdicom's segmentation of the stand-in, with one full frame for each segment."""
+    """Return highdicom's segmentation of the stand-in, with one filled frame for each segment."""
     is_labelmap = content.segmentation_type is SegmentationType.LABELMAP
     shape = source.shape if is_labelmap else (*source.shape, len(content.segments))
     return Segmentation(
@@ -224,10 +224,9 @@ def _label_plane(segments: Sequence[Segment], frame: int, empty: Plane) -> Plane
 
 
 def _replace_frames(segmentation: Dataset, frames: Sequence[_StoredFrame], *, cine: bool) -> None:
-    """Replace the dimensions and frames of the stand-in.
+    """Replace the dimensions and frames of the stand-in by those of the source.
 
-    The index value of a dimension is an ordinal. The frame number of a cine is in Referenced Frame
-    Number only.
+    Dimension index values are ordinals. Only Referenced Frame Number states the frame of a cine.
     """
     template = segmentation.PerFrameFunctionalGroupsSequence[0]
     template.pop("SegmentIdentificationSequence", None)

@@ -1,6 +1,6 @@
 """Reads any Segmentation object (PS3.3 A.51, A.90) as arrays.
 
-Like `dicom.results.verify`, it shares no code with the builders, nor with highdicom.
+Like `dicom.results.verify`, it shares no code with the builders or with highdicom.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _BACKGROUND: Final = 0
 
 @dataclass(frozen=True, eq=False)
 class ReadSegment:
-    """A segment as stored; `tracking_uid` is empty where it tracks nothing."""
+    """A segment as stored. `tracking_uid` is empty when the segment has none."""
 
     number: int
     tracking_uid: str
@@ -30,12 +30,12 @@ class ReadSegment:
     algorithm_type: str
     """Segment Algorithm Type (0062,0008)."""
     planes: Mapping[int, NDArray[np.uint8]]
-    """(rows, columns) by 1-based frame of the source image; a still has frame 1. 0 to 255 where
-    the segmentation is FRACTIONAL, else 0 and 1."""
+    """(rows, columns) by 1-based frame of the source image; a still has frame 1. Values are 0 to
+    255 in a FRACTIONAL segmentation, otherwise 0 and 1."""
 
     @property
     def masks(self) -> Mapping[int, NDArray[np.bool_]]:
-        """Where the planes are not 0, without the frames that are empty."""
+        """The nonzero pixels by frame, without empty frames."""
         return {frame: plane != 0 for frame, plane in self.planes.items() if plane.any()}
 
 

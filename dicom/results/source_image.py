@@ -1,4 +1,4 @@
-"""The received image that a result is about, and the form of it that highdicom accepts."""
+"""The received image that a result describes, and its stand-in for highdicom."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from dicom.files import read_without_pixels
 from dicom.images.header import InstanceHeader, parse_header
 from dicom.storage_classes import MULTI_FRAME
 
-TYPE_2: Final = (  # PS3.3 C.7.1.1, C.7.2.1: written even when empty
+TYPE_2: Final = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -23,6 +23,7 @@ TYPE_2: Final = (  # PS3.3 C.7.1.1, C.7.2.1: written even when empty
     "AccessionNumber",
     "ReferringPhysicianName",
 )
+"""Type 2 attributes of the modules Patient and General Study (PS3.3 C.7.1.1, C.7.2.1)."""
 
 
 @dataclass(frozen=True)
@@ -34,36 +35,37 @@ class SourceImage:
 
     @property
     def cine(self) -> bool:
-        """Whether references to it name frames."""
+        """Whether references to the image contain frame numbers."""
         return self.header.sop_class_uid in MULTI_FRAME
 
     @property
     def last_frame(self) -> int:
-        """The greatest 1-based number by which a reference can name a frame."""
+        """The greatest 1-based frame number that a reference may contain."""
         return self.header.number_of_frames if self.cine else 1
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
         return self.header.rows, self.header.columns
 
     def frames(self, *numbers: int) -> list[int] | None:
-        """Return the value of Referenced Frame Number: None for a still and for a whole cine."""
+        """Return Referenced Frame Number (0008,1160): None for a still and for a whole cine."""
         whole = not numbers or 1 < self.last_frame == len(set(numbers))
         return None if whole or not self.cine else sorted(set(numbers))
 
 
 def read_source(path: Path) -> SourceImage:
-    """Read the header of `path`. Raises as `dicom.images.header.read_header`."""
+    """Read the header of `path`. Raises the errors of `dicom.images.header.read_header`."""
     dataset = read_without_pixels(path)
     return SourceImage(dataset, parse_header(dataset))
 
 
 def one_frame_stand_in(source: SourceImage) -> Dataset:
-    """Return a data set that highdicom accepts as a source image: identity, size, nothing else.
+    """Return a single-frame US image with the UIDs and size of `source`, and without a patient.
 
-    highdicom fails on absent type 2 attributes, logs unusual names, and accepts no multi-frame image
-    without a frame of reference (its issue 284). So it gets a single-frame US image without a
-    patient; `dicom.results.provenance` adds the patient and study of the source.
+    highdicom fails on absent type 2 attributes, logs unusual names, and rejects multi-frame images
+    without a frame of reference (its issue 284). `dicom.results.provenance` adds the patient and
+    study of the source afterwards.
     """
     header = source.header
     stand_in = Dataset()
@@ -79,9 +81,9 @@ def one_frame_stand_in(source: SourceImage) -> Dataset:
 
 
 def name_true_classes(item: Dataset, sources: Mapping[str, SourceImage]) -> None:
-    """Replace the SOP class of `one_frame_stand_in` by that of the source in all references.
+    """Correct the SOP class in all references to a `one_frame_stand_in`, at every level.
 
-    `sources` are by SOP Instance UID.
+    `sources` is keyed by SOP Instance UID.
     """
     if source := sources.get(str(item.get("ReferencedSOPInstanceUID", ""))):
         item.ReferencedSOPClassUID = source.header.sop_class_uid

@@ -1,8 +1,7 @@
 """Shared parts of the `verify` module of each result kind.
 
-Objects are read back from disk to prove that they hold what the result states. Neither this module
-nor those that use it share code with the builders, nor with highdicom, so that an error of theirs
-is noticed here.
+Objects are read back from disk and compared with the result. Neither this module nor its users
+share code with the builders or with highdicom, so they detect errors in both.
 """
 
 from collections.abc import Callable
@@ -21,13 +20,13 @@ from dicom.results.model import ImageResult, StudyResult
 from dicom.storage_classes import MULTI_FRAME
 
 _MAX_POINTS_WITHOUT_THINNING: Final = 4000
-"""The builders may leave points out of an outline that has more."""
+"""The builders may thin outlines that have more points."""
 _OUTLINE_TOLERANCE_PX: Final = 0.5
 _Parsed = TypeVar("_Parsed")
 
 
 def verify_written(path: Path, expected: Dataset) -> None:
-    """Raise ReadBackMismatch unless `path` holds `expected` byte for byte."""
+    """Raise ReadBackMismatch unless the bytes of `path` are those of `expected`."""
     if path.read_bytes() != encode(expected):
         raise ReadBackMismatch("the bytes differ from those of the object")
 
@@ -45,16 +44,16 @@ def find_image(sop_instance_uid: str, result: StudyResult) -> ImageResult:
     for image in result.images:
         if image.sop_instance_uid == sop_instance_uid:
             return image
-    raise ReadBackMismatch("it refers to an image that the analysis does not have")
+    raise ReadBackMismatch("the object refers to an image that the analysis does not have")
 
 
 def is_cine(image: ImageResult) -> bool:
-    """Return whether references to the image name frames."""
+    """Return whether references to the image contain frame numbers."""
     return read_header(image.source).sop_class_uid in MULTI_FRAME
 
 
 def referenced_frames(reference: Dataset) -> tuple[int, ...]:
-    """Return Referenced Frame Number (0008,1160) of an item, empty where it names no frame."""
+    """Return Referenced Frame Number (0008,1160) of an item, or () when it is absent."""
     numbers = reference.get("ReferencedFrameNumber")
     if numbers is None:
         return ()
@@ -62,13 +61,14 @@ def referenced_frames(reference: Dataset) -> tuple[int, ...]:
 
 
 def graphic_points(graphic: Dataset) -> NDArray[np.float64]:
-    """Return the (x, y) of Graphic Data (0070,0022), (n, 2), in pixels."""
+    """Return Graphic Data (0070,0022) as (x, y) points in pixels, (n, 2)."""
     return np.reshape(np.asarray(graphic.GraphicData, dtype=np.float64), (-1, 2))
 
 
 def verify_outline(drawn: NDArray[np.float64], contour: NDArray[np.float64]) -> None:
-    """Raise ReadBackMismatch unless `drawn`, (n + 1, 2), is `contour`, (n, 2), closed, with each
-    point within half a pixel. Of thousands of points, `drawn` may hold every second or fewer.
+    """Raise ReadBackMismatch unless `drawn`, (n + 1, 2), is the closed `contour`, (n, 2).
+
+    Points may differ by half a pixel. A contour of thousands of points may be thinned.
     """
     points = drawn[:-1]
     step = -(-len(contour) // max(len(points), 1))

@@ -1,6 +1,4 @@
-"""Encapsulated PDF Storage (PS3.3 A.45.1) with the page that `dicom.results.encapsulated_pdf.page`
-draws.
-"""
+"""Builds the Encapsulated PDF (PS3.3 A.45.1) of an analysis or of a signed review."""
 
 from typing import Final
 
@@ -26,7 +24,7 @@ TITLE: Final = "Breast ultrasound, AI analysis"
 
 
 def build_page(inputs: BuildInputs) -> list[Dataset]:
-    """Build the one page of the study, UNVERIFIED; also when all images were refused.
+    """Build the one page of the study, UNVERIFIED, even when all images were refused.
 
     Raises InvalidResult when no image can be read, and the errors of
     `dicom.images.frames.decode_frames`.
@@ -39,7 +37,7 @@ def build_page(inputs: BuildInputs) -> list[Dataset]:
 
 
 def build_verified_page(inputs: SignedBuildInputs) -> list[Dataset]:
-    """Build the page of a signed review, VERIFIED. Raises as `build_page`."""
+    """Build the page of a signed review, VERIFIED. Raises the errors of `build_page`."""
     review = inputs.signing.review
     page = _build_document(apply_review(inputs.result, review), review)
     page.SOPInstanceUID = derived_uid("pdf-verified", review.review_id)
@@ -83,7 +81,7 @@ def _build_document(result: StudyResult, review: SignedReview | None) -> Dataset
 
 
 def _read_first_source(result: StudyResult) -> SourceImage:
-    """Read the first image, or the first refused one that can be read if all were refused."""
+    """Read the first analyzed image, or the first readable one if all images were refused."""
     if result.images:
         return read_source(result.images[0].source)
     for refusal in result.refused_images:

@@ -1,9 +1,7 @@
-"""`encapsulated-pdf`: the findings on one page (PS3.3 A.45.1), for viewers that show no SR.
+"""`encapsulated-pdf`: the findings on one page (PS3.3 A.45.1), for viewers without SR support.
 
-Its role is `DOCUMENT`, not `REPORT`. A report is the coded document that other objects and later
-reports refer to: it names the segmentations of its selection and its predecessor. The page refers
-to images only, is the same in every result selection, and must never be chosen as the predecessor
-of a structured report. Its Verification Flag (0040,A493) follows the signature all the same.
+Its role is `DOCUMENT`, not `REPORT`, because it must never become the predecessor of a structured
+report. It refers to images only, so it is the same in every result selection.
 """
 
 from typing import Final

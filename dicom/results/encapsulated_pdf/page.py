@@ -32,13 +32,13 @@ _CJK: Final = (
     ("HYGothic-Medium", ((0x1100, 0x11FF), (0x3130, 0x318F), (0xAC00, 0xD7AF))),
     ("STSong-Light", ((0x2E80, 0x9FFF), (0xF900, 0xFAFF), (0xFF00, 0xFFEF))),
 )
-"""Fonts by ranges of characters; the first that fits."""
+"""Fonts with their ranges of characters. The first match applies."""
 _WIDTH, _HEIGHT = A4
 _MARGIN: Final = 45
 _LABEL_WIDTH: Final = 105
 _SIZE, _LEADING = 8.5, 11.5
 _PICTURE: Final = (_WIDTH - 2 * _MARGIN, 360)
-"""Greatest width and height."""
+"""Maximum width and height."""
 _MIN_PICTURE_HEIGHT: Final = 40
 _MAX_LINES: Final = 8
 """Of one value."""
@@ -46,7 +46,7 @@ _MAX_LINES: Final = 8
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A frame with outlines."""
+    """A frame with named outlines."""
 
     pixels: Frame
     outlines: tuple[tuple[str, Sequence[Point]], ...]
@@ -100,7 +100,7 @@ def _width(text: str) -> float:
 
 
 def _wrap(text: str, width: float) -> list[str]:
-    """Break `text` into lines; what does not fit on the last one ends in an ellipsis."""
+    """Break `text` into lines. Text that does not fit is cut and ends in an ellipsis."""
     lines = [""]
     for character in " ".join(text.split()):
         if _width(lines[-1] + character) <= width:

@@ -1,4 +1,4 @@
-"""The text of the page: headings, and labels with values."""
+"""Builds the text of the page: sections of labels and values."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -32,7 +32,7 @@ def build_sections(
     accession_number: str,
     moment: datetime,
 ) -> list[Section]:
-    """Return the text of the page. `moment` is when it was analyzed, or signed."""
+    """Return the text of the page. `moment` is the time of the analysis or of the signature."""
     about = [
         ("Patient", person_name(patient["PatientName"])),
         ("Patient ID", patient["PatientID"]),
@@ -65,7 +65,7 @@ def _date(value: str) -> str:
 
 
 def person_name(name: str) -> str:
-    """Return a DICOM person name for people: groups apart, no carets."""
+    """Return a DICOM person name without carets, with its component groups separated by " / "."""
     return " / ".join(" ".join(group.replace("^", " ").split()) for group in name.split("="))
 
 

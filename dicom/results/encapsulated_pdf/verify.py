@@ -17,7 +17,7 @@ from dicom.results.verify import parse_object
 
 _LISTED_LESIONS: Final = 8
 _EXTRACTABLE: Final = re.compile("[\u0020-\u058f]+")
-"""Right-to-left text and text in fonts of the viewer cannot be extracted reliably."""
+"""Right-to-left text and text in CJK fonts cannot be extracted reliably."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ReadPage:
     source_uids: frozenset[str]
     patient_id: str
     text: str
-    """Of the one page, without white space."""
+    """The text of the page, without white space."""
 
 
 def read_back_page(path: Path) -> ReadPage:
@@ -39,9 +39,7 @@ def read_back_page(path: Path) -> ReadPage:
 
 
 def verify_page(path: Path, result: StudyResult, review: SignedReview | None = None) -> ReadPage:
-    """Read `path`. Raises ReadBackMismatch unless the page states patient, class, numbers and
-    software of `result`, or of its `review`.
-    """
+    """Read `path`. Raises ReadBackMismatch unless it agrees with `result` and its `review`."""
     page = read_back_page(path)
     if page.verification_flag != ("UNVERIFIED" if review is None else "VERIFIED"):
         raise ReadBackMismatch("the verification differs")

@@ -1,7 +1,7 @@
-"""Heat maps for software as a Parametric Map (PS3.3 A.75): Grad-CAM as numbers in space.
+"""Builds Parametric Maps (PS3.3 A.75) of Grad-CAM, for software that places images in space.
 
-The IOD requires a plane. Most ultrasound has none and none is invented, so only images that lie in
-a frame of reference get a map. `find_omissions` returns why the others get none.
+The IOD requires a plane. Most ultrasound images have none, so only images with a frame of reference
+get a map. `find_omissions` returns the reasons for the other images.
 """
 
 from collections.abc import Iterator
@@ -124,7 +124,7 @@ def _value_mapping(image: ImageResult, algorithm: Algorithm) -> RealWorldValueMa
         quantity_definition=GRAD_CAM,
     )
     definition: list[Dataset] = [*mapping.QuantityDefinitionSequence]
-    # content items (PS3.3 10.2), because the IOD has no attribute for the algorithm
+    # as content items (PS3.3 10.2), because the IOD has no attribute for the algorithm
     for name, value in (
         (codes.DCM.AlgorithmName, algorithm.name),
         (codes.DCM.AlgorithmVersion, algorithm.version),
@@ -142,9 +142,9 @@ def _value_mapping(image: ImageResult, algorithm: Algorithm) -> RealWorldValueMa
 def _correct_functional_groups(
     parametric_map: Dataset, source: SourceImage, plane: ImagePlane
 ) -> None:
-    """Replace what highdicom makes up by what the image states, digit by digit.
+    """Replace values that highdicom generates by those of the image, without rounding.
 
-    highdicom draws random dimension UIDs, and adds a Spacing Between Slices of 1 mm.
+    highdicom writes random dimension UIDs and a Spacing Between Slices of 1 mm.
     """
     for item in (
         *parametric_map.DimensionOrganizationSequence,
@@ -166,5 +166,5 @@ def _correct_functional_groups(
         anatomy.FrameLaterality = side
         anatomy.AnatomicRegionSequence = [code_item(BREAST)]
         shared.FrameAnatomySequence = [anatomy]
-    else:  # unlike Laterality, Frame Anatomy takes no empty side (PS3.3 C.7.6.16.2.8)
+    else:  # Frame Laterality must not be empty (PS3.3 C.7.6.16.2.8)
         parametric_map.Laterality = None

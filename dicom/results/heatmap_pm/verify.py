@@ -25,7 +25,7 @@ class ReadParametricMap:
     source_sop_instance_uid: str
     frame_of_reference_uid: str
     plane: tuple[float, ...]
-    """Position, orientation and spacing: three numbers, six, two."""
+    """Position (3 numbers), orientation (6) and spacing (2)."""
     quantity: str
     """Code value of the quantity."""
     unit: str
@@ -35,9 +35,7 @@ class ReadParametricMap:
 
 
 def verify_parametric_map(path: Path, result: StudyResult) -> None:
-    """Raise ReadBackMismatch unless `path` holds the heat map of its image, in the plane that the
-    image's header states.
-    """
+    """Raise ReadBackMismatch unless `path` contains the heat map of its image, in its plane."""
     parametric_map = parse_object(read_dataset(path), _parse_map, "the heat map")
     image = find_image(parametric_map.source_sop_instance_uid, result)
     source = read_without_pixels(image.source)

@@ -1,7 +1,7 @@
-"""Heat maps for people as Secondary Capture (PS3.3 A.8), which every viewer shows.
+"""Builds Secondary Capture images (PS3.3 A.8) of heat maps, which every viewer can display.
 
-Native by default, because every PACS must accept Explicit VR Little Endian, while JPEG has to be
-negotiated. JPEG makes cines ten times smaller, with less sharp letters.
+The default is native pixels, because not every PACS accepts JPEG. JPEG makes cines about ten times
+smaller, with less sharp text.
 """
 
 from collections.abc import Iterator, Mapping
@@ -92,7 +92,7 @@ def _add_capture_attributes(capture: Dataset, source: SourceImage, numbers: list
     capture.PatientOrientation = None
     capture.ConversionType = "WSD"
     capture.ImageType = ["DERIVED", "SECONDARY"]
-    # annotation burned into the source is here too, and most sources do not state it
+    # text burned into the source remains, and most sources do not state whether there is any
     burned_in = get_text(source.dataset, "BurnedInAnnotation")
     capture.BurnedInAnnotation = "NO" if burned_in == "NO" else "YES"
     reference = Dataset()
@@ -105,7 +105,7 @@ def _add_capture_attributes(capture: Dataset, source: SourceImage, numbers: list
 
 
 def _add_source_compression(capture: Dataset, source: SourceImage) -> None:
-    """Put the lossy compression of the source before that of the capture (PS3.3 C.7.6.1.1.5)."""
+    """List the lossy compression of the source before that of the capture (PS3.3 C.7.6.1.1.5)."""
     if get_text(source.dataset, "LossyImageCompression") != "01":
         return
     capture.LossyImageCompression = "01"

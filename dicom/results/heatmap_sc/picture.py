@@ -1,6 +1,6 @@
-"""Draws a frame with its Grad-CAM laid over it, and a legend below.
+"""Draws a frame with a Grad-CAM overlay, and a legend below it.
 
-The legend is below the frame, so it hides nothing and every pixel keeps its coordinates.
+The legend covers no part of the frame, and every pixel keeps its coordinates.
 """
 
 from functools import cache
@@ -14,8 +14,7 @@ from dicom.images.frames import Frame
 
 NOTICE: Final = "AI, research use, not verified"
 _STOPS: Final = ((0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164))
-"""Black, purple, red, orange, yellow: each brighter than the one before, also for color-blind
-readers."""
+"""Black, purple, red, orange and yellow, by brightness for color-blind readers."""
 _MOST_OPAQUE: Final = 0.65
 _MINIMUM_WIDTH_PX: Final = 340
 _TEXT_SHARE: Final = 1 / 45
@@ -24,10 +23,10 @@ _WHITE: Final = (255, 255, 255)
 
 
 def draw_heatmap(frame: Frame, heatmap: NDArray[np.uint8], label: str) -> Frame:
-    """Return `frame` in RGB with `heatmap` laid over it, and a legend that names the class `label`.
+    """Return `frame` in RGB with `heatmap` as an overlay, and a legend that names the class `label`.
 
-    `heatmap` is (rows, columns) of `frame`; where it is 0 the frame is unchanged. The picture is
-    taller than the frame by the legend, and at least 340 pixels wide.
+    `heatmap` is (rows, columns) of `frame`. Where it is 0, the frame is unchanged. The legend adds
+    to the height of the picture, which is at least 340 pixels wide.
     """
     rows, columns = heatmap.shape
     legend = _legend(max(columns, _MINIMUM_WIDTH_PX), label)

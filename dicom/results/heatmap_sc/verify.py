@@ -25,7 +25,7 @@ class ReadCapture:
 
     source_sop_instance_uid: str
     frames: tuple[int, ...]
-    """1-based frames of the source, page by page; empty for a still."""
+    """1-based frames of the source by page; empty for a still."""
     pages: tuple[int, ...]
     """Page Number Vector (0018,2001)."""
     shape: tuple[int, int, int]
@@ -39,11 +39,10 @@ def read_back_capture(path: Path) -> ReadCapture:
 
 
 def verify_heatmap_capture(path: Path, result: StudyResult) -> None:
-    """Raise ReadBackMismatch unless `path` shows the frames of its image that have heat maps, page
-    by page, with a legend below.
+    """Raise ReadBackMismatch unless `path` shows the frames of its image that have heat maps.
 
-    In a native picture, pixels without heat must equal those of the frame, and the hottest pixels
-    must have a hot color.
+    In a native picture, pixels where the heat map is 0 must equal those of the frame, the hottest
+    pixels must have a hot color, and there must be a legend.
     """
     capture = read_back_capture(path)
     image = find_image(capture.source_sop_instance_uid, result)

@@ -1,7 +1,7 @@
-"""Heat maps for software: Grad-CAM as a FRACTIONAL segmentation of the frame that it explains.
+"""Builds FRACTIONAL segmentations of Grad-CAM, for software.
 
-Every image can have one. A Parametric Map (`dicom.results.heatmap_pm`) requires a frame of
-reference and geometry, which most ultrasound does not have.
+Every image can have one, unlike a Parametric Map (`dicom.results.heatmap_pm`), which requires a
+frame of reference and geometry.
 """
 
 from collections.abc import Iterator

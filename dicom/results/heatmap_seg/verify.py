@@ -11,7 +11,7 @@ from dicom.results.verify import find_image
 
 
 def verify_heatmap_segmentation(path: Path, result: StudyResult) -> None:
-    """Raise ReadBackMismatch unless `path` holds the heat maps of its image."""
+    """Raise ReadBackMismatch unless `path` contains the heat maps of its image."""
     segmentation = read_back_segmentation(path)
     image = find_image(segmentation.source_sop_instance_uid, result)
     if len(segmentation.segments) != 1:

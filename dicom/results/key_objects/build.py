@@ -1,4 +1,4 @@
-"""Key images: a Key Object Selection (PS3.3 A.35.4, PS3.16 TID 2010) of the frames with findings."""
+"""Builds a Key Object Selection (PS3.3 A.35.4, PS3.16 TID 2010) of the frames with findings."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -33,11 +33,11 @@ TITLES: Final[dict[str, Code]] = {
 
 
 def build_key_objects(inputs: BuildInputs) -> Iterator[Dataset]:
-    """Build one selection of the frames with findings; none where no image has any.
+    """Build one selection of the frames with findings, or none if there are none.
 
-    It selects the frames with a lesion, and the representative frame of each image that is not
-    called normal. Raises the errors of `dicom.images.header.read_header` for a source that cannot
-    be read.
+    It selects the frames with a lesion, and the representative frame of each image whose class is
+    not normal. Raises the errors of `dicom.images.header.read_header` for a source that cannot be
+    read.
     """
     result, variant = inputs.result, inputs.spec.variant
     images = {

@@ -29,9 +29,7 @@ def read_back_key_objects(path: Path) -> ReadKeyObjects:
 
 
 def verify_key_objects(path: Path, result: StudyResult) -> None:
-    """Raise ReadBackMismatch unless `path` names exactly the frames with findings, and has each of
-    their images in its evidence.
-    """
+    """Raise ReadBackMismatch unless `path` selects the frames with findings, and only these."""
     selection = read_back_key_objects(path)
     expected = {
         image.sop_instance_uid: _frames_with_findings(image)

@@ -1,4 +1,4 @@
-"""Presentation states (PS3.3 A.33): the outlines of lesions as graphics over the received image."""
+"""Builds presentation states (PS3.3 A.33), which show the outlines of lesions over an image."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -35,7 +35,7 @@ _RED: Final = CIELabColor(53.2, 80.1, 67.2)
 _ICC_HEADER_BYTES: Final = 128
 _ICC_CLASSES: Final = (b"scnr", b"spac")
 _GRAY: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
-# from stored values to gray: a state without them would show the image differently
+# without these, a state would change the gray levels of the image
 _GRAYSCALE_TRANSFORMATIONS: Final = (
     "ModalityLUTSequence",
     "RescaleIntercept",
@@ -52,9 +52,10 @@ _GRAYSCALE_TRANSFORMATIONS: Final = (
 def build_presentation_states(inputs: BuildInputs) -> Iterator[Dataset]:
     """Build one presentation state for each image with outlined lesions.
 
-    Grayscale Softcopy for gray images, Color Softcopy for all others, palette color included. Each
-    outline is a graphic annotation on its frame, with the name of the lesion beside it. Raises the
-    errors of `dicom.images.header.read_header` for a source that cannot be read.
+    It is a Grayscale Softcopy state for a gray image, and a Color Softcopy state for any other,
+    including palette color. Each outline is a graphic annotation on its frame, with the name of
+    the lesion. Raises the errors of `dicom.images.header.read_header` for a source that cannot be
+    read.
     """
     result = inputs.result
     outlined = [
@@ -135,7 +136,7 @@ def _annotate(
 
 
 def _icc_profile(source: SourceImage) -> bytes:
-    """Return the profile of the image where a state may have it (PS3.3 C.11.15.1.1), else sRGB."""
+    """Return the ICC profile of the image if a state may use it (PS3.3 C.11.15.1.1), or sRGB."""
     own = bytes(source.dataset.get("ICCProfile") or b"")
     is_complete = len(own) >= _ICC_HEADER_BYTES and len(own) >= int.from_bytes(own[:4], "big")
     if is_complete and own[12:16] in _ICC_CLASSES and own[36:40] == b"acsp":

@@ -21,7 +21,7 @@ from dicom.results.verify import (
 
 @dataclass(frozen=True, eq=False)
 class ReadAnnotation:
-    """One outline of a presentation state, with the text beside it."""
+    """One outline of a presentation state, with its text."""
 
     tracking_uid: str
     tracking_id: str
@@ -30,7 +30,7 @@ class ReadAnnotation:
     layer: str
     text: str
     points: NDArray[np.float64]
-    """(n, 2): x, y in pixels."""
+    """(x, y) in pixels, (n, 2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,9 +48,7 @@ def read_back_presentation_state(path: Path) -> ReadPresentationState:
 
 
 def verify_presentation_state(path: Path, result: StudyResult) -> None:
-    """Raise ReadBackMismatch unless `path` draws each outline of its image on its frame, within
-    half a pixel, with its name beside it.
-    """
+    """Raise ReadBackMismatch unless `path` shows the named outlines of its image."""
     state = read_back_presentation_state(path)
     image = find_image(state.source_sop_instance_uid, result)
     expected = {
@@ -73,7 +71,7 @@ def verify_presentation_state(path: Path, result: StudyResult) -> None:
             or lesion.tracking_id not in annotation.text
         ):
             raise ReadBackMismatch("an outline has another name")
-        # parts of an outline beyond the image are drawn along its border
+        # outlines are clipped to the image
         contour = np.clip(lesion.contour, (0, 0), (int(header.Columns), int(header.Rows)))
         verify_outline(annotation.points, contour)
 

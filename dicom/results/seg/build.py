@@ -1,4 +1,4 @@
-"""Lesions as segmentations: one object for each image with lesions, one segment for each lesion.
+"""Builds one segmentation for each image with lesions, with one segment for each lesion.
 
 Each object is a series of its own, because viewers show only the last object of a series.
 """
@@ -29,7 +29,7 @@ from dicom.results.source_image import SourceImage, read_source
 from dicom.uids import derived_uid
 
 EVERY_FRAME: Final = "every-frame"
-"""Store also the frames of a cine that show no lesion."""
+"""Option: store the frames of a cine without lesions too."""
 FIRST_SERIES_NUMBER: Final[Mapping[SegmentationType, int]] = {
     SegmentationType.BINARY: 9001,
     SegmentationType.FRACTIONAL: 9201,
@@ -45,7 +45,7 @@ _COLORS: Final = (
     CIELabColor(79.2, -40.9, -24.6),
     CIELabColor(62.4, -42.0, 52.0),
 )
-"""Red, orange, magenta, sky and green: easy to tell apart, and none of them gray."""
+"""Red, orange, magenta, sky blue and green."""
 _ALGORITHM_TYPES: Final = {
     "network": SegmentAlgorithmType.AUTOMATIC,
     "corrected": SegmentAlgorithmType.SEMIAUTOMATIC,
@@ -55,7 +55,7 @@ _ALGORITHM_TYPES: Final = {
 
 @dataclass(frozen=True)
 class _Series:
-    """What differs between the segmentations of an analysis and those of a signed review."""
+    """The attributes that differ between an analysis and a signed review."""
 
     uid_prefix: str
     uid_key: str
@@ -69,8 +69,8 @@ class _Series:
 def build_segmentations(inputs: BuildInputs) -> Iterator[Dataset]:
     """Build one segmentation for each analyzed image that has lesions, one at a time.
 
-    FRACTIONAL stores each lesion's probability, or its mask as 0 and 1 where it has none. In a
-    LABELMAP the smaller of two overlapping lesions gets the pixel.
+    FRACTIONAL stores the probability map of each lesion, or its mask as 0 and 1 if it has none. In
+    a LABELMAP, the smaller of two overlapping lesions gets the pixel.
 
     Raises InvalidResult for a mask that is empty or differs in size from its image, and the errors
     of `dicom.images.header.read_header` for a source that cannot be read.
@@ -88,11 +88,13 @@ def build_segmentations(inputs: BuildInputs) -> Iterator[Dataset]:
 
 
 def build_edited_segmentations(inputs: SignedBuildInputs) -> Iterator[Dataset]:
-    """Build one segmentation for each image whose outlines the reader changed without removing all
-    of them. A rejected analysis gets none, because the signed report restates none of its findings.
+    """Build one segmentation for each image whose outlines the reader changed.
 
-    It holds all lesions of the image under their tracking UIDs: AUTOMATIC where unchanged,
-    SEMIAUTOMATIC where corrected, MANUAL where drawn. Raises as `build_segmentations`.
+    Images without remaining lesions get none, nor does a rejected analysis, whose signed report
+    restates no findings. A segmentation contains all lesions of the image under their tracking
+    UIDs: AUTOMATIC if unchanged, SEMIAUTOMATIC if corrected, MANUAL if drawn.
+
+    Raises the errors of `build_segmentations`.
     """
     review = inputs.signing.review
     if review.decision == "reject":

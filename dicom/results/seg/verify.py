@@ -16,10 +16,10 @@ _CERTAIN: Final = 255
 
 
 def verify_segmentation(path: Path, result: StudyResult) -> ReadSegmentation:
-    """Read `path`. Raises ReadBackMismatch unless it holds the lesions of its image to the pixel.
+    """Read `path`. Raises ReadBackMismatch unless its pixels are those of the lesions of its image.
 
-    A FRACTIONAL segmentation must hold their probabilities. Where lesions overlap in a LABELMAP,
-    the smaller one must have the pixel, or the first one of two that are equal.
+    A FRACTIONAL segmentation must contain their probabilities. Where lesions overlap in a LABELMAP,
+    the smallest one must have the pixel, or the first of those of equal size.
     """
     segmentation = read_back_segmentation(path)
     image = find_image(segmentation.source_sop_instance_uid, result)
@@ -48,7 +48,7 @@ def verify_segmentation(path: Path, result: StudyResult) -> ReadSegmentation:
 def verify_edited_segmentation(
     path: Path, result: StudyResult, review: SignedReview
 ) -> ReadSegmentation:
-    """Verify a segmentation of the lesions as the reader left them."""
+    """Verify a segmentation of the lesions as `review` changed them. Raises ReadBackMismatch."""
     return verify_segmentation(path, apply_review(result, review))
 
 

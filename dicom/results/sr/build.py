@@ -1,8 +1,7 @@
-"""Structured reports: the findings of the networks (UNVERIFIED) and signed ones (VERIFIED).
+"""Builds structured reports of an analysis (UNVERIFIED) and of a signed review (VERIFIED).
 
-Both are a Measurement Report (PS3.16 TID 1500) with the same content in each of three classes.
-Regions are SCOORD in all of them, because ultrasound has no frame of reference for the SCOORD3D of
-Comprehensive 3D.
+Both are Measurement Reports (PS3.16 TID 1500), whose content does not depend on the SOP class.
+Regions are always SCOORD, because SCOORD3D requires a frame of reference, which ultrasound lacks.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +72,7 @@ DOCUMENT_CLASSES: Final[Mapping[str, type[ComprehensiveSR | Comprehensive3DSR | 
 
 @dataclass(frozen=True)
 class _DocumentHeader:
-    """What differs between reports, apart from their content."""
+    """The attributes that differ between reports, without their content."""
 
     variant: str
     series_instance_uid: str
@@ -87,7 +86,7 @@ class _DocumentHeader:
 def build_report(inputs: BuildInputs) -> list[Dataset]:
     """Build the one report of the study: UNVERIFIED, PRELIMINARY, COMPLETE.
 
-    It lists the images that were refused with their reasons, and is also built when all were.
+    It lists refused images with their reasons, and is built even when all images were refused.
 
     Raises InvalidResult when no image can be read, or a label is not one of CLASSES.
     """
@@ -110,12 +109,13 @@ def build_report(inputs: BuildInputs) -> list[Dataset]:
 def build_verified_report(inputs: SignedBuildInputs) -> list[Dataset]:
     """Build the report of the reader: VERIFIED, FINAL, successor of the report that was reviewed.
 
-    The class of the study, decision, BI-RADS category, reason and comment are the reader's.
-    Accepted findings are restated with the outlines that the reader left. With a modified class
-    they are restated without the class of the networks, and with a rejected analysis not at all.
+    The class of the study, decision, BI-RADS category, reason and comment are the reader's. The
+    report of an accepted analysis restates its findings with the reader's outlines. That of a
+    modified one restates them without the classes of the networks, that of a rejected one not at
+    all.
 
-    Raises as `build_report`, InvalidResult for a reader without organization, and KeyError without
-    a predecessor.
+    Raises the errors of `build_report`, InvalidResult for a reader without an organization, and
+    KeyError without a predecessor.
     """
     result, signing, variant = inputs.result, inputs.signing, inputs.spec.variant
     review = signing.review
@@ -145,7 +145,7 @@ def build_verified_report(inputs: SignedBuildInputs) -> list[Dataset]:
 
 
 def _plainest(segmentations: BuiltObjects) -> Sequence[Dataset]:
-    """Return the segmentations of the spec that most readers of reports support."""
+    """Return the segmentations of the most widely supported spec."""
     specs = sorted(
         segmentations,
         key=lambda spec: (spec.kind.variants.index(spec.variant), len(spec.options)),
@@ -154,7 +154,7 @@ def _plainest(segmentations: BuiltObjects) -> Sequence[Dataset]:
 
 
 def _referable(segmentations: Iterable[Dataset]) -> list[Dataset]:
-    """Leave out label maps: validators and readers of reports do not know their class yet."""
+    """Return `segmentations` without label maps, which report readers do not support yet."""
     return [one for one in segmentations if one.SOPClassUID == SegmentationStorage]
 
 
@@ -222,7 +222,7 @@ def _check_labels(result: StudyResult, review: SignedReview | None) -> None:
 
 
 def _read_sources(result: StudyResult) -> dict[str, SourceImage]:
-    """Read the headers of the images, without the refused images that cannot be read."""
+    """Read the headers of the images. Refused images that cannot be read are left out."""
     sources: dict[str, SourceImage] = {}
     images: list[ImageResult | ImageRefusal] = [*result.images, *result.refused_images]
     for image in images:
@@ -286,7 +286,7 @@ def _build_tree(inputs: ReportInputs) -> ContainerContentItem:
 
 
 def _person_name(name: str) -> str:
-    """Return `name` with at least one component separator: highdicom warns about names without."""
+    """Return `name` with a component separator, because highdicom warns about names without one."""
     return name if "^" in name else f"{name}^"
 
 

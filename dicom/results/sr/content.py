@@ -1,4 +1,4 @@
-"""The content of a Measurement Report (PS3.16 TID 1500), the same in every SR class."""
+"""Builds the content of a Measurement Report (PS3.16 TID 1500)."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ _CONTEXT: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT
 
 @dataclass(frozen=True)
 class SegmentationFrame:
-    """Where a lesion's mask is stored."""
+    """The frame and segment that store the mask of a lesion."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -60,7 +60,7 @@ class SegmentationFrame:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """What the content of a report is built from."""
+    """The inputs for the content of a report."""
 
     result: StudyResult
     sources: Mapping[str, SourceImage]
@@ -83,7 +83,7 @@ class ReportInputs:
 
 
 def image_library(inputs: ReportInputs) -> ContainerContentItem | None:
-    """Return TID 1600 with the analyzed images, None where there are none."""
+    """Return TID 1600 with the analyzed images, or None if there are none."""
     entries = [
         _library_entry(inputs.sources[image.sop_instance_uid], image.spacing_mm)
         for image in inputs.result.images
@@ -98,9 +98,9 @@ def image_library(inputs: ReportInputs) -> ContainerContentItem | None:
 
 
 def imaging_measurements(inputs: ReportInputs) -> ContainerContentItem | None:
-    """Return the measurement groups, None where there are none.
+    """Return the measurement groups, or None if there are none.
 
-    A signed report that rejects the analysis restates none of its findings.
+    A signed report that rejects the analysis restates no findings.
     """
     if inputs.review is not None and inputs.review.decision == "reject":
         return None
@@ -123,7 +123,7 @@ def imaging_measurements(inputs: ReportInputs) -> ContainerContentItem | None:
 
 
 def conclusions(inputs: ReportInputs) -> ContainerContentItem:
-    """Return the Qualitative Evaluations of TID 1500, which are about the study as a whole."""
+    """Return the Qualitative Evaluations of TID 1500, which apply to the study as a whole."""
     if inputs.review is None:
         statements = _network_conclusions(inputs.result)
     else:
@@ -232,7 +232,7 @@ def _mask_group(
 def _outline_group(
     inputs: ReportInputs, lesion: LesionResult, source: SourceImage
 ) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    """Return TID 1410 for a closed polyline, because many viewers draw no segmentation."""
+    """Return TID 1410 for a closed polyline, because many viewers cannot show segmentations."""
     header = source.header
     region = ImageRegion(
         graphic_type=GraphicTypeValues.POLYLINE,
@@ -255,7 +255,7 @@ def _outline_group(
 def _outline_algorithm(
     inputs: ReportInputs, lesion: LesionResult
 ) -> AlgorithmIdentification | None:
-    """Return TID 4019 for an outline of the networks, None for one of the reader."""
+    """Return TID 4019 for an outline of the networks, or None for one of the reader."""
     return inputs.algorithm if lesion.origin == "network" else None
 
 
@@ -284,10 +284,10 @@ def _probability_of_cancer(probabilities: Probabilities) -> Measurement:
 def _class_evaluations(
     inputs: ReportInputs, classified: ImageResult | LesionResult
 ) -> list[QualitativeEvaluation]:
-    """Return the class, or that it is undecided, and the probability of every class.
+    """Return the class, which may be undecided, and the probability of every class.
 
-    In a signed report an impression is the reader's, so the class is left out unless the reader
-    accepted it.
+    A signed report states the reader's impression, so it contains the class of the networks only if
+    the reader accepted the analysis.
     """
     evaluations = [
         _classifier_output(label, probability)

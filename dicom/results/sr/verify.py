@@ -59,7 +59,7 @@ class ReadImage:
 
     tracking_uid: str
     label: str | None
-    """None when it is undecided, or not stated."""
+    """None when undecided or not stated."""
     probabilities: Probabilities | None
     undecided: bool
     frames: tuple[int, ...]
@@ -75,12 +75,12 @@ class ReadReport:
     final: bool
     label: str | None
     undecided: bool
-    """The class of the study is indeterminate."""
+    """Whether the class of the study is undecided."""
     probabilities: Probabilities | None
     images: tuple[ReadImage, ...]
     lesions: tuple[ReadLesion, ...]
     refusals: tuple[str, ...]
-    """The codes, in the order of the images."""
+    """Refusal codes, in the order of the images."""
     predecessor_uid: str | None
     reader_name: str
     decision: str | None
@@ -96,7 +96,7 @@ def read_back_report(path: Path) -> ReadReport:
 def verify_report(
     path: Path, result: StudyResult, review: SignedReview | None = None
 ) -> ReadReport:
-    """Read `path`. Raises ReadBackMismatch unless it states what `result`, or its review, states."""
+    """Read `path`. Raises ReadBackMismatch unless it agrees with `result` and its `review`."""
     report = read_back_report(path)
     images = _restated_images(result, review)
     label = None if result.undecided else result.label
@@ -137,27 +137,27 @@ def verify_report(
 
 
 def _restated_images(result: StudyResult, review: SignedReview | None) -> tuple[ImageResult, ...]:
-    """Return the images whose findings the report states, with the outlines of the reader."""
+    """Return the images whose findings the report restates, with the outlines of the reader."""
     if review is None:
         return result.images
     return apply_review(result, review).images if review.decision != "reject" else ()
 
 
 def _verify_images(report: ReadReport, images: tuple[ImageResult, ...]) -> None:
-    """The class of a cine must name the frames that were averaged for it."""
+    """Raise ReadBackMismatch unless the class of a cine references the frames averaged for it."""
     by_tracking_uid = {image.tracking_uid: image for image in images}
     for stored in report.images:
         image = by_tracking_uid[stored.tracking_uid]
         header, frames = read_header(image.source), image.averaged_frames
         is_cine = header.sop_class_uid in MULTI_FRAME
         if not is_cine or len(frames) == header.number_of_frames > 1:
-            frames = ()  # a report names no frame of a still, and none where it means all
+            frames = ()  # references to a still or to all frames contain no frame numbers
         if stored.frames != frames:
             raise ReadBackMismatch("the frames of a class differ")
 
 
 def _verify_lesions(report: ReadReport, images: tuple[ImageResult, ...]) -> None:
-    """Each outline must be that of a lesion on its frame, and each segmentation frame show one."""
+    """Raise ReadBackMismatch unless outlines and segmentation frames are those of the lesions."""
     lesions = {
         (lesion.tracking_uid, lesion.frame_number): lesion
         for image in images

@@ -577,7 +577,7 @@ UNSURE = (0.25, 0.35, 0.4)
 
 
 def undecided(folder: Path) -> StudyResult:
-    """An undecided image with a lesion beside a sure normal one, by networks that may abstain."""
+    """An undecided image with a lesion, beside a normal one, with a confidence threshold."""
     shown = making.write_image(folder / "image.dcm")
     lesion = making.lesion(making.disc((64, 80), 30, 30, 9))
     lesion = replace(lesion, probabilities=UNSURE, undecided=True)
