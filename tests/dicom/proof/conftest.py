@@ -58,12 +58,29 @@ class Proof:
         ]
 
 
+@pytest.fixture(scope="session")
+def built_proofs() -> dict[str, Proof]:
+    """By study. pytest drops a parametrized fixture with each change of its parameter, and each
+    file asks for all studies again: building them once saves minutes.
+    """
+    return {}
+
+
 @pytest.fixture(scope="session", params=STUDIES)
-def proof(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Proof:
-    folder = tmp_path_factory.mktemp("proof")
-    if request.param == "refused":
-        return prove(refused(folder), folder)
-    return prove(make_case(request, request.param, folder).result_with_probabilities(), folder)
+def proof(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    built_proofs: dict[str, Proof],
+) -> Proof:
+    study: str = request.param
+    if study not in built_proofs:
+        folder = tmp_path_factory.mktemp("proof")
+        if study == "refused":
+            result = refused(folder)
+        else:
+            result = make_case(request, study, folder).result_with_probabilities()
+        built_proofs[study] = prove(result, folder)
+    return built_proofs[study]
 
 
 def refused(folder: Path) -> StudyResult:

@@ -28,7 +28,7 @@ def test_a_valid_destination_has_an_address(tmp_path: Path) -> None:
         ("port", "prot", "port: Field required; prot: Extra inputs are not permitted"),
         ('"PACS"', '"SEVENTEENLETTERSX"', "ae_title: String should have at most 16 characters"),
         ("port", 'kind = "fax"\nport', "'fax' is not a destination kind; there is dimse"),
-        ("port", 'results = ["pdf"]\nport', "'pdf' is no result"),
+        ("port", 'results = ["pdf"]\nport', "'pdf' is not a result kind"),
     ],
 )
 def test_a_mistake_names_the_file_the_destination_and_the_key(
