@@ -165,28 +165,18 @@ def add_requests(target: Dataset, sources: Iterable[SourceImage]) -> None:
     requests: dict[tuple[str, str, str], Dataset] = {}
     for source in sources:
         for attributes in get_items(source.dataset, "RequestAttributesSequence"):
-            request = _request(attributes, source)
-            if get_text(request, "AccessionNumber") or get_text(request, "RequestedProcedureID"):
-                requests.setdefault(_key(request), request)
+            request = Dataset()
+            copy_type_2(attributes, request, _REQUEST_TYPE_2)
+            copy_values(attributes, request, _REQUEST_OPTIONAL)
+            if not request.AccessionNumber:  # a study of one order may state it at study level only
+                accession = ("AccessionNumber", "IssuerOfAccessionNumberSequence")
+                copy_values(source.dataset, request, accession)
+            study_uid = get_text(attributes, "StudyInstanceUID")
+            request.StudyInstanceUID = study_uid or source.header.study_instance_uid
+            accession_number = get_text(request, "AccessionNumber")
+            procedure_id = get_text(request, "RequestedProcedureID")
+            if accession_number or procedure_id:
+                key = get_text(request, "StudyInstanceUID"), accession_number, procedure_id
+                requests.setdefault(key, request)
     if requests:
         target.ReferencedRequestSequence = list(requests.values())
-
-
-def _request(attributes: Dataset, source: SourceImage) -> Dataset:
-    request = Dataset()
-    copy_type_2(attributes, request, _REQUEST_TYPE_2)
-    copy_values(attributes, request, _REQUEST_OPTIONAL)
-    if not request.AccessionNumber:  # one order alone needs it nowhere but in the study
-        accession = ("AccessionNumber", "IssuerOfAccessionNumberSequence")
-        copy_values(source.dataset, request, accession)
-    study = get_text(attributes, "StudyInstanceUID") or source.header.study_instance_uid
-    request.StudyInstanceUID = study
-    return request
-
-
-def _key(request: Dataset) -> tuple[str, str, str]:
-    study, accession, procedure = (
-        get_text(request, keyword)
-        for keyword in ("StudyInstanceUID", "AccessionNumber", "RequestedProcedureID")
-    )
-    return study, accession, procedure

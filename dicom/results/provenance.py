@@ -54,11 +54,9 @@ def add_provenance(target: Dataset, source: SourceImage, result: StudyResult) ->
     target.SoftwareVersions = [result.algorithm.name, result.algorithm.version]
     target.DeviceSerialNumber = serial_number(result.algorithm)
     add_times(target, result.produced_at)
-    acquisition = _acquisition_equipment(source.dataset)
-    target.ContributingEquipmentSequence = [
-        *([acquisition] if acquisition else []),
-        _processing_equipment(result.algorithm, in_its_zone(target, result.produced_at)),
-    ]
+    target.ContributingEquipmentSequence = _contributing_equipment(
+        source.dataset, result.algorithm, in_its_zone(target, result.produced_at)
+    )
 
 
 def add_times(target: Dataset, moment: datetime) -> None:
@@ -94,25 +92,24 @@ def date_time(moment: datetime) -> str:
     return f"{moment:%Y%m%d%H%M%S%z}"
 
 
-def _acquisition_equipment(source: Dataset) -> Dataset | None:
-    item = Dataset()
-    copy_values(source, item, _ACQUISITION)
-    if "Manufacturer" not in item:  # type 1 here (PS3.3 C.12.1)
-        return None
-    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.AcquisitionEquipment)]
-    return item
-
-
-def _processing_equipment(algorithm: Algorithm, moment: datetime) -> Dataset:
-    item = Dataset()
-    item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.ProcessingEquipment)]
-    item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = algorithm.name
-    item.SoftwareVersions = algorithm.version
-    item.DeviceUID = algorithm.device_uid
-    item.ContributionDateTime = date_time(moment)
-    item.ContributionDescription = "; ".join(algorithm_parameters(algorithm))
-    return item
+def _contributing_equipment(
+    source: Dataset, algorithm: Algorithm, moment: datetime
+) -> list[Dataset]:
+    """Return the scanner, if its manufacturer is known, and the networks (PS3.3 C.12.1)."""
+    processing = Dataset()
+    processing.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.ProcessingEquipment)]
+    processing.Manufacturer = MANUFACTURER
+    processing.ManufacturerModelName = algorithm.name
+    processing.SoftwareVersions = algorithm.version
+    processing.DeviceUID = algorithm.device_uid
+    processing.ContributionDateTime = date_time(moment)
+    processing.ContributionDescription = "; ".join(algorithm_parameters(algorithm))
+    acquisition = Dataset()
+    copy_values(source, acquisition, _ACQUISITION)
+    if "Manufacturer" not in acquisition:  # type 1 here
+        return [processing]
+    acquisition.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.AcquisitionEquipment)]
+    return [acquisition, processing]
 
 
 def algorithm_parameters(algorithm: Algorithm) -> list[str]:

@@ -202,25 +202,21 @@ def _stored_frames(content: SegmentationContent, source: SourceImage) -> Iterato
     empty = np.zeros(source.shape, dtype=np.uint8)
     if content.segmentation_type is SegmentationType.LABELMAP:
         for number in numbers:
-            yield _StoredFrame(None, number, _label_plane(content.segments, number, empty))
+            planes = {
+                label: segment.planes[number]
+                for label, segment in enumerate(content.segments, start=1)
+                if number in segment.planes
+            }
+            labels = empty.copy()
+            # largest first, so that a smaller segment is drawn over it
+            by_size = sorted(planes, key=lambda label: (np.count_nonzero(planes[label]), label))
+            for label in reversed(by_size):
+                labels[planes[label] != 0] = label
+            yield _StoredFrame(None, number, labels)
         return
     for segment_number, segment in enumerate(content.segments, start=1):
         for number in numbers if content.every_frame else sorted(segment.planes):
             yield _StoredFrame(segment_number, number, segment.planes.get(number, empty))
-
-
-def _label_plane(segments: Sequence[Segment], frame: int, empty: Plane) -> Plane:
-    labels = empty.copy()
-    planes = {
-        number: segment.planes[frame]
-        for number, segment in enumerate(segments, start=1)
-        if frame in segment.planes
-    }
-    # largest first, so that a smaller segment is drawn over it
-    by_size = sorted(planes, key=lambda number: (np.count_nonzero(planes[number]), number))
-    for number in reversed(by_size):
-        labels[planes[number] != 0] = number
-    return labels
 
 
 def _replace_frames(segmentation: Dataset, frames: Sequence[_StoredFrame], *, cine: bool) -> None:

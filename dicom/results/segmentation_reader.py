@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import unpack_bits
 
 from dicom.files import read_dataset
-from dicom.results.verify import parse_object
+from dicom.results.verify import parsing
 
 _BACKGROUND: Final = 0
 """Segment Number of the background in a label map (PS3.3 C.8.20.4)."""
@@ -52,28 +52,28 @@ class ReadSegmentation:
 
 def read_back_segmentation(path: Path) -> ReadSegmentation:
     """Read a segmentation of any type. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return parse_object(read_dataset(path), _parse_segmentation, "the segmentation")
-
-
-def _parse_segmentation(dataset: Dataset) -> ReadSegmentation:
-    planes = _parse_planes(dataset)
-    series = dataset.ReferencedSeriesSequence[0]
-    return ReadSegmentation(
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        source_sop_instance_uid=str(series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID),
-        segmentation_type=str(dataset.SegmentationType),
-        segments=tuple(
-            ReadSegment(
-                number=int(item.SegmentNumber),
-                tracking_uid=str(item.get("TrackingUID", "")),
-                tracking_id=str(item.get("TrackingID", "")),
-                algorithm_type=str(item.SegmentAlgorithmType),
-                planes=planes.get(int(item.SegmentNumber), {}),
-            )
-            for item in dataset.SegmentSequence
-            if int(item.SegmentNumber) != _BACKGROUND
-        ),
-    )
+    dataset = read_dataset(path)
+    with parsing("the segmentation"):
+        planes = _parse_planes(dataset)
+        series = dataset.ReferencedSeriesSequence[0]
+        return ReadSegmentation(
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            source_sop_instance_uid=str(
+                series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID
+            ),
+            segmentation_type=str(dataset.SegmentationType),
+            segments=tuple(
+                ReadSegment(
+                    number=int(item.SegmentNumber),
+                    tracking_uid=str(item.get("TrackingUID", "")),
+                    tracking_id=str(item.get("TrackingID", "")),
+                    algorithm_type=str(item.SegmentAlgorithmType),
+                    planes=planes.get(int(item.SegmentNumber), {}),
+                )
+                for item in dataset.SegmentSequence
+                if int(item.SegmentNumber) != _BACKGROUND
+            ),
+        )
 
 
 def _parse_planes(dataset: Dataset) -> dict[int, dict[int, NDArray[np.uint8]]]:

@@ -53,6 +53,13 @@ class SourceImage:
         whole = not numbers or 1 < self.last_frame == len(set(numbers))
         return None if whole or not self.cine else sorted(set(numbers))
 
+    def reference(self) -> Dataset:
+        """Return an item that references the image by SOP class and SOP instance."""
+        item = Dataset()
+        item.ReferencedSOPClassUID = self.header.sop_class_uid
+        item.ReferencedSOPInstanceUID = self.header.sop_instance_uid
+        return item
+
 
 def read_source(path: Path) -> SourceImage:
     """Read the header of `path`. Raises the errors of `dicom.images.header.read_header`."""

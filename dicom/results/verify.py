@@ -4,9 +4,10 @@ Objects are read back from disk and compared with the result. Neither this modul
 share code with the builders or with highdicom, so they detect errors in both.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,6 @@ from dicom.storage_classes import MULTI_FRAME
 _MAX_POINTS_WITHOUT_THINNING: Final = 4000
 """The builders may thin outlines that have more points."""
 _OUTLINE_TOLERANCE_PX: Final = 0.5
-_Parsed = TypeVar("_Parsed")
 
 
 def verify_written(path: Path, expected: Dataset) -> None:
@@ -31,10 +31,11 @@ def verify_written(path: Path, expected: Dataset) -> None:
         raise ReadBackMismatch("the bytes differ from those of the object")
 
 
-def parse_object(dataset: Dataset, parse: Callable[[Dataset], _Parsed], name: str) -> _Parsed:
-    """Return what `parse` returns. Raises ReadBackMismatch where it fails on `dataset`."""
+@contextmanager
+def parsing(name: str) -> Iterator[None]:
+    """Raise ReadBackMismatch instead of the errors of parsing an incomplete object."""
     try:
-        return parse(dataset)
+        yield
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ReadBackMismatch(f"{name} cannot be parsed") from error
 

@@ -70,7 +70,7 @@ def _build_document(result: StudyResult, review: SignedReview | None) -> Dataset
     document.DocumentTitle = title
     document.ConceptNameCodeSequence = [code_item(codes.DCM.ImagingMeasurementReport)]
     document.VerificationFlag = flag
-    document.SourceInstanceSequence = [_reference(read_source(i.source)) for i in result.images]
+    document.SourceInstanceSequence = [read_source(i.source).reference() for i in result.images]
     if not result.images:
         del document.SourceInstanceSequence
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
@@ -90,13 +90,6 @@ def _read_first_source(result: StudyResult) -> SourceImage:
         except DicomError:
             continue
     raise InvalidResult("no image of the study can be read, so the patient is not known")
-
-
-def _reference(source: SourceImage) -> Dataset:
-    item = Dataset()
-    item.ReferencedSOPClassUID = source.header.sop_class_uid
-    item.ReferencedSOPInstanceUID = source.header.sop_instance_uid
-    return item
 
 
 def _decode_picture(result: StudyResult, review: SignedReview | None) -> Picture | None:

@@ -6,14 +6,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final
 
-from pydicom.dataset import Dataset
 from pypdf import PdfReader
 from pypdf.errors import PyPdfError
 
 from dicom.errors import ReadBackMismatch
 from dicom.files import read_dataset
 from dicom.results.model import LesionResult, SignedReview, StudyResult, apply_review
-from dicom.results.verify import parse_object
+from dicom.results.verify import parsing
 
 _LISTED_LESIONS: Final = 8
 _EXTRACTABLE: Final = re.compile("[\u0020-\u058f]+")
@@ -35,7 +34,23 @@ class ReadPage:
 
 def read_back_page(path: Path) -> ReadPage:
     """Read an Encapsulated PDF. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return parse_object(read_dataset(path), _parse_page, "the page")
+    dataset = read_dataset(path)
+    with parsing("the page"):
+        content = dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength]
+        try:
+            (page,) = PdfReader(BytesIO(content), strict=True).pages
+            text = page.extract_text()
+        except PyPdfError as error:
+            raise ValueError("not a PDF") from error
+        references = dataset.get("SourceInstanceSequence", [])
+        return ReadPage(
+            verification_flag=str(dataset.VerificationFlag),
+            title=str(dataset.DocumentTitle),
+            mime_type=str(dataset.MIMETypeOfEncapsulatedDocument),
+            source_uids=frozenset(str(item.ReferencedSOPInstanceUID) for item in references),
+            patient_id=str(dataset.PatientID or ""),
+            text="".join(text.split()),
+        )
 
 
 def verify_page(path: Path, result: StudyResult, review: SignedReview | None = None) -> ReadPage:
@@ -77,21 +92,3 @@ def _expected_texts(result: StudyResult, review: SignedReview | None) -> list[st
             else:
                 texts.append(f"{size.long_axis_px:.0f} x {size.short_axis_px:.0f} pixels")
     return texts
-
-
-def _parse_page(dataset: Dataset) -> ReadPage:
-    content = dataset.EncapsulatedDocument[: dataset.EncapsulatedDocumentLength]
-    try:
-        (page,) = PdfReader(BytesIO(content), strict=True).pages
-        text = page.extract_text()
-    except PyPdfError as error:
-        raise ValueError("not a PDF") from error
-    references = dataset.get("SourceInstanceSequence", [])
-    return ReadPage(
-        verification_flag=str(dataset.VerificationFlag),
-        title=str(dataset.DocumentTitle),
-        mime_type=str(dataset.MIMETypeOfEncapsulatedDocument),
-        source_uids=frozenset(str(item.ReferencedSOPInstanceUID) for item in references),
-        patient_id=str(dataset.PatientID or ""),
-        text="".join(text.split()),
-    )

@@ -6,13 +6,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from dicom import codes as concepts
 from dicom.errors import ReadBackMismatch
 from dicom.files import read_dataset, read_without_pixels
 from dicom.results.model import StudyResult
-from dicom.results.verify import find_image, parse_object
+from dicom.results.verify import find_image, parsing
 
 _GREATEST_WEIGHT: Final = np.float32(255)
 """The weight of a heat map that a Parametric Map stores as 1."""
@@ -34,9 +33,35 @@ class ReadParametricMap:
     """(rows, columns), in `unit`."""
 
 
+def read_back_parametric_map(path: Path) -> ReadParametricMap:
+    """Read a Parametric Map of one frame. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
+    dataset = read_dataset(path)
+    with parsing("the heat map"):
+        (shared,) = dataset.SharedFunctionalGroupsSequence
+        (frame,) = dataset.PerFrameFunctionalGroupsSequence
+        (mapping,) = shared.RealWorldValueMappingSequence
+        (image,) = frame.DerivationImageSequence[0].SourceImageSequence
+        plane = (
+            *frame.PlanePositionSequence[0].ImagePositionPatient,
+            *shared.PlaneOrientationSequence[0].ImageOrientationPatient,
+            *shared.PixelMeasuresSequence[0].PixelSpacing,
+        )
+        stored = np.frombuffer(dataset.FloatPixelData, dtype="<f4")
+        stored = stored.reshape(int(dataset.Rows), int(dataset.Columns))
+        values = stored * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept
+        return ReadParametricMap(
+            source_sop_instance_uid=str(image.ReferencedSOPInstanceUID),
+            frame_of_reference_uid=str(dataset.FrameOfReferenceUID),
+            plane=tuple(float(value) for value in plane),
+            quantity=str(mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue),
+            unit=str(mapping.MeasurementUnitsCodeSequence[0].CodeValue),
+            values=values.astype(np.float32),
+        )
+
+
 def verify_parametric_map(path: Path, result: StudyResult) -> None:
     """Raise ReadBackMismatch unless `path` contains the heat map of its image, in its plane."""
-    parametric_map = parse_object(read_dataset(path), _parse_map, "the heat map")
+    parametric_map = read_back_parametric_map(path)
     image = find_image(parametric_map.source_sop_instance_uid, result)
     source = read_without_pixels(image.source)
     plane = (*source.ImagePositionPatient, *source.ImageOrientationPatient, *source.PixelSpacing)
@@ -50,26 +75,3 @@ def verify_parametric_map(path: Path, result: StudyResult) -> None:
         raise ReadBackMismatch("the heat map is of other frames")
     if not np.array_equal(parametric_map.values, image.heatmaps[1] / _GREATEST_WEIGHT):
         raise ReadBackMismatch("a heat map differs")
-
-
-def _parse_map(dataset: Dataset) -> ReadParametricMap:
-    (shared,) = dataset.SharedFunctionalGroupsSequence
-    (frame,) = dataset.PerFrameFunctionalGroupsSequence
-    (mapping,) = shared.RealWorldValueMappingSequence
-    (image,) = frame.DerivationImageSequence[0].SourceImageSequence
-    plane = (
-        *frame.PlanePositionSequence[0].ImagePositionPatient,
-        *shared.PlaneOrientationSequence[0].ImageOrientationPatient,
-        *shared.PixelMeasuresSequence[0].PixelSpacing,
-    )
-    stored = np.frombuffer(dataset.FloatPixelData, dtype="<f4")
-    stored = stored.reshape(int(dataset.Rows), int(dataset.Columns))
-    values = stored * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept
-    return ReadParametricMap(
-        source_sop_instance_uid=str(image.ReferencedSOPInstanceUID),
-        frame_of_reference_uid=str(dataset.FrameOfReferenceUID),
-        plane=tuple(float(value) for value in plane),
-        quantity=str(mapping.QuantityDefinitionSequence[0].ConceptCodeSequence[0].CodeValue),
-        unit=str(mapping.MeasurementUnitsCodeSequence[0].CodeValue),
-        values=values.astype(np.float32),
-    )

@@ -95,9 +95,7 @@ def _add_capture_attributes(capture: Dataset, source: SourceImage, numbers: list
     # text burned into the source remains, and most sources do not state whether there is any
     burned_in = get_text(source.dataset, "BurnedInAnnotation")
     capture.BurnedInAnnotation = "NO" if burned_in == "NO" else "YES"
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = source.header.sop_class_uid
-    reference.ReferencedSOPInstanceUID = source.header.sop_instance_uid
+    reference = source.reference()
     if source.cine:
         reference.ReferencedFrameNumber = numbers
     capture.SourceImageSequence = [reference]

@@ -6,14 +6,13 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 from pydicom.uid import JPEGBaseline8Bit
 
 from dicom.errors import DicomError, ReadBackMismatch
 from dicom.files import read_without_pixels
 from dicom.images.frames import Frame, decode_frames
 from dicom.results.model import StudyResult
-from dicom.results.verify import find_image, is_cine, parse_object, referenced_frames
+from dicom.results.verify import find_image, is_cine, parsing, referenced_frames
 
 _LEAST_HOT: Final = (160, 160, 100)
 """The greatest weight is drawn in yellow and covers two thirds of the pixel below."""
@@ -35,7 +34,17 @@ class ReadCapture:
 
 def read_back_capture(path: Path) -> ReadCapture:
     """Read the header of a heat map picture. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return parse_object(read_without_pixels(path), _parse_capture, "the picture")
+    dataset = read_without_pixels(path)
+    with parsing("the picture"):
+        (source,) = dataset.SourceImageSequence
+        pages = dataset.get("PageNumberVector", [])
+        return ReadCapture(
+            source_sop_instance_uid=str(source.ReferencedSOPInstanceUID),
+            frames=referenced_frames(source),
+            pages=(int(pages),) if isinstance(pages, (int, str)) else tuple(map(int, pages)),
+            shape=(int(dataset.get("NumberOfFrames", 1)), int(dataset.Rows), int(dataset.Columns)),
+            lossy=dataset.file_meta.TransferSyntaxUID == JPEGBaseline8Bit,
+        )
 
 
 def verify_heatmap_capture(path: Path, result: StudyResult) -> None:
@@ -63,18 +72,6 @@ def verify_heatmap_capture(path: Path, result: StudyResult) -> None:
         raise
     except DicomError as error:
         raise ReadBackMismatch("the picture cannot be decoded") from error
-
-
-def _parse_capture(dataset: Dataset) -> ReadCapture:
-    (source,) = dataset.SourceImageSequence
-    pages = dataset.get("PageNumberVector", [])
-    return ReadCapture(
-        source_sop_instance_uid=str(source.ReferencedSOPInstanceUID),
-        frames=referenced_frames(source),
-        pages=(int(pages),) if isinstance(pages, (int, str)) else tuple(map(int, pages)),
-        shape=(int(dataset.get("NumberOfFrames", 1)), int(dataset.Rows), int(dataset.Columns)),
-        lossy=dataset.file_meta.TransferSyntaxUID == JPEGBaseline8Bit,
-    )
 
 
 def _verify_picture(picture: Frame, frame: Frame, heatmap: NDArray[np.uint8]) -> None:

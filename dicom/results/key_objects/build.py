@@ -57,21 +57,16 @@ def build_key_objects(inputs: BuildInputs) -> Iterator[Dataset]:
         del item.ConceptNameCodeSequence
         (reference,) = item.ReferencedSOPSequence
         uid = str(reference.ReferencedSOPInstanceUID)
-        frames = _key_frames(images[uid])
+        image = images[uid]
+        frames = {lesion.frame_number for lesion in image.lesions}
+        if not _is_normal(image) and image.frame_number is not None:
+            frames.add(image.frame_number)
         if sources[uid].cine and frames:
-            reference.ReferencedFrameNumber = frames
+            reference.ReferencedFrameNumber = sorted(frames)
     document.SeriesDescription = SERIES_DESCRIPTION
     add_provenance(document, next(iter(sources.values())), result)
     add_requests(document, sources.values())
     yield document
-
-
-def _key_frames(image: ImageResult) -> list[int]:
-    """Return the 1-based frames of `image` with findings; none where the whole cine is meant."""
-    frames = {lesion.frame_number for lesion in image.lesions}
-    if not _is_normal(image) and image.frame_number is not None:
-        frames.add(image.frame_number)
-    return sorted(frames)
 
 
 def _is_normal(image: ImageResult) -> bool:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
 from dicom.errors import ReadBackMismatch
 from dicom.files import read_dataset, read_without_pixels
@@ -13,7 +12,7 @@ from dicom.results.model import StudyResult
 from dicom.results.verify import (
     find_image,
     graphic_points,
-    parse_object,
+    parsing,
     referenced_frames,
     verify_outline,
 )
@@ -44,7 +43,35 @@ class ReadPresentationState:
 
 def read_back_presentation_state(path: Path) -> ReadPresentationState:
     """Read a presentation state. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return parse_object(read_dataset(path), _parse_state, "the presentation state")
+    dataset = read_dataset(path)
+    with parsing("the presentation state"):
+        (series,) = dataset.ReferencedSeriesSequence
+        (image,) = series.ReferencedImageSequence
+        uid = str(image.ReferencedSOPInstanceUID)
+        annotations = []
+        for annotation in dataset.GraphicAnnotationSequence:
+            (reference,) = annotation.ReferencedImageSequence
+            (graphic,) = annotation.GraphicObjectSequence
+            (text,) = annotation.TextObjectSequence
+            if reference.ReferencedSOPInstanceUID != uid:
+                raise ValueError("drawn on another image")
+            if (graphic.GraphicAnnotationUnits, graphic.GraphicType) != ("PIXEL", "POLYLINE"):
+                raise ValueError("not drawn in pixels")
+            (frame,) = referenced_frames(reference) or (1,)
+            read = ReadAnnotation(
+                tracking_uid=str(graphic.TrackingUID),
+                tracking_id=str(graphic.TrackingID),
+                frame=frame,
+                layer=str(annotation.GraphicLayer),
+                text=str(text.UnformattedTextValue),
+                points=graphic_points(graphic),
+            )
+            annotations.append(read)
+        return ReadPresentationState(
+            source_sop_instance_uid=uid,
+            layers=tuple(str(layer.GraphicLayer) for layer in dataset.GraphicLayerSequence),
+            annotations=tuple(annotations),
+        )
 
 
 def verify_presentation_state(path: Path, result: StudyResult) -> None:
@@ -74,35 +101,3 @@ def verify_presentation_state(path: Path, result: StudyResult) -> None:
         # outlines are clipped to the image
         contour = np.clip(lesion.contour, (0, 0), (int(header.Columns), int(header.Rows)))
         verify_outline(annotation.points, contour)
-
-
-def _parse_state(dataset: Dataset) -> ReadPresentationState:
-    (series,) = dataset.ReferencedSeriesSequence
-    (image,) = series.ReferencedImageSequence
-    uid = str(image.ReferencedSOPInstanceUID)
-    return ReadPresentationState(
-        source_sop_instance_uid=uid,
-        layers=tuple(str(layer.GraphicLayer) for layer in dataset.GraphicLayerSequence),
-        annotations=tuple(
-            _parse_annotation(item, uid) for item in dataset.GraphicAnnotationSequence
-        ),
-    )
-
-
-def _parse_annotation(annotation: Dataset, image_uid: str) -> ReadAnnotation:
-    (reference,) = annotation.ReferencedImageSequence
-    (graphic,) = annotation.GraphicObjectSequence
-    (text,) = annotation.TextObjectSequence
-    if reference.ReferencedSOPInstanceUID != image_uid:
-        raise ValueError("drawn on another image")
-    if (graphic.GraphicAnnotationUnits, graphic.GraphicType) != ("PIXEL", "POLYLINE"):
-        raise ValueError("not drawn in pixels")
-    (frame,) = referenced_frames(reference) or (1,)
-    return ReadAnnotation(
-        tracking_uid=str(graphic.TrackingUID),
-        tracking_id=str(graphic.TrackingID),
-        frame=frame,
-        layer=str(annotation.GraphicLayer),
-        text=str(text.UnformattedTextValue),
-        points=graphic_points(graphic),
-    )

@@ -128,8 +128,21 @@ def conclusions(inputs: ReportInputs) -> ContainerContentItem:
         statements = _network_conclusions(inputs.result)
     else:
         statements = _reader_conclusions(inputs.review)
+    result, algorithm = inputs.result, inputs.result.algorithm
+    count = len(result.images) + len(result.refused_images)
+    software = f"{MANUFACTURER}: {algorithm.name} {algorithm.version}"
+    comments = [
+        DISCLAIMER,
+        *([result.note] if result.note else []),
+        f"Analyzed {len(result.images)} of {count} images.",
+        "; ".join((software, *algorithm_parameters(algorithm))),
+    ]
+    refusals = [
+        _refused_image(refusal.reason, inputs.sources.get(refusal.sop_instance_uid))
+        for refusal in result.refused_images
+    ]
     container = ContainerContentItem(concepts.QUALITATIVE_EVALUATIONS, relationship_type=_CONTAINS)
-    container.ContentSequence = ContentSequence([*statements, *_analysis_comments(inputs)])
+    container.ContentSequence = ContentSequence([*statements, *map(_comment, comments), *refusals])
     return container
 
 
@@ -348,20 +361,7 @@ def _reader_conclusions(review: SignedReview) -> Iterator[ContentItem]:
         yield _comment(review.comment)
 
 
-def _analysis_comments(inputs: ReportInputs) -> Iterator[ContentItem]:
-    result, algorithm = inputs.result, inputs.result.algorithm
-    yield _comment(DISCLAIMER)
-    if result.note:
-        yield _comment(result.note)
-    count = len(result.images) + len(result.refused_images)
-    yield _comment(f"Analyzed {len(result.images)} of {count} images.")
-    software = f"{MANUFACTURER}: {algorithm.name} {algorithm.version}"
-    yield _comment("; ".join((software, *algorithm_parameters(algorithm))))
-    for refusal in result.refused_images:
-        yield _refusal(refusal.reason, inputs.sources.get(refusal.sop_instance_uid))
-
-
-def _refusal(reason: RefusalReason, source: SourceImage | None) -> TextContentItem:
+def _refused_image(reason: RefusalReason, source: SourceImage | None) -> TextContentItem:
     item = TextContentItem(
         name=concepts.REFUSED_IMAGE,
         value=f"[{reason.code}] {reason.text}",

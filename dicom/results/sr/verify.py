@@ -21,7 +21,7 @@ from dicom.results.model import (
 )
 from dicom.results.verify import (
     graphic_points,
-    parse_object,
+    parsing,
     referenced_frames,
     verify_outline,
 )
@@ -90,7 +90,42 @@ class ReadReport:
 
 def read_back_report(path: Path) -> ReadReport:
     """Read a report that Sonogate created. Raises NotDicom, TruncatedFile, ReadBackMismatch."""
-    return parse_object(read_dataset(path), _parse_report, "the report")
+    dataset = read_dataset(path)
+    with parsing("the report"):
+        groups = [item for item in _walk(dataset) if _name(item) == _MEASUREMENT_GROUP]
+        conclusions = list(_walk(_child(dataset, concepts.QUALITATIVE_EVALUATIONS.value)))
+        impression = _code_value(conclusions, concepts.IMPRESSION.value)
+        predecessors = dataset.get("PredecessorDocumentsSequence", [])
+        observers = dataset.get("VerifyingObserverSequence", [])
+        return ReadReport(
+            sop_instance_uid=str(dataset.SOPInstanceUID),
+            verified=dataset.VerificationFlag == "VERIFIED",
+            final=dataset.PreliminaryFlag == "FINAL",
+            label=_LABELS.get(impression),
+            undecided=impression == concepts.UNDECIDED.value,
+            probabilities=_parse_probabilities(conclusions),
+            images=tuple(_parse_image(group) for group in groups if not _has_region(group)),
+            lesions=tuple(_parse_lesion(group) for group in groups if _has_region(group)),
+            refusals=tuple(
+                str(item.TextValue).partition("]")[0].removeprefix("[")
+                for item in conclusions
+                if _name(item) == concepts.REFUSED_IMAGE.value
+            ),
+            predecessor_uid=str(
+                predecessors[0]
+                .ReferencedSeriesSequence[0]
+                .ReferencedSOPSequence[0]
+                .ReferencedSOPInstanceUID
+            )
+            if predecessors
+            else None,
+            reader_name=str(observers[0].VerifyingObserverName) if observers else "",
+            decision=_DECISIONS.get(_code_value(conclusions, concepts.READER_DECISION.value)),
+            birads=_BIRADS.get(_code_value(conclusions, concepts.OVERALL_ASSESSMENT.value)),
+            comments=tuple(
+                str(item.TextValue) for item in conclusions if _name(item) == concepts.COMMENT.value
+            ),
+        )
 
 
 def verify_report(
@@ -185,43 +220,6 @@ def _are_close(stored: Probabilities | None, stated: Probabilities | None) -> bo
 
 
 # --------------------------------------------------------------------------- parsing
-
-
-def _parse_report(dataset: Dataset) -> ReadReport:
-    groups = [item for item in _walk(dataset) if _name(item) == _MEASUREMENT_GROUP]
-    conclusions = list(_walk(_child(dataset, concepts.QUALITATIVE_EVALUATIONS.value)))
-    impression = _code_value(conclusions, concepts.IMPRESSION.value)
-    predecessors = dataset.get("PredecessorDocumentsSequence", [])
-    observers = dataset.get("VerifyingObserverSequence", [])
-    return ReadReport(
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        verified=dataset.VerificationFlag == "VERIFIED",
-        final=dataset.PreliminaryFlag == "FINAL",
-        label=_LABELS.get(impression),
-        undecided=impression == concepts.UNDECIDED.value,
-        probabilities=_parse_probabilities(conclusions),
-        images=tuple(_parse_image(group) for group in groups if not _has_region(group)),
-        lesions=tuple(_parse_lesion(group) for group in groups if _has_region(group)),
-        refusals=tuple(
-            str(item.TextValue).partition("]")[0].removeprefix("[")
-            for item in conclusions
-            if _name(item) == concepts.REFUSED_IMAGE.value
-        ),
-        predecessor_uid=str(
-            predecessors[0]
-            .ReferencedSeriesSequence[0]
-            .ReferencedSOPSequence[0]
-            .ReferencedSOPInstanceUID
-        )
-        if predecessors
-        else None,
-        reader_name=str(observers[0].VerifyingObserverName) if observers else "",
-        decision=_DECISIONS.get(_code_value(conclusions, concepts.READER_DECISION.value)),
-        birads=_BIRADS.get(_code_value(conclusions, concepts.OVERALL_ASSESSMENT.value)),
-        comments=tuple(
-            str(item.TextValue) for item in conclusions if _name(item) == concepts.COMMENT.value
-        ),
-    )
 
 
 def _walk(item: Dataset) -> Iterator[Dataset]:
