@@ -150,7 +150,7 @@ def image_result(
         probabilities=(0.1, 0.2, 0.7) if lesions else (0.9, 0.06, 0.04),
         lesions=tuple(lesions),
     )
-    return replace(result, **changes)  # type: ignore[arg-type]  # whatever the test says
+    return replace(result, **changes)  # type: ignore[arg-type]  # any field
 
 
 def image_refusal(path: Path, reason: RefusalReason) -> ImageRefusal:
@@ -168,7 +168,7 @@ def study_result(*images: ImageResult | ImageRefusal, **changes: object) -> Stud
         produced_at=MOMENT,
         refused_images=tuple(image for image in images if isinstance(image, ImageRefusal)),
     )
-    return replace(result, **changes)  # type: ignore[arg-type]  # whatever the test says
+    return replace(result, **changes)  # type: ignore[arg-type]  # any field
 
 
 def build_objects(spec: str, result: StudyResult) -> list[Dataset]:
@@ -264,7 +264,7 @@ class Case:
         return study_result(replace(image, lesions=lesions))
 
     def _lesions(self) -> Iterator[LesionResult]:
-        """On a cine each lesion is on two frames; discs overlap on purpose."""
+        """Yield overlapping discs. On a cine, each lesion is on two frames."""
         header = read_header(self.path)
         shape = header.rows, header.columns
         radius = min(shape) // 6

@@ -86,7 +86,7 @@ def _expected_texts(result: StudyResult, review: SignedReview | None) -> list[st
             for lesion in image.lesions:
                 lesions.setdefault(lesion.tracking_uid, []).append(lesion)
         for outlines in list(lesions.values())[:_LISTED_LESIONS]:
-            size = max((one.measurements for one in outlines), key=lambda one: one.area_px)
+            size = max((lesion.measurements for lesion in outlines), key=lambda size: size.area_px)
             if size.size_mm:
                 texts.append(f"{size.size_mm.long_axis_mm:.1f} x {size.size_mm.short_axis_mm:.1f}")
             else:

@@ -77,7 +77,7 @@ def _build_map(
 ) -> Dataset:
     uid_parts = result.analysis_id, image.sop_instance_uid
     parametric_map = ParametricMap(
-        source_images=[_stand_in(source, plane)],
+        source_images=[_stand_in_with_plane(source, plane)],
         pixel_array=image.heatmaps[1].astype(np.float32) / _GREATEST_WEIGHT,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[_value_mapping(image, result.algorithm)],
@@ -101,7 +101,7 @@ def _build_map(
     return parametric_map
 
 
-def _stand_in(source: SourceImage, plane: ImagePlane) -> Dataset:
+def _stand_in_with_plane(source: SourceImage, plane: ImagePlane) -> Dataset:
     stand_in = one_frame_stand_in(source)
     copy_values(source.dataset, stand_in, LOSSY_COMPRESSION)
     stand_in.FrameOfReferenceUID = plane.frame_of_reference_uid

@@ -157,7 +157,7 @@ def _build_segments(
         by_tracking_uid.setdefault(lesion.tracking_uid, []).append(lesion)
     segments = []
     for index, lesions in enumerate(by_tracking_uid.values()):
-        planes = {lesion.frame_number: _plane(lesion, segmentation_type) for lesion in lesions}
+        planes = {lesion.frame_number: _to_plane(lesion, segmentation_type) for lesion in lesions}
         if len(planes) != len(lesions):
             raise InvalidResult("a lesion is outlined twice on one frame")
         origins = {lesion.origin for lesion in lesions}
@@ -193,7 +193,7 @@ def _check_lesion(lesion: LesionResult, source: SourceImage) -> None:
         raise InvalidResult("a probability map does not hold whole numbers from 0 to 255")
 
 
-def _plane(lesion: LesionResult, segmentation_type: SegmentationType) -> Plane:
+def _to_plane(lesion: LesionResult, segmentation_type: SegmentationType) -> Plane:
     mask = lesion.mask.astype(np.uint8)
     if segmentation_type is not SegmentationType.FRACTIONAL:
         return mask

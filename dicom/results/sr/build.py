@@ -91,7 +91,7 @@ def build_report(inputs: BuildInputs) -> list[Dataset]:
     Raises InvalidResult when no image can be read, or a label is not one of CLASSES.
     """
     result, variant = inputs.result, inputs.spec.variant
-    segmentations = _referable(_plainest(inputs.segmentations))
+    segmentations = _without_label_maps(_choose_segmentations(inputs.segmentations))
     edition = f" {inputs.edition}" if inputs.edition else ""
     uid_parts = result.analysis_id + edition, variant, *_uids(segmentations)
     header = _DocumentHeader(
@@ -125,10 +125,10 @@ def build_verified_report(inputs: SignedBuildInputs) -> list[Dataset]:
         )
     unchanged = [
         segmentation
-        for segmentation in _plainest(signing.published)
+        for segmentation in _choose_segmentations(signing.published)
         if _image_uid(segmentation) not in review.outlines
     ]
-    segmentations = _referable([*unchanged, *_plainest(inputs.edited)])
+    segmentations = _without_label_maps([*unchanged, *_choose_segmentations(inputs.edited)])
     earlier = tuple(signing.earlier.get(inputs.spec, ()))
     earlier_uids = [reference.sop_instance_uid for reference in earlier]
     uid_parts = review.review_id, variant, *_uids(segmentations), *earlier_uids
@@ -144,7 +144,7 @@ def build_verified_report(inputs: SignedBuildInputs) -> list[Dataset]:
     return [_build_document(apply_review(result, review), segmentations, header, review)]
 
 
-def _plainest(segmentations: BuiltObjects) -> Sequence[Dataset]:
+def _choose_segmentations(segmentations: BuiltObjects) -> Sequence[Dataset]:
     """Return the segmentations of the most widely supported spec."""
     specs = sorted(
         segmentations,
@@ -153,7 +153,7 @@ def _plainest(segmentations: BuiltObjects) -> Sequence[Dataset]:
     return segmentations[specs[0]] if specs else ()
 
 
-def _referable(segmentations: Iterable[Dataset]) -> list[Dataset]:
+def _without_label_maps(segmentations: Iterable[Dataset]) -> list[Dataset]:
     """Return `segmentations` without label maps, which report readers do not support yet."""
     return [one for one in segmentations if one.SOPClassUID == SegmentationStorage]
 
@@ -191,7 +191,8 @@ def _build_document(
         verifying_observer_name=_person_name(review.reader_name) if review else None,
         verifying_organization=review.reader_organization if review else None,
         performed_procedure_codes=[concepts.PROCEDURE],
-        previous_versions=[_to_dataset(one) for one in header.predecessors] or None,
+        previous_versions=[_predecessor_item(reference) for reference in header.predecessors]
+        or None,
     )
     name_true_classes(report, sources)
     add_provenance(report, next(iter(sources.values())), result)
@@ -290,7 +291,7 @@ def _person_name(name: str) -> str:
     return name if "^" in name else f"{name}^"
 
 
-def _to_dataset(reference: ReportReference) -> Dataset:
+def _predecessor_item(reference: ReportReference) -> Dataset:
     dataset = Dataset()
     dataset.StudyInstanceUID = reference.study_instance_uid
     dataset.SeriesInstanceUID = reference.series_instance_uid

@@ -30,7 +30,7 @@ def objects_of(path: Path) -> list[Dataset]:
 
 
 def lay_into_space(path: Path) -> None:
-    """What stands in the file already stays as it is, byte for byte."""
+    """Add a plane to the header. Other attributes keep their bytes."""
     dataset = pydicom.dcmread(path)
     for keyword, value in making.PLANE.items():
         setattr(dataset, keyword, value)
@@ -90,7 +90,7 @@ def test_acquisition_and_processing_equipment_are_named(tmp_path: Path) -> None:
 
 
 def times_of(dataset: Dataset) -> set[tuple[str, str]]:
-    """Each date and time at which it says that it was made."""
+    """The dates and times of creation."""
     content = "Content" if "ContentDate" in dataset else "PresentationCreation"
     return {
         (dataset[f"{what}Date"].value, dataset[f"{what}Time"].value)

@@ -28,7 +28,7 @@ WEIGHTS = HEAT / np.float32(255)
 
 
 def still(folder: Path, heat: NDArray[np.uint8] = HEAT, **changes: object) -> ImageResult:
-    """A still in space: uncalibrated as ultrasound, with a Pixel Spacing all the same."""
+    """A still with a plane and Pixel Spacing, but without a calibrated region."""
     path = making.write_image(folder / "image.dcm", changes={**making.PLANE, **changes})
     return making.image_result(path, heatmaps={1: heat})
 
@@ -52,7 +52,7 @@ def test_it_is_valid_and_lies_where_the_image_lies(
     verify_parametric_map(path, making.study_result(image))
     made = pydicom.dcmread(path)
     (measures,) = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
-    assert "SpacingBetweenSlices" not in measures  # highdicom makes one up
+    assert "SpacingBetweenSlices" not in measures  # highdicom adds one
     assert str(measures.get("SliceThickness", None)) == str(thickness)
 
 
@@ -107,7 +107,7 @@ def numbers(text: str) -> list[float]:
     return [float(value) for value in text.split()]
 
 
-def test_it_says_what_the_numbers_are_and_whose(tmp_path: Path) -> None:
+def test_the_values_have_a_quantity_a_unit_and_an_algorithm(tmp_path: Path) -> None:
     made = pydicom.dcmread(written(still(tmp_path), tmp_path))
     (mapping,) = made.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
     quantity, *algorithm = mapping.QuantityDefinitionSequence
@@ -151,7 +151,7 @@ def test_numbers_too_long_for_dicom_are_written_as_near_as_it_allows(tmp_path: P
     verify_parametric_map(written(image, tmp_path), making.study_result(image))
 
 
-def test_what_the_image_says_of_its_loss_is_said_again(tmp_path: Path) -> None:
+def test_the_lossy_compression_of_the_image_is_repeated(tmp_path: Path) -> None:
     image = still(tmp_path, LossyImageCompression="01", LossyImageCompressionRatio="12.5")
     made = pydicom.dcmread(written(image, tmp_path))
     assert (made.LossyImageCompression, float(made.LossyImageCompressionRatio)) == ("01", 12.5)
@@ -206,7 +206,7 @@ def behead(made: Dataset) -> None:
         (behead, "cannot be parsed"),
     ],
 )
-def test_a_map_that_says_something_else_is_noticed(
+def test_a_map_that_differs_from_the_result_is_rejected(
     tmp_path: Path, change: Callable[[Dataset], None], what: str
 ) -> None:
     image = still(tmp_path)

@@ -125,7 +125,7 @@ def test_a_native_picture_of_something_else_is_noticed(
     "damage",
     [name_other_frames, name_other_pages, be_of_another_image, cut_off_the_legend, lose_a_frame],
 )
-def test_a_picture_that_says_something_else_is_noticed(
+def test_a_picture_that_differs_from_the_result_is_rejected(
     result: StudyResult, captures: list[Dataset], tmp_path: Path, damage: Damage
 ) -> None:
     with pytest.raises(ReadBackMismatch):

@@ -85,7 +85,7 @@ def test_a_heat_map_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     ("meant", "what"), [({1: HEAT // 2}, "differs"), ({}, "frames"), ({2: HEAT}, "frames")]
 )
-def test_a_heat_map_that_says_something_else_is_noticed(
+def test_a_heat_map_that_differs_from_the_result_is_rejected(
     tmp_path: Path, meant: Mapping[int, NDArray[np.uint8]], what: str
 ) -> None:
     image = still(tmp_path, {1: HEAT})

@@ -20,7 +20,7 @@ def still(folder: Path, number: int = 1, **changes: object) -> ImageResult:
 
 
 def cine(folder: Path, number: int = 9) -> ImageResult:
-    """Lesions on frames 2 and 4; frame 3 stands for the class."""
+    """Lesions on frames 2 and 4; frame 3 is the representative frame."""
     frames = [making.gray(seed=seed) for seed in range(5)]
     path = making.write_image(folder / f"{number}.dcm", frames, instance_number=number)
     lesions = [making.lesion(MASK, frame=frame) for frame in (4, 2)]
@@ -108,7 +108,7 @@ def test_titles_are_coded_and_each_has_uids_of_its_own(tmp_path: Path) -> None:
     assert encode(built[0]) == encode(making.build_objects("key-objects", result)[0])
 
 
-def test_an_undecided_image_is_key_whatever_class_is_most_probable(tmp_path: Path) -> None:
+def test_an_undecided_image_of_any_class_is_a_key_image(tmp_path: Path) -> None:
     normal = making.image_result(making.write_image(tmp_path / "image.dcm"))
     assert making.build_objects("key-objects", making.study_result(normal)) == []
     undecided = replace(normal, undecided=True)

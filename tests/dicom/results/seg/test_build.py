@@ -102,7 +102,7 @@ def test_each_image_with_lesions_has_a_series_of_its_own(tmp_path: Path) -> None
     assert [one.SeriesNumber for one in built] == [9001, 9002]
 
 
-def test_a_segment_says_what_where_and_by_which_weights(tmp_path: Path) -> None:
+def test_a_segment_names_its_lesion_breast_and_weights(tmp_path: Path) -> None:
     (built,) = making.build_objects("seg", making.study_result(one_lesion(tmp_path)))
     (segment,) = built.SegmentSequence
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Lesion"

@@ -171,7 +171,7 @@ def test_every_segment_has_a_color_and_an_algorithm(tmp_path: Path, spec: str) -
             algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
             assert algorithm.AlgorithmName == making.ALGORITHM.name
             assert algorithm.AlgorithmVersion == making.ALGORITHM.version
-    assert built["ContentCreatorName"].is_empty  # type 2: there, though nobody drew it
+    assert built["ContentCreatorName"].is_empty  # type 2: present but empty without a reader
 
 
 @pytest.mark.parametrize(

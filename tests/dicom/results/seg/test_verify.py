@@ -63,7 +63,7 @@ def lose_a_frame(segmentation: Dataset) -> None:
 @pytest.mark.parametrize(
     "damage", [flip_a_pixel, name_another_frame, name_another_image, swap_the_lesions, lose_a_frame]
 )
-def test_a_segmentation_that_says_something_else_is_noticed(
+def test_a_segmentation_that_differs_from_the_result_is_rejected(
     result: StudyResult,
     segmentation: Dataset,
     tmp_path: Path,

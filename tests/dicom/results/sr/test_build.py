@@ -99,7 +99,7 @@ def test_highdicom_reads_the_measurements(reported: Reported) -> None:
     for lesion in image.lesions:
         groups = content.get_planar_roi_measurement_groups(tracking_uid=lesion.tracking_uid)
         shown = [one for one in image.lesions if one.tracking_uid == lesion.tracking_uid]
-        assert len(groups) == 2 * len(shown)  # by its segmentation, and by its outline
+        assert len(groups) == 2 * len(shown)  # a segmentation frame and an outline
 
 
 def test_networks_never_give_a_bi_rads_category(reported: Reported) -> None:
@@ -205,7 +205,7 @@ def test_refused_images_are_listed_with_their_reason(
     assert "Analyzed 1 of 2 images." in found.comments
 
 
-def test_a_study_of_refused_images_still_gets_a_report_that_says_so(
+def test_a_study_of_refused_images_gets_a_report_that_lists_them(
     tmp_path: Path, dciodvfy: Validate, dsrdump: Validate
 ) -> None:
     result = making.study_result(refused(making.write_image(tmp_path / "image.dcm")))
@@ -343,7 +343,7 @@ def test_no_region_needs_a_frame_of_reference(tmp_path: Path) -> None:
 
 def review_report(folder: Path, **changes: object) -> tuple[ReadReport, StudyResult, SignedReview]:
     result = making.study_result(one_lesion(folder))
-    review = replace(making.REVIEW, **changes)  # type: ignore[arg-type]  # whatever the test says
+    review = replace(making.REVIEW, **changes)  # type: ignore[arg-type]  # any field
     path = write(signed(result, review), folder)
     return verify_report(path, result, review), result, review
 

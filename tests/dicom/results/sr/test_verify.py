@@ -26,9 +26,7 @@ def report(result: StudyResult) -> Dataset:
     return making.build_report(result)
 
 
-def test_a_report_is_read_as_what_it_says(
-    result: StudyResult, report: Dataset, tmp_path: Path
-) -> None:
+def test_a_report_is_read_back(result: StudyResult, report: Dataset, tmp_path: Path) -> None:
     path = write_dataset(report, tmp_path / "sr.dcm").path
     found = verify_report(path, result)
     assert found.label == "malignant"
@@ -85,7 +83,7 @@ def test_a_report_that_outlines_something_else_is_noticed(
         ({"images": ()}, "tracking"),
     ],
 )
-def test_a_report_that_says_something_else_is_noticed(
+def test_a_report_that_differs_from_the_result_is_rejected(
     result: StudyResult,
     report: Dataset,
     tmp_path: Path,
@@ -106,7 +104,7 @@ def test_a_report_that_says_something_else_is_noticed(
         ({"decision": "reject"}, "tracking"),
     ],
 )
-def test_a_signed_report_that_says_something_else_is_noticed(
+def test_a_signed_report_that_differs_from_the_result_is_rejected(
     result: StudyResult,
     tmp_path: Path,
     changes: dict[str, object],
