@@ -40,7 +40,7 @@ def build_verified_page(inputs: SignedBuildInputs) -> list[Dataset]:
     """Build the page of a signed review, VERIFIED. Raises the errors of `build_page`."""
     review = inputs.signing.review
     page = _build_document(apply_review(inputs.result, review), review)
-    page.SOPInstanceUID = derived_uid("pdf-verified", review.review_id)
+    page.SOPInstanceUID = derived_uid("pdf-verified", inputs.result.analysis_id, review.review_id)
     page.SeriesInstanceUID = derived_uid("pdf-verified-series", inputs.result.analysis_id)
     page.SeriesNumber = VERIFIED_SERIES_NUMBER
     add_times(page, review.signed_at)

@@ -94,7 +94,7 @@ def test_every_series_is_found_by_c_find(pacs: peers.Orthanc, stored: list[Path]
     found = {(one.SeriesInstanceUID, one.Modality) for _, one in answers if one}
     association.release()
     assert found == {(one.SeriesInstanceUID, one.Modality) for one in headers}
-    assert {modality for _, modality in found} == {"US", "SEG", "SR", "OT", "KO", "PR"}
+    assert {modality for _, modality in found} == {"US", "SEG", "SR", "OT", "KO", "PR", "DOC"}
 
 
 def test_c_move_brings_every_object_byte_for_byte(pacs: peers.Orthanc, stored: list[Path]) -> None:
