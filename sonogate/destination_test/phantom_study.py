@@ -20,7 +20,7 @@ from models.phantom import Phantom, make_cine, make_phantom
 from models.types import FramePrediction, PresetInfo
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, build_study_result, tracking_id
-from workers.results.saved import PHANTOM_NOTE
+from workers.results.loading import PHANTOM_NOTE
 
 PATIENT_ID: Final = "SONOGATE-TEST"
 _ROWS, _COLUMNS, _SPACING_MM, _FRAMES = 240, 320, 0.16, 5

@@ -18,7 +18,7 @@ from workers.destinations.rows import sync_destinations
 from workers.destinations.statuses import is_accepted
 from workers.errors import DeliveryIncomplete, DestinationRemoved, SelectionNotAvailable
 from workers.jobs.handler import JobFailure, SaveResult
-from workers.results.saved import load_result
+from workers.results.loading import load_result
 from workers.results.selection import find_predecessors, parse_selection, selection_as_text
 from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import WorkerServices

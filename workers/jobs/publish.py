@@ -15,7 +15,7 @@ from dicom.results.catalogue import build_set, find_omissions
 from workers.destinations.rows import sync_destinations
 from workers.errors import EarlierAnalysisPending
 from workers.jobs.handler import JobFailure, SaveResult, save_nothing
-from workers.results.saved import load_result
+from workers.results.loading import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
     find_predecessors,

@@ -19,8 +19,8 @@ from dicom.results.model import ReportReference, SignedReview
 from dicom.results.result_kind import BuiltObjects, ResultRole, ResultSpec, SigningInputs
 from workers.errors import PrerequisitePending, WorkError
 from workers.jobs.handler import JobFailure, SaveResult, save_nothing
+from workers.results.loading import load_result
 from workers.results.reader_lesions import build_reviewed_lesions
-from workers.results.saved import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
     ResultSelection,

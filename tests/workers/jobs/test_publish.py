@@ -42,7 +42,7 @@ from tests.workers.fake_images import (
 from tests.workers.gateway import SENDER, Gateway
 from workers.errors import EarlierAnalysisPending
 from workers.queue.runner import job_handlers
-from workers.results.saved import load_result
+from workers.results.loading import load_result
 from workers.results.selection import parse_selection
 from workers.results.writer import ResultWriter
 

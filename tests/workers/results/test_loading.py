@@ -14,8 +14,8 @@ from tests.workers.fake_images import FakeSoftPredictor, Pixels, draw_frame, wri
 from tests.workers.gateway import Gateway
 from workers.pipeline.image import analyze_image
 from workers.pipeline.study import algorithm_of, build_study_result
+from workers.results.loading import load_result
 from workers.results.reader_lesions import build_reviewed_lesions
-from workers.results.saved import load_result
 
 TWO = draw_frame((60, 80, 20), (150, 80, 17), (30, 20, 4))
 PIXELS: tuple[Pixels | list[Pixels], ...] = (
