@@ -42,3 +42,11 @@ class Classification:
     def confidence(self) -> float:
         """Probability of the most probable class."""
         return max(self.probabilities)
+
+
+def suspicion(label: str, probabilities: Probabilities) -> tuple[int, float, float]:
+    """Return a key that sorts by suspicion: by class, then by the probability of malignant, then
+    of benign.
+    """
+    _, benign, malignant = probabilities
+    return CLASSES.index(label), malignant, benign

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from dicom.terms.classification import CLASSES, Classification, Probabilities
+from dicom.terms.classification import CLASSES, Classification, Probabilities, suspicion
 
 _AVERAGED_SHARE: Final = 1 / 4
 _MIN_AVERAGED_FRAMES: Final = 3
@@ -57,7 +57,12 @@ def find_averaged_frames(frames: Mapping[int, Probabilities]) -> tuple[int, ...]
 def _most_suspicious(frames: Sequence[Probabilities]) -> list[int]:
     """Return the indices of the most suspicious quarter, the most suspicious frame first."""
     count = max(_MIN_AVERAGED_FRAMES, math.ceil(len(frames) * _AVERAGED_SHARE))
-    return sorted(range(len(frames)), key=lambda i: _suspicion(frames[i]), reverse=True)[:count]
+
+    def key(index: int) -> tuple[int, float, float]:
+        probabilities = frames[index]
+        return suspicion(classify(probabilities).label, probabilities)
+
+    return sorted(range(len(frames)), key=key, reverse=True)[:count]
 
 
 def classify_study(images: Sequence[Classification]) -> Classification | None:
@@ -66,9 +71,4 @@ def classify_study(images: Sequence[Classification]) -> Classification | None:
     An undecided image takes part: a certain benign image must not outvote one that may be
     malignant.
     """
-    return max(images, key=lambda image: _suspicion(image.probabilities), default=None)
-
-
-def _suspicion(probabilities: Probabilities) -> tuple[int, float, float]:
-    _, benign, malignant = probabilities
-    return CLASSES.index(classify(probabilities).label), malignant, benign
+    return max(images, key=lambda image: suspicion(image.label, image.probabilities), default=None)

@@ -7,7 +7,7 @@ from typing import Final
 from dicom.equipment import DISCLAIMER, MANUFACTURER
 from dicom.results.model import ImageResult, LesionResult, SignedReview, StudyResult
 from dicom.results.provenance import algorithm_parameters
-from dicom.terms.classification import CLASSES
+from dicom.terms.classification import CLASSES, suspicion
 
 NOT_A_DEVICE: Final = "Research software, not a medical device."
 MAX_LESIONS: Final = 8
@@ -20,7 +20,7 @@ def find_shown_image(result: StudyResult) -> ImageResult | None:
     """Return the most suspicious image, by class before probability; None if all were refused."""
     return max(
         result.images,
-        key=lambda image: (CLASSES.index(image.label), image.probabilities[::-1]),
+        key=lambda image: suspicion(image.label, image.probabilities),
         default=None,
     )
 
