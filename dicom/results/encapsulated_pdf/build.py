@@ -48,7 +48,8 @@ def build_verified_page(inputs: SignedBuildInputs) -> list[Dataset]:
 
 
 def _build_document(result: StudyResult, review: SignedReview | None) -> Dataset:
-    source = _read_first_source(result)
+    sources = [read_source(image.source) for image in result.images]
+    source = sources[0] if sources else _read_refused_source(result)
     flag = "UNVERIFIED" if review is None else "VERIFIED"
     title = f"{TITLE} ({flag})"
     moment = in_its_zone(source.dataset, review.signed_at if review else result.produced_at)
@@ -70,9 +71,8 @@ def _build_document(result: StudyResult, review: SignedReview | None) -> Dataset
     document.DocumentTitle = title
     document.ConceptNameCodeSequence = [code_item(codes.DCM.ImagingMeasurementReport)]
     document.VerificationFlag = flag
-    document.SourceInstanceSequence = [read_source(i.source).reference() for i in result.images]
-    if not result.images:
-        del document.SourceInstanceSequence
+    if sources:
+        document.SourceInstanceSequence = [image.reference() for image in sources]
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
     document.EncapsulatedDocumentLength = len(pdf)
     document.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
@@ -80,10 +80,8 @@ def _build_document(result: StudyResult, review: SignedReview | None) -> Dataset
     return document
 
 
-def _read_first_source(result: StudyResult) -> SourceImage:
-    """Read the first analyzed image, or the first readable one if all images were refused."""
-    if result.images:
-        return read_source(result.images[0].source)
+def _read_refused_source(result: StudyResult) -> SourceImage:
+    """Read the first refused image that can be read."""
     for refusal in result.refused_images:
         try:
             return read_source(refusal.source)
