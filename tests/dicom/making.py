@@ -1,6 +1,6 @@
 """Images, lesions and results small enough to check by hand, of every shape that tests need."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -273,3 +273,9 @@ class Case:
             last = header.number_of_frames
             for frame in sorted({min(number, last), last}):
                 yield lesion(mask, number=number, frame=frame, spacing_mm=self.spacing_mm)
+
+
+def spoiled(dataset: Dataset, damage: Callable[[Dataset], None], folder: Path) -> Path:
+    """Write `dataset` after `damage` to it, for tests that this is noticed."""
+    damage(dataset)
+    return write_dataset(dataset, folder / "spoiled.dcm").path

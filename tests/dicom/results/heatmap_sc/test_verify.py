@@ -28,11 +28,6 @@ def result(tmp_path: Path) -> StudyResult:
     )
 
 
-def spoiled(one: Dataset, damage: Damage, folder: Path) -> Path:
-    damage(one)
-    return write_dataset(one, folder / "spoiled.dcm").path
-
-
 @pytest.fixture(params=["native", "jpeg"])
 def captures(request: pytest.FixtureRequest, result: StudyResult) -> list[Dataset]:
     """Of the still, and of the cine."""
@@ -118,7 +113,7 @@ def test_a_native_picture_of_something_else_is_noticed(
 ) -> None:
     _, capture = making.build_objects("heatmap-sc", result)
     with pytest.raises(ReadBackMismatch):
-        verify_heatmap_capture(spoiled(capture, damage, tmp_path), result)
+        verify_heatmap_capture(making.spoiled(capture, damage, tmp_path), result)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +124,7 @@ def test_a_picture_that_differs_from_the_result_is_rejected(
     result: StudyResult, captures: list[Dataset], tmp_path: Path, damage: Damage
 ) -> None:
     with pytest.raises(ReadBackMismatch):
-        verify_heatmap_capture(spoiled(captures[1], damage, tmp_path), result)
+        verify_heatmap_capture(making.spoiled(captures[1], damage, tmp_path), result)
 
 
 def test_an_image_is_no_picture_of_a_heat_map(result: StudyResult) -> None:

@@ -8,40 +8,20 @@ from pydicom.dataset import Dataset
 
 from dicom.errors import ReadBackMismatch
 from dicom.files import write_dataset
-from dicom.results.model import LesionResult, StudyResult
+from dicom.results.model import StudyResult
 from dicom.results.presentation_state.verify import (
     read_back_presentation_state,
     verify_presentation_state,
 )
 from tests.dicom import making
+from tests.dicom.results.marked_study import ROUND, lesion, marked_study
 
-SHAPE = (64, 80)
-ROUND = tuple((40 + 20 * np.cos(a), 30 + 20 * np.sin(a)) for a in np.linspace(0, 6, 60))
 Damage = Callable[[Dataset], None]
-
-
-def lesion(number: int, frame: int, contour: tuple[tuple[float, float], ...]) -> LesionResult:
-    mask = making.disc(SHAPE, 40, 30, 8)
-    return replace(making.lesion(mask, number=number, frame=frame), contour=contour)
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> StudyResult:
-    """A normal still, a suspicious one in gray, and a cine with lesions on frames 2 and 4."""
-    paths = [
-        making.write_image(tmp_path / f"{number}.dcm", instance_number=number) for number in (1, 2)
-    ]
-    frames = [making.color(seed=seed) for seed in range(5)]
-    cine = making.write_image(tmp_path / "3.dcm", frames, instance_number=3)
-    lesions = [lesion(1, 4, ROUND), lesion(2, 2, ROUND[:40]), lesion(1, 2, ROUND[20:])]
-    moving = making.image_result(cine, lesions, frame_number=3)
-    still = making.image_result(paths[1], [lesion(3, 1, ROUND)])
-    return making.study_result(making.image_result(paths[0]), still, moving)
-
-
-def spoiled(one: Dataset, damage: Damage, folder: Path) -> Path:
-    damage(one)
-    return write_dataset(one, folder / "spoiled.dcm").path
+    return marked_study(tmp_path)
 
 
 @pytest.fixture
@@ -164,7 +144,7 @@ def test_a_state_that_draws_something_else_is_noticed(
     result: StudyResult, state: Dataset, tmp_path: Path, damage: Damage
 ) -> None:
     with pytest.raises(ReadBackMismatch):
-        verify_presentation_state(spoiled(state, damage, tmp_path), result)
+        verify_presentation_state(making.spoiled(state, damage, tmp_path), result)
 
 
 def test_an_image_is_not_accepted(result: StudyResult) -> None:
