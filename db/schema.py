@@ -572,7 +572,8 @@ class ResultSet(Base):
 class ResultObject(Base):
     """A DICOM object that Sonogate created.
 
-    ``spec`` is its kind and variant as in the routes file, for example ``sr:enhanced``.
+    ``spec`` is its kind, variant and options, for example ``sr:comprehensive``. The variant is never
+    left out as in the routes file, because a later release may have another default.
     ``selections`` are the result selections that contain it, each a list of specs. A report refers
     to the other objects of its selection, so a set can contain several reports of one spec.
     """

@@ -52,6 +52,13 @@ class ResultSpec:
         variant = () if self.variant == self.kind.variants[0] else (self.variant,)
         return ":".join((self.kind.name, *variant, *self.options))
 
+    @property
+    def explicit_text(self) -> str:
+        """The text with the variant, even if it is the default: `seg:binary`. For what is stored,
+        because a later release may have another default.
+        """
+        return ":".join((self.kind.name, self.variant, *self.options))
+
 
 BuiltObjects = Mapping[ResultSpec, Sequence[Dataset]]
 """Objects of one result set by spec. Their pixels may be absent."""

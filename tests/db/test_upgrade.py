@@ -36,6 +36,9 @@ from webui.settings import WebSettings
 from workers.services import LazyPredictor, WorkerServices
 from workers.settings import WorkerSettings
 
+SEG, SR = "seg:binary", "sr:comprehensive"
+"""The variants that ``seg`` and ``sr`` stood for in the first release."""
+
 
 @pytest.fixture
 def old(database: Database) -> Database:
@@ -209,10 +212,10 @@ def test_a_delivery_has_the_objects_of_its_old_selection(upgraded: Database) -> 
         query = select(Delivery).where(Delivery.status == DeliveryStatus.PENDING)
         deliveries = {row.destination.name: row for row in session.scalars(query)}
         specs = {
-            name: [row.spec for row in results.list_delivery_objects(session, delivery, ["sr"])]
+            name: [row.spec for row in results.list_delivery_objects(session, delivery, [SR])]
             for name, delivery in deliveries.items()
         }
-    assert specs == {"pacs": ["seg", "sr"], "reports": ["sr"]}
+    assert specs == {"pacs": [SEG, SR], "reports": [SR]}
 
 
 def test_workers_finish_what_the_old_release_began(gateway: Gateway, free_port: int) -> None:

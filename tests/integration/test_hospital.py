@@ -30,6 +30,7 @@ from db.schema import (
 )
 from dicom.files import write_dataset
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
+from dicom.results.catalogue import parse_spec
 from tests import peers
 from tests.integration.conftest import RunningServices, run_services
 
@@ -158,7 +159,11 @@ def _load_from_pacs(pacs: peers.Orthanc, sop_instance_uid: str) -> bytes:
 
 def _load_result_objects(running: RunningServices, kind: str) -> list[ResultObject]:
     with running.database.read() as session:
-        return list(session.scalars(select(ResultObject).where(ResultObject.spec == kind)))
+        return list(
+            session.scalars(
+                select(ResultObject).where(ResultObject.spec == parse_spec(kind).explicit_text)
+            )
+        )
 
 
 def test_every_file_is_stored_bit_for_bit(finished: FinishedRun) -> None:

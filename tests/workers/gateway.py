@@ -1,6 +1,6 @@
 """A worker with its database and files, without sockets: the test receives files and runs jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,12 +20,23 @@ from db.intake import (
 )
 from db.schema import AuditEvent, Job, JobKind
 from dicom.images.header import InstanceHeader, read_header
+from dicom.results.catalogue import parse_spec
 from workers.queue.runner import JobRunner, job_handlers
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
 from workers.services import WorkerServices
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 SENDER = Sender("SCANNER", "127.0.0.1")
+
+
+def stored(spec: str) -> str:
+    """Return a result spec as rows store it."""
+    return parse_spec(spec).explicit_text
+
+
+def shortest(selection: Iterable[str]) -> str:
+    """Return the specs of a row's selection as the routes file names them, with spaces between."""
+    return " ".join(str(parse_spec(spec)) for spec in selection)
 
 
 @dataclass

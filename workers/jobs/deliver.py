@@ -134,7 +134,7 @@ class DeliverHandler:
         written: list[WrittenObject] = []
         if not any(selection in obj.selections for obj in existing):
             written = self._create_objects(state, existing)
-        specs = {obj.spec for obj in existing} | {str(new.spec) for new in written}
+        specs = {obj.spec for obj in existing} | {new.spec.explicit_text for new in written}
         if specs.isdisjoint(selection):
             raise SelectionNotAvailable(delivery.selection, selection)
         rows = [new.to_row(now) for new in written]

@@ -100,7 +100,7 @@ class _SigningSources:
             spec: [
                 read_without_pixels(store.path(obj.file))
                 for obj in self.published.objects
-                if obj.spec == str(spec)
+                if obj.spec == spec.explicit_text
             ]
             for spec in selection
             if spec.role is ResultRole.SEGMENTATION

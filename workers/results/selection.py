@@ -22,8 +22,10 @@ def parse_selection(results: Iterable[str]) -> ResultSelection:
 
 
 def selection_as_text(selection: ResultSelection) -> list[str]:
-    """Return the selection as rows and the routes file store it."""
-    return [str(spec) for spec in selection]
+    """Return the selection as rows store it: with variants, so that it stays what it was when a
+    later release has other defaults.
+    """
+    return [spec.explicit_text for spec in selection]
 
 
 def find_predecessors(
@@ -44,7 +46,7 @@ def find_predecessors(
     predecessors = {}
     for spec in selection:
         if spec.role is ResultRole.REPORT and reports:
-            same_spec = [row for row in reports if row.spec == str(spec)]
+            same_spec = [row for row in reports if row.spec == spec.explicit_text]
             nearest = max(
                 same_spec or reports,
                 key=lambda row: (

@@ -32,7 +32,7 @@ class WrittenObject:
         """Return a new row for the object."""
         return ResultObject(
             id=uuid4(),
-            spec=str(self.spec),
+            spec=self.spec.explicit_text,
             selections=[selection_as_text(selection) for selection in self.selections],
             sop_class_uid=self.sop_class_uid,
             sop_instance_uid=self.sop_instance_uid,

@@ -81,6 +81,14 @@ def test_every_spec_is_parsed_from_its_own_text() -> None:
     assert [str(spec) for spec in DEFAULT] == ["seg", "sr"]
 
 
+def test_what_is_stored_names_the_variant_even_if_it_is_the_default() -> None:
+    """Otherwise it would become something else when a later release has another default."""
+    for spec in map(parse_spec, EVERY_SPEC):
+        assert spec.explicit_text.split(":")[1] == spec.variant
+        assert parse_spec(spec.explicit_text) == spec
+    assert parse_spec("sr").explicit_text == "sr:comprehensive"
+
+
 def test_segmentations_come_before_the_reports_that_refer_to_them() -> None:
     roles = [kind.role for kind in CATALOGUE.values()]
     last_segmentation = max(n for n, role in enumerate(roles) if role is ResultRole.SEGMENTATION)

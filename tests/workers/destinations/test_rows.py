@@ -20,17 +20,20 @@ def test_rows_are_updated_from_the_file(database: Database) -> None:
     with database.read() as session:
         rows = {row.name: row for row in session.scalars(select(Destination))}
     assert {name: row.active for name, row in rows.items()} == {"a": False, "b": True, "c": True}
-    assert (rows["b"].settings["port"], rows["b"].results) == (105, ["seg", "sr"])
+    assert (rows["b"].settings["port"], rows["b"].results) == (
+        105,
+        ["seg:binary", "sr:comprehensive"],
+    )
 
 
-def test_rows_hold_selections_in_their_shortest_form_and_in_the_order_of_sending(
+def test_rows_hold_selections_with_their_variants_and_in_the_order_of_sending(
     database: Database,
 ) -> None:
     asked = ("sr:comprehensive", "key-objects", "seg:fractional", "sr")
     wanting = table("a").model_copy(update={"results": asked})
     with database.write() as session:
         row = sync_destinations(session, [wanting])["a"]
-        assert row.results == ["seg:fractional", "sr", "key-objects"]
+        assert row.results == ["seg:fractional", "sr:comprehensive", "key-objects:of-interest"]
 
 
 def test_a_destination_that_returns_is_the_same_row(database: Database) -> None:

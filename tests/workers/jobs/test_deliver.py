@@ -28,7 +28,7 @@ from db.schema import (
 )
 from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.workers.fake_images import draw_frame, write_image
-from tests.workers.gateway import Gateway
+from tests.workers.gateway import Gateway, shortest, stored
 from tests.workers.pacs import CLASSES, run_pacs
 
 SR, SEG = CLASSES[:2]
@@ -56,7 +56,7 @@ def look(gateway: Gateway) -> Delivery:
 def answers(gateway: Gateway) -> dict[str, int]:
     with gateway.database.read() as session:
         return {
-            row.result_object.spec: row.status_code
+            shortest([row.result_object.spec]): row.status_code
             for row in session.scalars(select(DeliveredObject))
         }
 
@@ -221,7 +221,7 @@ def reports(gateway: Gateway) -> dict[str, ReadReport]:
     """By selection."""
     with gateway.database.read() as session:
         return {
-            " ".join(selection): read_back_report(gateway.services.store.path(made.file))
+            shortest(selection): read_back_report(gateway.services.store.path(made.file))
             for made in session.scalars(select(ResultObject))
             if made.spec.startswith("sr")
             for selection in made.selections
@@ -238,18 +238,18 @@ def test_a_new_selection_is_created_and_sent_instead_of_refused_objects(
         pacs.status_for = lambda _: 0
         delivery = retry(published)
     assert delivery.status is DeliveryStatus.DELIVERED
-    assert delivery.selection == ["seg:fractional", "sr:enhanced"]
+    assert shortest(delivery.selection) == "seg:fractional sr:enhanced"
     assert classes(pacs.received) == [SEG, SR, SEG, str(EnhancedSRStorage)]
     with published.database.read() as session:
         sent = {
-            row.result_object.spec
+            shortest([row.result_object.spec])
             for row in session.scalars(select(DeliveredObject))
             if row.status_code == 0
         }
         [segmentation] = [
             made.sop_instance_uid
             for made in session.scalars(select(ResultObject))
-            if made.spec == "seg:fractional"
+            if made.spec == stored("seg:fractional")
         ]
     assert sent == {"seg:fractional", "sr:enhanced"}
     report = reports(published)["seg:fractional sr:enhanced"]
@@ -284,7 +284,7 @@ def test_objects_shared_with_the_former_selection_are_not_sent_again(
         assert retry(published).status is DeliveryStatus.DELIVERED
     assert classes(pacs.received)[2:] == [SR, str(KeyObjectSelectionDocumentStorage)]
     with published.database.read() as session:
-        specs = sorted(made.spec for made in session.scalars(select(ResultObject)))
+        specs = sorted(shortest([made.spec]) for made in session.scalars(select(ResultObject)))
     assert specs == ["key-objects", "seg", "sr", "sr"]
 
 
@@ -295,7 +295,7 @@ def test_two_destinations_can_change_to_the_same_selection(
     with published.database.write() as session:
         first = session.scalars(select(Delivery)).one()
         other = Destination(
-            id=uuid4(), name="other", kind="dimse", settings={}, results=["seg", "sr"]
+            id=uuid4(), name="other", kind="dimse", settings={}, results=first.selection
         )
         session.add(other)
         session.flush()
@@ -329,8 +329,8 @@ def test_a_delivery_without_objects_is_not_reported_as_delivered(
         assert pacs.received == []
         assert delivery.status is DeliveryStatus.FAILED
         assert delivery.error == (
-            "the destination now selects seg, and this result set has none of these; to send what it"
-            " has, add seg or sr to the destination's results"
+            f"the destination now selects {stored('seg')}, and this result set has none of these; to"
+            f" send what it has, add {stored('seg')} or {stored('sr')} to the destination's results"
         )
         set_selection(gateway, "sr")
         assert retry(gateway).status is DeliveryStatus.DELIVERED
@@ -369,7 +369,7 @@ def test_signed_objects_that_are_no_longer_selected_are_withdrawn_and_reported(
         told = session.scalars(
             select(AuditEvent.details).where(AuditEvent.tag == "worker:delivery:delivered")
         ).one()
-    assert json.loads(told)["withdrawn"] == ["seg"]
+    assert json.loads(told)["withdrawn"] == [stored("seg")]
 
 
 def test_a_signed_result_set_that_is_no_longer_selected_is_a_dead_letter(
@@ -381,7 +381,7 @@ def test_a_signed_result_set_that_is_no_longer_selected_is_a_dead_letter(
         delivery = deliver(published)
         assert pacs.received == []
     assert delivery.status is DeliveryStatus.FAILED
-    assert delivery.error.startswith("the destination now selects key-objects")
+    assert delivery.error.startswith("the destination now selects key-objects:of-interest,")
 
 
 def test_rejected_presentation_contexts_are_retried(published: Gateway, free_port: int) -> None:

@@ -24,7 +24,7 @@ from db.schema import (
 from dicom.files import read_dataset
 from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.workers.fake_images import draw_frame, write_image
-from tests.workers.gateway import Gateway
+from tests.workers.gateway import Gateway, shortest, stored
 from tests.workers.pacs import CLASSES, run_pacs
 from workers.destinations.rows import sync_destinations
 from workers.errors import PrerequisitePending
@@ -101,7 +101,7 @@ def newest_report(gateway: Gateway) -> ReadReport:
     with gateway.database.read() as session:
         made = session.scalars(
             select(ResultObject)
-            .where(ResultObject.spec == "sr")
+            .where(ResultObject.spec == stored("sr"))
             .order_by(ResultObject.created_at.desc())
         ).first()
     assert made is not None
@@ -119,7 +119,7 @@ def test_a_signed_review_becomes_a_verified_report(analyzed: Gateway) -> None:
     assert "Biopsie empfohlen" in signed.comments
     with analyzed.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
-        assert [each.spec for each in made.objects] == ["sr"]
+        assert shortest(each.spec for each in made.objects) == "sr"
     assert analyzed.tags()[-1] == "worker:review:published"
 
 
@@ -181,9 +181,10 @@ def test_a_verified_report_replaces_the_report_that_its_destination_received(
         published, signed = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()
         (delivery,) = signed.deliveries
         got = {made.sop_instance_uid for made in published.objects if made.spec.startswith("seg")}
-        (report,) = (made for made in signed.objects if wished in made.selections)
+        selection = [stored(spec) for spec in wished]
+        (report,) = (made for made in signed.objects if selection in made.selections)
         path = analyzed.services.store.path(report.file)
-    assert (delivery.selection, delivery.status) == (wished, DeliveryStatus.DELIVERED)
+    assert (delivery.selection, delivery.status) == (selection, DeliveryStatus.DELIVERED)
     assert pacs.received[-1] == (CLASSES[0], report.sop_instance_uid)
     named = {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
     assert named == (got if "seg" in wished else set())
@@ -203,7 +204,7 @@ def test_a_destination_that_selects_no_report_any_more_is_a_dead_letter(
         with analyzed.database.write() as session:
             delivery = session.scalars(select(Delivery).order_by(Delivery.created_at)).all()[-1]
             assert delivery.status is DeliveryStatus.FAILED
-            assert "add sr to the destination's results" in delivery.error
+            assert f"add {stored('sr')} to the destination's results" in delivery.error
             jobs.retry(session, analyzed.job(JobKind.DELIVER).id, analyzed.clock())
         set_selection(analyzed, ["sr"])
         analyzed.run_due()
@@ -254,7 +255,7 @@ def predecessors(gateway: Gateway, review_id: UUID) -> dict[tuple[str, str], lis
     with gateway.database.read() as session:
         made = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         return {
-            (" ".join(selection), each.spec): [
+            (shortest(selection), shortest([each.spec])): [
                 str(reference.ReferencedSOPInstanceUID)
                 for study in read_dataset(
                     gateway.services.store.path(each.file)
@@ -364,7 +365,7 @@ def reports(
             if each.spec.startswith("sr"):
                 seen = read_back_report(gateway.services.store.path(each.file))
                 for selection in each.selections:
-                    found[" ".join(selection), each.spec] = (
+                    found[shortest(selection), shortest([each.spec])] = (
                         seen.sop_instance_uid,
                         seen.predecessor_uid,
                     )
@@ -404,7 +405,7 @@ def test_a_selection_that_changes_meanwhile_is_used(analyzed: Gateway) -> None:
     put_in = job_handlers(analyzed.services)[JobKind.SIGN].handle(claim, analyzed.clock())
     with analyzed.database.write() as session:
         delivery_id = session.scalars(select(Delivery.id)).one()
-        results.update_selection(session, delivery_id, ["seg"], [], analyzed.clock())
+        results.update_selection(session, delivery_id, [stored("seg")], [], analyzed.clock())
     with (
         pytest.raises(PrerequisitePending, match="just changed"),
         analyzed.database.write() as session,

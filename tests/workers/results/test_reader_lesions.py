@@ -32,7 +32,7 @@ from dicom.results.segmentation_reader import ReadSegmentation, read_back_segmen
 from dicom.results.sr.verify import ReadReport, read_back_report
 from dicom.terms.lesions import Point
 from tests.workers.fake_images import COLUMNS, ROWS, draw_frame, write_image
-from tests.workers.gateway import Gateway
+from tests.workers.gateway import Gateway, stored
 from tests.workers.pacs import run_pacs
 
 SQUARE = ((20.0, 20.0), (60.0, 20.0), (60.0, 50.0), (20.0, 50.0))
@@ -106,8 +106,8 @@ def made(gateway: Gateway, review_id: UUID | None) -> tuple[list[ReadSegmentatio
     with gateway.database.read() as session:
         found = session.scalars(select(ResultSet).where(ResultSet.review_id == review_id)).one()
         paths = [(each.spec, gateway.services.store.path(each.file)) for each in found.objects]
-    (report,) = (read_back_report(path) for spec, path in paths if spec == "sr")
-    return [read_back_segmentation(path) for spec, path in paths if spec == "seg"], report
+    (report,) = (read_back_report(path) for spec, path in paths if spec == stored("sr"))
+    return [read_back_segmentation(path) for spec, path in paths if spec == stored("seg")], report
 
 
 def square() -> NDArray[np.bool_]:
