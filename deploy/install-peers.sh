@@ -27,8 +27,9 @@ need default-jre-headless java
 if [ ! -e /usr/share/java/pixelmed.jar ]; then missing+=(libpixelmed-java); fi
 if [ ! -e /usr/share/java/bsh.jar ]; then missing+=(libbsh-java); fi
 
-viewers() { # parsers of OHIF and other viewers, from their lock file; skipped if up to date
+viewers() { # OHIF, and from their lock file the parsers of viewers; skipped if up to date
     local modules=tests/viewers/node_modules
+    deploy/install-ohif.sh || true
     if [ "$modules" -nt tests/viewers/package-lock.json ] || ! command -v npm >/dev/null; then return; fi
     if npm ci --prefix tests/viewers --ignore-scripts --no-audit --no-fund --silent; then
         touch "$modules"
