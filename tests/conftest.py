@@ -8,12 +8,13 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from playwright.sync_api import Browser
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
 from db import migrate
 from db.engine import Database
-from tests import peers
+from tests import browser, peers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -30,6 +31,13 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the folder ../shared/data with real ultrasound data does not exist")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for the session, because a thread can run Playwright only once."""
+    with browser.chromium() as running:
+        yield running
 
 
 @pytest.fixture

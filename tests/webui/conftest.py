@@ -12,13 +12,12 @@ import pytest
 import waitress
 from flask import Flask
 from flask.testing import FlaskClient
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from waitress.wasyncore import close_all
 from werkzeug.test import TestResponse
 
 from db.engine import Database
 from db.schema import Role
-from tests import peers
 from tests.webui.seeding import NOW, PASSWORD, Site
 from webui.app import create_app
 from webui.settings import WebSettings
@@ -114,17 +113,6 @@ def other_visitor(app: Flask, clock: Clock) -> Visitor:
 
 
 # ------------------------------------------------------------------------------ in a browser
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=peers.find_program("chromium"),
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
-        )
-        yield browser
-        browser.close()
 
 
 @contextmanager
