@@ -173,6 +173,9 @@ def find_redis_server() -> str:
 # ------------------------------------------------------------------------------ Orthanc
 
 
+DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
 @dataclass(frozen=True)
 class Orthanc:
     """An Orthanc server: DICOM on ``dicom_port``, REST and DICOMweb on ``http_port``."""
@@ -193,12 +196,19 @@ class Orthanc:
         )
         urllib.request.urlopen(request, timeout=30).close()  # noqa: S310  loopback
 
+    def store(self, *paths: Path) -> None:
+        """Store DICOM files over REST."""
+        for path in paths:
+            request = urllib.request.Request(  # noqa: S310  loopback
+                f"{self.url}/instances", path.read_bytes(), method="POST"
+            )
+            urllib.request.urlopen(request, timeout=60).close()  # noqa: S310  loopback
+
 
 @contextmanager
 def orthanc(directory: Path) -> Iterator[Orthanc]:
     server = find_program("Orthanc", "/usr/sbin/Orthanc")
     pacs = Orthanc(free_port(), free_port())
-    plugin = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
     configuration = {
         "Name": "sonogate-test",
         "StorageDirectory": str(directory / "storage"),
@@ -216,7 +226,7 @@ def orthanc(directory: Path) -> Iterator[Orthanc]:
         "DicomAlwaysAllowGet": True,
         "DicomAlwaysAllowMove": True,
         "UnknownSopClassAccepted": True,
-        "Plugins": [str(plugin)] if plugin.exists() else [],
+        "Plugins": [str(DICOM_WEB_PLUGIN)] if DICOM_WEB_PLUGIN.exists() else [],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
     }
     path = directory / "orthanc.json"
