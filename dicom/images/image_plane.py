@@ -55,12 +55,7 @@ def parse_image_plane(source: SourceImage) -> ImagePlane:
     if not UID(uid).is_valid:
         raise InvalidHeader("FrameOfReferenceUID", "not a UID (PS3.5 9.1)" if uid else "missing")
     position = _get_numbers(dataset, "ImagePositionPatient", 3)
-    orientation = _get_numbers(dataset, "ImageOrientationPatient", 6)
-    directions = np.array(orientation, dtype=float).reshape(2, 3)
-    if not np.allclose(directions @ directions.T, np.eye(2), atol=_UNIT_TOLERANCE):
-        raise InvalidHeader(
-            "ImageOrientationPatient", "not two directions at right angles (PS3.3 C.7.6.2.1.1)"
-        )
+    orientation = parse_orientation(dataset)
     spacing = _get_numbers(dataset, "PixelSpacing", 2)
     if min(map(float, spacing)) <= 0:
         raise InvalidHeader("PixelSpacing", "not above zero")
@@ -74,6 +69,20 @@ def parse_image_plane(source: SourceImage) -> ImagePlane:
         spacing_mm=spacing,
         thickness_mm=_shorten(thickness) if has_thickness else "",
     )
+
+
+def parse_orientation(dataset: Dataset) -> tuple[str, ...]:
+    """Return the direction cosines of the rows, then of the columns.
+
+    Raises InvalidHeader if Image Orientation (0020,0037) is missing or invalid.
+    """
+    orientation = _get_numbers(dataset, "ImageOrientationPatient", 6)
+    directions = np.array(orientation, dtype=float).reshape(2, 3)
+    if not np.allclose(directions @ directions.T, np.eye(2), atol=_UNIT_TOLERANCE):
+        raise InvalidHeader(
+            "ImageOrientationPatient", "not two directions at right angles (PS3.3 C.7.6.2.1.1)"
+        )
+    return orientation
 
 
 def _get_numbers(dataset: Dataset, keyword: str, count: int) -> tuple[str, ...]:

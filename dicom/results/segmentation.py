@@ -1,7 +1,8 @@
 """Writes a Segmentation object (PS3.3 A.51, A.90) from planes of pixels.
 
 highdicom writes the header from a one-frame stand-in, because it accepts no multi-frame image
-without a frame of reference, which ultrasound does not have. The frames are written here.
+without a frame of reference, which ultrasound does not have. The frames and the geometry are
+written here.
 """
 
 import copy
@@ -21,16 +22,22 @@ from pydicom.pixels.utils import pack_bits
 from pydicom.sr.coding import Code
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import format_number_as_ds
 
 from dicom.attributes import get_text
 from dicom.codes import AI, BREAST, SIDE, code_item
 from dicom.equipment import MANUFACTURER, RESULT_MODEL
+from dicom.errors import InvalidHeader
+from dicom.images.image_plane import parse_orientation
 from dicom.results.copying import copy_values
 from dicom.results.model import Algorithm, StudyResult
 from dicom.results.provenance import add_provenance, add_times, serial_number
 from dicom.results.source_image import SourceImage, name_true_classes, one_frame_stand_in
 from dicom.uids import derived_uid
 
+CONTENT_REVISION: Final = "2"
+"""Part of the UIDs of segmentations. A change of what they contain raises it, so that objects built
+again from a stored analysis never have the UIDs of different ones that a PACS already has."""
 MAX_FRACTIONAL_VALUE: Final = 255
 """Maximum Fractional Value (0062,000E), which stands for a probability of 1."""
 LOSSY_COMPRESSION: Final = (
@@ -39,6 +46,13 @@ LOSSY_COMPRESSION: Final = (
     "LossyImageCompressionMethod",
 )
 """The attributes that describe lossy compression (PS3.3 C.7.6.1.1.5)."""
+_IMAGE_AXES: Final = ("1", "0", "0", "0", "1", "0")
+"""Image Orientation (0020,0037) along the rows and columns of the image itself."""
+_NOMINAL_THICKNESS_MM: Final = "1"
+"""Slice Thickness (0018,0050). An ultrasound image has none, but OHIF fails on an empty Pixel Measures
+Sequence, highdicom on one without a thickness, and validators reject 0, the thickness of a plane.
+By itself it gives no size, as an invented pixel spacing would, and a volume computed with it has
+the number of the area in mm²."""
 Plane = NDArray[np.uint8]
 """(rows, columns) of the image. BINARY and LABELMAP: 0 or 1; FRACTIONAL: 0 to 255."""
 
@@ -66,6 +80,7 @@ class Segment:
     """One segment of a segmentation."""
 
     label: str
+    """Segment Label (0062,0005), at most 64 characters. Viewers list segments by it."""
     category: Code
     property_type: Code
     color: CIELabColor
@@ -74,6 +89,8 @@ class Segment:
     parameters: Mapping[str, str]
     """Algorithm parameters: the digests of the weights."""
     tracking_uid: str | None = None
+    tracking_id: str | None = None
+    """Required with `tracking_uid`."""
     algorithm_type: SegmentAlgorithmType = SegmentAlgorithmType.AUTOMATIC
 
 
@@ -88,10 +105,13 @@ class SegmentationContent:
     content_label: str
     """Content Label (0070,0080), in capitals."""
     content_description: str
+    """Content Description (0070,0081), at most 31 characters: the axes are added to it."""
     segmentation_type: SegmentationType
     segments: Sequence[Segment]
     created_at: datetime
     """When the segments were computed or drawn."""
+    spacing_mm: tuple[float, float] | None
+    """(row, column) spacing by which lesions of the image are measured; None when uncalibrated."""
     every_frame: bool = False
     """Whether empty frames of a cine are stored too."""
     creator: str = ""
@@ -111,12 +131,14 @@ def write_segmentation(
 ) -> Dataset:
     """Return a segmentation of `source` in Explicit VR Little Endian.
 
-    It has no frame of reference and no geometry, because ultrasound has none. Where segments of a
+    It has no frame of reference and no position, because ultrasound has none: its planes have the
+    orientation of the image, and pixel spacing only if the image is calibrated. Where segments of a
     label map overlap, the smallest one gets the pixel, or the first of those of equal size.
     """
     segmentation = _build_header(content, source, result.algorithm)
     frames = list(_stored_frames(content, source))
     _replace_frames(segmentation, frames, cine=source.cine)
+    _add_geometry(segmentation, source, content.spacing_mm)
     name_true_classes(segmentation, {source.header.sop_instance_uid: source})
     pixels = np.concatenate([frame.plane.ravel() for frame in frames])
     if content.segmentation_type is SegmentationType.BINARY:
@@ -188,7 +210,7 @@ def _describe_segment(number: int, segment: Segment, algorithm: Algorithm) -> Se
         algorithm_type=segment.algorithm_type.value,
         algorithm_identification=None if is_manual else identification,
         tracking_uid=segment.tracking_uid,
-        tracking_id=segment.label if segment.tracking_uid else None,
+        tracking_id=segment.tracking_id,
         anatomic_regions=[BREAST],
         display_color=segment.color,
     )
@@ -261,6 +283,30 @@ def _frame_groups(template: Dataset, frame: _StoredFrame, temporal_position: int
         identification.ReferencedSegmentNumber = frame.segment_number
         groups.SegmentIdentificationSequence = [identification]
     return groups
+
+
+def _add_geometry(
+    segmentation: Dataset, source: SourceImage, spacing_mm: tuple[float, float] | None
+) -> None:
+    """Add the shared functional groups without which Cornerstone3D does not show a segmentation.
+
+    A viewer draws it on the image that Derivation Image references, so it needs no position. An
+    orientation that differs from that of the image is refused as oblique. Viewers assume the axes
+    of the image for one that has no orientation, as almost all ultrasound images.
+    """
+    try:
+        orientation, told = parse_orientation(source.dataset), "patient axes, no position"
+    except InvalidHeader:
+        orientation, told = _IMAGE_AXES, "image axes, no patient position"
+    measures, plane = Dataset(), Dataset()
+    measures.SliceThickness = _NOMINAL_THICKNESS_MM
+    if spacing_mm:
+        measures.PixelSpacing = [format_number_as_ds(spacing) for spacing in spacing_mm]
+    plane.ImageOrientationPatient = list(orientation)
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    shared.PixelMeasuresSequence = [measures]
+    shared.PlaneOrientationSequence = [plane]
+    segmentation.ContentDescription += f"; {told}"
 
 
 def _segments_overlap(frames: Sequence[_StoredFrame]) -> bool:

@@ -2,9 +2,8 @@
 //
 //   node read_objects.mjs < [{"source": path, "segmentations": [path], "reports": [path]}]
 //
-// Answers in JSON: each segmentation as the pixels that each segment has on each frame, read by the
-// adapter as it comes and once more with the orientation that it misses; each report as its
-// measurement groups.
+// Answers in JSON: each segmentation as the pixels that each segment has on each frame, each report
+// as its measurement groups.
 import { readFileSync } from 'node:fs';
 
 import { adaptersSEG, adaptersSR } from '@cornerstonejs/adapters';
@@ -22,13 +21,14 @@ function open(path) {
   const bytes = readFileSync(path);
   const buffer = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
   const file = DicomMessage.readFile(buffer);
-  return { buffer, file, dataset: DicomMetaDictionary.naturalizeDataset(file.dict) };
+  return { buffer, dataset: DicomMetaDictionary.naturalizeDataset(file.dict) };
 }
 
-// a viewer lays an ultrasound image into a plane of its own: a unit square for each pixel
+// a viewer lays an image without an orientation into a plane of its own: a unit square for each pixel
 function register({ dataset }) {
   const { Rows: rows, Columns: columns, SOPInstanceUID: uid, SeriesInstanceUID: series } = dataset;
   const count = Number(dataset.NumberOfFrames ?? 1);
+  const axes = (dataset.ImageOrientationPatient ?? [1, 0, 0, 0, 1, 0]).map(Number);
   return Array.from({ length: count }, (_, index) => {
     const imageId = `wadors:https://pacs/instances/${uid}/frames/${index + 1}`;
     images.set(imageId, {
@@ -40,9 +40,9 @@ function register({ dataset }) {
       imagePlaneModule: {
         rows,
         columns,
-        rowCosines: [1, 0, 0],
-        columnCosines: [0, 1, 0],
-        imageOrientationPatient: [1, 0, 0, 0, 1, 0],
+        rowCosines: axes.slice(0, 3),
+        columnCosines: axes.slice(3),
+        imageOrientationPatient: axes,
         imagePositionPatient: [0, 0, index],
         rowPixelSpacing: 1,
         columnPixelSpacing: 1,
@@ -55,17 +55,13 @@ function register({ dataset }) {
 }
 
 async function readSegmentation(path, imageIds) {
-  const { buffer, file, dataset } = open(path);
+  const { buffer, dataset } = open(path);
   const segments = [dataset.SegmentSequence].flat().map((segment) => ({
     number: segment.SegmentNumber,
     trackingUid: segment.TrackingUID ?? '',
     algorithmType: segment.SegmentAlgorithmType,
   }));
-  const asItComes = await drawn(buffer, imageIds);
-  const orientation = { ImageOrientationPatient: [1, 0, 0, 0, 1, 0] };
-  dataset.SharedFunctionalGroupsSequence = [{ PlaneOrientationSequence: [orientation] }];
-  file.dict = DicomMetaDictionary.denaturalizeDataset(dataset);
-  return { path, segments, asItComes, withOrientation: await drawn(file.write(), imageIds) };
+  return { path, segments, drawn: await drawn(buffer, imageIds) };
 }
 
 async function drawn(buffer, imageIds) {
@@ -151,13 +147,18 @@ function outlineOf(group, items, imageIds) {
     metaData,
   );
   const { contour, frameNumber } = state.annotation.data;
+  const { rowCosines, columnCosines } = images.get(imageIds[0]).imagePlaneModule;
   return {
     frame: Number(frameNumber),
     closed: contour.closed,
-    points: contour.polyline.map(([x, y]) => [x, y]),
+    points: contour.polyline.map((point) => [along(rowCosines, point), along(columnCosines, point)]),
     finding: state.finding.CodeMeaning,
     sites: state.findingSites.map((site) => site.CodeMeaning),
   };
+}
+
+function along(direction, point) {
+  return direction.reduce((sum, cosine, axis) => sum + cosine * point[axis], 0);
 }
 
 function keyOf({ instance, frameNumber }) {

@@ -14,6 +14,7 @@ from dicom.codes import FUNCTION, GRAD_CAM
 from dicom.results.heatmaps import check_heatmaps, images_with_heatmaps
 from dicom.results.result_kind import BuildInputs
 from dicom.results.segmentation import (
+    CONTENT_REVISION,
     Segment,
     SegmentationContent,
     SegmentationType,
@@ -38,7 +39,7 @@ def build_heatmap_segmentations(inputs: BuildInputs) -> Iterator[Dataset]:
     for series_number, image in enumerate(images, start=FIRST_SERIES_NUMBER):
         source = read_source(image.source)
         check_heatmaps(image, source)
-        uid_parts = result.analysis_id, image.sop_instance_uid
+        uid_parts = result.analysis_id, image.sop_instance_uid, CONTENT_REVISION
         segment = Segment(
             label=f"Grad-CAM of the class {image.label}",
             category=FUNCTION,
@@ -57,5 +58,6 @@ def build_heatmap_segmentations(inputs: BuildInputs) -> Iterator[Dataset]:
             segmentation_type=SegmentationType.FRACTIONAL,
             segments=[segment],
             created_at=result.produced_at,
+            spacing_mm=image.spacing_mm,
         )
         yield write_segmentation(content, source, result)

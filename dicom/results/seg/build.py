@@ -3,7 +3,7 @@
 Each object is a series of its own, because viewers show only the last object of a series.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -17,6 +17,7 @@ from dicom.errors import InvalidResult
 from dicom.results.model import ImageResult, LesionResult, StudyResult, apply_review
 from dicom.results.result_kind import BuildInputs, ResultSpec, SignedBuildInputs
 from dicom.results.segmentation import (
+    CONTENT_REVISION,
     MAX_FRACTIONAL_VALUE,
     Plane,
     Segment,
@@ -26,6 +27,7 @@ from dicom.results.segmentation import (
     write_segmentation,
 )
 from dicom.results.source_image import SourceImage, read_source
+from dicom.terms.classification import CLASSES, UNDECIDED
 from dicom.uids import derived_uid
 
 EVERY_FRAME: Final = "every-frame"
@@ -38,14 +40,9 @@ FIRST_SERIES_NUMBER: Final[Mapping[SegmentationType, int]] = {
 FIRST_EDITED_SERIES_NUMBER: Final = 9901
 SERIES_DESCRIPTION: Final = "AI lesion outlines (UNVERIFIED)"
 EDITED_SERIES_DESCRIPTION: Final = "Lesion outlines (VERIFIED)"
-_COLORS: Final = (
-    CIELabColor(53.2, 80.1, 67.2),
-    CIELabColor(74.9, 23.9, 78.9),
-    CIELabColor(60.3, 98.2, -60.8),
-    CIELabColor(79.2, -40.9, -24.6),
-    CIELabColor(62.4, -42.0, 52.0),
-)
-"""Red, orange, magenta, sky blue and green."""
+COLORS: Final = ((255, 0, 0), (255, 165, 0), (255, 0, 255), (0, 191, 255), (60, 179, 60))
+"""RGB of the first lesion, the second one and so on, which repeats: red, orange, magenta, sky blue
+and green."""
 _ALGORITHM_TYPES: Final = {
     "network": SegmentAlgorithmType.AUTOMATIC,
     "corrected": SegmentAlgorithmType.SEMIAUTOMATIC,
@@ -63,6 +60,7 @@ class _Series:
     description: str
     content_description: str
     created_at: datetime
+    signed: bool = False
     creator: str = ""
 
 
@@ -108,6 +106,7 @@ def build_edited_segmentations(inputs: SignedBuildInputs) -> Iterator[Dataset]:
         description=EDITED_SERIES_DESCRIPTION,
         content_description="Lesions as the reader left them",
         created_at=review.signed_at,
+        signed=True,
         creator=review.reader_name,
     )
     return _build_each(inputs.spec, inputs.result, edited, series)
@@ -126,7 +125,10 @@ def _build_each(
     with_lesions = [image for image in images if image.lesions]
     for series_number, image in enumerate(with_lesions, start=series.first_number):
         source = read_source(image.source)
-        uid_parts = series.uid_key, image.sop_instance_uid, segmentation_type, stored_frames
+        uid_parts = (
+            *(series.uid_key, image.sop_instance_uid, segmentation_type, stored_frames),
+            CONTENT_REVISION,
+        )
         content = SegmentationContent(
             sop_instance_uid=derived_uid(series.uid_prefix, *uid_parts),
             series_instance_uid=derived_uid(f"{series.uid_prefix}-series", *uid_parts),
@@ -135,8 +137,9 @@ def _build_each(
             content_label="LESION",
             content_description=series.content_description,
             segmentation_type=segmentation_type,
-            segments=_build_segments(image, source, result, segmentation_type),
+            segments=_build_segments(image, source, result, segmentation_type, series),
             created_at=series.created_at,
+            spacing_mm=image.spacing_mm,
             every_frame=every_frame,
             creator=series.creator,
         )
@@ -149,6 +152,7 @@ def _build_segments(
     source: SourceImage,
     result: StudyResult,
     segmentation_type: SegmentationType,
+    series: _Series,
 ) -> list[Segment]:
     """Return one segment for each tracking UID, in the order in which they first appear."""
     by_tracking_uid: dict[str, list[LesionResult]] = {}
@@ -162,13 +166,14 @@ def _build_segments(
             raise InvalidResult("a lesion is outlined twice on one frame")
         origins = {lesion.origin for lesion in lesions}
         segment = Segment(
-            label=lesions[0].tracking_id,
+            label=_segment_label(lesions, signed=series.signed),
             category=ABNORMAL_STRUCTURE,
             property_type=LESION,
-            color=_COLORS[index % len(_COLORS)],
+            color=CIELabColor.from_rgb(*COLORS[index % len(COLORS)]),
             planes=planes,
             parameters={"segmenter": f"sha256:{result.algorithm.segmenter_digest}"},
             tracking_uid=lesions[0].tracking_uid,
+            tracking_id=lesions[0].tracking_id,
             # outlined by the network on one frame and by the reader on another
             algorithm_type=_ALGORITHM_TYPES[origins.pop()]
             if len(origins) == 1
@@ -176,6 +181,24 @@ def _build_segments(
         )
         segments.append(segment)
     return segments
+
+
+def _segment_label(lesions: Sequence[LesionResult], *, signed: bool) -> str:
+    """Return the lesion's name, its class or who outlined it, and whether a reader has seen that.
+
+    The class is that of the largest outline, as on the pages and in the PDF. A signed segmentation
+    states none: the report has the reader's.
+    """
+    name, origins = lesions[0].tracking_id, {lesion.origin for lesion in lesions}
+    if signed:
+        if origins == {"network"}:
+            return f"{name}, AI outline kept by reader"
+        return f"{name}, drawn by reader" if origins == {"drawn"} else f"{name}, edited by reader"
+    largest = max(lesions, key=lambda lesion: lesion.measurements.area_px)
+    if largest.undecided:
+        return f"{name}, {UNDECIDED}, AI unverified"
+    probability = largest.probabilities[CLASSES.index(largest.label)]
+    return f"{name}, {largest.label} {100 * probability:.0f} %, AI unverified"
 
 
 def _check_lesion(lesion: LesionResult, source: SourceImage) -> None:

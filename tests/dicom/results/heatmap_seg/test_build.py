@@ -38,7 +38,7 @@ def test_every_kind_of_image_gets_a_valid_heat_map(
 def test_highdicom_reads_the_weights_of_each_frame(tmp_path: Path) -> None:
     frames = [making.gray(seed=seed) for seed in range(4)]
     path = making.write_image(tmp_path / "cine.dcm", frames)
-    image = making.image_result(path, heatmaps={2: HEAT, 4: HEAT // 2})
+    image = making.image_result(path, heatmaps={2: HEAT, 4: HEAT // 2}, spacing_mm=(0.08, 0.08))
     (built,) = making.build_objects("heatmap-seg", making.study_result(image))
     read = highdicom.seg.segread(write_dataset(built, tmp_path / "heat.dcm").path)
     pixels = read.get_pixels_by_source_frame(

@@ -22,6 +22,7 @@ from dicom.results.seg.verify import verify_segmentation
 from dicom.results.segmentation import SegmentationType
 from dicom.results.source_image import read_source
 from dicom.storage_classes import RETIRED_ULTRASOUND
+from dicom.uids import derived_uid
 from tests.dicom import making
 from tests.dicom.conftest import Validate
 
@@ -50,7 +51,7 @@ def test_highdicom_reads_back_every_pixel(case: making.Case, tmp_path: Path) -> 
 
 def assert_highdicom_agrees(path: Path, image: ImageResult) -> None:
     """On the masks or, of a fractional one, on the probabilities."""
-    segmentation = highdicom.seg.segread(path)
+    segmentation = read_with_highdicom(path)
     frames = sorted({lesion.frame_number for lesion in image.lesions})
     if read_source(image.source).cine:
         pixels = segmentation.get_pixels_by_source_frame(
@@ -72,6 +73,19 @@ def assert_highdicom_agrees(path: Path, image: ImageResult) -> None:
         assert np.array_equal(np.rint(255 * found) if graded else found, meant)
 
 
+def read_with_highdicom(path: Path) -> highdicom.seg.Segmentation:
+    """Read `path` without Pixel Measures if it has no Pixel Spacing, which highdicom requires there
+    (PS3.3 C.7.6.16.2.1 does not).
+    """
+    dataset = pydicom.dcmread(path)
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    if "PixelSpacing" not in shared.PixelMeasuresSequence[0]:
+        with pytest.raises(AttributeError, match="required attributes for a Pixel Measures"):
+            highdicom.seg.segread(path)  # when this fails, docs/conformance/viewers.md has news
+        del shared.PixelMeasuresSequence
+    return highdicom.seg.Segmentation.from_dataset(dataset)
+
+
 def test_building_again_makes_the_same_bytes(case: making.Case) -> None:
     first, again = (making.build_objects("seg", case.result()) for _ in range(2))
     assert [encode(one) for one in first] == [encode(one) for one in again]
@@ -83,6 +97,17 @@ def test_another_analysis_of_the_same_image_makes_other_objects(tmp_path: Path) 
     (second,) = making.build_objects("seg", making.study_result(image, analysis_id="analysis-2"))
     assert first.SOPInstanceUID != second.SOPInstanceUID
     assert first.SeriesInstanceUID != second.SeriesInstanceUID
+
+
+def test_the_first_release_made_objects_of_other_uids_from_the_same_analysis(
+    tmp_path: Path,
+) -> None:
+    """A PACS may have them: it would take other content under their UIDs for a conflict."""
+    image = one_lesion(tmp_path)
+    (built,) = making.build_objects("seg:binary", making.study_result(image))
+    parts = "analysis-1", image.sop_instance_uid, "BINARY", "lesion-frames"
+    assert built.SOPInstanceUID != derived_uid("seg", *parts)
+    assert built.SeriesInstanceUID != derived_uid("seg-series", *parts)
 
 
 def one_lesion(folder: Path) -> ImageResult:
@@ -139,10 +164,91 @@ def test_loss_in_the_source_is_told(tmp_path: Path) -> None:
         assert ("LossyImageCompressionRatio" in built) == (loss == "01")
 
 
-def test_no_frame_of_reference_and_no_geometry_is_invented(case: making.Case) -> None:
+def test_it_has_the_axes_and_spacing_of_its_image_and_no_position(case: making.Case) -> None:
+    own = pydicom.dcmread(case.path).get("ImageOrientationPatient")
     for built in making.build_objects("seg", case.result()):
         assert "FrameOfReferenceUID" not in built
-        assert "PixelMeasuresSequence" not in built.SharedFunctionalGroupsSequence[0]
+        for groups in built.PerFrameFunctionalGroupsSequence:
+            assert "PlanePositionSequence" not in groups
+        shared = built.SharedFunctionalGroupsSequence[0]
+        (plane,) = shared.PlaneOrientationSequence
+        assert plane.ImageOrientationPatient == (own or [1, 0, 0, 0, 1, 0])
+        (measures,) = shared.PixelMeasuresSequence
+        spacing = [case.spacing_mm] * 2 if case.spacing_mm else None
+        assert measures.get("PixelSpacing") == spacing
+        axes = "patient axes, no position" if own else "image axes, no patient position"
+        assert built.ContentDescription == f"Lesions outlined by AI; {axes}"
+
+
+def test_an_orientation_that_is_none_is_not_copied(tmp_path: Path) -> None:
+    changes = {"ImageOrientationPatient": ["1", "0", "0", "1", "0", "0"]}
+    path = making.write_image(tmp_path / "image.dcm", changes=changes)
+    image = making.image_result(path, [making.lesion(making.disc((64, 80), 30, 30, 9))])
+    (built,) = making.build_objects("seg", making.study_result(image))
+    (plane,) = built.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence
+    assert plane.ImageOrientationPatient == [1, 0, 0, 0, 1, 0]
+
+
+def test_rows_and_columns_may_differ_in_spacing(tmp_path: Path, dciodvfy: Validate) -> None:
+    image = replace(one_lesion(tmp_path), spacing_mm=(0.1, 0.0612345678901234567))
+    (written,) = write_all(making.study_result(image), tmp_path)
+    dciodvfy(written)
+    (measures,) = pydicom.dcmread(written).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence
+    assert measures.PixelSpacing == pytest.approx([0.1, 0.06123456789012])
+
+
+def test_the_label_tells_the_class_and_that_no_reader_saw_it(tmp_path: Path) -> None:
+    image = one_lesion(tmp_path)
+    assert labels(image) == ["Lesion 1, malignant 80 %, AI unverified"]
+    undecided = replace(image.lesions[0], undecided=True)
+    assert labels(replace(image, lesions=(undecided,))) == ["Lesion 1, undecided, AI unverified"]
+
+
+def test_the_class_of_a_lesion_on_several_frames_is_that_of_its_largest_outline(
+    tmp_path: Path,
+) -> None:
+    path = making.write_image(tmp_path / "image.dcm", [making.gray(seed=n) for n in range(3)])
+    lesions = [
+        replace(
+            making.lesion(making.disc((64, 80), 30, 30, radius), frame=frame),
+            label=label,
+            probabilities=probabilities,
+        )
+        for frame, radius, label, probabilities in (
+            (1, 7, "malignant", (0.0, 0.1, 0.9)),
+            (2, 9, "benign", (0.3, 0.6, 0.1)),
+            (3, 5, "malignant", (0.0, 0.2, 0.8)),
+        )
+    ]
+    assert labels(making.image_result(path, lesions)) == ["Lesion 1, benign 60 %, AI unverified"]
+
+
+def test_a_signed_label_tells_who_outlined_the_lesion_and_no_class(tmp_path: Path) -> None:
+    path = making.write_image(tmp_path / "image.dcm", [making.gray(seed=n) for n in range(2)])
+    mask = making.disc((64, 80), 30, 30, 9)
+    image = making.image_result(path, [making.lesion(mask)])
+    both = making.lesion(mask, number=4), making.lesion(mask, number=4, frame=2)
+    reviewed = (
+        *image.lesions,
+        replace(making.lesion(mask, number=2), origin="corrected"),
+        replace(making.lesion(mask, number=3), origin="drawn"),
+        *(both[0], replace(both[1], origin="drawn")),
+    )
+    review = replace(making.REVIEW, outlines={image.sop_instance_uid: reviewed})
+    (built,) = making.build_signed_results(["seg", "sr"], making.study_result(image), review)["seg"]
+    assert [segment.SegmentLabel for segment in built.SegmentSequence] == [
+        "Lesion 1, AI outline kept by reader",
+        "Lesion 2, edited by reader",
+        "Lesion 3, drawn by reader",
+        "Lesion 4, edited by reader",
+    ]
+    assert built.ContentDescription.startswith("Lesions as the reader left them; image axes")
+
+
+def labels(image: ImageResult) -> list[str]:
+    (built,) = making.build_objects("seg", making.study_result(image))
+    assert [segment.TrackingID for segment in built.SegmentSequence] == ["Lesion 1"]
+    return [segment.SegmentLabel for segment in built.SegmentSequence]
 
 
 def test_a_source_without_type_2_attributes_gets_them_empty(

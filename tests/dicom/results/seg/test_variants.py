@@ -14,6 +14,7 @@ from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.results.source_image import read_source
 from tests.dicom import making
 from tests.dicom.conftest import Validate
+from tests.dicom.results.seg.test_build import read_with_highdicom
 
 PROBABILITY = highdicom.seg.SegmentationFractionalTypeValues.PROBABILITY
 VARIANTS = ("seg", "seg:fractional", "seg:labelmap")
@@ -63,7 +64,7 @@ def test_highdicom_reads_back_the_probabilities(case: making.Case, tmp_path: Pat
         return
     (image,) = case.result_with_probabilities().images
     path = write_one(making.study_result(image), "seg:fractional", tmp_path)
-    segmentation = highdicom.seg.segread(path)
+    segmentation = read_with_highdicom(path)
     assert segmentation.segmentation_fractional_type is PROBABILITY
     pixels, frames = pixels_by_frame(segmentation, image)
     for lesion in image.lesions:
@@ -77,7 +78,7 @@ def test_highdicom_reads_back_the_probabilities(case: making.Case, tmp_path: Pat
 def test_highdicom_reads_back_the_labels(tmp_path: Path) -> None:
     image = two_lesions(tmp_path, frames=4)
     path = write_one(making.study_result(image), "seg:labelmap", tmp_path)
-    segmentation = highdicom.seg.segread(path)
+    segmentation = read_with_highdicom(path)
     pixels, frames = pixels_by_frame(segmentation, image)
     assert frames == [2, 3]
     small = image.lesions[1].mask
