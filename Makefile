@@ -1,6 +1,6 @@
 # One to three lines for each command; deploy/environment.sh creates the environment.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-long lint format types bench peers
+.PHONY: help setup demo ohif up test test-long lint format types bench peers
 
 BIN := .venv/bin
 
@@ -15,6 +15,9 @@ setup: .venv/.complete ## create the environment in .venv from uv.lock
 
 demo: setup ## run the whole workflow on phantom studies, in ./var
 	@$(BIN)/sonogate demo
+
+ohif: setup peers ## run it with Orthanc and show the results in the OHIF viewer
+	@$(BIN)/sonogate demo --ohif
 
 up: setup ## run Sonogate on this machine, in ./var
 	@$(BIN)/sonogate up

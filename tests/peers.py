@@ -17,6 +17,8 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from sonogate.demo.orthanc import orthanc_configuration
+
 
 def free_port() -> int:
     with socket.socket() as probe:
@@ -209,26 +211,13 @@ class Orthanc:
 def orthanc(directory: Path) -> Iterator[Orthanc]:
     server = find_program("Orthanc", "/usr/sbin/Orthanc")
     pacs = Orthanc(free_port(), free_port())
-    configuration = {
-        "Name": "sonogate-test",
-        "StorageDirectory": str(directory / "storage"),
-        "IndexDirectory": str(directory / "storage"),
-        "DicomAet": pacs.ae_title,
-        "DicomPort": pacs.dicom_port,
-        "HttpPort": pacs.http_port,
-        "HttpBindAddresses": ["127.0.0.1"],
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "DicomCheckCalledAet": False,
-        "DicomAlwaysAllowEcho": True,
-        "DicomAlwaysAllowStore": True,
-        "DicomAlwaysAllowFind": True,
-        "DicomAlwaysAllowGet": True,
-        "DicomAlwaysAllowMove": True,
-        "UnknownSopClassAccepted": True,
-        "Plugins": [str(DICOM_WEB_PLUGIN)] if DICOM_WEB_PLUGIN.exists() else [],
-        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
-    }
+    configuration = orthanc_configuration(
+        directory / "storage",
+        ae_title=pacs.ae_title,
+        dicom_port=pacs.dicom_port,
+        http_port=pacs.http_port,
+        plugins=[DICOM_WEB_PLUGIN] if DICOM_WEB_PLUGIN.exists() else [],
+    )
     path = directory / "orthanc.json"
     path.write_text(json.dumps(configuration))
     # without TCP_NODELAY, every C-STORE waits some 45 ms for a delayed acknowledgement

@@ -72,6 +72,12 @@ class OhifNotInstalled(CommandError):
         super().__init__("the OHIF viewer is not installed: run deploy/install-ohif.sh")
 
 
+def check_installed(distribution: Path = DISTRIBUTION) -> None:
+    """Raise OhifNotInstalled unless `distribution` is the folder of a built viewer."""
+    if not (distribution / "index.html").is_file():
+        raise OhifNotInstalled
+
+
 def study_url(address: str, study_instance_uid: str) -> str:
     """Return the page of a study in the viewer at `address`."""
     return f"{address}/viewer?{urlencode({'StudyInstanceUIDs': study_instance_uid})}"
@@ -90,8 +96,7 @@ def serve_ohif(
         OhifNotInstalled: `distribution` is not the folder of a built viewer.
         OSError: The port is in use.
     """
-    if not (distribution / "index.html").is_file():
-        raise OhifNotInstalled
+    check_installed(distribution)
     with _Server(port, server, distribution) as ohif:
         thread = threading.Thread(target=ohif.serve_forever, name="ohif", daemon=True)
         thread.start()

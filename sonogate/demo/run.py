@@ -1,19 +1,22 @@
 """Runs the demo: sends studies to the listener and waits until their results reach the demo PACS."""
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from db.engine import Database
 from sonogate.database import open_current_database
+from sonogate.demo.ohif import check_installed, serve_ohif, study_url
+from sonogate.demo.orthanc import OrthancPacs
 from sonogate.demo.pacs import DemoPacs
 from sonogate.demo.results import StudySummary, find_progress, summarize
 from sonogate.demo.studies import DemoStudy
 from sonogate.services.ports import LOOPBACK, is_listening
-from sonogate.services.supervisor import Notify
+from sonogate.services.supervisor import Notify, Program
 from sonogate.services.up import LaunchPlan, RunningServices, run_services
 from sonogate.settings import Installation
 from workers.destinations.dimse.association import AssociationRequestor, Peer
@@ -35,6 +38,7 @@ name = "demo-pacs"
 ae_title = "{pacs}"
 host = "{host}"
 port = {port}
+results = {results}
 
 [[route]]
 name = "demo"
@@ -42,13 +46,46 @@ destinations = ["demo-pacs"]
 """
 
 
+RESULTS: Final = ("seg", "sr")
+RESULTS_IN_OHIF: Final = ("seg", "sr", "heatmap-sc", "encapsulated-pdf")
+
+
+class Pacs(Protocol):
+    """The demo PACS."""
+
+    @property
+    def ae_title(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def folder(self) -> Path: ...
+    def path_of(self, sop_instance_uid: str) -> Path:
+        """Return the file of an object, which exists once the object is received."""
+
+
 @dataclass(frozen=True)
 class RunningDemo:
-    """RunFile services and the demo PACS that receives their results."""
+    """Running services, and the demo PACS that receives their results."""
 
     services: RunningServices
-    pacs: DemoPacs
+    pacs: Pacs
     notify: Notify
+    ohif_address: str | None = None
+    """Where the viewer shows the studies of the demo PACS."""
+
+    def ohif_url(self, study: DemoStudy) -> str | None:
+        """Return the page of a study in the viewer, if it runs."""
+        return self.ohif_address and study_url(self.ohif_address, study.study_instance_uid)
+
+    def store_images(self, studies: Sequence[DemoStudy]) -> list[str]:
+        """Send the studies to the demo PACS, as the ultrasound machine does.
+
+        Returns a line for each object that it refused.
+        """
+        peer = Peer(self.pacs.ae_title, LOOPBACK, self.pacs.port)
+        files = [file for study in studies for file in study.files]
+        outcomes = send(AssociationRequestor(peer, CALLING_AE), files)
+        return [f"{one.path.name}: {one.problem}" for one in outcomes if not one.accepted]
 
     def send(self, studies: Sequence[DemoStudy]) -> tuple[list[DemoStudy], list[str]]:
         """Send the studies to the listener by C-STORE.
@@ -103,26 +140,54 @@ class _ProgressMonitor:
 
 
 @contextmanager
-def run_demo(home: Path, notify: Notify) -> Iterator[RunningDemo]:
+def run_demo(home: Path, notify: Notify, *, ohif: bool = False) -> Iterator[RunningDemo]:
     """Run all services and the demo PACS in `home` until the block ends.
 
+    With `ohif`, the demo PACS is Orthanc, and the OHIF viewer shows its studies.
+
     Raises:
+        OhifNotInstalled: `ohif` was asked for, and the viewer is missing.
+        OrthancNotInstalled: `ohif` was asked for, and Orthanc is missing.
         CommandError: The services cannot be started; see `run_services`.
     """
+    if ohif:
+        check_installed()
     home.mkdir(parents=True, exist_ok=True)
-    with DemoPacs(home / "demo-pacs") as pacs:
-        routes = home / "demo-routes.toml"
-        routes.write_text(
-            ROUTES.format(
-                stable_after=STABLE_AFTER_SECONDS,
-                pacs=pacs.ae_title,
-                host=LOOPBACK,
-                port=pacs.port,
-            )
-        )
-        plan = LaunchPlan.load(**_overrides(home, routes, notify))
-        with run_services(plan, workers=1, notify=notify) as services:
+    if not ohif:
+        with DemoPacs(home / "demo-pacs") as pacs, _services(home, notify, pacs) as services:
             yield RunningDemo(services, pacs, notify)
+        return
+    orthanc = OrthancPacs(home)
+    with (
+        _services(home, notify, orthanc, others=(orthanc.program,), results=RESULTS_IN_OHIF) as run,
+        serve_ohif((LOOPBACK, orthanc.http_port)) as address,
+    ):
+        yield RunningDemo(run, orthanc, notify, address)
+
+
+@contextmanager
+def _services(
+    home: Path,
+    notify: Notify,
+    pacs: Pacs,
+    *,
+    others: tuple[Program, ...] = (),
+    results: Sequence[str] = RESULTS,
+) -> Iterator[RunningServices]:
+    """Run all services with one route, to the demo PACS."""
+    routes = home / "demo-routes.toml"
+    routes.write_text(
+        ROUTES.format(
+            stable_after=STABLE_AFTER_SECONDS,
+            pacs=pacs.ae_title,
+            host=LOOPBACK,
+            port=pacs.port,
+            results=json.dumps(list(results)),
+        )
+    )
+    plan = LaunchPlan.load(**_overrides(home, routes, notify))
+    with run_services(plan, workers=1, notify=notify, others=others) as services:
+        yield services
 
 
 def _overrides(home: Path, routes: Path, notify: Notify) -> dict[str, Any]:

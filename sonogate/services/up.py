@@ -104,8 +104,12 @@ class RunningServices:
 
 
 @contextmanager
-def run_services(plan: LaunchPlan, *, workers: int, notify: Notify) -> Iterator[RunningServices]:
+def run_services(
+    plan: LaunchPlan, *, workers: int, notify: Notify, others: tuple[Program, ...] = ()
+) -> Iterator[RunningServices]:
     """Run all services until the block ends. The database is created or upgraded first.
+
+    `others` are programs to run beside the services.
 
     Raises:
         AlreadyRunning: Another process runs in the same home directory.
@@ -118,7 +122,8 @@ def run_services(plan: LaunchPlan, *, workers: int, notify: Notify) -> Iterator[
         plan.check_ports()
         run_file.write(settings.home, plan.run_file())
         prepare_installation(settings)
-        with Supervisor(plan.programs(workers), settings.home / "logs", notify) as supervisor:
+        programs = (*others, *plan.programs(workers))
+        with Supervisor(programs, settings.home / "logs", notify) as supervisor:
             supervisor.wait_ready(START_TIMEOUT_SECONDS)
             yield RunningServices(plan.installation, supervisor)
 
