@@ -75,6 +75,17 @@ class InvalidHeader(DicomError):
         self.problem = problem
 
 
+class LimitExceeded(DicomError):
+    """Raised for a data set with more of something than is read. `what` is a plural noun."""
+
+    code = "limit-exceeded"
+
+    def __init__(self, what: str, limit: int) -> None:
+        super().__init__(f"The object has more {what} than the limit of {limit}.")
+        self.what = what
+        self.limit = limit
+
+
 class InvalidResult(DicomError):
     """Raised for a result that DICOM cannot represent, such as a mask not of its image's size."""
 

@@ -175,9 +175,14 @@ def _get_uid(dataset: Dataset, keyword: str) -> str:
     uid = get_text(dataset, keyword)
     if not uid:
         raise InvalidHeader(keyword, "missing")
-    if len(uid) > _UID_MAX_LENGTH or not _UID.fullmatch(uid):
+    if not is_uid(uid):
         raise InvalidHeader(keyword, "not a UID (PS3.5 9.1)")
     return uid
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text has the form of a UID (PS3.5 9.1)."""
+    return len(text) <= _UID_MAX_LENGTH and _UID.fullmatch(text) is not None
 
 
 def _parse_anatomic_region(dataset: Dataset) -> CodedEntry | None:

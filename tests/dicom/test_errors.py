@@ -12,6 +12,7 @@ EVERY = (
     errors.UndecodableFrame(3),
     errors.UnsupportedTransferSyntax("1.2.840.10008.1.2.4.100"),
     errors.InvalidHeader("StudyInstanceUID", "missing"),
+    errors.LimitExceeded("nested sequences", 32),
     errors.InvalidResult("a mask is empty"),
     errors.UnknownResult("'pdf' is not a result kind. Use one of: seg, sr."),
     errors.ReadBackMismatch("the class differs"),
