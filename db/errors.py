@@ -31,3 +31,17 @@ class StoreFull(DbError):
             f"the disk has {free_bytes} bytes free, less than SONOGATE_MIN_FREE_BYTES"
             f" ({min_free_bytes}): free some space or lower the setting"
         )
+
+
+class BacklogTooLong(DbError):
+    """Raised when more files wait for the indexer than ``SONOGATE_DICOM_MAX_BACKLOG_FILES``."""
+
+    permanent = False
+
+    def __init__(self, files: int, max_files: int) -> None:
+        self.files = files
+        self.max_files = max_files
+        super().__init__(
+            f"{files} received files wait for the indexer, and SONOGATE_DICOM_MAX_BACKLOG_FILES is"
+            f" {max_files}: check that `sonogate indexer` runs and that the database answers"
+        )

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -35,9 +36,14 @@ class FileStore:
         """The directory for incomplete files."""
         return self.root / "spool"
 
+    @property
+    def incoming(self) -> Path:
+        """The directory for received files without a row: see `db.incoming`."""
+        return self.root / "incoming"
+
     def prepare(self) -> None:
         """Create the directories that do not exist yet."""
-        for name in ("spool", "instances", "conflicts", "results"):
+        for name in ("spool", "incoming", "instances", "conflicts", "results"):
             create_directory(self.root / name)
 
     def path(self, file: str) -> Path:
@@ -89,11 +95,15 @@ class FileStore:
     def remove_stale_spool_files(self, older_than: float) -> int:
         """Delete spooled files of interrupted transfers and return their number.
 
+        Complete incoming files, whose names end in their size, are never deleted.
+
         Args:
             older_than: POSIX time. Files modified later remain.
         """
         removed = 0
         for path in self.spool.iterdir():
+            if path.suffix[1:].isdecimal():
+                continue
             try:
                 if path.stat().st_mtime < older_than:
                     path.unlink(missing_ok=True)
@@ -103,12 +113,12 @@ class FileStore:
         return removed
 
 
-def instance_file(instance_id: UUID) -> str:
-    """Return the path for a received instance, in one of 256 directories.
+def instance_file(instance_id: UUID, received_on: date) -> str:
+    """Return the path for a received instance, in a directory for each day.
 
-    A directory with a million entries is slow to list and to back up.
+    A batch of new instances then needs one flush of one directory, and backups find what is new.
     """
-    return f"instances/{instance_id.hex[:2]}/{instance_id}.dcm"
+    return f"instances/{received_on.isoformat()}/{instance_id}.dcm"
 
 
 def conflict_file(conflict_id: UUID) -> str:

@@ -23,3 +23,5 @@ IMPLEMENTATION_CLASS_UID: Final = derived_uid("sonogate", "implementation-class"
 IMPLEMENTATION_VERSION_NAME: Final = "SONOGATE_1"
 CODING_SCHEME_UID: Final = derived_uid("sonogate", "coding-scheme")
 """Identifies the private coding scheme 99SONOGATE (see `dicom.codes`)."""
+PRIVATE_INFORMATION_UID: Final = derived_uid("sonogate", "private-information")
+"""Private Information Creator UID (0002,0100) of received files."""

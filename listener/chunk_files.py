@@ -1,8 +1,8 @@
-"""Write incoming data sets to temporary files on the file system of the store.
+"""Write data sets that pynetdicom receives to temporary files on the file system of the store.
 
 pynetdicom writes chunked data sets to a ``NamedTemporaryFile``. Its directory cannot be chosen, and
 an error while writing ends the reader thread, so the sender sees its connection break. An
-`IncomingFile` replaces it: after an error it discards the rest of the data set, and the request is
+`ChunkFile` replaces it: after an error it discards the rest of the data set, and the request is
 answered with a status.
 """
 
@@ -30,7 +30,7 @@ _CREATE_FILE_META: Final = partial(
 )
 
 
-class IncomingFile:
+class ChunkFile:
     """The interface of a temporary file that pynetdicom uses, unbuffered."""
 
     def __init__(self, path: Path, files: FileStore) -> None:
@@ -46,7 +46,7 @@ class IncomingFile:
             self.error = error
 
     @property
-    def file(self) -> "IncomingFile":
+    def file(self) -> "ChunkFile":
         """The file object inside the wrapper, which pynetdicom flushes."""
         return self
 
@@ -76,12 +76,12 @@ def _discard(stream: FileIO, path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-class IncomingFiles:
-    """The incoming files of one store."""
+class ChunkFiles:
+    """The temporary files of one store."""
 
     def __init__(self, files: FileStore) -> None:
         self._files = files
-        self._open: WeakValueDictionary[str, IncomingFile] = WeakValueDictionary()
+        self._open: WeakValueDictionary[str, ChunkFile] = WeakValueDictionary()
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -97,11 +97,11 @@ class IncomingFiles:
             _config.STORE_RECV_CHUNKED_DATASET = chunked
             vars(dimse_messages).update(originals)
 
-    def create(self, **_options: Any) -> IncomingFile:
+    def create(self, **_options: Any) -> ChunkFile:
         """Return a new file. Options of ``NamedTemporaryFile`` are ignored."""
-        incoming = IncomingFile(self._files.spool / f"{uuid4()}.part", self._files)
-        self._open[incoming.name] = incoming
-        return incoming
+        chunk_file = ChunkFile(self._files.spool / f"{uuid4()}.part", self._files)
+        self._open[chunk_file.name] = chunk_file
+        return chunk_file
 
     def check(self, path: Path) -> None:
         """Raise the error that occurred while the file was written, if any.
@@ -110,6 +110,6 @@ class IncomingFiles:
             StoreFull: Too little space was free.
             OSError: The disk failed or became full.
         """
-        incoming = self._open.get(str(path))
-        if incoming is not None and incoming.error is not None:
-            raise incoming.error
+        chunk_file = self._open.get(str(path))
+        if chunk_file is not None and chunk_file.error is not None:
+            raise chunk_file.error

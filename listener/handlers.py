@@ -25,10 +25,10 @@ from db.types import now_utc
 from dicom.commitment import EVENT_TYPES, parse_commitment_report
 from dicom.images.header import InstanceHeader
 from listener.attributes import build_received, build_sender, to_printable
+from listener.chunk_files import ChunkFiles
 from listener.commitments import record_report
 from listener.errors import IdentityMismatch, NotAuthorized
 from listener.events import EventRecorder
-from listener.incoming_files import IncomingFiles
 from listener.part10 import read_complete_header
 from listener.statuses import (
     SUCCESS,
@@ -74,7 +74,7 @@ class Handlers:
         self,
         *,
         routes: RoutesFile,
-        incoming_files: IncomingFiles,
+        chunk_files: ChunkFiles,
         storage: InstanceStorage,
         database: Database,
         events: EventRecorder,
@@ -82,7 +82,7 @@ class Handlers:
     ) -> None:
         """``required_called_ae`` is the only accepted called AE title; empty accepts any."""
         self._routes = routes
-        self._incoming_files = incoming_files
+        self._chunk_files = chunk_files
         self._storage = storage
         self._database = database
         self._events = events
@@ -154,7 +154,7 @@ class Handlers:
             if source is None:
                 raise NotAuthorized
             path = event.dataset_path
-            self._incoming_files.check(path)
+            self._chunk_files.check(path)
             header = _read_requested_header(path, event)
             result = self._storage.store(
                 path,

@@ -17,6 +17,7 @@ from db.engine import Database
 from db.errors import StoreFull
 from db.routes_file import RoutesFile
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from listener.chunk_files import ChunkFiles
 from listener.contexts import (
     RETIRED_CLASSES,
     STORAGE_CLASSES,
@@ -27,7 +28,6 @@ from listener.contexts import (
 from listener.errors import CannotListen
 from listener.events import EventRecorder
 from listener.handlers import Handlers
-from listener.incoming_files import IncomingFiles
 from listener.settings import ListenerSettings
 from listener.storage import InstanceStorage
 from listener.transport import AssociationServer, build_tls_context
@@ -60,10 +60,10 @@ class Listener:
         self.database = Database(settings.effective_database_url)
         self.events = EventRecorder(self.database)
         self.storage = InstanceStorage(self.database, self.files)
-        self._incoming_files = IncomingFiles(self.files)
+        self._chunk_files = ChunkFiles(self.files)
         self._handlers = Handlers(
             routes=RoutesFile(settings.effective_routes_file),
-            incoming_files=self._incoming_files,
+            chunk_files=self._chunk_files,
             storage=self.storage,
             database=self.database,
             events=self.events,
@@ -88,7 +88,7 @@ class Listener:
         self.files.prepare()
         _configure_pynetdicom()
         self._server = self._create_server()
-        self._open.enter_context(self._incoming_files.installed())
+        self._open.enter_context(self._chunk_files.installed())
         self._thread = Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="listener", daemon=True
         )

@@ -60,7 +60,7 @@ class InstanceStorage:
         if stored is not None:
             return self._store_again(stored, path, received, now)
         instance_id = uuid4()
-        file = self._files.move_from_spool(path, instance_file(instance_id))
+        file = self._files.move_from_spool(path, instance_file(instance_id, now.date()))
         try:
             with self._database.write() as session:
                 intake.record_stored(

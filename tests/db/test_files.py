@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from datetime import date
 from pathlib import Path
 from uuid import UUID
 
@@ -29,9 +30,9 @@ def test_prepare_is_idempotent(store: FileStore) -> None:
 def test_a_moved_file_has_its_digest_and_leaves_the_spool(store: FileStore) -> None:
     part = store.spool / "x.part"
     part.write_bytes(b"content")
-    stored = store.move_from_spool(part, instance_file(ID))
+    stored = store.move_from_spool(part, instance_file(ID, date(2026, 3, 4)))
     assert stored == StoredFile(
-        f"instances/12/{ID}.dcm", hashlib.sha256(b"content").hexdigest(), len(b"content")
+        f"instances/2026-03-04/{ID}.dcm", hashlib.sha256(b"content").hexdigest(), len(b"content")
     )
     assert store.path(stored.file).read_bytes() == b"content"
     assert not part.exists()
@@ -75,11 +76,15 @@ def test_an_error_for_a_full_disk_names_the_setting(store: FileStore) -> None:
 
 
 def test_only_stale_spool_files_are_removed(store: FileStore) -> None:
-    for name, written_at in (("old.part", 1000), ("young.part", 3000)):
+    complete = f"{ID}.123"
+    for name, written_at in (("old.part", 1000), ("young.part", 3000), (complete, 1000)):
         (store.spool / name).touch()
         os.utime(store.spool / name, (written_at, written_at))
     assert store.remove_stale_spool_files(older_than=2000) == 1
-    assert [path.name for path in store.spool.iterdir()] == ["young.part"]
+    assert sorted((path.name for path in store.spool.iterdir()), reverse=True) == [
+        "young.part",
+        complete,
+    ]
 
 
 def test_removing_a_missing_file_is_no_error(store: FileStore) -> None:

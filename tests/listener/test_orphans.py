@@ -44,7 +44,7 @@ class OrphanSetup:
             age(file)
 
     def add_orphan(self, dataset: Dataset, file: str = "") -> Path:
-        path = self.files.path(file or instance_file(uuid4()))
+        path = self.files.path(file or instance_file(uuid4(), NOW.date()))
         path.parent.mkdir(exist_ok=True)
         return age(save(dataset, path))
 

@@ -202,10 +202,11 @@ class Site:
             frame_time_ms=50,
         )
         instance_id = uuid4()
-        path = self.files.path(instance_file(instance_id))
+        file = instance_file(instance_id, self.now.date())
+        path = self.files.path(file)
         path.parent.mkdir(parents=True, exist_ok=True)
         written = write_dataset(dataset, path)
-        stored = StoredFile(instance_file(instance_id), written.sha256, written.size_bytes)
+        stored = StoredFile(file, written.sha256, written.size_bytes)
         with self.database.write() as session:
             intake.record_stored(
                 session,

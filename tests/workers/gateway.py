@@ -78,7 +78,8 @@ class Gateway:
     def receive(self, path: Path) -> UUID:
         """Store a file as the listener does. The study is stable at once; return its id."""
         instance_id = uuid4()
-        kept = self.services.store.write(instance_file(instance_id), path.read_bytes())
+        file = instance_file(instance_id, self.clock().date())
+        kept = self.services.store.write(file, path.read_bytes())
         received = _received(read_header(path))
         with self.database.write() as session:
             instance = intake.record_stored(

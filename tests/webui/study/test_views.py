@@ -4,7 +4,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 
 from db import reviews
-from db.files import instance_file
 from db.schema import (
     Analysis,
     AuditEvent,
@@ -103,8 +102,8 @@ def test_a_damaged_file_gives_an_error_code_and_no_traceback(
 ) -> None:
     visitor.sign_in("reader")
     with site.database.read() as session:
-        damaged = session.scalars(select(Instance).where(Instance.number == 1)).one().id
-    path = site.files.path(instance_file(damaged))
+        damaged = session.scalars(select(Instance).where(Instance.number == 1)).one().file
+    path = site.files.path(damaged)
     path.write_bytes(path.read_bytes()[:20_000])
     answer = visitor.get(f"{instance_address(site, study_id)}/frame/1.jpg")
     assert answer.status_code == 422
