@@ -23,6 +23,7 @@ need chromium chromium
 need docker-compose docker-compose
 need nodejs node
 need npm npm
+need patch patch
 need default-jre-headless java
 if [ ! -e /usr/share/java/pixelmed.jar ]; then missing+=(libpixelmed-java); fi
 if [ ! -e /usr/share/java/bsh.jar ]; then missing+=(libbsh-java); fi
