@@ -57,8 +57,12 @@ class DestinationTable(_Table):
     name: Name
     kind: Name = "dimse"
     """A kind of `workers.destinations.registry`."""
-    results: tuple[ResultText, ...] = ("seg", "sr")
-    """The results that it receives, as specs of `dicom.results.catalogue`: "sr:enhanced"."""
+    profile: Name | None = None
+    """The name of the results that it receives, from `dicom.results.profiles`. Without `profile` and
+    `results`, the default profile applies."""
+    results: tuple[ResultText, ...] | None = None
+    """Instead of a profile, the results that it receives, as specs of `dicom.results.catalogue`:
+    "sr:enhanced"."""
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -604,7 +604,10 @@ class Destination(Base):
     """A destination of the routes file. Rows are synchronized with the file by name.
 
     ``settings`` holds the keys of its kind, validated by the workers. ``results`` is its result
-    selection, in the order of sending.
+    selection, in the order of sending. ``chosen`` is what the file says about it: a ``profile``,
+    ``results``, or nothing for the default profile. It is None until this release reads the file.
+    ``former_results`` are the selections that the same choice stood for in earlier releases:
+    deliveries that were queued then keep theirs.
     """
 
     __tablename__ = "destination"
@@ -614,6 +617,8 @@ class Destination(Base):
     kind: Mapped[ShortText]
     settings: Mapped[JsonDict]
     results: Mapped[JsonList]
+    chosen: Mapped[JsonDict | None]
+    former_results: Mapped[JsonList] = mapped_column(default=list)
     active: Mapped[bool] = mapped_column(default=True)
 
 

@@ -106,6 +106,16 @@ class UnknownResult(DicomError, ValueError):
         self.problem = problem
 
 
+class UnknownProfile(DicomError, ValueError):
+    """Raised when a destination names a profile that does not exist."""
+
+    code = "unknown-profile"
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
 class ReadBackMismatch(DicomError):
     """Raised when an object on disk differs from the one written. Writing it again may help."""
 

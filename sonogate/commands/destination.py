@@ -17,7 +17,7 @@ from sonogate.destination_test.round_trip import RoundTrip
 from sonogate.destination_test.run import DestinationTestResult, Timeouts, run_destination_test
 from sonogate.errors import UnknownDestination
 from workers.destinations.registry import check_destination, describe_address, find_kind
-from workers.results.selection import parse_selection
+from workers.results.selection import select_results
 from workers.settings import WorkerSettings
 
 FOUND = {None: "", True: "found", False: "NOT found"}
@@ -87,7 +87,7 @@ def _write_samples(
     destination: DestinationTable, folder: Path, *, with_images: bool
 ) -> list[SampleObject]:
     result = make_result(folder, run=str(uuid4()), now=now_utc())
-    selection = parse_selection(destination.results)
+    selection = select_results(destination)
     results = write_results(result, make_review(result), selection, folder)
     return [*list_images(result), *results] if with_images else results
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from db.routes import load_routes
+from db.routes import DestinationTable, load_routes
 from sonogate.settings import CliSettings
 from workers.destinations.registry import check_destination, describe_address
+from workers.results.selection import find_named_profile, select_results
 
 
 @click.group()
@@ -34,7 +35,7 @@ def check(file: Path | None) -> None:
     for destination in routes.destination:
         click.echo(
             f"destination  {destination.name}: {describe_address(destination)};"
-            f" results {', '.join(destination.results)}"
+            f" {_describe_results(destination)}"
         )
     for route in routes.route:
         click.echo(
@@ -43,3 +44,9 @@ def check(file: Path | None) -> None:
         )
     if not routes.route:
         click.echo("No routes: no results are sent.")
+
+
+def _describe_results(table: DestinationTable) -> str:
+    results = f"results {', '.join(map(str, select_results(table)))}"
+    profile = find_named_profile(table)
+    return f"profile {profile.name}, which is {results}" if profile else results

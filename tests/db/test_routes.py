@@ -67,10 +67,12 @@ def test_the_first_route_that_matches_a_study_is_used(routes: Routes) -> None:
     assert route_name("OTHER", "US thyroid") is None
 
 
-def test_a_destination_receives_seg_and_sr_by_default(routes: Routes) -> None:
-    pacs, archive = routes.destination
-    assert pacs.results == ("seg", "sr")
-    assert archive.results == ("sr",)
+def test_a_destination_names_a_profile_or_results_or_neither(tmp_path: Path) -> None:
+    pacs, archive = load(tmp_path, WHOLE).destination
+    assert (pacs.profile, pacs.results) == (None, None)
+    assert (archive.profile, archive.results) == (None, ("sr",))
+    _, archive = load(tmp_path, WHOLE.replace('results = ["sr"]', 'profile = "ohif"')).destination
+    assert (archive.profile, archive.results) == ("ohif", None)
 
 
 def test_without_a_file_only_this_machine_may_send_and_no_result_is_sent(tmp_path: Path) -> None:
@@ -118,11 +120,11 @@ class PortOnly(BaseModel):
 
 def test_an_invalid_destination_is_named_with_its_file(tmp_path: Path) -> None:
     def reports_only(table: DestinationTable) -> None:
-        if "seg" in table.results:
+        if table.name == "archive":
             raise ValueError("'seg' is not a result")
 
     (tmp_path / "routes.toml").write_text(WHOLE)
-    with pytest.raises(SettingsError, match=r"routes\.toml: destination 'pacs': 'seg' is not a"):
+    with pytest.raises(SettingsError, match=r"routes\.toml: destination 'archive': 'seg' is not a"):
         load_routes(tmp_path / "routes.toml", reports_only)
 
 

@@ -6,6 +6,11 @@ from uuid import UUID
 
 import pytest
 from alembic import command
+from pydicom.uid import (
+    EncapsulatedPDFStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+)
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -24,13 +29,15 @@ from db.schema import (
     Study,
     StudyStatus,
 )
+from dicom.results.catalogue import parse_spec
+from dicom.results.profiles import DEFAULT_PROFILE
 from tests.db import old_release
 from tests.db.old_release import AFTERWARDS, PASSWORD
 from tests.webui.conftest import Clock as WebClock
 from tests.webui.conftest import Visitor
 from tests.workers.fake_images import FakePredictor, draw_frame, study, write_image
 from tests.workers.gateway import Clock, Gateway
-from tests.workers.pacs import run_pacs
+from tests.workers.pacs import CLASSES, run_pacs
 from webui.app import create_app
 from webui.settings import WebSettings
 from workers.services import LazyPredictor, WorkerServices
@@ -38,6 +45,13 @@ from workers.settings import WorkerSettings
 
 SEG, SR = "seg:binary", "sr:comprehensive"
 """The variants that ``seg`` and ``sr`` stood for in the first release."""
+DEFAULT_CLASSES = (
+    *CLASSES,
+    EncapsulatedPDFStorage,
+    SecondaryCaptureImageStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+)
+"""What a destination of the default profile must accept."""
 
 
 @pytest.fixture
@@ -223,9 +237,16 @@ def test_workers_finish_what_the_old_release_began(gateway: Gateway, free_port: 
         for letter in dead_letters.list_dead_letters(session):
             dead_letters.retry(session, letter.job_id, actor="user:admin", now=AFTERWARDS)
     gateway.clock.skip(hours=2)  # beyond every backoff
-    with run_pacs(port=free_port) as archive:
+    with gateway.database.read() as session:
+        queued = set(session.scalars(select(Delivery.id)))
+    with run_pacs(port=free_port, classes=DEFAULT_CLASSES) as archive:
         gateway.run_due()
     with gateway.database.read() as session:
+        selections = {row.id: row.selection for row in session.scalars(select(Delivery))}
+        assert all(set(selections[row_id]) <= {SEG, SR} for row_id in queued)
+        assert [*map(str, DEFAULT_PROFILE.specs)] in [
+            [str(parse_spec(spec)) for spec in selection] for selection in selections.values()
+        ]
         assert set(session.scalars(select(Job.status))) == {JobStatus.DONE}
         assert set(session.scalars(select(Delivery.status))) == {DeliveryStatus.DELIVERED}
         assert audit.verify(session).intact

@@ -14,6 +14,7 @@ EVERY = (
     errors.InvalidHeader("StudyInstanceUID", "missing"),
     errors.LimitExceeded("nested sequences", 32),
     errors.InvalidResult("a mask is empty"),
+    errors.UnknownProfile("'x' is not a destination profile. Use one of: general."),
     errors.UnknownResult("'pdf' is not a result kind. Use one of: seg, sr."),
     errors.ReadBackMismatch("the class differs"),
 )

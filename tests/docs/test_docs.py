@@ -9,6 +9,7 @@ import pytest
 
 from db.audit_tags import AuditTag
 from db.settings import StoreSettings
+from dicom.results.profiles import PROFILES
 from listener.settings import ListenerSettings
 from sonogate.cli import cli
 from sonogate.settings import CliSettings
@@ -81,6 +82,23 @@ def test_every_dependency_has_its_reason() -> None:
     names = re.findall(r'^ {4}"([a-z0-9-]+)', project.partition("\n]")[0], re.MULTILINE)
     assert names, "no dependency was found: the pattern is out of date"
     assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
+
+
+def test_every_destination_profile_has_its_line_and_the_sample_routes_name_it() -> None:
+    rows = [
+        f"| `{profile.name}` | {profile.destination} | {specs} | {profile.description} |"
+        for profile in PROFILES.values()
+        for specs in [" ".join(f"`{spec}`" for spec in profile.specs)]
+    ]
+    _, _, section = _doc("conformance/viewers.md").partition("\n## Destination profiles\n")
+    lines = [line for line in section.splitlines() if line.startswith("| `")]
+    assert lines == rows
+    sample = (TOP / "deploy" / "routes.toml").read_text()
+    comments = re.findall(r'^#   "([a-z]+)" +(.*)$', sample, re.MULTILINE)
+    named = {name: text for name, text in comments if name in PROFILES}
+    assert list(named) == list(PROFILES)
+    for name, text in named.items():
+        assert text.startswith(PROFILES[name].destination)
 
 
 @pytest.mark.parametrize("page", PAGES)

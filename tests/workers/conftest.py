@@ -17,6 +17,7 @@ name = "pacs"
 ae_title = "PACS"
 host = "127.0.0.1"
 port = {port}
+results = ["seg", "sr"]
 
 [[destination]]
 name = "reports-only"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from db.routes import DestinationTable
-from dicom.results.catalogue import parse_spec
 from workers.destinations.dimse import DIMSE
 from workers.destinations.kind import DestinationKind, DestinationSettings
+from workers.results.selection import select_results
 
 DESTINATION_KINDS: Final[Mapping[str, DestinationKind[Any]]] = {
     kind.name: kind for kind in (DIMSE,)
@@ -31,14 +31,13 @@ def find_kind(name: str) -> DestinationKind[Any]:
 
 
 def check_destination(table: DestinationTable) -> None:
-    """Check kind, settings and results of a `[[destination]]`; for `db.routes.load_routes`.
+    """Check kind, settings, profile and results of a `[[destination]]`; for `db.routes.load_routes`.
 
     Raises:
         ValueError: names what is wrong.
     """
     find_kind(table.kind).parse_settings(table.settings)
-    for result in table.results:
-        parse_spec(result)
+    select_results(table)
 
 
 def describe_address(table: DestinationTable) -> str:

@@ -40,10 +40,14 @@ class _DeliveryState:
     def selection(self) -> Sequence[str]:
         """The result specs that the destination selects now.
 
-        The objects of a signed review keep the variants that were reviewed. Only kinds that the
-        destination no longer selects are withdrawn.
+        The delivery keeps its own if only a new release of Sonogate changed what the routes file
+        stands for. The objects of a signed review keep the variants that were reviewed. Only kinds
+        that the destination no longer selects are withdrawn.
         """
-        selected: Sequence[str] = self.delivery.destination.results
+        destination = self.delivery.destination
+        if self.delivery.selection in destination.former_results:
+            return self.delivery.selection
+        selected: Sequence[str] = destination.results
         if not self.is_signed:
             return selected
         kinds = {parse_spec(spec).kind for spec in selected}

@@ -19,7 +19,7 @@ from workers.results.loading import load_result
 from workers.results.selection import (
     DEFAULT_SELECTION,
     find_predecessors,
-    parse_selection,
+    select_results,
 )
 from workers.results.writer import ResultWriter, WrittenObject
 from workers.services import WorkerServices
@@ -47,11 +47,7 @@ class PublishHandler:
         result_writer = ResultWriter(store, analysis.id, result)
         names = route.destinations if route else ()
         tables = [table for table in routes.destination if table.name in names]
-        selections = list(
-            dict.fromkeys(
-                [DEFAULT_SELECTION, *(parse_selection(table.results) for table in tables)]
-            )
-        )
+        selections = list(dict.fromkeys([DEFAULT_SELECTION, *map(select_results, tables)]))
         for selection in selections:
             predecessors = find_predecessors(study, before.objects, selection) if before else {}
             result_writer.write(selection, build_set(selection, result, predecessors))

@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
+from db.routes import DestinationTable
 from db.schema import ResultObject, Study
 from dicom.results.catalogue import DEFAULT, parse_spec, sort_specs
 from dicom.results.model import ReportReference
+from dicom.results.profiles import DEFAULT_PROFILE, Profile, find_profile
 from dicom.results.result_kind import ResultRole, ResultSpec
 
 ResultSelection = tuple[ResultSpec, ...]
@@ -19,6 +21,31 @@ can name it as their predecessor."""
 def parse_selection(results: Iterable[str]) -> ResultSelection:
     """Parse the `results` of a destination. Raises UnknownResult."""
     return tuple(sort_specs(map(parse_spec, results)))
+
+
+def find_named_profile(table: DestinationTable) -> Profile | None:
+    """Return the profile of a `[[destination]]`; None if it lists its results.
+
+    Raises:
+        ValueError: the profile is unknown, or the results are listed as well.
+    """
+    if table.results is None:
+        return DEFAULT_PROFILE if table.profile is None else find_profile(table.profile)
+    if table.profile is not None:
+        raise ValueError(
+            "profile and results are both given. Keep one of them: a profile is a list of results"
+        )
+    return None
+
+
+def select_results(table: DestinationTable) -> ResultSelection:
+    """Return the result selection of a `[[destination]]`.
+
+    Raises:
+        ValueError: as `find_named_profile`, or for an unknown result.
+    """
+    profile = find_named_profile(table)
+    return profile.specs if profile else parse_selection(table.results or ())
 
 
 def selection_as_text(selection: ResultSelection) -> list[str]:

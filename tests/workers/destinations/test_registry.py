@@ -29,6 +29,13 @@ def test_a_valid_destination_has_an_address(tmp_path: Path) -> None:
         ('"PACS"', '"SEVENTEENLETTERSX"', "ae_title: String should have at most 16 characters"),
         ("port", 'kind = "fax"\nport', "'fax' is not a destination kind; there is dimse"),
         ("port", 'results = ["pdf"]\nport', "'pdf' is not a result kind"),
+        (
+            "port",
+            'profile = "ohfi"\nport',
+            "'ohfi' is not a destination profile. Use one of: general",
+        ),
+        ("port", 'profile = "ohif"\nresults = ["sr"]\nport', "profile and results are both given"),
+        ("port", 'profile = "ohif"\nresults = []\nport', "profile and results are both given"),
     ],
 )
 def test_a_mistake_names_the_file_the_destination_and_the_key(

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,12 +27,16 @@ from db.schema import (
     Role,
     User,
 )
+from dicom.results import profiles
+from dicom.results.catalogue import parse_spec
+from dicom.results.profiles import PROFILES
 from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.workers.fake_images import draw_frame, write_image
 from tests.workers.gateway import Gateway, shortest, stored
 from tests.workers.pacs import CLASSES, run_pacs
 
 SR, SEG = CLASSES[:2]
+SR_SPEC = "sr:comprehensive"
 
 
 @pytest.fixture
@@ -163,7 +168,7 @@ def test_delivery_to_an_unreachable_pacs_is_given_up_in_the_end(published: Gatew
 
 
 def test_a_destination_receives_only_its_selection(published: Gateway, free_port: int) -> None:
-    rewrite_routes(published, f"port = {free_port}", f'port = {free_port}\nresults = ["sr"]')
+    rewrite_routes(published, 'results = ["seg", "sr"]', 'results = ["sr"]')
     with run_pacs(port=free_port) as pacs:
         assert deliver(published).status is DeliveryStatus.DELIVERED
     assert classes(pacs.received) == [SR]
@@ -295,8 +300,9 @@ def test_two_destinations_can_change_to_the_same_selection(
     with published.database.write() as session:
         first = session.scalars(select(Delivery)).one()
         other = Destination(
-            id=uuid4(), name="other", kind="dimse", settings={}, results=first.selection
-        )
+            id=uuid4(), name="other", kind="dimse", settings={},
+            results=first.selection, chosen={"results": ["seg", "sr"]},
+        )  # fmt: skip
         session.add(other)
         session.flush()
         results.add_delivery(
@@ -334,6 +340,64 @@ def test_a_delivery_without_objects_is_not_reported_as_delivered(
         )
         set_selection(gateway, "sr")
         assert retry(gateway).status is DeliveryStatus.DELIVERED
+    assert classes(pacs.received) == [SR]
+
+
+def change_profile(monkeypatch: pytest.MonkeyPatch, name: str, *specs: str) -> None:
+    """Change what a profile stands for, as another release does."""
+    changed = replace(PROFILES[name], specs=tuple(map(parse_spec, specs)))
+    monkeypatch.setattr(profiles, "PROFILES", {**PROFILES, name: changed})
+
+
+@pytest.fixture
+def published_by_profile(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Gateway:
+    """One SEG and one SR, due at the PACS, for which the routes file names the profile `ohif`."""
+    change_profile(monkeypatch, "ohif", "seg:binary", "sr")
+    rewrite_routes(gateway, 'results = ["seg", "sr"]', 'profile = "ohif"')
+    gateway.receive(write_image(tmp_path / "a.dcm", draw_frame((100, 80, 20))))
+    for kind in (JobKind.ANALYZE, JobKind.PUBLISH):
+        gateway.runner.run(gateway.job(kind).id, kind)
+    return gateway
+
+
+def test_a_delivery_keeps_its_selection_when_a_release_changes_the_profile(
+    published_by_profile: Gateway, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    gateway = published_by_profile
+    assert deliver(gateway).status is DeliveryStatus.RETRYING
+    change_profile(monkeypatch, "ohif", "seg:fractional", "sr:enhanced", "heatmap-sc")
+    with run_pacs(port=free_port) as pacs:
+        delivery = deliver(gateway)
+    assert delivery.status is DeliveryStatus.DELIVERED
+    assert delivery.selection == ["seg:binary", SR_SPEC]
+    assert classes(pacs.received) == [SEG, SR]
+    with gateway.database.read() as session:
+        row = session.scalars(select(Destination).where(Destination.name == "pacs")).one()
+        assert row.results == ["seg:fractional", "sr:enhanced", "heatmap-sc:native"]
+
+
+def test_a_signed_delivery_keeps_kinds_that_a_release_takes_from_the_profile(
+    published_by_profile: Gateway, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    of_a_signed_review(published_by_profile)
+    change_profile(monkeypatch, "ohif", "sr")
+    with run_pacs(port=free_port) as pacs:
+        assert deliver(published_by_profile).status is DeliveryStatus.DELIVERED
+    assert classes(pacs.received) == [SEG, SR]
+
+
+def test_a_delivery_follows_the_administrator_even_after_a_release_changed_the_profile(
+    published_by_profile: Gateway, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    gateway = published_by_profile
+    change_profile(monkeypatch, "ohif", "sr:enhanced")
+    assert deliver(gateway).selection == ["seg:binary", SR_SPEC]
+    rewrite_routes(gateway, 'profile = "ohif"', 'results = ["sr"]')
+    with run_pacs(port=free_port) as pacs:
+        delivery = deliver(gateway)
+    assert (delivery.status, delivery.selection) == (DeliveryStatus.DELIVERED, [SR_SPEC])
     assert classes(pacs.received) == [SR]
 
 

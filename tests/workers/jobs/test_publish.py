@@ -1,4 +1,5 @@
 import json
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -145,8 +146,10 @@ def rewrite_routes(gateway: Gateway, old: str, new: str) -> None:
 
 def set_selection(gateway: Gateway, *results: str) -> None:
     """The PACS of the route wants these."""
-    port = gateway.services.routes.current().destination[0].settings["port"]
-    rewrite_routes(gateway, f"port = {port}\n", f"port = {port}\nresults = {list(results)}\n")
+    path = gateway.services.settings.effective_routes_file
+    path.write_text(
+        re.sub(r"results = .*", f"results = {list(results)}", path.read_text(), count=1)
+    )
 
 
 def due_at(gateway: Gateway, name: str) -> Sequence[ResultObject]:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -22,6 +23,9 @@ from db.schema import (
     User,
 )
 from dicom.files import read_dataset
+from dicom.results import profiles
+from dicom.results.catalogue import parse_spec
+from dicom.results.profiles import PROFILES
 from dicom.results.sr.verify import ReadReport, read_back_report
 from tests.workers.fake_images import draw_frame, write_image
 from tests.workers.gateway import Gateway, shortest, stored
@@ -189,6 +193,35 @@ def test_a_verified_report_replaces_the_report_that_its_destination_received(
     named = {lesion.segmentation_uid for lesion in read_back_report(path).lesions} - {""}
     assert named == (got if "seg" in wished else set())
     assert named <= set(pacs.stored)
+
+
+def test_a_review_keeps_the_selection_of_its_study_when_a_release_changes_the_profile(
+    analyzed: Gateway, monkeypatch: pytest.MonkeyPatch, free_port: int
+) -> None:
+    """The verified report is of the class that the destination received, and is delivered."""
+
+    def change_profile(*specs: str) -> None:
+        changed = replace(PROFILES["ohif"], specs=tuple(map(parse_spec, specs)))
+        monkeypatch.setattr(profiles, "PROFILES", {**PROFILES, "ohif": changed})
+
+    change_profile("seg:binary", "sr")
+    routes = analyzed.services.settings.effective_routes_file
+    routes.write_text(routes.read_text().replace('results = ["seg", "sr"]', 'profile = "ohif"'))
+    publish(analyzed)
+    with run_pacs(port=free_port) as pacs:
+        analyzed.run_due()
+        change_profile("seg:fractional", "sr:enhanced")
+        sign(analyzed, Decision.ACCEPT, "malignant")
+        analyzed.run_due()
+    with analyzed.database.read() as session:
+        published, signed = session.scalars(select(ResultSet).order_by(ResultSet.created_at)).all()
+        for result_set in (published, signed):
+            (delivery,) = result_set.deliveries
+            assert delivery.selection == ["seg:binary", "sr:comprehensive"]
+            assert delivery.status is DeliveryStatus.DELIVERED
+        assert delivery.destination.results == ["seg:fractional", "sr:enhanced"]
+        reports = {made.sop_instance_uid: made.sop_class_uid for made in signed.objects}
+    assert pacs.received[-1][::-1] in reports.items()
 
 
 def test_a_destination_that_selects_no_report_any_more_is_a_dead_letter(
