@@ -58,6 +58,18 @@ MENDED = {
     ORIENTATION: "once OHIF ships these adapters, segmentations need no orientation for viewers",
 }
 
+DCMJS_MAIN = """
+import { AsyncDicomReader } from './src/AsyncDicomReader.js';
+import { DicomDict } from './src/DicomDict.js';
+import { DicomMessage } from './src/DicomMessage.js';
+import { Tag } from './src/Tag.js';
+import { ValueRepresentation } from './src/ValueRepresentation.js';
+for (const one of [DicomDict, ValueRepresentation, Tag]) one.setDicomMessageClass(DicomMessage);
+ValueRepresentation.setTagClass(Tag);
+export default { async: { AsyncDicomReader }, data: { DicomDict } };
+"""
+"""As much of dcmjs' src/index.js as the case needs; the source map has no files that only export."""
+
 
 # ------------------------------------------------------------------------------ in Node.js
 
@@ -135,15 +147,37 @@ def test_the_proposed_patch_mends_it(name: str, tmp_path: Path) -> None:
     assert not wrong_cases(tmp_path)
 
 
-def test_the_patch_for_dcmjs_fits_its_source_as_well(tmp_path: Path) -> None:
-    """The published package holds the source in its source map."""
-    published = json.loads((MODULES / "dcmjs" / "build" / "dcmjs.es.js.map").read_text())
-    source = tmp_path / "src" / "AsyncDicomReader.js"
-    source.parent.mkdir()
-    at = published["sources"].index("../src/AsyncDicomReader.js")
-    source.write_text(published["sourcesContent"][at])
-    apply(UPSTREAM / DCMJS / "source.patch", tmp_path)
-    assert "(sourceByte >> sourceBitIndex) & 1" in source.read_text()
+@pytest.mark.parametrize("patched", [False, True])
+def test_the_patch_for_the_source_of_dcmjs_mends_it_too(tmp_path: Path, patched: bool) -> None:
+    """The source is taken from the source map of the published package, and run as it is."""
+    install(tmp_path, DCMJS)
+    package = tmp_path / "node_modules" / "dcmjs"
+    source_map = json.loads((package / "build" / "dcmjs.es.js.map").read_text())
+    package.unlink()
+    for name, text in zip(source_map["sources"], source_map["sourcesContent"], strict=True):
+        if name.startswith("../src/"):
+            path = package / name.removeprefix("../")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    if patched:
+        apply(UPSTREAM / DCMJS / "source.patch", package)
+    for path in package.glob("src/**/*.js"):
+        path.write_text(name_imported_files(path))
+    (package / "package.json").write_text('{"type": "module", "exports": "./main.js"}')
+    (package / "main.js").write_text(DCMJS_MAIN)
+    assert wrong_cases(tmp_path) == ([] if patched else FAULTS[DCMJS])
+
+
+def name_imported_files(module: Path) -> str:
+    """Return a module with the endings of the files that it imports, which Node.js asks for."""
+
+    def name_file(match: re.Match[str]) -> str:
+        path = match["path"]
+        endings = ("", ".js", "/index.js")
+        found = (path + end for end in endings if (module.parent / (path + end)).is_file())
+        return f'from "{next(found, path)}"'
+
+    return re.sub(r'from "(?P<path>\.[^"]*)"', name_file, module.read_text())
 
 
 def test_the_adapters_number_segments_of_label_maps_rightly_but_ohif_does_not_yet(
