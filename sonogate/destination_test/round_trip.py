@@ -52,6 +52,20 @@ class RoundTrip:
         stored = not self.problem and self.found is not False and self.committed is not False
         return stored and not self.failures and self.retrieval in (None, Retrieval.IDENTICAL)
 
+    @property
+    def failure(self) -> str:
+        """Why the object did not pass; empty if it did."""
+        if self.problem:
+            return f"not stored: {self.problem}"
+        reasons = list(self.failures)
+        if self.found is False:
+            reasons.append("not found")
+        if self.retrieval not in (None, Retrieval.IDENTICAL):
+            reasons.append(str(self.retrieval))
+        if self.committed is False:
+            reasons.append(": ".join(filter(None, ("not committed", self.commitment_failure))))
+        return ", ".join(reasons)
+
 
 def compare_retrieved(
     sent: Path, retrieved: RetrieveResult | None

@@ -41,11 +41,6 @@ class DestinationTestResult:
     round_trips: tuple[RoundTrip, ...]
     services: dict[str, str]
 
-    @property
-    def passed(self) -> int:
-        """Number of objects that passed."""
-        return sum(round_trip.passed for round_trip in self.round_trips)
-
 
 @dataclass(frozen=True)
 class _Responses:

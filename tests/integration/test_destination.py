@@ -13,6 +13,20 @@ import pytest
 from click.testing import CliRunner, Result
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.uid import (
+    ColorSoftcopyPresentationStateStorage,
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    UltrasoundImageStorage,
+    UltrasoundMultiFrameImageStorage,
+)
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # made at run time
     StudyRootQueryRetrieveInformationModelGet,
 )
@@ -22,6 +36,7 @@ from db import migrate
 from db.engine import Database
 from db.schema import AuditEvent
 from dicom.results.catalogue import CATALOGUE
+from dicom.results.profiles import PROFILES
 from sonogate.cli import cli
 from sonogate.destination_test.commitment_requests import CommitmentRequests
 from tests import peers
@@ -32,6 +47,14 @@ from workers.destinations.dimse.commitment_scu import request_commitment
 from workers.destinations.kind import InstanceReference
 
 pytestmark = pytest.mark.peer
+RESULT_CLASSES = (
+    *(UltrasoundImageStorage, UltrasoundMultiFrameImageStorage),
+    *(SegmentationStorage, ParametricMapStorage, KeyObjectSelectionDocumentStorage),
+    *(ComprehensiveSRStorage, Comprehensive3DSRStorage, EncapsulatedPDFStorage),
+    *(SecondaryCaptureImageStorage, MultiFrameTrueColorSecondaryCaptureImageStorage),
+    *(GrayscaleSoftcopyPresentationStateStorage, ColorSoftcopyPresentationStateStorage),
+)
+"""The SOP classes of the images and of the results of all profiles."""
 ALL_RESULTS = (
     *CATALOGUE,
     *("seg:every-frame", "seg:fractional", "seg:labelmap"),
@@ -56,7 +79,7 @@ def run_test(
     results: Sequence[str] = ("seg", "sr"),
     name: str = "archive",
     commit_seconds: float = 0,
-    options: Sequence[str] = (),
+    options: Sequence[str] = ("--without-profiles",),
 ) -> Result:
     """Run the command with one destination in the routes file."""
     (home / "routes.toml").write_text(
@@ -146,7 +169,12 @@ def assert_references_exist(objects: list[Dataset]) -> None:
 
 def test_images_can_be_left_out(home: Path, orthanc: peers.Orthanc, free_port: int) -> None:
     orthanc.register_modality("SONOGATE", free_port)
-    result = run_test(home, orthanc.dicom_port, orthanc.ae_title, options=["--without-images"])
+    result = run_test(
+        home,
+        orthanc.dicom_port,
+        orthanc.ae_title,
+        options=["--without-images", "--without-profiles"],
+    )
     assert result.exit_code == 0, result.output
     assert find_lines(result, "image") == []
     assert find_lines(result, "signed/sr") == ["stored, found, retrieved with identical bytes"]
@@ -246,6 +274,104 @@ def test_changed_objects_are_listed_with_exit_code_1(home: Path) -> None:
     details = result.stdout.partition("\nsr ")[2].splitlines()[1:14]
     assert details[0] == "    (0009,1001): added, 'x'"
     assert details[-1] == "    and 2 more"
+
+
+def find_profiles(result: Result) -> dict[str, str]:
+    """Return what the output says of each profile, with its problems on further lines."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in result.stdout.partition("\nProfiles:\n")[2].splitlines():
+        if line.startswith("    "):
+            found[name] += f"\n{line.strip()}"
+        elif line.split()[0] in PROFILES:
+            name, _, text = line.partition(" ")
+            found[name] = text.strip().partition(":")[0]
+    return found
+
+
+def test_every_profile_fits_orthanc(home: Path, orthanc: peers.Orthanc, listener_port: int) -> None:
+    orthanc.register_modality("SONOGATE", listener_port)
+    result = run_test(
+        home, orthanc.dicom_port, orthanc.ae_title, ["sr"], commit_seconds=30, options=()
+    )
+    assert result.exit_code == 0, result.output
+    expected = dict.fromkeys(PROFILES, "fits")
+    expected["general"] = "fits, recommended"
+    assert find_profiles(result) == expected
+    assert "4 of 4 objects passed" in result.stdout  # two images, the report, and it signed
+
+
+NO_CONTEXT = (
+    "not stored: the peer accepts no presentation context for this SOP class and transfer syntax"
+)
+
+
+@pytest.mark.parametrize(
+    ("refused", "fitting", "recommended"),
+    [
+        ([EncapsulatedPDFStorage], {"ohif", "workstation", "strict", "research"}, "ohif"),
+        ([SegmentationStorage], {"orthanc", "workstation", "minimal"}, "orthanc"),
+        ([SegmentationStorage, ComprehensiveSRStorage], {"minimal"}, "minimal"),
+        ([Comprehensive3DSRStorage], set(PROFILES) - {"strict"}, "general"),
+    ],
+)
+def test_profiles_with_a_refused_sop_class_do_not_fit(
+    home: Path, refused: list[str], fitting: set[str], recommended: str
+) -> None:
+    classes = tuple(sop_class for sop_class in RESULT_CLASSES if sop_class not in refused)
+    with run_pacs(classes=classes) as pacs:
+        result = run_test(home, pacs.peer.port, pacs.peer.ae_title, ["heatmap-sc"], options=())
+    assert result.exit_code == 0, result.output
+    found = find_profiles(result)
+    assert {name for name, text in found.items() if text.startswith("fits")} == fitting
+    assert [name for name, text in found.items() if "recommended" in text] == [recommended]
+    for name, profile in PROFILES.items():
+        if name not in fitting:
+            head, *problems = found[name].splitlines()
+            assert head == "does NOT fit"
+            specs = {str(spec) for spec in profile.specs}
+            assert {line.partition(": ")[0].removeprefix("signed/") for line in problems} <= specs
+            assert {line.partition(": ")[2] for line in problems} == {NO_CONTEXT}
+
+
+def test_a_selection_is_named_where_no_profile_fits(home: Path) -> None:
+    refused = (SegmentationStorage, EncapsulatedPDFStorage, KeyObjectSelectionDocumentStorage)
+    classes = tuple(sop_class for sop_class in RESULT_CLASSES if sop_class not in refused)
+    with run_pacs(classes=classes) as pacs:
+        result = run_test(home, pacs.peer.port, pacs.peer.ae_title, ["sr"], options=())
+    assert result.exit_code == 0, result.output
+    assert not any(text.startswith("fits") for text in find_profiles(result).values())
+    assert 'These results passed: results = ["sr", "heatmap-sc"]' in result.stdout
+
+
+def test_a_profile_does_not_fit_an_archive_that_changes_its_objects(home: Path) -> None:
+    def coerce(dataset: Dataset) -> None:
+        if dataset.Modality == "SEG":
+            dataset.PatientName = "SONOGATE^TEST"
+
+    archive = Archive(coerce=coerce, sop_classes=RESULT_CLASSES)
+    with run_archive(archive, StudyRootQueryRetrieveInformationModelGet) as call:
+        result = run_test(home, call.peer.port, call.peer.ae_title, ["sr"], options=())
+    assert result.exit_code == 0, result.output
+    found = find_profiles(result)
+    assert "seg: retrieved with DIFFERENT bytes" in found["general"].splitlines()
+    assert found["orthanc"] == "fits, recommended"
+
+
+def test_the_selected_profile_is_marked_and_decides_the_exit_code(home: Path) -> None:
+    def run(profile: str) -> Result:
+        (home / "routes.toml").write_text(
+            f'[[destination]]\nname = "archive"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
+            f'port = {pacs.peer.port}\nprofile = "{profile}"\n'
+        )
+        return CliRunner().invoke(cli, ["destination", "test", "archive", "--commit-seconds", "0"])
+
+    classes = tuple(sop_class for sop_class in RESULT_CLASSES if sop_class != SegmentationStorage)
+    with run_pacs(classes=classes) as pacs:
+        fitting, refused = run("orthanc"), run("ohif")
+    assert (fitting.exit_code, refused.exit_code) == (0, 1)
+    assert find_profiles(fitting)["orthanc"] == "fits, selected now, recommended"
+    assert find_profiles(refused)["ohif"].startswith("does NOT fit, selected now\nseg: not stored")
 
 
 # pynetdicom does not close the socket of a refused connection

@@ -37,6 +37,27 @@ def test_an_object_passes_unless_a_service_shows_a_problem(
     assert round_trip.passed is passed
 
 
+@pytest.mark.parametrize(
+    ("round_trip", "failure"),
+    [
+        (replace(STORED, found=True, retrieval=Retrieval.IDENTICAL, committed=True), ""),
+        (replace(STORED, problem="refused"), "not stored: refused"),
+        (
+            replace(STORED, found=False, retrieval=Retrieval.MISSING),
+            "not found, NOT retrieved",
+        ),
+        (
+            replace(STORED, committed=False, commitment_failure="no such object"),
+            "not committed: no such object",
+        ),
+        (replace(STORED, failures=("C-FIND failed",)), "C-FIND failed"),
+    ],
+)
+def test_the_reason_why_an_object_did_not_pass(round_trip: RoundTrip, failure: str) -> None:
+    assert round_trip.failure == failure
+    assert round_trip.passed is (not failure)
+
+
 def test_an_object_that_was_not_asked_for_is_not_compared(tmp_path: Path) -> None:
     assert compare_retrieved(pictures.still(tmp_path / "a.dcm"), None) == (None, [])
 
