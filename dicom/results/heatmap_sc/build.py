@@ -20,7 +20,7 @@ from pydicom.uid import (
 from dicom.attributes import get_text
 from dicom.images.frames import decode_frames
 from dicom.images.image_pixel import add_pixels
-from dicom.results.heatmap_sc.picture import draw_heatmap
+from dicom.results.heatmap_sc.picture import Drawing
 from dicom.results.heatmaps import check_heatmaps, images_with_heatmaps
 from dicom.results.model import ImageResult, StudyResult
 from dicom.results.provenance import add_provenance
@@ -35,6 +35,9 @@ TRANSFER_SYNTAXES: Final[Mapping[str, UID]] = {
 """By variant."""
 FIRST_SERIES_NUMBER: Final = {ExplicitVRLittleEndian: 9301, JPEGBaseline8Bit: 9351}
 SERIES_DESCRIPTION: Final = "AI heat map picture (UNVERIFIED)"
+CONTENT_REVISION: Final = "2"
+"""Part of the UIDs. A change of what the pictures show raises it, so that those built again from a
+stored analysis never have the UIDs of different ones that a PACS already has."""
 
 
 def build_heatmap_captures(inputs: BuildInputs) -> Iterator[Dataset]:
@@ -58,17 +61,15 @@ def build_heatmap_captures(inputs: BuildInputs) -> Iterator[Dataset]:
 def _build_capture(result: StudyResult, image: ImageResult, transfer_syntax: UID) -> Dataset:
     source = read_source(image.source)
     check_heatmaps(image, source)
-    uid_parts = result.analysis_id, image.sop_instance_uid, transfer_syntax
+    uid_parts = result.analysis_id, image.sop_instance_uid, transfer_syntax, CONTENT_REVISION
     numbers = sorted(image.heatmaps)
     capture = Dataset()
     capture.SOPInstanceUID = derived_uid("heatmap-sc", *uid_parts)
     capture.SeriesInstanceUID = derived_uid("heatmap-sc-series", *uid_parts)
     _add_capture_attributes(capture, source, numbers)
     frames = decode_frames(image.source, [number - 1 for number in numbers])
-    pictures = [
-        draw_heatmap(frame, image.heatmaps[number], image.label)
-        for number, frame in zip(numbers, frames, strict=True)
-    ]
+    drawing = Drawing(image, result.algorithm.confidence_threshold)
+    pictures = [drawing.draw(frame, number) for number, frame in zip(numbers, frames, strict=True)]
     add_pixels(capture, pictures, transfer_syntax)
     if source.cine:
         capture.NumberOfFrames = len(numbers)
@@ -99,7 +100,9 @@ def _add_capture_attributes(capture: Dataset, source: SourceImage, numbers: list
     if source.cine:
         reference.ReferencedFrameNumber = numbers
     capture.SourceImageSequence = [reference]
-    capture.DerivationDescription = "Grad-CAM laid over the image, with a legend below"
+    capture.DerivationDescription = (
+        "Grad-CAM and outlines of lesions laid over the image, with a legend below"
+    )
 
 
 def _add_source_compression(capture: Dataset, source: SourceImage) -> None:

@@ -11,7 +11,7 @@ from dicom.files import encode, write_dataset
 from dicom.images.frames import decode_frames
 from dicom.images.header import read_header
 from dicom.images.header_gate import find_header_refusal
-from dicom.results.heatmap_sc.picture import draw_heatmap
+from dicom.results.heatmap_sc.picture import Drawing
 from dicom.results.model import StudyResult
 from tests.dicom import making
 from tests.dicom.conftest import Validate
@@ -48,17 +48,11 @@ def test_the_frames_are_those_with_heat_maps_in_their_order(tmp_path: Path) -> N
     assert list(built.PageNumberVector) == [2, 4]
     assert list(built.SourceImageSequence[0].ReferencedFrameNumber) == [2, 4]
     second, fourth = decode_frames(result.images[0].source, [1, 3])
-    assert [
-        np.array_equal(*pair)
-        for pair in zip(
-            decode_frames(path),
-            (
-                draw_heatmap(second, HEAT // 2, "malignant"),
-                draw_heatmap(fourth, HEAT, "malignant"),
-            ),
-            strict=True,
-        )
-    ] == [True, True]
+    drawing = Drawing(result.images[0])
+    for shown, expected in zip(
+        decode_frames(path), (drawing.draw(second, 2), drawing.draw(fourth, 4)), strict=True
+    ):
+        assert np.array_equal(shown, expected)
 
 
 def test_our_own_picture_is_never_analyzed(tmp_path: Path) -> None:

@@ -12,19 +12,25 @@ from dicom.results.model import StudyResult
 from tests.dicom import making
 
 SHAPE = (64, 80)
+LESION = making.disc(SHAPE, 40, 30, 14)
 Damage = Callable[[Dataset], None]
 
 
 @pytest.fixture
 def result(tmp_path: Path) -> StudyResult:
-    """A gray still, and a cine in color with heat maps of frames 2 and 4."""
+    """A gray still, and a cine in color with heat maps of frames 2 and 4, two lesions on frame 2."""
     still = making.write_image(tmp_path / "1.dcm")
     frames = [making.color(seed=seed) for seed in range(5)]
     cine = making.write_image(tmp_path / "2.dcm", frames, instance_number=2)
     heat = making.heat(making.disc(SHAPE, 40, 30, 8))
     both = {2: heat, 4: np.roll(heat, 9, axis=1)}
+    lesions = [
+        making.lesion(LESION, frame=2),
+        making.lesion(making.disc(SHAPE, 40, 40, 14), frame=2),
+    ]
     return making.study_result(
-        making.image_result(still, heatmaps={1: heat}), making.image_result(cine, heatmaps=both)
+        making.image_result(still, heatmaps={1: heat}),
+        making.image_result(cine, lesions, heatmaps=both),
     )
 
 
@@ -72,6 +78,13 @@ def lay_no_heat_over_the_hottest_place(capture: Dataset) -> None:
     capture.PixelData = changed.tobytes()
 
 
+def lose_an_outline(capture: Dataset) -> None:
+    changed = pixels(capture)
+    top = np.nonzero(LESION)[0].min()
+    changed[0, top - 2 : top + 2, 30:50] = 0
+    capture.PixelData = changed.tobytes()
+
+
 def lose_the_legend(capture: Dataset) -> None:
     changed = pixels(capture)
     changed[:, SHAPE[0] :] = 0
@@ -105,6 +118,7 @@ def lose_a_frame(capture: Dataset) -> None:
         change_a_pixel_without_heat,
         write_beside_the_picture,
         lay_no_heat_over_the_hottest_place,
+        lose_an_outline,
         lose_the_legend,
     ],
 )
