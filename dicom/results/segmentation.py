@@ -62,9 +62,16 @@ class SegmentationType(StrEnum):
 
     BINARY = "BINARY"
     FRACTIONAL = "FRACTIONAL"
-    """Of probability (PS3.3 C.8.20.2)."""
     LABELMAP = "LABELMAP"
     """One plane for all segments, in which a pixel belongs to at most one."""
+
+
+class FractionalType(StrEnum):
+    """Segmentation Fractional Type (0062,0010)."""
+
+    PROBABILITY = "PROBABILITY"
+    OCCUPANCY = "OCCUPANCY"
+    """Which part of a pixel the segment covers."""
 
 
 class SegmentAlgorithmType(StrEnum):
@@ -112,6 +119,8 @@ class SegmentationContent:
     """When the segments were computed or drawn."""
     spacing_mm: tuple[float, float] | None
     """(row, column) spacing by which lesions of the image are measured; None when uncalibrated."""
+    fractional_type: FractionalType = FractionalType.PROBABILITY
+    """Of a FRACTIONAL segmentation."""
     every_frame: bool = False
     """Whether empty frames of a cine are stored too."""
     creator: str = ""
@@ -174,6 +183,7 @@ def _build_header(
         source_images=[one_frame_stand_in(source)],
         pixel_array=np.ones((1, *shape), dtype=np.uint8),
         segmentation_type=content.segmentation_type.value,
+        fractional_type=content.fractional_type.value,
         segment_descriptions=[
             _describe_segment(number, segment, algorithm)
             for number, segment in enumerate(content.segments, start=1)

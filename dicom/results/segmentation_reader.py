@@ -47,6 +47,8 @@ class ReadSegmentation:
     source_sop_instance_uid: str
     segmentation_type: str
     """Segmentation Type (0062,0001)."""
+    fractional_type: str
+    """Segmentation Fractional Type (0062,0010), empty unless FRACTIONAL."""
     segments: tuple[ReadSegment, ...]
 
 
@@ -62,6 +64,7 @@ def read_back_segmentation(path: Path) -> ReadSegmentation:
                 series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID
             ),
             segmentation_type=str(dataset.SegmentationType),
+            fractional_type=str(dataset.get("SegmentationFractionalType", "")),
             segments=tuple(
                 ReadSegment(
                     number=int(item.SegmentNumber),

@@ -192,7 +192,7 @@ def build_results(
 def build_report(
     result: StudyResult, spec: str = "sr", *, selection: Iterable[str] = ()
 ) -> Dataset:
-    """Build a report that refers to binary segmentations, or to those of `selection`."""
+    """Build a report that refers to the default segmentations, or to those of `selection`."""
     (report,) = build_results([*(selection or ["seg"]), spec], result)[spec]
     return report
 

@@ -6,6 +6,7 @@ Each object is a series of its own, because viewers show only the last object of
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from dicom.results.result_kind import BuildInputs, ResultSpec, SignedBuildInputs
 from dicom.results.segmentation import (
     CONTENT_REVISION,
     MAX_FRACTIONAL_VALUE,
+    FractionalType,
     Plane,
     Segment,
     SegmentAlgorithmType,
@@ -32,10 +34,32 @@ from dicom.uids import derived_uid
 
 EVERY_FRAME: Final = "every-frame"
 """Option: store the frames of a cine without lesions too."""
-FIRST_SERIES_NUMBER: Final[Mapping[SegmentationType, int]] = {
-    SegmentationType.BINARY: 9001,
-    SegmentationType.FRACTIONAL: 9201,
-    SegmentationType.LABELMAP: 9401,
+
+
+class Variant(StrEnum):
+    """An encoding of the same outlines."""
+
+    OCCUPANCY = "occupancy"
+    """A byte for each pixel, 0 or 255 (PS3.3 C.8.20.2.3.2). The default, because many readers
+    decode the packed bits of BINARY wrongly (docs/decisions/0005)."""
+    BINARY = "binary"
+    """A bit for each pixel."""
+    FRACTIONAL = "fractional"
+    """A byte for each pixel, its probability."""
+    LABELMAP = "labelmap"
+
+
+FIRST_SERIES_NUMBER: Final[Mapping[Variant, int]] = {
+    Variant.OCCUPANCY: 9001,
+    Variant.BINARY: 9101,
+    Variant.FRACTIONAL: 9201,
+    Variant.LABELMAP: 9401,
+}
+_SEGMENTATION_TYPES: Final[Mapping[Variant, SegmentationType]] = {
+    Variant.OCCUPANCY: SegmentationType.FRACTIONAL,
+    Variant.BINARY: SegmentationType.BINARY,
+    Variant.FRACTIONAL: SegmentationType.FRACTIONAL,
+    Variant.LABELMAP: SegmentationType.LABELMAP,
 }
 FIRST_EDITED_SERIES_NUMBER: Final = 9901
 SERIES_DESCRIPTION: Final = "AI lesion outlines (UNVERIFIED)"
@@ -67,8 +91,8 @@ class _Series:
 def build_segmentations(inputs: BuildInputs) -> Iterator[Dataset]:
     """Build one segmentation for each analyzed image that has lesions, one at a time.
 
-    FRACTIONAL stores the probability map of each lesion, or its mask as 0 and 1 if it has none. In
-    a LABELMAP, the smaller of two overlapping lesions gets the pixel.
+    `fractional` stores the probability map of each lesion, or its mask as 0 and 1 if it has none.
+    In a `labelmap`, the smaller of two overlapping lesions gets the pixel.
 
     Raises InvalidResult for a mask that is empty or differs in size from its image, and the errors
     of `dicom.images.header.read_header` for a source that cannot be read.
@@ -77,7 +101,7 @@ def build_segmentations(inputs: BuildInputs) -> Iterator[Dataset]:
     series = _Series(
         uid_prefix="seg",
         uid_key=result.analysis_id,
-        first_number=FIRST_SERIES_NUMBER[_segmentation_type(inputs.spec)],
+        first_number=FIRST_SERIES_NUMBER[Variant(inputs.spec.variant)],
         description=SERIES_DESCRIPTION,
         content_description="Lesions outlined by AI",
         created_at=result.produced_at,
@@ -112,21 +136,17 @@ def build_edited_segmentations(inputs: SignedBuildInputs) -> Iterator[Dataset]:
     return _build_each(inputs.spec, inputs.result, edited, series)
 
 
-def _segmentation_type(spec: ResultSpec) -> SegmentationType:
-    return SegmentationType(spec.variant.upper())
-
-
 def _build_each(
     spec: ResultSpec, result: StudyResult, images: Iterable[ImageResult], series: _Series
 ) -> Iterator[Dataset]:
     every_frame = EVERY_FRAME in spec.options
     stored_frames = EVERY_FRAME if every_frame else "lesion-frames"
-    segmentation_type = _segmentation_type(spec)
+    variant = Variant(spec.variant)
     with_lesions = [image for image in images if image.lesions]
     for series_number, image in enumerate(with_lesions, start=series.first_number):
         source = read_source(image.source)
         uid_parts = (
-            *(series.uid_key, image.sop_instance_uid, segmentation_type, stored_frames),
+            *(series.uid_key, image.sop_instance_uid, variant, stored_frames),
             CONTENT_REVISION,
         )
         content = SegmentationContent(
@@ -136,8 +156,11 @@ def _build_each(
             series_description=series.description,
             content_label="LESION",
             content_description=series.content_description,
-            segmentation_type=segmentation_type,
-            segments=_build_segments(image, source, result, segmentation_type, series),
+            segmentation_type=_SEGMENTATION_TYPES[variant],
+            fractional_type=FractionalType.OCCUPANCY
+            if variant is Variant.OCCUPANCY
+            else FractionalType.PROBABILITY,
+            segments=_build_segments(image, source, result, variant, series),
             created_at=series.created_at,
             spacing_mm=image.spacing_mm,
             every_frame=every_frame,
@@ -151,7 +174,7 @@ def _build_segments(
     image: ImageResult,
     source: SourceImage,
     result: StudyResult,
-    segmentation_type: SegmentationType,
+    variant: Variant,
     series: _Series,
 ) -> list[Segment]:
     """Return one segment for each tracking UID, in the order in which they first appear."""
@@ -161,7 +184,7 @@ def _build_segments(
         by_tracking_uid.setdefault(lesion.tracking_uid, []).append(lesion)
     segments = []
     for index, lesions in enumerate(by_tracking_uid.values()):
-        planes = {lesion.frame_number: _to_plane(lesion, segmentation_type) for lesion in lesions}
+        planes = {lesion.frame_number: _to_plane(lesion, variant) for lesion in lesions}
         if len(planes) != len(lesions):
             raise InvalidResult("a lesion is outlined twice on one frame")
         origins = {lesion.origin for lesion in lesions}
@@ -216,10 +239,10 @@ def _check_lesion(lesion: LesionResult, source: SourceImage) -> None:
         raise InvalidResult("a probability map does not hold whole numbers from 0 to 255")
 
 
-def _to_plane(lesion: LesionResult, segmentation_type: SegmentationType) -> Plane:
+def _to_plane(lesion: LesionResult, variant: Variant) -> Plane:
     mask = lesion.mask.astype(np.uint8)
-    if segmentation_type is not SegmentationType.FRACTIONAL:
+    if variant in {Variant.BINARY, Variant.LABELMAP}:
         return mask
-    if lesion.probability is None:
-        return mask * np.uint8(MAX_FRACTIONAL_VALUE)
-    return lesion.probability
+    if variant is Variant.FRACTIONAL and lesion.probability is not None:
+        return lesion.probability
+    return mask * np.uint8(MAX_FRACTIONAL_VALUE)

@@ -3,15 +3,19 @@
 from typing import Final
 
 from dicom.results.result_kind import ResultKind, ResultRole
-from dicom.results.seg.build import EVERY_FRAME, build_edited_segmentations, build_segmentations
+from dicom.results.seg.build import (
+    EVERY_FRAME,
+    Variant,
+    build_edited_segmentations,
+    build_segmentations,
+)
 from dicom.results.seg.verify import verify_edited_segmentation, verify_segmentation
-from dicom.results.segmentation import SegmentationType
 
 KIND: Final = ResultKind(
     name="seg",
     description="Lesions as a segmentation",
     role=ResultRole.SEGMENTATION,
-    variants=tuple(segmentation_type.lower() for segmentation_type in SegmentationType),
+    variants=tuple(variant.value for variant in Variant),
     options=(EVERY_FRAME,),
     build=build_segmentations,
     verify=verify_segmentation,

@@ -12,14 +12,15 @@ from dicom.results.segmentation_reader import ReadSegmentation, read_back_segmen
 from dicom.results.verify import find_image
 
 _CERTAIN: Final = 255
-"""Probability 1 in a FRACTIONAL segmentation."""
+"""All of a pixel, or probability 1, in a FRACTIONAL segmentation."""
 
 
 def verify_segmentation(path: Path, result: StudyResult) -> ReadSegmentation:
     """Read `path`. Raises ReadBackMismatch unless its pixels are those of the lesions of its image.
 
-    A FRACTIONAL segmentation must contain their probabilities. Where lesions overlap in a LABELMAP,
-    the smallest one must have the pixel, or the first of those of equal size.
+    A FRACTIONAL segmentation of type PROBABILITY must contain their probabilities, one of type
+    OCCUPANCY 0 and 255. Where lesions overlap in a LABELMAP, the smallest one must have the pixel,
+    or the first of those of equal size.
     """
     segmentation = read_back_segmentation(path)
     image = find_image(segmentation.source_sop_instance_uid, result)
@@ -29,9 +30,7 @@ def verify_segmentation(path: Path, result: StudyResult) -> ReadSegmentation:
         for frame, plane in segment.planes.items()
     }
     expected = {
-        (lesion.tracking_uid, lesion.frame_number): _expected_plane(
-            lesion, image, segmentation.segmentation_type
-        )
+        (lesion.tracking_uid, lesion.frame_number): _expected_plane(lesion, image, segmentation)
         for lesion in image.lesions
     }
     if expected.keys() - planes.keys():
@@ -53,12 +52,13 @@ def verify_edited_segmentation(
 
 
 def _expected_plane(
-    lesion: LesionResult, image: ImageResult, segmentation_type: str
+    lesion: LesionResult, image: ImageResult, segmentation: ReadSegmentation
 ) -> NDArray[np.generic]:
-    if segmentation_type == "FRACTIONAL":
-        certain = lesion.mask * np.uint8(_CERTAIN)
-        return certain if lesion.probability is None else lesion.probability
-    if segmentation_type == "BINARY":
+    if segmentation.segmentation_type == "FRACTIONAL":
+        if segmentation.fractional_type == "PROBABILITY" and lesion.probability is not None:
+            return lesion.probability
+        return lesion.mask * np.uint8(_CERTAIN)
+    if segmentation.segmentation_type == "BINARY":
         return lesion.mask
     order = list(dict.fromkeys(other.tracking_uid for other in image.lesions))
 

@@ -20,7 +20,7 @@ from tests.dicom import making
 from tests.dicom.conftest import CASES, make_case
 
 ASKED = (
-    *("seg", "seg:every-frame", "seg:fractional", "seg:labelmap"),
+    *("seg", "seg:every-frame", "seg:binary", "seg:fractional", "seg:labelmap"),
     *("sr", "sr:comprehensive-3d", "sr:enhanced"),
     *("heatmap-seg", "heatmap-pm", "heatmap-sc", "heatmap-sc:jpeg"),
     *("key-objects", "key-objects:for-report-attachment", "presentation-state"),

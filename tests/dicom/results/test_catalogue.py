@@ -58,10 +58,10 @@ def result(tmp_path: Path) -> StudyResult:
 @pytest.mark.parametrize(
     ("text", "kind", "variant", "options"),
     [
-        ("seg", "seg", "binary", ()),
+        ("seg", "seg", "occupancy", ()),
         ("seg:fractional", "seg", "fractional", ()),
         ("seg:labelmap:every-frame", "seg", "labelmap", ("every-frame",)),
-        ("seg:every-frame", "seg", "binary", ("every-frame",)),
+        ("seg:every-frame", "seg", "occupancy", ("every-frame",)),
         ("seg:binary", "seg", "binary", ()),
         ("sr", "sr", "comprehensive", ()),
         (" sr:comprehensive-3d ", "sr", "comprehensive-3d", ()),
@@ -109,11 +109,11 @@ def test_a_kind_that_a_signed_review_adds_to_can_verify_it() -> None:
         ),
         ("", "Use one of: seg"),
         ("SEG", "Use one of: seg"),
-        ("seg:grayscale", "Use one of: binary, fractional, labelmap, every-frame"),
+        ("seg:grayscale", "Use one of: occupancy, binary, fractional, labelmap, every-frame"),
         ("sr:every-frame", "Use one of: comprehensive, comprehensive-3d, enhanced"),
         ("sr:enhanced:comprehensive", "Use one of: comprehensive"),
-        ("seg:", "Use one of: binary"),
-        ("seg:every-frame:every-frame", "Use one of: binary"),
+        ("seg:", "Use one of: occupancy"),
+        ("seg:every-frame:every-frame", "Use one of: occupancy"),
     ],
 )
 def test_an_unknown_spec_is_refused_with_the_known_ones(text: str, message: str) -> None:

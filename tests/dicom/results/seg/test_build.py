@@ -18,13 +18,15 @@ from pydicom.uid import (
 from dicom.errors import InvalidResult
 from dicom.files import encode, write_dataset
 from dicom.results.model import ImageResult, StudyResult
+from dicom.results.seg.build import Variant
 from dicom.results.seg.verify import verify_segmentation
-from dicom.results.segmentation import SegmentationType
 from dicom.results.source_image import read_source
 from dicom.storage_classes import RETIRED_ULTRASOUND
 from dicom.uids import derived_uid
 from tests.dicom import making
 from tests.dicom.conftest import Validate
+
+FRACTION = highdicom.seg.SegmentationFractionalTypeValues
 
 
 def write_all(result: StudyResult, folder: Path) -> list[Path]:
@@ -67,7 +69,7 @@ def assert_highdicom_agrees(path: Path, image: ImageResult) -> None:
     for lesion in image.lesions:
         (number,) = segmentation.get_segment_numbers(tracking_uid=lesion.tracking_uid)
         found = pixels[frames.index(lesion.frame_number), ..., number - 1]
-        graded = segmentation.segmentation_fractional_type is not None
+        graded = segmentation.segmentation_fractional_type is FRACTION.PROBABILITY
         meant = lesion.probability if graded else lesion.mask
         assert meant is not None
         assert np.array_equal(np.rint(255 * found) if graded else found, meant)
@@ -312,21 +314,19 @@ def drawn_lesions(draw: st.DrawFn) -> tuple[int, tuple[int, int], list[tuple[int
 )
 @given(
     drawn=drawn_lesions(),
-    segmentation_type=st.sampled_from(SegmentationType),
+    variant=st.sampled_from(Variant),
     every_frame=st.booleans(),
 )
 @example(
     drawn=(2, (900, 1200), [(1, 2, 0), (2, 1, 1), (1, 1, 2)]),
-    segmentation_type=SegmentationType.BINARY,
+    variant=Variant.BINARY,
     every_frame=True,
 )
-@example(
-    drawn=(1, (16, 16), [(1, 1, 0)]), segmentation_type=SegmentationType.BINARY, every_frame=False
-)
+@example(drawn=(1, (16, 16), [(1, 1, 0)]), variant=Variant.BINARY, every_frame=False)
 def test_any_masks_on_any_frames_of_any_size_survive_in_any_form(
     tmp_path: Path,
     drawn: tuple[int, tuple[int, int], list[tuple[int, int, int]]],
-    segmentation_type: SegmentationType,
+    variant: Variant,
     *,
     every_frame: bool,
 ) -> None:
@@ -338,11 +338,11 @@ def test_any_masks_on_any_frames_of_any_size_survive_in_any_form(
         for number, frame, seed in wanted
     ]
     image = making.image_result(path, lesions)
-    spec = f"seg:{segmentation_type.lower()}" + (":every-frame" if every_frame else "")
+    spec = f"seg:{variant}" + (":every-frame" if every_frame else "")
     (built,) = making.build_objects(spec, making.study_result(image))
     written = write_dataset(built, tmp_path / "seg.dcm").path
     verify_segmentation(written, making.study_result(image))
-    if segmentation_type is SegmentationType.BINARY:
+    if variant in {Variant.OCCUPANCY, Variant.BINARY}:
         assert_highdicom_agrees(written, image)
 
 

@@ -17,7 +17,7 @@ from tests.dicom.conftest import Validate
 from tests.dicom.results.seg.test_build import read_with_highdicom
 
 PROBABILITY = highdicom.seg.SegmentationFractionalTypeValues.PROBABILITY
-VARIANTS = ("seg", "seg:fractional", "seg:labelmap")
+VARIANTS = ("seg", "seg:binary", "seg:fractional", "seg:labelmap")
 SPECS = [variant + option for variant in VARIANTS for option in ("", ":every-frame")]
 SHAPE = (64, 80)
 
@@ -128,6 +128,15 @@ def test_segments_are_said_to_overlap_only_when_they_do(tmp_path: Path) -> None:
     ):
         (built,) = making.build_objects(spec, making.study_result(shown))
         assert built.SegmentsOverlap == expected
+
+
+def test_the_default_stores_the_mask_as_occupied_pixels(tmp_path: Path) -> None:
+    (image,) = making.Case(two_lesions(tmp_path).source, 2).result_with_probabilities().images
+    (built,) = making.build_objects("seg", making.study_result(image))
+    assert (built.SegmentationType, built.SegmentationFractionalType) == ("FRACTIONAL", "OCCUPANCY")
+    path = write_dataset(built, tmp_path / "seg.dcm").path
+    for lesion, segment in zip(image.lesions, read_back_segmentation(path).segments, strict=True):
+        assert np.array_equal(segment.planes[1], 255 * lesion.mask.astype(np.uint8))
 
 
 def test_without_a_probability_map_the_mask_is_certain(tmp_path: Path) -> None:
