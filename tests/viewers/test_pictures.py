@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from dicom.files import write_dataset
 from dicom.images.frames import decode_frames
@@ -59,6 +60,37 @@ def test_a_heat_map_picture_is_shown_as_it_was_drawn(
         assert_looks_like(ohif.shown_image(frame.shape[:2]), frame)
         ohif.screenshot(screenshots / f"heatmap-sc {name} {number}.png")
     assert not ohif.errors
+
+
+def test_a_pdf_page_is_shown_by_the_browser(
+    ohif: Ohif, pacs: Orthanc, tmp_path: Path, screenshots: Path
+) -> None:
+    case, study = make_case(tmp_path, "small gray still")
+    (built,) = making.build_objects("encapsulated-pdf", replace(case.result(), analysis_id="pdf"))
+    pacs.store(case.path, write_dataset(built, tmp_path / "page.dcm").path)
+    ohif.open_study(study)
+    ohif.load(built.SeriesDescription, image=False)
+    page = ohif.page.locator('object[type="application/pdf"]')
+    page.wait_for()
+    fetched: list[int] = ohif.page.evaluate(
+        "async url => [...new Uint8Array(await (await fetch(url)).arrayBuffer())]",
+        page.get_attribute("data"),
+    )
+    picture = screenshots / "encapsulated-pdf.png"
+    for _ in range(60):  # Chromium loads its reader of PDF files, which tells nothing of its state
+        ohif.screenshot(picture)
+        if share_of_white(picture) > 0.1:
+            break
+        ohif.page.wait_for_timeout(500)
+    assert share_of_white(picture) > 0.1
+    assert bytes(fetched).rstrip(b"\0") == built.EncapsulatedDocument.rstrip(b"\0")
+    assert not ohif.errors
+
+
+def share_of_white(picture: Path) -> float:
+    """How much of a picture is the white of paper, which the viewer itself never shows."""
+    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    return float((pixels == 255).all(axis=2).mean())
 
 
 def assert_looks_like(shown: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> None:

@@ -144,7 +144,7 @@ class Drawing:
     def _class_text(self) -> str:
         image = self.image
         if image.undecided:
-            return f"AI: {UNDECIDED} (confidence below {self.confidence_threshold:.0%})"
+            return f"AI: {UNDECIDED} (confidence below {self.confidence_threshold * 100:.0f} %)"
         return f"AI: {_class_share(image.label, image.probabilities)}"
 
     def _draw_band(self, number: int) -> Frame:

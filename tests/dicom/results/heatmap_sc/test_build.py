@@ -12,6 +12,7 @@ from dicom.images.frames import decode_frames
 from dicom.images.header import read_header
 from dicom.images.header_gate import find_header_refusal
 from dicom.results.heatmap_sc.picture import Drawing
+from dicom.results.heatmap_sc.verify import verify_heatmap_capture
 from dicom.results.model import StudyResult
 from tests.dicom import making
 from tests.dicom.conftest import Validate
@@ -39,6 +40,7 @@ def test_every_kind_of_image_gets_a_valid_picture(
         path = write_dataset(one, tmp_path / "picture.dcm").path
         dciodvfy(path)
         assert len(list(decode_frames(path))) == len(result.images[0].heatmaps)
+        verify_heatmap_capture(path, result)
 
 
 def test_the_frames_are_those_with_heat_maps_in_their_order(tmp_path: Path) -> None:
