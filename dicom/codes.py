@@ -50,6 +50,9 @@ DECISION: Final = {
     "reject": Code("BUS-REJECT", PRIVATE_SCHEME, "Rejected"),
 }
 COMMENT: Final = codes.DCM.Comment
+LESION_IDENTIFIER: Final = codes.DCM.LesionIdentifier
+TEXT_POSITION: Final = Code("TextPosition", "99CS3D", "Text Annotation Position")
+"""Private to Cornerstone3D: where it writes the label of a region. DICOM has no concept for it."""
 QUALITATIVE_EVALUATIONS: Final = Code("C0034375", "UMLS", "Qualitative Evaluations")  # TID 1500
 
 REFUSED_IMAGE: Final = Code("BUS-REFUSED", PRIVATE_SCHEME, "Image not analyzed")
@@ -107,6 +110,14 @@ def code_item(code: Code) -> Dataset:
     if code.scheme_version:
         item.CodingSchemeVersion = code.scheme_version
     item.CodeMeaning = code.meaning
+    return item
+
+
+def cornerstone_scheme_item() -> Dataset:
+    """Return the Coding Scheme Identification Sequence (0008,0110) item of 99CS3D."""
+    item = Dataset()
+    item.CodingSchemeDesignator = TEXT_POSITION.scheme_designator
+    item.CodingSchemeName = "Cornerstone3D private codes"
     return item
 
 

@@ -12,11 +12,11 @@ from pydicom.uid import JPEGBaseline8Bit
 from tests.dicom import making
 from tests.peers import find_program
 
-# A private coding scheme; Device UID in Contributing Equipment, which PS3.3 C.12.1 has and the
+# Private coding schemes; Device UID in Contributing Equipment, which PS3.3 C.12.1 has and the
 # validator's tables have not; and what the source itself is like: a name as the machine wrote it,
 # a study without date or number, a side that is not known.
 _KNOWN_WARNINGS = re.compile(
-    r"Unrecognized defined term <(99SONOGATE|2\.25\.\d+)> for value 1 of attribute <Coding Scheme"
+    r"Unrecognized defined term <(99SONOGATE|99CS3D|2\.25\.\d+)> for value 1 of attribute <Coding Scheme"
     r"|Attribute is not present in standard DICOM IOD - \(0x0018,0x1002\) UI Device UID"
     r"|Retired Person Name form"
     r"|only permitted to be empty when actually unknown.*<Laterality>"

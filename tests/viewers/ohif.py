@@ -137,6 +137,8 @@ class Ohif:
 
         Waits until the viewport shows an image, unless the series has none (`image=False`).
         """
+        named = self.page.locator(DESCRIPTION).get_by_text(description, exact=True)
+        self._until(named.first, f"no series is {description!r}")
         matching = [n for n, text in enumerate(self.series()) if text == description]
         if len(matching) != 1:
             raise ViewerFailed(f"{len(matching)} series are {description!r}: {self.series()}")
@@ -281,7 +283,8 @@ class Ohif:
                     const points = drawn.length ? drawn
                         : data.contour?.polyline ?? data.handles.points;
                     return {
-                        tool: one.metadata.toolName, label: data.label ?? "",
+                        tool: one.metadata.toolName,
+                        label: data.label || data.labels?.[0]?.label || "",
                         frame: Number(image.match(/frames\\/(\\d+)/)?.[1] ?? 1),
                         points: points.map(
                             point => cornerstone.utilities.worldToImageCoords(image, point)),

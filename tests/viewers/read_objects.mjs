@@ -132,17 +132,13 @@ function segmentationOf(items) {
   );
 }
 
-// the adapter looks for the outline below a measurement, as Cornerstone itself writes it (TID 300);
-// TID 1410 has it beside the measurements, so the adapter gets it in the shape that it knows
+// the adapter looks for the outline below the area, as Cornerstone itself writes it (TID 300)
 function outlineOf(group, items, imageIds) {
-  const outline = items.find((item) => item.ValueType === 'SCOORD');
-  if (!outline) {
+  if (!items.find(named('42798000'))?.ContentSequence) {
     return undefined;
   }
-  const area = { ...items.find(named('42798000')), ContentSequence: [outline] };
-  const others = items.filter((item) => item !== outline && item.ValueType !== 'NUM');
   const state = PlanarFreehandROI.getMeasurementData(
-    { ...group, ContentSequence: [...others, area] },
+    { ...group, ContentSequence: items },
     Object.fromEntries(imageIds.map((id) => [keyOf(images.get(id)), id])),
     metaData,
   );

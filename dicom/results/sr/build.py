@@ -28,7 +28,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import SegmentationStorage
 
 from dicom import codes as concepts
-from dicom.codes import private_scheme_item
+from dicom.codes import cornerstone_scheme_item, private_scheme_item
 from dicom.equipment import MANUFACTURER
 from dicom.errors import DicomError, InvalidResult
 from dicom.results.device_observer import device_observer
@@ -58,6 +58,8 @@ from dicom.results.sr.content import (
 )
 from dicom.uids import derived_uid
 
+CONTENT_VERSION: Final = "content-2"
+"""Part of the UIDs. Change it with the content: a UID that was sent must never get other bytes."""
 SERIES_NUMBER: Final = 9000
 VERIFIED_SERIES_NUMBER: Final = 9900
 SERIES_DESCRIPTION: Final = "AI findings (UNVERIFIED)"
@@ -93,7 +95,7 @@ def build_report(inputs: BuildInputs) -> list[Dataset]:
     result, variant = inputs.result, inputs.spec.variant
     segmentations = _without_label_maps(_choose_segmentations(inputs.segmentations))
     edition = f" {inputs.edition}" if inputs.edition else ""
-    uid_parts = result.analysis_id + edition, variant, *_uids(segmentations)
+    uid_parts = result.analysis_id + edition, CONTENT_VERSION, variant, *_uids(segmentations)
     header = _DocumentHeader(
         variant=variant,
         series_instance_uid=derived_uid("sr-series", *uid_parts),
@@ -131,7 +133,7 @@ def build_verified_report(inputs: SignedBuildInputs) -> list[Dataset]:
     segmentations = _without_label_maps([*unchanged, *_choose_segmentations(inputs.edited)])
     earlier = tuple(signing.earlier.get(inputs.spec, ()))
     earlier_uids = [reference.sop_instance_uid for reference in earlier]
-    uid_parts = review.review_id, variant, *_uids(segmentations), *earlier_uids
+    uid_parts = review.review_id, CONTENT_VERSION, variant, *_uids(segmentations), *earlier_uids
     header = _DocumentHeader(
         variant=variant,
         series_instance_uid=derived_uid("sr-verified-series", result.analysis_id, variant),
@@ -197,7 +199,7 @@ def _build_document(
     name_true_classes(report, sources)
     add_provenance(report, next(iter(sources.values())), result)
     add_requests(report, sources.values())
-    report.CodingSchemeIdentificationSequence = [private_scheme_item()]
+    report.CodingSchemeIdentificationSequence = [private_scheme_item(), cornerstone_scheme_item()]
     add_times(report, header.created_at)
     if review is not None:
         observer = report.VerifyingObserverSequence[0]

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypedDict
 
+import numpy as np
 from highdicom.sr import (
     AlgorithmIdentification,
     CodeContentItem,
     ContainerContentItem,
     ContentItem,
     ContentSequence,
+    CoordinatesForMeasurement,
     FindingSite,
     GraphicTypeValues,
     ImageContentItem,
@@ -21,12 +23,15 @@ from highdicom.sr import (
     QualitativeEvaluation,
     ReferencedSegmentationFrame,
     RelationshipTypeValues,
+    ScoordContentItem,
     SourceImageForMeasurementGroup,
     SourceImageForRegion,
     SourceImageForSegmentation,
     TextContentItem,
     TrackingIdentifier,
+    UIDRefContentItem,
 )
+from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
@@ -42,10 +47,22 @@ from dicom.results.model import (
 )
 from dicom.results.provenance import algorithm_parameters
 from dicom.results.source_image import SourceImage
-from dicom.terms.classification import CLASSES, MALIGNANT, NORMAL, Probabilities
+from dicom.results.sr.labels import label_image, label_lesion, label_refusal, label_review
+from dicom.terms.classification import CLASSES, MALIGNANT, NORMAL, Probabilities, suspicion
+from dicom.uids import derived_uid
 
 _CONTAINS: Final = RelationshipTypeValues.CONTAINS
 _CONTEXT: Final = RelationshipTypeValues.HAS_ACQ_CONTEXT
+# Cornerstone3D edits a region whose tracking identifier begins with one of these; text may follow.
+_FREEHAND: Final = "Cornerstone3DTools@^0.1.0:PlanarFreehandROI:"
+# An arrow along the upper border with a text: no other tool shows a text and measures nothing.
+_ARROW: Final = "Cornerstone3DTools@^0.1.0:ArrowAnnotate:"
+_Group = MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
+
+
+class _Findings(TypedDict):
+    measurements: list[Measurement]
+    qualitative_evaluations: list[QualitativeEvaluation] | None
 
 
 @dataclass(frozen=True)
@@ -102,19 +119,7 @@ def imaging_measurements(inputs: ReportInputs) -> ContainerContentItem | None:
 
     A signed report that rejects the analysis restates no findings.
     """
-    if inputs.review is not None and inputs.review.decision == "reject":
-        return None
-    groups: list[
-        MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations
-    ] = []
-    for image in inputs.result.images:
-        source = inputs.sources[image.sop_instance_uid]
-        groups.append(_image_group(inputs, image, source))
-        for lesion in image.lesions:
-            if mask := inputs.masks.get((lesion.tracking_uid, lesion.frame_number)):
-                groups.append(_mask_group(inputs, lesion, source, mask))
-            if len(lesion.contour) > 2:
-                groups.append(_outline_group(inputs, lesion, source))
+    groups = list(_measurement_groups(inputs))
     if not groups:
         return None
     container = ContainerContentItem(codes.DCM.ImagingMeasurements, relationship_type=_CONTAINS)
@@ -182,23 +187,50 @@ def _library_entry(source: SourceImage, spacing_mm: tuple[float, float] | None) 
 # --------------------------------------------------------------------------- measurement groups
 
 
+def _measurement_groups(inputs: ReportInputs) -> Iterator[_Group]:
+    """Yield the groups of the most suspicious image first.
+
+    OHIF opens a report at the image and the frame of its first group. It opens no report with a
+    group that has no coordinates, so each image has a group, refused images and those of a rejected
+    analysis too.
+    """
+    result, review = inputs.result, inputs.review
+    images = sorted(
+        result.images, key=lambda image: suspicion(image.label, image.probabilities), reverse=True
+    )
+    for image in images:
+        source = inputs.sources[image.sop_instance_uid]
+        if review is not None and review.decision == "reject":
+            yield _statement_group(source, label_review(review), review.review_id)
+        else:
+            yield from _outline_groups(inputs, image, source)
+            yield _image_group(inputs, image, source)
+            yield from _mask_groups(inputs, image, source)
+    for refusal in result.refused_images:
+        if readable := inputs.sources.get(refusal.sop_instance_uid):
+            label = label_refusal(refusal.reason, review)
+            owner = review.review_id if review else result.analysis_id
+            yield _statement_group(readable, label, owner)
+
+
 def _image_group(
     inputs: ReportInputs, image: ImageResult, source: SourceImage
 ) -> MeasurementsAndQualitativeEvaluations:
-    """Return TID 1501: the class of one image, or of the frames of a cine that were averaged."""
-    category: Code | None = None
-    finding: Code | None = None
-    if not image.undecided:
-        is_normal = image.label == NORMAL
-        category = concepts.TISSUE if is_normal else concepts.ABNORMAL_STRUCTURE
-        finding = concepts.NORMAL_TISSUE if is_normal else concepts.LESION
-    return MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(image.tracking_uid, "Image classification"),
-        finding_category=category,
-        finding_type=finding,
+    """Return TID 1501: the class of one image, or of the frames of a cine that were averaged.
+
+    The probability of cancer was inferred from the whole image, whose border are its coordinates.
+    """
+    is_normal = image.label == NORMAL and not image.undecided
+    region_source = _region_source(source, image.frame_number or 1)
+    border = CoordinatesForMeasurement(GraphicTypeValues.POLYLINE, _border(source), region_source)
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(image.tracking_uid, f"{_ARROW}Image classification"),
+        # not "Lesion" for the others: OHIF shows it, and people would take it for another lesion
+        finding_category=concepts.TISSUE if is_normal else None,
+        finding_type=concepts.NORMAL_TISSUE if is_normal else None,
         algorithm_id=inputs.algorithm,
         finding_sites=[_finding_site(source)],
-        measurements=[_probability_of_cancer(image.probabilities)],
+        measurements=[_probability_of_cancer(image.probabilities, border)],
         qualitative_evaluations=_class_evaluations(inputs, image),
         source_images=[
             SourceImageForMeasurementGroup(
@@ -208,6 +240,117 @@ def _image_group(
             )
         ],
     )
+    label = label_image(image, inputs.result, inputs.review, cine=source.last_frame > 1)
+    group[0].ContentSequence.extend(_caption(label, source, region_source))
+    return group
+
+
+def _statement_group(
+    source: SourceImage, label: str, uid_part: str
+) -> PlanarROIMeasurementsAndQualitativeEvaluations:
+    """Return TID 1410 with the border of an image of which the report states no finding."""
+    tracking_uid = derived_uid("sr-statement", uid_part, source.header.sop_instance_uid)
+    group = PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(tracking_uid, f"{_ARROW}Image without finding"),
+        referenced_region=ImageRegion(
+            GraphicTypeValues.POLYLINE, _border(source), _region_source(source, 1)
+        ),
+    )
+    group[0].ContentSequence.extend(_caption(label, source, _region_source(source, 1)))
+    return group
+
+
+def _caption(
+    label: str, source: SourceImage, region_source: SourceImageForRegion
+) -> list[ContentItem]:
+    """Return a label of an image, and where OHIF writes it: in the corner, not over the tissue."""
+    corner = np.array([[source.header.columns / 50, source.header.rows / 25]])
+    position = ScoordContentItem(
+        concepts.TEXT_POSITION, GraphicTypeValues.POINT, corner, relationship_type=_CONTAINS
+    )
+    position.ContentSequence = ContentSequence([region_source])
+    return [_comment(label), position]
+
+
+def _border(source: SourceImage) -> NDArray[np.float32]:
+    """Return the closed line through the middle of the outermost pixels, so that it is visible."""
+    right, bottom = source.header.columns - 0.5, source.header.rows - 0.5
+    corners = [(0.5, 0.5), (right, 0.5), (right, bottom), (0.5, bottom)]
+    return closed_outline(corners)
+
+
+def _region_source(source: SourceImage, frame_number: int) -> SourceImageForRegion:
+    header = source.header
+    return SourceImageForRegion(
+        header.sop_class_uid, header.sop_instance_uid, source.frames(frame_number)
+    )
+
+
+def _outline_groups(
+    inputs: ReportInputs, image: ImageResult, source: SourceImage
+) -> Iterator[MeasurementsAndQualitativeEvaluations]:
+    """Yield TID 1501 for each outline, those on the representative frame first.
+
+    The outline is that from which the area was computed (TID 320). OHIF merges groups of the same
+    tracking UID and draws only the first outline of them, so the tracking UID is that of the lesion
+    on its first group alone; Lesion Identifier names the lesion in all of them.
+    """
+    seen: set[str] = set()
+    lesions = [lesion for lesion in image.lesions if len(lesion.contour) > 2]
+    for lesion in sorted(lesions, key=lambda one: one.frame_number != image.frame_number):
+        uid = lesion.tracking_uid
+        if uid in seen:
+            uid = derived_uid("sr-outline", uid, str(lesion.frame_number))
+        seen.add(lesion.tracking_uid)
+        yield _outline_group(inputs, lesion, source, uid)
+
+
+def _outline_group(
+    inputs: ReportInputs, lesion: LesionResult, source: SourceImage, tracking_uid: str
+) -> MeasurementsAndQualitativeEvaluations:
+    outline = CoordinatesForMeasurement(
+        GraphicTypeValues.POLYLINE,
+        closed_outline(lesion.contour),
+        _region_source(source, lesion.frame_number),
+    )
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(tracking_uid, f"{_FREEHAND}{lesion.tracking_id}"),
+        finding_category=concepts.ABNORMAL_STRUCTURE,
+        finding_type=concepts.LESION,
+        algorithm_id=_outline_algorithm(inputs, lesion),
+        finding_sites=[_finding_site(source)],
+        **_lesion_findings(inputs, lesion, outline),
+        source_images=[
+            SourceImageForMeasurementGroup(
+                source.header.sop_class_uid,
+                source.header.sop_instance_uid,
+                source.frames(lesion.frame_number),
+            )
+        ],
+    )
+    content = group[0].ContentSequence
+    content.insert(
+        2,
+        UIDRefContentItem(
+            concepts.LESION_IDENTIFIER, lesion.tracking_uid, RelationshipTypeValues.HAS_OBS_CONTEXT
+        ),
+    )
+    content.append(_comment(label_lesion(lesion, inputs.review)))
+    return group
+
+
+def _mask_groups(
+    inputs: ReportInputs, image: ImageResult, source: SourceImage
+) -> Iterator[PlanarROIMeasurementsAndQualitativeEvaluations]:
+    """Yield TID 1410 for each frame of the segmentation that holds a lesion.
+
+    They follow a group with an outline and the same tracking UID, with which OHIF merges them.
+    """
+    outlined = {lesion.tracking_uid for lesion in image.lesions if len(lesion.contour) > 2}
+    for lesion in image.lesions:
+        mask = inputs.masks.get((lesion.tracking_uid, lesion.frame_number))
+        if mask and lesion.tracking_uid in outlined:
+            yield _mask_group(inputs, lesion, source, mask)
 
 
 def _mask_group(
@@ -226,10 +369,6 @@ def _mask_group(
     )
     # PS3.3 Table 10-3: no segment number beside a frame number; highdicom writes both
     del frame[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
-    measurements, evaluations = _sizes(lesion), None
-    if lesion.origin == "network":
-        measurements.append(_probability_of_cancer(lesion.probabilities))
-        evaluations = _class_evaluations(inputs, lesion)
     return PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(lesion.tracking_uid, lesion.tracking_id),
         referenced_segment=frame,
@@ -237,31 +376,7 @@ def _mask_group(
         finding_type=concepts.LESION,
         algorithm_id=_outline_algorithm(inputs, lesion),
         finding_sites=[_finding_site(source)],
-        measurements=measurements,
-        qualitative_evaluations=evaluations,
-    )
-
-
-def _outline_group(
-    inputs: ReportInputs, lesion: LesionResult, source: SourceImage
-) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    """Return TID 1410 for a closed polyline, because many viewers cannot show segmentations."""
-    header = source.header
-    region = ImageRegion(
-        graphic_type=GraphicTypeValues.POLYLINE,
-        graphic_data=closed_outline(lesion.contour),
-        source_image=SourceImageForRegion(
-            header.sop_class_uid, header.sop_instance_uid, source.frames(lesion.frame_number)
-        ),
-    )
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(lesion.tracking_uid, lesion.tracking_id),
-        referenced_region=region,
-        finding_category=concepts.ABNORMAL_STRUCTURE,
-        finding_type=concepts.LESION,
-        algorithm_id=_outline_algorithm(inputs, lesion),
-        finding_sites=[_finding_site(source)],
-        measurements=_sizes(lesion),
+        **_lesion_findings(inputs, lesion),
     )
 
 
@@ -272,7 +387,21 @@ def _outline_algorithm(
     return inputs.algorithm if lesion.origin == "network" else None
 
 
-def _sizes(lesion: LesionResult) -> list[Measurement]:
+def _lesion_findings(
+    inputs: ReportInputs, lesion: LesionResult, outline: CoordinatesForMeasurement | None = None
+) -> _Findings:
+    """Return the sizes and, if the outline is that of the networks, their classification."""
+    measurements = _sizes(lesion, outline)
+    if lesion.origin != "network":
+        return {"measurements": measurements, "qualitative_evaluations": None}
+    return {
+        "measurements": [*measurements, _probability_of_cancer(lesion.probabilities)],
+        "qualitative_evaluations": _class_evaluations(inputs, lesion),
+    }
+
+
+def _sizes(lesion: LesionResult, outline: CoordinatesForMeasurement | None) -> list[Measurement]:
+    """Return the area first, which OHIF takes for that of `outline`."""
     size, size_mm = lesion.measurements, lesion.measurements.size_mm
     names = (concepts.AREA, concepts.LONG_AXIS, concepts.SHORT_AXIS)
     if size_mm:
@@ -281,16 +410,24 @@ def _sizes(lesion: LesionResult) -> list[Measurement]:
     else:
         values = size.area_px, size.long_axis_px, size.short_axis_px
         units = (concepts.PIXELS,) * 3
+    coordinates = ([outline] if outline else None), None, None
     return [
-        Measurement(name=name, value=round(float(value), 2), unit=unit)
-        for name, value, unit in zip(names, values, units, strict=True)
+        Measurement(
+            name=name, value=round(float(value), 2), unit=unit, referenced_coordinates=source
+        )
+        for name, value, unit, source in zip(names, values, units, coordinates, strict=True)
     ]
 
 
-def _probability_of_cancer(probabilities: Probabilities) -> Measurement:
+def _probability_of_cancer(
+    probabilities: Probabilities, region: CoordinatesForMeasurement | None = None
+) -> Measurement:
     malignant = probabilities[CLASSES.index(MALIGNANT)]
     return Measurement(
-        name=concepts.PROBABILITY_OF_CANCER, value=_percent(malignant), unit=concepts.PERCENT
+        name=concepts.PROBABILITY_OF_CANCER,
+        value=_percent(malignant),
+        unit=concepts.PERCENT,
+        referenced_coordinates=[region] if region else None,
     )
 
 

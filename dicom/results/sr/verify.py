@@ -15,6 +15,7 @@ from dicom.files import read_dataset
 from dicom.images.header import read_header
 from dicom.results.model import (
     ImageResult,
+    LesionResult,
     SignedReview,
     StudyResult,
     apply_review,
@@ -26,11 +27,14 @@ from dicom.results.verify import (
     verify_outline,
 )
 from dicom.storage_classes import MULTI_FRAME
-from dicom.terms.classification import CLASSES, Probabilities
+from dicom.terms.classification import CLASSES, UNDECIDED, Probabilities
 
 _LABELS: Final = {code.value: label for label, code in concepts.CLASS.items()}
 _DECISIONS: Final = {code.value: decision for decision, code in concepts.DECISION.items()}
 _BIRADS: Final = {code.value: category for category, code in concepts.BIRADS.items()}
+_COMMENT: Final = concepts.COMMENT.value
+_LESION_IDENTIFIER: Final = concepts.LESION_IDENTIFIER.value
+_IMAGE_REGION: Final = "111030"
 _TRACKING_UID: Final = "112040"
 _TRACKING_IDENTIFIER: Final = "112039"
 _MEASUREMENT_GROUP: Final = "125007"
@@ -39,9 +43,11 @@ _PERCENT_STEP: Final = 0.1
 
 @dataclass(frozen=True)
 class ReadLesion:
-    """A measurement group with a region, which is a segmentation frame or an outline."""
+    """A measurement group of a lesion on one frame, by a segmentation frame or by an outline."""
 
     tracking_uid: str
+    """Of the lesion. The group of an outline may have another one: `group_uid`."""
+    group_uid: str
     tracking_id: str
     segmentation_uid: str
     """SOP Instance UID of the segmentation; empty for an outline."""
@@ -51,11 +57,22 @@ class ReadLesion:
     """(x, y) in pixels with the closing point; empty for a segmentation frame."""
     measurements: Mapping[str, tuple[float, str]]
     """Value and UCUM unit by code value."""
+    label: str
+    """Empty for a segmentation frame."""
+
+
+@dataclass(frozen=True)
+class ReadStatement:
+    """A measurement group that states no finding: a label on an image."""
+
+    sop_instance_uid: str
+    """Of the image."""
+    label: str
 
 
 @dataclass(frozen=True)
 class ReadImage:
-    """A measurement group without a region: the class of an image."""
+    """A measurement group with the class of an image."""
 
     tracking_uid: str
     label: str | None
@@ -64,6 +81,8 @@ class ReadImage:
     undecided: bool
     frames: tuple[int, ...]
     """1-based frames that were classified; empty for a still and for a whole cine."""
+    text: str
+    """What viewers show: the classes of the image and of the study."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,7 @@ class ReadReport:
     probabilities: Probabilities | None
     images: tuple[ReadImage, ...]
     lesions: tuple[ReadLesion, ...]
+    statements: tuple[ReadStatement, ...]
     refusals: tuple[str, ...]
     """Refusal codes, in the order of the images."""
     predecessor_uid: str | None
@@ -104,8 +124,9 @@ def read_back_report(path: Path) -> ReadReport:
             label=_LABELS.get(impression),
             undecided=impression == concepts.UNDECIDED.value,
             probabilities=_parse_probabilities(conclusions),
-            images=tuple(_parse_image(group) for group in groups if not _has_region(group)),
-            lesions=tuple(_parse_lesion(group) for group in groups if _has_region(group)),
+            images=tuple(map(_parse_image, filter(_is_image, groups))),
+            lesions=tuple(map(_parse_lesion, filter(_is_lesion, groups))),
+            statements=tuple(map(_parse_statement, filter(_is_statement, groups))),
             refusals=tuple(
                 str(item.TextValue).partition("]")[0].removeprefix("[")
                 for item in conclusions
@@ -168,6 +189,9 @@ def verify_report(
             raise ReadBackMismatch(f"{name} differs")
     _verify_images(report, images)
     _verify_lesions(report, images)
+    _verify_groups(report)
+    _verify_labels(report, result, images, review)
+    _verify_statements(report, result, review)
     return report
 
 
@@ -211,6 +235,80 @@ def _verify_lesions(report: ReadReport, images: tuple[ImageResult, ...]) -> None
         raise ReadBackMismatch("the frames of the lesions differ")
     for key, stored in drawn.items():
         verify_outline(np.array(stored.outline), np.array(lesions[key].contour))
+
+
+def _verify_groups(report: ReadReport) -> None:
+    """Raise ReadBackMismatch unless OHIF can draw every group.
+
+    It merges the groups of a tracking UID, takes the first of them for the outline, and draws
+    nothing of a report in which it finds none.
+    """
+    drawn: set[str] = set()
+    for lesion in report.lesions:
+        if lesion.outline and lesion.group_uid in drawn:
+            raise ReadBackMismatch("two outlines have the same tracking UID")
+        if not lesion.outline and lesion.group_uid not in drawn:
+            raise ReadBackMismatch("a segmentation frame has no outline before it")
+        drawn.add(lesion.group_uid)
+
+
+def _verify_labels(
+    report: ReadReport,
+    result: StudyResult,
+    images: tuple[ImageResult, ...],
+    review: SignedReview | None,
+) -> None:
+    """Raise ReadBackMismatch unless the labels that viewers show name the same classes."""
+    lesions = {
+        (lesion.tracking_uid, lesion.frame_number): lesion
+        for image in images
+        for lesion in image.lesions
+    }
+    by_tracking_uid = {image.tracking_uid: image for image in images}
+    restated = review is None or review.decision == "accept"
+    for stored in report.lesions:
+        lesion = lesions[stored.tracking_uid, stored.frame]
+        said = {_class_of(lesion)} if restated and lesion.origin == "network" else set()
+        if stored.outline and _classes_in(stored.label) != said:
+            raise ReadBackMismatch("the label of a lesion differs")
+    for read in report.images:
+        image = by_tracking_uid[read.tracking_uid]
+        said = {_class_of(image)} if restated else set()
+        if review is None:
+            said.add(_class_of(result))
+        elif review.final_label is not None:
+            said.add(review.final_label)
+        if _classes_in(read.text) != said or not _names_category(read.text, review):
+            raise ReadBackMismatch("the label of an image differs")
+
+
+def _verify_statements(
+    report: ReadReport, result: StudyResult, review: SignedReview | None
+) -> None:
+    """Raise ReadBackMismatch unless the other images have a label, which states the review."""
+    images = result.images if review is not None and review.decision == "reject" else ()
+    labeled = {image.sop_instance_uid for image in images}
+    stored = {statement.sop_instance_uid for statement in report.statements}
+    refused = {refusal.sop_instance_uid for refusal in result.refused_images}
+    if stored - refused != labeled:  # a refused image that cannot be read has none
+        raise ReadBackMismatch("the images without a finding differ")
+    if not all(_names_category(statement.label, review) for statement in report.statements):
+        raise ReadBackMismatch("the label of an image differs")
+
+
+def _class_of(classified: ImageResult | LesionResult | StudyResult) -> str:
+    return UNDECIDED if classified.undecided or not classified.label else classified.label
+
+
+def _classes_in(label: str) -> set[str]:
+    text, _, _ = label.partition("signed by")  # a name may be any word
+    return {name for name in (*CLASSES, UNDECIDED) if f" {name}" in text}
+
+
+def _names_category(label: str, review: SignedReview | None) -> bool:
+    if review is None or review.birads is None:
+        return "BI-RADS" not in label
+    return f"BI-RADS {review.birads}," in label
 
 
 def _are_close(stored: Probabilities | None, stated: Probabilities | None) -> bool:
@@ -261,8 +359,20 @@ def _parse_number(item: Dataset) -> tuple[float, str]:
     return float(value.NumericValue), str(value.MeasurementUnitsCodeSequence[0].CodeValue)
 
 
-def _has_region(group: Dataset) -> bool:
-    return any(_segmentation_uid(item) or "GraphicData" in item for item in _walk(group))
+def _has(group: Dataset, name: str) -> bool:
+    return any(_name(item) == name for item in group.ContentSequence)
+
+
+def _is_lesion(group: Dataset) -> bool:
+    return _has(group, _LESION_IDENTIFIER) or any(map(_segmentation_uid, _walk(group)))
+
+
+def _is_statement(group: Dataset) -> bool:
+    return _has(group, _IMAGE_REGION) and not _is_lesion(group)
+
+
+def _is_image(group: Dataset) -> bool:
+    return not _is_lesion(group) and not _is_statement(group)
 
 
 def _segmentation_uid(item: Dataset) -> str:
@@ -275,33 +385,51 @@ def _segmentation_uid(item: Dataset) -> str:
 def _parse_image(group: Dataset) -> ReadImage:
     items = list(_walk(group))
     impression = _code_value(items, concepts.IMPRESSION.value)
-    images = [item for item in items if item.ValueType == "IMAGE"]
+    images = [item for item in group.ContentSequence if item.ValueType == "IMAGE"]
     return ReadImage(
         tracking_uid=str(_child(group, _TRACKING_UID).UID),
         label=_LABELS.get(impression),
         probabilities=_parse_probabilities(items),
         undecided=impression == concepts.UNDECIDED.value,
         frames=referenced_frames(images[0].ReferencedSOPSequence[0]) if images else (),
+        text=_parse_comment(group),
+    )
+
+
+def _parse_comment(group: Dataset) -> str:
+    return str(_child(group, _COMMENT).TextValue) if _has(group, _COMMENT) else ""
+
+
+def _parse_statement(group: Dataset) -> ReadStatement:
+    (source,) = _child(group, _IMAGE_REGION).ContentSequence
+    return ReadStatement(
+        str(source.ReferencedSOPSequence[0].ReferencedSOPInstanceUID), _parse_comment(group)
     )
 
 
 def _parse_lesion(group: Dataset) -> ReadLesion:
     items = list(_walk(group))
-    outlines = [graphic_points(item).tolist() for item in items if "GraphicData" in item]
+    outlines = [item for item in items if "GraphicData" in item]
     segmentation_uids = [uid for item in items if (uid := _segmentation_uid(item))]
     (source,) = [
-        item for item in items if item.ValueType == "IMAGE" and not _segmentation_uid(item)
+        item
+        for item in (outlines[0].ContentSequence if outlines else items)
+        if item.ValueType == "IMAGE" and not _segmentation_uid(item)
     ]
     frames = referenced_frames(source.ReferencedSOPSequence[0])
+    group_uid = str(_child(group, _TRACKING_UID).UID)
+    points = graphic_points(outlines[0]).tolist() if outlines else ()
     return ReadLesion(
-        tracking_uid=str(_child(group, _TRACKING_UID).UID),
-        tracking_id=str(_child(group, _TRACKING_IDENTIFIER).TextValue),
+        tracking_uid=str(_child(group, _LESION_IDENTIFIER).UID) if outlines else group_uid,
+        group_uid=group_uid,
+        tracking_id=str(_child(group, _TRACKING_IDENTIFIER).TextValue).rpartition(":")[2],
         segmentation_uid=segmentation_uids[0] if segmentation_uids else "",
         frame=frames[0] if frames else 1,
-        outline=tuple((x, y) for x, y in outlines[0]) if outlines else (),
+        outline=tuple((x, y) for x, y in points),
         measurements={
             _name(item): _parse_number(item)
             for item in group.ContentSequence
             if item.ValueType == "NUM"
         },
+        label=_parse_comment(group),
     )

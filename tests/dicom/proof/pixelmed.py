@@ -30,6 +30,8 @@ _KNOWN = (
     r'Code \(47079000,SCT,"Ultrasonography of breast"\) not found in context group 100$',
     # highdicom writes capitals; a meaning is not compared
     r'Code \(121233,DCM,"Source Image for Segmentation"\) has different code meaning',
+    # a region without a measurement fits both; TID 1410 is the one with a region
+    r"template ID encoded in first row container 1410 does not match expected template ID 1501 - may",
 )
 _ITEMS = (
     # rows that TID 1410 and 1501 have got since: the finding's category, and TID 4019
@@ -39,6 +41,9 @@ _ITEMS = (
     # our additions, which these templates allow: they are extensible
     r'CODE \(121073,DCM,"Impression"\)',
     r'CODE \(BUS-CLASS,99SONOGATE,"[^"]+"\)(/NUM \(122157,DCM,"Probability"\))?',
+    r'UIDREF \(121151,DCM,"Lesion Identifier"\)',
+    r'TEXT \(121106,DCM,"Comment"\)',
+    r'SCOORD \(TextPosition,99CS3D,"[^"]+"\)(/IMAGE \(260753009,SCT,"Source"\))?',
     r'TEXT \(BUS-REFUSED,99SONOGATE,"[^"]+"\)/IMAGE \(260753009,SCT,"Source"\)',
 )
 _EXPECTED = re.compile(rf"{'|'.join(_KNOWN)}|/({'|'.join(_ITEMS)}): Content Item not in template$")
@@ -50,6 +55,10 @@ _OF_SUCH_A_GROUP = (
     _TAKEN_FOR_1410,
     re.compile(r": within ([\d.]+): .*: Missing conditional content item$"),
     re.compile(r'^Warning: ([\d.]+)\.\d+: .*\(121112,DCM,"Source of Measurement"\): Content Item'),
+    # TID 300 has coordinates in a group of TID 1501, TID 1419 in one of TID 1410 has not
+    re.compile(
+        r"^Warning: (\d+\.\d+\.\d+)\.\d+\.1(?:\.1)?: .*/NUM \([^)]+\)/SCOORD .*: Content Item"
+    ),
 )
 
 

@@ -6,7 +6,9 @@ import subprocess
 from pathlib import Path
 
 import highdicom
+import numpy as np
 import pytest
+from pydicom.sr.codedict import codes
 
 from dicom.results.model import apply_review
 from dicom.results.sr.verify import read_back_report
@@ -15,6 +17,7 @@ from tests.dicom.results.seg.test_build import assert_highdicom_agrees
 from tests.peers import find_program
 
 AREA = "42798000"
+FRAME = codes.DCM.ReferencedSegmentationFrame
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def test_dcmqi_reads_back_the_measurements(
             continue
         found = read_with_dcmqi(tid1500reader, path, tmp_path / "out.json")
         ours = read_back_report(path)
-        meant = [(one.tracking_uid, one.measurements) for one in ours.lesions]
+        meant = [(one.group_uid, one.measurements) for one in ours.lesions]
         assert [(uid, numbers) for uid, numbers in found if AREA in numbers] == meant
 
 
@@ -75,12 +78,17 @@ def test_highdicom_reads_back_every_report(proof: Proof) -> None:
         content = highdicom.sr.srread(path).content
         assert isinstance(content, highdicom.sr.MeasurementReport)
         ours = read_back_report(path)
-        if not ours.images:  # all was refused, so there is no measurement group
-            continue
-        groups = content.get_planar_roi_measurement_groups()
-        assert [group.tracking_uid for group in groups] == [
-            lesion.tracking_uid for lesion in ours.lesions
-        ]
+        masks = [lesion.tracking_uid for lesion in ours.lesions if lesion.segmentation_uid]
+        planar = content.get_planar_roi_measurement_groups()
+        assert [one.tracking_uid for one in planar if one.reference_type == FRAME] == masks
+        assert len(planar) == len(masks) + len(ours.statements)
+        groups = {str(one.tracking_uid): one for one in content.get_image_measurement_groups()}
+        outlined = [lesion for lesion in ours.lesions if lesion.outline]
+        assert len(groups) == len(outlined) + len(ours.images)
+        for lesion in outlined:
+            (area,) = groups[lesion.group_uid].get_measurements(name=codes.SCT.Area)
+            (outline,) = area.referenced_coordinates
+            assert np.allclose(outline.value, lesion.outline)
 
 
 def test_the_amendment_succeeds_the_signed_report_and_that_the_unsigned(proof: Proof) -> None:

@@ -78,11 +78,11 @@ def test_pixelmed_sees_what_is_taken_away(tmp_path: Path, pixelmed: PixelMed) ->
     report = making.build_report(result)
     del segmentation.SegmentSequence[0].SegmentedPropertyTypeCodeSequence
     (measurements,) = children(report, "Imaging Measurements")
-    outline = children(measurements, "Measurement Group")[-1]
-    assert outline.ContentSequence.pop().ValueType == "SCOORD"
+    mask = children(measurements, "Measurement Group")[-1]
+    assert mask.ContentSequence.pop().ValueType == "IMAGE"
     for spoiled, missing in (
         (segmentation, "SegmentedPropertyTypeCodeSequence/: .*Missing required"),
-        (report, r"Template 1410 .*\[Row 5\] .*: Missing conditional content item"),
+        (report, r"Template 1410 .*\[Row 8\] .*: Missing conditional content item"),
     ):
         complaints = pixelmed.validate(write_dataset(spoiled, tmp_path / "spoiled.dcm").path)[1]
         assert any(re.search(missing, complaint) for complaint in complaints), complaints

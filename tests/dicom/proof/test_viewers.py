@@ -107,8 +107,8 @@ def test_every_report_is_read_with_the_same_measurements_and_references(
         groups = [group for group in report["groups"] if AREA in group["measurements"]]
         lesions = read_back_report(path).lesions
         for group, lesion in zip(groups, lesions, strict=True):
-            assert group["trackingUid"] == lesion.tracking_uid
-            assert group["trackingIdentifier"] == lesion.tracking_id
+            assert group["trackingUid"] == lesion.group_uid
+            assert group["trackingIdentifier"].rpartition(":")[2] == lesion.tracking_id
             assert {
                 code: tuple(number) for code, number in group["measurements"].items()
             } == lesion.measurements
@@ -118,14 +118,21 @@ def test_every_report_is_read_with_the_same_measurements_and_references(
 @pytest.mark.peer
 def test_every_outline_is_drawn_closed_on_its_frame(proof: Proof, seen: dict[str, Any]) -> None:
     (path,) = proof.unsigned["sr"]
-    lesions = [lesion for image in proof.result.images for lesion in image.lesions]
+    contours = {
+        (lesion.tracking_uid, lesion.frame_number): lesion.contour
+        for image in proof.result.images
+        for lesion in image.lesions
+    }
+    ours = [lesion for lesion in read_back_report(path).lesions if lesion.outline]
     outlines = [group["outline"] for group in seen[str(path)]["groups"] if group.get("outline")]
-    for outline, lesion in zip(outlines, lesions, strict=True):
+    assert len(outlines) == len(contours)
+    for outline, lesion in zip(outlines, ours, strict=True):
         assert outline["closed"]
-        assert outline["frame"] == lesion.frame_number
+        assert outline["frame"] == lesion.frame
         assert outline["finding"] == "Lesion"
         assert outline["sites"] == ["Breast"]
-        assert np.allclose(np.add(outline["points"], MIDDLE), lesion.contour, atol=1e-4)
+        contour = contours[lesion.tracking_uid, lesion.frame]
+        assert np.allclose(np.add(outline["points"], MIDDLE), contour, atol=1e-4)
 
 
 def read_back(path: Path) -> Any:

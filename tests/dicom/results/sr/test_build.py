@@ -3,7 +3,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import highdicom
-import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
@@ -94,12 +93,15 @@ def test_highdicom_reads_the_measurements(reported: Reported) -> None:
     content = highdicom.sr.srread(reported.report).content
     assert isinstance(content, highdicom.sr.MeasurementReport)
     (image,) = reported.result.images
-    (image_group,) = content.get_image_measurement_groups()
-    assert image_group.tracking_uid == image.tracking_uid
+    (image_group,) = content.get_image_measurement_groups(tracking_uid=image.tracking_uid)
+    (probability,) = image_group.get_measurements()
+    (border,) = probability.referenced_coordinates
+    assert border.graphic_type.value == "POLYLINE"
+    assert len(content.get_image_measurement_groups()) == 1 + len(image.lesions)
     for lesion in image.lesions:
         groups = content.get_planar_roi_measurement_groups(tracking_uid=lesion.tracking_uid)
         shown = [one for one in image.lesions if one.tracking_uid == lesion.tracking_uid]
-        assert len(groups) == 2 * len(shown)  # a segmentation frame and an outline
+        assert len(groups) == len(shown)  # segmentation frames
 
 
 def test_networks_never_give_a_bi_rads_category(reported: Reported) -> None:
@@ -189,7 +191,8 @@ def test_a_class_of_a_whole_cine_names_no_frame(tmp_path: Path, dciodvfy: Valida
     result = making.study_result(making.image_result(path, frame_number=None))
     report = write(report_of(result), tmp_path)
     dciodvfy(report)
-    assert "Referenced Frame Number" not in str(pydicom.dcmread(report))
+    (found,) = verify_report(report, result).images
+    assert found.frames == ()
 
 
 def test_refused_images_are_listed_with_their_reason(
@@ -216,6 +219,9 @@ def test_a_study_of_refused_images_gets_a_report_that_lists_them(
     assert found.label is None
     assert found.images == ()
     assert "No image of this study could be analyzed." in found.comments
+    assert [one.label for one in found.statements] == [
+        "Not analyzed: The image shows color Doppler."
+    ]
 
 
 def test_an_unreadable_image_is_mentioned_beside_those_that_can_be_read(tmp_path: Path) -> None:
@@ -338,6 +344,58 @@ def test_no_region_needs_a_frame_of_reference(tmp_path: Path) -> None:
     assert "SCOORD" in str(report)
 
 
+# --------------------------------------------------------------------------- what viewers show
+
+
+def test_the_area_comes_first_and_with_its_outline(tmp_path: Path) -> None:
+    """OHIF takes the first number of a group, and the coordinates below it."""
+    report = report_of(making.study_result(one_lesion(tmp_path)))
+    group = measurement_groups(report)[0]
+    (first, *_) = [item for item in group.ContentSequence if item.ValueType == "NUM"]
+    assert first.ConceptNameCodeSequence[0].CodeMeaning == "Area"
+    (outline,) = first.ContentSequence
+    assert (outline.ValueType, outline.RelationshipType) == ("SCOORD", "INFERRED FROM")
+    assert outline.GraphicData[:2] == outline.GraphicData[-2:]
+
+
+def test_a_report_opens_at_the_most_suspicious_image_and_its_representative_frame(
+    tmp_path: Path,
+) -> None:
+    normal = making.image_result(making.write_image(tmp_path / "normal.dcm", instance_number=2))
+    frames = [making.gray(seed=seed) for seed in range(3)]
+    path = making.write_image(tmp_path / "cine.dcm", frames)
+    lesions = [making.lesion(making.disc((64, 80), 30, 30, 9), frame=frame) for frame in (1, 2, 3)]
+    cine = making.image_result(path, lesions, frame_number=2)
+    result = making.study_result(normal, cine, label="malignant", probabilities=(0.1, 0.2, 0.7))
+    report = report_of(result)
+    found = verify_report(write(report, tmp_path), result)
+    outlines = [lesion for lesion in found.lesions if lesion.outline]
+    assert [lesion.frame for lesion in outlines] == [2, 1, 3]
+    assert [lesion.tracking_uid for lesion in outlines] == [lesions[0].tracking_uid] * 3
+    assert outlines[0].group_uid == lesions[0].tracking_uid
+    assert len({lesion.group_uid for lesion in outlines}) == 3
+    identifiers = [
+        next(item.TextValue for item in group.ContentSequence if item.ValueType == "TEXT")
+        for group in measurement_groups(report)
+    ]
+    assert identifiers == [
+        *["Cornerstone3DTools@^0.1.0:PlanarFreehandROI:Lesion 1"] * 3,
+        "Cornerstone3DTools@^0.1.0:ArrowAnnotate:Image classification",
+        *["Lesion 1"] * 3,
+        "Cornerstone3DTools@^0.1.0:ArrowAnnotate:Image classification",
+    ]
+    assert found.images[1].text == "Image: normal 90 %; study: malignant 70 % (AI, unverified)"
+
+
+def measurement_groups(report: Dataset) -> list[Dataset]:
+    (measurements,) = [
+        item
+        for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Imaging Measurements"
+    ]
+    return list(measurements.ContentSequence)
+
+
 # --------------------------------------------------------------------------- the reader's report
 
 
@@ -377,6 +435,8 @@ def test_a_rejected_analysis_states_none_of_its_findings(
     assert found.images == ()
     assert found.lesions == ()
     assert found.birads is None
+    (statement,) = found.statements
+    assert statement.label == "Study: normal, AI result rejected, signed by Wilhelm Röntgen"
 
 
 def test_an_amended_review_succeeds_the_signed_one(tmp_path: Path) -> None:
@@ -610,7 +670,10 @@ def test_no_group_of_an_undecided_image_states_a_finding_for_it(tmp_path: Path) 
     path = write(report_of(undecided(tmp_path)), tmp_path)
     content = highdicom.sr.srread(path).content
     assert isinstance(content, highdicom.sr.MeasurementReport)
-    unsure, normal = content.get_image_measurement_groups()
+    unsure, normal = (
+        content.get_image_measurement_groups(tracking_uid=image.tracking_uid)[0]
+        for image in undecided(tmp_path).images
+    )
     assert (unsure.finding_type, unsure.finding_category) == (None, None)
     assert normal.finding_type is not None
 

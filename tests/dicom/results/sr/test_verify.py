@@ -32,7 +32,7 @@ def test_a_report_is_read_back(result: StudyResult, report: Dataset, tmp_path: P
     assert found.label == "malignant"
     assert found.probabilities == pytest.approx((0.1, 0.2, 0.7))
     assert {lesion.tracking_id for lesion in found.lesions} == {"Lesion 1", "Lesion 2"}
-    assert [bool(lesion.outline) for lesion in found.lesions] == [False, True] * 2
+    assert [bool(lesion.outline) for lesion in found.lesions] == [True, True, False, False]
     assert found.predecessor_uid is None
 
 
@@ -56,6 +56,46 @@ def outline_on_another_frame(report: Dataset) -> None:
     source.ReferencedSOPSequence[0].ReferencedFrameNumber = 1
 
 
+def draw_two_under_one_tracking_uid(report: Dataset) -> None:
+    first, second = groups_of(report)[:2]
+    second.ContentSequence[1].UID = first.ContentSequence[1].UID
+
+
+def put_a_segmentation_frame_before_its_outline(report: Dataset) -> None:
+    groups = groups_of(report)
+    groups[0].ContentSequence, groups[-1].ContentSequence = (
+        groups[-1].ContentSequence,
+        groups[0].ContentSequence,
+    )
+
+
+def give_a_lesion_another_class(report: Dataset) -> None:
+    comment_of(groups_of(report)[0]).TextValue = "Lesion 1: benign 80 % (AI, unverified)"
+
+
+def give_the_study_another_class(report: Dataset) -> None:
+    comment_of(groups_of(report)[2]).TextValue = "Cine: malignant 70 %; study: benign 70 % (AI)"
+
+
+def comment_of(group: Dataset) -> Dataset:
+    comment: Dataset
+    (comment,) = [
+        item
+        for item in group.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment"
+    ]
+    return comment
+
+
+def groups_of(report: Dataset) -> list[Dataset]:
+    (measurements,) = [
+        item
+        for item in report.ContentSequence
+        if item.ConceptNameCodeSequence[0].CodeMeaning == "Imaging Measurements"
+    ]
+    return list(measurements.ContentSequence)
+
+
 def outlines_of(item: Dataset) -> list[Dataset]:
     found = [item] if "GraphicData" in item else []
     below = [outlines_of(child) for child in item.get("ContentSequence", [])]
@@ -63,9 +103,19 @@ def outlines_of(item: Dataset) -> list[Dataset]:
 
 
 @pytest.mark.parametrize(
-    "damage", [shift_an_outline, leave_points_out, lose_all_points, outline_on_another_frame]
+    "damage",
+    [
+        shift_an_outline,
+        leave_points_out,
+        lose_all_points,
+        outline_on_another_frame,
+        draw_two_under_one_tracking_uid,
+        put_a_segmentation_frame_before_its_outline,
+        give_a_lesion_another_class,
+        give_the_study_another_class,
+    ],
 )
-def test_a_report_that_outlines_something_else_is_noticed(
+def test_a_report_that_shows_something_else_is_noticed(
     result: StudyResult, report: Dataset, tmp_path: Path, damage: Callable[[Dataset], None]
 ) -> None:
     damage(report)
