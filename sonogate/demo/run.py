@@ -1,6 +1,5 @@
 """Runs the demo: sends studies to the listener and waits until their results reach the demo PACS."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ name = "demo-pacs"
 ae_title = "{pacs}"
 host = "{host}"
 port = {port}
-results = {results}
+{results}
 
 [[route]]
 name = "demo"
@@ -46,8 +45,8 @@ destinations = ["demo-pacs"]
 """
 
 
-RESULTS: Final = ("seg", "sr")
-RESULTS_IN_OHIF: Final = ("seg", "sr", "heatmap-sc", "encapsulated-pdf")
+RESULTS: Final = 'results = ["seg", "sr"]'
+RESULTS_IN_OHIF: Final = 'profile = "ohif"'
 
 
 class Pacs(Protocol):
@@ -172,7 +171,7 @@ def _services(
     pacs: Pacs,
     *,
     others: tuple[Program, ...] = (),
-    results: Sequence[str] = RESULTS,
+    results: str = RESULTS,
 ) -> Iterator[RunningServices]:
     """Run all services with one route, to the demo PACS."""
     routes = home / "demo-routes.toml"
@@ -182,7 +181,7 @@ def _services(
             pacs=pacs.ae_title,
             host=LOOPBACK,
             port=pacs.port,
-            results=json.dumps(list(results)),
+            results=results,
         )
     )
     plan = LaunchPlan.load(**_overrides(home, routes, notify))

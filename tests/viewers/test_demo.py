@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
+from dicom.results.heatmap_sc.build import SERIES_DESCRIPTION as HEATMAPS
 from models.phantom import make_phantom
 from sonogate.demo.ohif import OhifNotInstalled, check_installed
 from tests import peers
@@ -51,7 +52,7 @@ def test_the_printed_address_shows_the_image_and_lists_its_results(
     with peers.run_process(command, log=log, env=environment) as demo:
         peers.wait_until(
             lambda: demo.poll() is not None or "Ctrl-C" in log.read_text(),
-            seconds=200,
+            seconds=240,
             what="sonogate demo --ohif",
         )
         assert demo.poll() is None, log.read_text()
@@ -60,7 +61,8 @@ def test_the_printed_address_shows_the_image_and_lists_its_results(
         with open_ohif(chromium, address) as ohif:
             assert page.startswith(address)
             ohif.open_study(page.rpartition("=")[2])
-            assert {"B-mode", "AI lesion outlines (UNVERIFIED)"} < set(ohif.series())
+            assert {"B-mode", "AI lesion outlines (UNVERIFIED)", HEATMAPS} < set(ohif.series())
+            ohif.load(HEATMAPS)
             assert not ohif.errors
         demo.send_signal(signal.SIGINT)
         assert demo.wait(60) == 0
