@@ -16,6 +16,7 @@ need() { # package, then the commands or paths of its program
 
 need orthanc Orthanc /usr/sbin/Orthanc
 if [ ! -e /usr/share/orthanc/plugins/libOrthancDicomWeb.so ]; then missing+=(orthanc-dicomweb); fi
+if [ ! -e /usr/share/orthanc/plugins/libOrthancWebViewer.so ]; then missing+=(orthanc-webviewer); fi
 need dcmtk storescu
 need redis-server redis-server
 need postgresql initdb /usr/lib/postgresql/*/bin/initdb

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +175,9 @@ def find_redis_server() -> str:
 # ------------------------------------------------------------------------------ Orthanc
 
 
-DICOM_WEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+_PLUGINS = Path("/usr/share/orthanc/plugins")
+DICOM_WEB_PLUGIN = _PLUGINS / "libOrthancDicomWeb.so"
+WEB_VIEWER_PLUGIN = _PLUGINS / "libOrthancWebViewer.so"
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,8 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(directory: Path) -> Iterator[Orthanc]:
+def orthanc(directory: Path, *, plugins: Sequence[Path] = (DICOM_WEB_PLUGIN,)) -> Iterator[Orthanc]:
+    """Run Orthanc with those plugins that are installed."""
     server = find_program("Orthanc", "/usr/sbin/Orthanc")
     pacs = Orthanc(free_port(), free_port())
     configuration = orthanc_configuration(
@@ -216,7 +219,7 @@ def orthanc(directory: Path) -> Iterator[Orthanc]:
         ae_title=pacs.ae_title,
         dicom_port=pacs.dicom_port,
         http_port=pacs.http_port,
-        plugins=[DICOM_WEB_PLUGIN] if DICOM_WEB_PLUGIN.exists() else [],
+        plugins=[plugin for plugin in plugins if plugin.exists()],
     )
     path = directory / "orthanc.json"
     path.write_text(json.dumps(configuration))
