@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -48,6 +48,13 @@ class StoreSettings(BaseSettings):
     min_free_bytes: int = 1_000_000_000
     """Minimum free disk space, in bytes. With less, C-STORE is answered with status A700 (out of
     resources) and jobs that write files are postponed."""
+
+    max_frame_bytes: Annotated[int, Field(gt=0)] = 256_000_000
+    """Maximum size of a decoded frame, in bytes: rows x columns x samples x bits allocated / 8.
+    Images with larger frames are stored, but neither analyzed nor displayed."""
+    max_image_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
+    """Maximum size of the analyzed frames of an image together, in bytes, each decoded to RGB. Raise
+    it together with `SONOGATE_MAX_CINE_FRAMES`."""
 
     @classmethod
     def settings_customise_sources(

@@ -30,7 +30,7 @@ _ITEM_DELIMITER: Final = 0xFFFEE00D
 _SEQUENCE_DELIMITER: Final = 0xFFFEE0DD
 _DELIMITER_GROUP: Final = 0xFFFE
 _PIXEL_DATA: Final = 0x7FE00010
-_LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 7.1.2
+LONG_VRS: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())  # PS3.5 7.1.2
 _FRAGMENT_VRS: Final = frozenset((b"OB", b"OW"))  # PS3.5 A.4
 _WINDOW_BYTES: Final = 16_384
 _ITEM_HEADER_BYTES: Final = 8
@@ -151,7 +151,7 @@ class _Walk:
         tag = group << 16 | element
         if implicit or group == _DELIMITER_GROUP or not b"AA" <= vr <= b"ZZ":
             return tag, None, self._long.unpack_from(window, head + 4)[0], 8
-        if vr not in _LONG_VRS:
+        if vr not in LONG_VRS:
             return tag, vr, length, 8
         if head + _LONGEST_ELEMENT_HEADER_BYTES > len(window):
             raise TruncatedFile

@@ -54,6 +54,35 @@ class UndecodableFrame(DicomError):
         self.reason = reason
 
 
+class FrameSizeMismatch(UndecodableFrame):
+    """Raised when a compressed frame declares another size than its object's header."""
+
+    code = "frame-size-mismatch"
+
+    def __init__(self, frame: int) -> None:
+        super().__init__(frame, "its size differs from the header")
+
+
+class FrameTooLarge(DicomError):
+    """Raised for an object whose frames are larger than the limit, before one is decoded."""
+
+    code = "frame-too-large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"A decoded frame would be larger than the limit of {limit} bytes.")
+        self.limit = limit
+
+
+class ImageTooLarge(DicomError):
+    """Raised for an image whose frames together are larger than the limit."""
+
+    code = "image-too-large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The decoded frames would be larger than the limit of {limit} bytes.")
+        self.limit = limit
+
+
 class UnsupportedTransferSyntax(DicomError):
     code = "unsupported-transfer-syntax"
 

@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from struct import unpack
 from typing import BinaryIO, Final
 
 from pydicom import config, dcmread, dcmwrite
@@ -16,10 +17,13 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
+from dicom.data_set_walk import LONG_VRS, walk_data_set
+from dicom.errors import InvalidHeader, LimitExceeded, NotDicom, TruncatedFile
 from dicom.pixel_data import UNDEFINED_LENGTH, check_pixel_data
 from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
+_PREAMBLE_BYTES: Final = 128
+_MAX_META_ELEMENTS: Final = 100
 # catch_warnings replaces the filters of the process: two threads would restore the wrong ones
 _read_lock: Final = threading.Lock()
 
@@ -46,7 +50,8 @@ def suppress_value_logging() -> None:
 def read_dataset(path: Path) -> FileDataset:
     """Read the data set of `path` including its pixels. Meant for result objects, not for cines.
 
-    Raises NotDicom, TruncatedFile, InvalidHeader; OSError when the file itself cannot be read.
+    Raises NotDicom, TruncatedFile, InvalidHeader, LimitExceeded; OSError when the file itself
+    cannot be read.
     """
     with path.open("rb") as stream:
         return _read(stream, stop_before_pixels=False)
@@ -59,13 +64,23 @@ def read_without_pixels(path: Path, *, check_pixels: bool = False) -> FileDatase
 
     Raises as `read_dataset`, and NoPixelData with `check_pixels`.
     """
+    if check_pixels:
+        return find_pixels(path)[0]
+    with path.open("rb") as stream:
+        return _read(stream, stop_before_pixels=True)
+
+
+def find_pixels(path: Path) -> tuple[FileDataset, int]:
+    """Read the data set of `path` up to its pixels, and verify that these are complete.
+
+    The number is the offset of the value of Pixel Data in the file; 0 if the data set is deflated.
+    Raises as `read_dataset`, and NoPixelData.
+    """
     with path.open("rb") as stream:
         dataset = _read(stream, stop_before_pixels=True)
-        if check_pixels:
-            syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-            implicit_vr, _ = dataset.original_encoding
-            check_pixel_data(stream, syntax, implicit_vr=bool(implicit_vr))
-    return dataset
+        syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
+        implicit_vr, _ = dataset.original_encoding
+        return dataset, check_pixel_data(stream, syntax, implicit_vr=bool(implicit_vr))
 
 
 def write_dataset(dataset: Dataset, path: Path) -> WrittenFile:
@@ -111,6 +126,7 @@ def encode(dataset: Dataset) -> bytes:
 
 def _read(stream: BinaryIO, *, stop_before_pixels: bool) -> FileDataset:
     suppress_value_logging()
+    _check_limits(stream)
     try:
         with _read_lock, warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -128,6 +144,49 @@ def _read(stream: BinaryIO, *, stop_before_pixels: bool) -> FileDataset:
     if any("end of file" in str(warning.message) for warning in caught) or _is_cut_off(dataset):
         raise TruncatedFile
     return dataset
+
+
+def _check_limits(stream: BinaryIO) -> None:
+    """Check the limits of `WalkLimits`, which pydicom does not have. Raises LimitExceeded.
+
+    What else may be wrong with the file is left to pydicom.
+    """
+    start = stream.tell()
+    try:
+        syntax, offset = _skip_file_meta(stream)
+
+        def read_at(at: int, count: int) -> bytes:
+            stream.seek(offset + at)
+            return stream.read(count)
+
+        walk_data_set(read_at, syntax, ())
+    except (NotDicom, TruncatedFile):
+        pass
+    finally:
+        stream.seek(start)
+
+
+def _skip_file_meta(stream: BinaryIO) -> tuple[str, int]:
+    """Return the transfer syntax and where the data set starts (PS3.10 7.1)."""
+    stream.seek(_PREAMBLE_BYTES)
+    if stream.read(4) != b"DICM":
+        raise NotDicom
+    syntax = ""
+    for _ in range(_MAX_META_ELEMENTS):
+        offset = stream.tell()
+        header = stream.read(8)
+        if len(header) < 8:
+            raise TruncatedFile
+        group, element, vr, length = unpack("<HH2sH", header)
+        if group != 2:
+            return syntax, offset
+        if vr in LONG_VRS:
+            length = int.from_bytes(stream.read(4), "little")
+        if element == 0x0010:
+            syntax = stream.read(length).decode("ascii", "replace").strip("\0 ")
+        else:
+            stream.seek(length, os.SEEK_CUR)
+    raise LimitExceeded("elements of file meta information", _MAX_META_ELEMENTS)
 
 
 def _is_cut_off(dataset: FileDataset) -> bool:

@@ -13,8 +13,10 @@ _ITEM: Final = (0xFFFE, 0xE000)
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 
 
-def check_pixel_data(stream: BinaryIO, transfer_syntax_uid: str, *, implicit_vr: bool) -> None:
+def check_pixel_data(stream: BinaryIO, transfer_syntax_uid: str, *, implicit_vr: bool) -> int:
     """Check that a complete Pixel Data element follows in `stream`.
+
+    Returns the offset of its value in the file; 0 if the data set is deflated.
 
     `stream` must be where `stop_before_pixels` of pydicom leaves it. The cost is one seek per
     fragment (PS3.5 A.4), whatever its size.
@@ -22,14 +24,16 @@ def check_pixel_data(stream: BinaryIO, transfer_syntax_uid: str, *, implicit_vr:
     Raises NoPixelData, TruncatedFile.
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-        return  # one zlib stream, verified by its own checksum when it is inflated
+        return 0  # one zlib stream, verified when it is inflated
     order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
     length = _read_length(stream, order, implicit_vr=implicit_vr)
     size = os.fstat(stream.fileno()).st_size
+    offset = stream.tell()
     if length == UNDEFINED_LENGTH:
         _check_fragments(stream, size)
-    elif stream.tell() + length > size:
+    elif offset + length > size:
         raise TruncatedFile
+    return offset
 
 
 def _read_length(stream: BinaryIO, order: str, *, implicit_vr: bool) -> int:

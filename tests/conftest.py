@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from db import migrate
 from db.engine import Database
+from dicom.images.limits import DecodingLimits, get_decoding_limits, set_decoding_limits
 from tests import browser, peers
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -23,6 +25,20 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 def _remove_settings_from_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in [name for name in os.environ if name.startswith("SONOGATE_")]:
         monkeypatch.delenv(variable)
+
+
+class SetLimits(Protocol):
+    """Sets limits of decoding; the others have their defaults."""
+
+    def __call__(self, **limits: Any) -> None: ...
+
+
+@pytest.fixture
+def decoding_limits() -> Iterator[SetLimits]:
+    """A function that sets limits of decoding until the test ends."""
+    former = get_decoding_limits()
+    yield lambda **limits: set_decoding_limits(DecodingLimits(**limits))
+    set_decoding_limits(former)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,17 @@ from typing import Final
 from uuid import UUID
 
 from db.errors import DbError, StoreFull
-from dicom.errors import DicomError
+from dicom.errors import (
+    DicomError,
+    FrameSizeMismatch,
+    FrameTooLarge,
+    ImageTooLarge,
+    InvalidHeader,
+    LimitExceeded,
+    NotDicom,
+    TruncatedFile,
+    UndecodableFrame,
+)
 from models.types import ModelError
 
 _DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -33,6 +43,21 @@ class NotAnImage(DicomError):
 
     def __init__(self) -> None:
         super().__init__("The file is neither a PNG nor a JPEG image.")
+
+
+_DAMAGE: Final = (
+    NotDicom,
+    NotAnImage,
+    TruncatedFile,
+    InvalidHeader,
+    LimitExceeded,
+    UndecodableFrame,
+    FrameSizeMismatch,
+    FrameTooLarge,
+    ImageTooLarge,
+)
+DAMAGED_CODES: Final = frozenset(error.code for error in _DAMAGE)
+"""Codes of files that could not be read. Other codes refuse an image that should not be analyzed."""
 
 
 class PrerequisitePending(WorkError):

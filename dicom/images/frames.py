@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.multival import MultiValue
+from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.pixels.utils import iter_pixels
+from pydicom.pixels.utils import as_pixel_options, iter_pixels
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -29,9 +31,21 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicom.errors import UndecodableFrame, UnsupportedTransferSyntax
-from dicom.files import read_dataset, read_without_pixels
+from dicom.errors import (
+    FrameSizeMismatch,
+    FrameTooLarge,
+    UndecodableFrame,
+    UnsupportedTransferSyntax,
+)
+from dicom.files import find_pixels, read_dataset
+from dicom.images.codestreams import (
+    CodestreamMismatch,
+    CodestreamTooShort,
+    FrameSize,
+    check_codestream,
+)
 from dicom.images.header import InstanceHeader, parse_header
+from dicom.images.limits import check_frame_bytes
 
 Frame = NDArray[np.uint8]
 """(rows, columns) gray or (rows, columns, 3) RGB."""
@@ -83,27 +97,61 @@ def decode_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[
     displayed through its first VOI window, or without one from its minimum to its maximum. Only one
     frame is in memory at a time.
 
-    Raises NotDicom, TruncatedFile, InvalidHeader, NoPixelData and UnsupportedTransferSyntax at the
-    first frame, and UndecodableFrame at the frame that it names. A caller may then ask for the
-    remaining frames.
+    Raises NotDicom, TruncatedFile, InvalidHeader, LimitExceeded, NoPixelData, FrameTooLarge and
+    UnsupportedTransferSyntax at the first frame, and UndecodableFrame or FrameSizeMismatch at the
+    frame that it names. A caller may then ask for the remaining frames.
     """
-    dataset = read_without_pixels(path, check_pixels=True)
+    dataset, offset = find_pixels(path)
     header = parse_header(dataset)
     syntax = header.transfer_syntax_uid
     if not can_decode(syntax):
         raise UnsupportedTransferSyntax(syntax)
     if syntax == JPEGExtended12Bit and header.bits_allocated > 8:
         raise UnsupportedTransferSyntax(syntax, "JPEG Extended with 12 bits")
+    check_frame_size(header)
     count = header.number_of_frames
     wanted = range(count) if indices is None else indices
     for index in wanted:
         if not 0 <= index < count:
             raise UndecodableFrame(index, f"the object has only {count}")
     if wanted:
-        # pydicom cannot seek in a deflated file: that one needs the memory of the whole object
-        source = read_dataset(path) if syntax == DeflatedExplicitVRLittleEndian else path
-        stored = iter_pixels(source, indices=wanted, decoding_plugin=_PLUGINS[syntax])
+        if _PLUGINS[syntax]:
+            stored = _decode_codestreams(path, offset, dataset, header, wanted)
+        else:
+            # pydicom cannot seek in a deflated file: it needs the memory of the whole object
+            source = read_dataset(path) if syntax == DeflatedExplicitVRLittleEndian else path
+            stored = iter_pixels(source, indices=wanted)
         yield from _to_display(stored, dataset, header, wanted)
+
+
+def check_frame_size(header: InstanceHeader) -> None:
+    """Raise FrameTooLarge if the frames of an object would be larger than the limit."""
+    check_frame_bytes(header.rows, header.columns, header.samples_per_pixel, header.bits_allocated)
+
+
+def _decode_codestreams(
+    path: Path, offset: int, dataset: Dataset, header: InstanceHeader, indices: Sequence[int]
+) -> Iterator[NDArray[np.generic]]:
+    """Check and decode compressed frames, whose fragments begin at `offset` of the file."""
+    syntax = header.transfer_syntax_uid
+    size = FrameSize(header.rows, header.columns, header.samples_per_pixel, header.bits_allocated)
+    decoder = get_decoder(syntax)
+    options: dict[str, Any] = as_pixel_options(dataset)
+    offsets = options.pop("extended_offsets", None)
+    count = options["number_of_frames"]
+    options |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
+    with path.open("rb") as stream:
+        for index in indices:
+            stream.seek(offset)
+            codestream = get_frame(stream, index, extended_offsets=offsets, number_of_frames=count)
+            check_codestream(codestream, syntax, size)
+            pixels, _ = decoder.as_array(
+                encapsulate([codestream]),
+                index=0,
+                decoding_plugin=_PLUGINS[syntax],
+                **options,
+            )
+            yield pixels
 
 
 def _to_display(
@@ -118,10 +166,16 @@ def _to_display(
             pixels = next(stored)
             convert = convert or _build_converter(dataset, header)
             frame = convert(pixels)
+        except FrameTooLarge:  # by the precision of its codestream
+            raise
+        except CodestreamMismatch as error:
+            raise FrameSizeMismatch(index) from error
+        except CodestreamTooShort as error:
+            raise UndecodableFrame(index, "it is too short for its size") from error
         except Exception as error:  # decoders raise errors of any type
             raise UndecodableFrame(index) from error
         if frame.shape[:2] != (header.rows, header.columns):
-            raise UndecodableFrame(index, "its size differs from the header")
+            raise FrameSizeMismatch(index)
         yield frame
 
 

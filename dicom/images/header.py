@@ -88,6 +88,7 @@ class InstanceHeader:
     color_flow_regions: int = 0
     bits_allocated: int = 8
     bits_stored: int = 8
+    samples_per_pixel: int = 1
 
 
 def read_header(path: Path) -> InstanceHeader:
@@ -146,6 +147,7 @@ def parse_header(dataset: Dataset) -> InstanceHeader:
         color_flow_regions=len(_list_2d_regions(dataset, COLOR_FLOW)),
         bits_allocated=get_integer(dataset, "BitsAllocated") or 8,
         bits_stored=get_integer(dataset, "BitsStored") or 8,
+        samples_per_pixel=get_integer(dataset, "SamplesPerPixel") or 1,
     )
 
 

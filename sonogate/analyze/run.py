@@ -20,6 +20,7 @@ from dicom.terms.classification import CLASSES
 from dicom.uids import derived_uid
 from models.types import PresetInfo
 from sonogate.analyze.overlay import draw_overlay
+from workers.errors import DAMAGED_CODES
 from workers.pipeline.image import analyze_image
 from workers.pipeline.image_file import open_image_file
 from workers.pipeline.study import algorithm_of, build_study_result
@@ -33,11 +34,8 @@ from workers.pipeline.types import (
 
 PARALLEL_FILES = 2
 """One image is read or written while another is in the networks, which take one at a time."""
-DAMAGED = frozenset(
-    {"not-dicom", "not-an-image", "truncated-file", "invalid-header"}
-    | {"undecodable-frame", "unreadable"}
-)
-"""Codes of files that could not be read. Other codes refuse an image that should not be analyzed."""
+UNREADABLE = "unreadable"
+"""Code of a file that the operating system could not read."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,10 @@ class AnalyzedFile:
     @property
     def failed(self) -> bool:
         """Whether the file could not be read, or its DICOM objects could not be built."""
-        return self.document.get("refused") in DAMAGED or "dicom_problem" in self.document
+        return (
+            self.document.get("refused") in {UNREADABLE, *DAMAGED_CODES}
+            or "dicom_problem" in self.document
+        )
 
 
 def analyze_files(
@@ -95,7 +96,7 @@ def analyze_file(source: Path, target: Path, predictor: FramePredictor) -> Analy
     try:
         image = analyze_image(source, predictor)
     except OSError as error:
-        reason = RefusalReason("unreadable", f"The file cannot be read: {error.strerror or error}.")
+        reason = RefusalReason(UNREADABLE, f"The file cannot be read: {error.strerror or error}.")
         image = RefusedImage(source, None, reason)
     document = describe(image, predictor.info)
     if isinstance(image, AnalyzedImage):

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import click
 
+from db.settings import StoreSettings
 from models.predictor import Predictor
 from sonogate.analyze.run import AnalyzedFile, analyze_files
+from sonogate.decoding import limit_decoding
 from sonogate.files.inputs import find_input_files
 from sonogate.tensorflow_log import suppress_native_stderr
 
@@ -49,6 +51,7 @@ def command(paths: tuple[Path, ...], out: Path, preset: Path | None) -> None:
     Exits with 1 if an input could not be read or its DICOM results could not be written. A refused
     input, such as a CT image, is not an error. Research use only, not for diagnosis.
     """
+    limit_decoding(StoreSettings.load())
     sources = find_input_files(paths, exclude=out)
     with suppress_native_stderr():
         predictor = Predictor.load(preset)

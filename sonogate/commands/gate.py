@@ -9,27 +9,18 @@ from pathlib import Path
 import click
 import numpy as np
 
-from dicom.errors import InvalidHeader, NotDicom, TruncatedFile, UndecodableFrame
+from db.settings import StoreSettings
 from dicom.results.model import RefusalReason
 from models.types import FramePrediction, PresetInfo
+from sonogate.decoding import limit_decoding
 from sonogate.files.inputs import find_input_files
-from workers.errors import NotAnImage
+from workers.errors import DAMAGED_CODES
 from workers.pipeline.image import analyze_image
 from workers.pipeline.types import Frame, RefusedImage
 
 MASK_NAME = re.compile(r"_mask(_\d+)?$")
 """Lesion masks, which lie beside the images of training data."""
 UNREADABLE = "unreadable"
-DAMAGED_CODES = frozenset(
-    {
-        UNREADABLE,
-        *(
-            error.code
-            for error in (InvalidHeader, NotAnImage, NotDicom, TruncatedFile, UndecodableFrame)
-        ),
-    }
-)
-"""Codes of files that could not be read, so that the input gate did not see them."""
 
 
 class BlankPredictor:
@@ -67,6 +58,7 @@ def command(paths: tuple[Path, ...]) -> None:
     and the refused files as JSON. For a set of images that should all be accepted, the rate is the
     false-refusal rate. Damaged files are listed separately and not counted as images.
     """
+    limit_decoding(StoreSettings.load())
     files = [path for path in find_input_files(paths) if not MASK_NAME.search(path.stem)]
     refused, damaged = [], []
     by_code: Counter[str] = Counter()
@@ -74,7 +66,7 @@ def command(paths: tuple[Path, ...]) -> None:
         reason = find_refusal(path)
         if reason is None:
             continue
-        if reason.code in DAMAGED_CODES:
+        if reason.code in {UNREADABLE, *DAMAGED_CODES}:
             damaged.append({"input": str(path), "reason": reason.code})
         else:
             refused.append({"input": str(path), "reason": reason.code})

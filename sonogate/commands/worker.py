@@ -4,6 +4,7 @@ import click
 
 from sonogate import logs
 from sonogate.database import open_current_database
+from sonogate.decoding import limit_decoding
 from sonogate.settings import CliSettings
 from workers.main import run
 from workers.settings import WorkerSettings
@@ -18,6 +19,7 @@ def command() -> None:
     """
     logs.configure(CliSettings.load())
     settings = WorkerSettings.load()
+    limit_decoding(settings)
     with open_current_database(settings):
         pass
     run(settings)

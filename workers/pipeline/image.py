@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dicom.errors import DicomError
 from dicom.images.frames import sample_frames
+from dicom.images.limits import check_image_bytes
 from dicom.images.pixel_gate import find_pixel_refusal
 from dicom.images.regions import BModeRegion
 from dicom.results.model import RefusalReason
@@ -71,7 +72,9 @@ def _analyze(
     if reason := file.find_refusal():
         return RefusedImage(file.source, file.header, reason)
     refused: list[FrameRefusal] = []
-    cropped = _crop_frames(file, sample_frames(file.frame_count, cine_frames), refused)
+    indices = sample_frames(file.frame_count, cine_frames)
+    check_image_bytes(*file.shape, len(indices))
+    cropped = _crop_frames(file, indices, refused)
     # The networks are compiled for full batches: a still would be padded to the size of one.
     size = batch_size if file.frame_count > 1 else 1
     predicted = list(_predict_frames(cropped, file.shape, predictor, size))

@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydicom.dataset import Dataset
 
-from dicom.errors import DicomError, UndecodableFrame
+from dicom.errors import DicomError, FrameTooLarge, UndecodableFrame
 from dicom.files import read_without_pixels
 from dicom.images.frames import decode_frames
 from dicom.images.header import InstanceHeader, parse_header
 from dicom.images.header_gate import MINIMUM_SIDE_PX, TOO_SMALL, find_header_refusal
+from dicom.images.limits import check_frame_bytes, get_decoding_limits
 from dicom.images.regions import BModeRegion, find_bmode_region, find_content_region
 from dicom.results.model import RefusalReason
 from dicom.uids import derived_uid
@@ -23,6 +24,7 @@ from workers.errors import NotAnImage
 from workers.pipeline.types import Frame
 
 PNG_OR_JPEG_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
+_FORMATS: Final = ("PNG", "JPEG")
 _GRAYS: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
 
 
@@ -58,7 +60,7 @@ def open_image_file(path: Path) -> ImageFile:
     """Open a file: as PNG or JPEG if its suffix says so, otherwise as DICOM.
 
     Raises:
-        DicomError: the file has another format or is damaged.
+        DicomError: the file has another format, is damaged or exceeds a limit.
         OSError: the file cannot be read.
     """
     if path.suffix.lower() in PNG_OR_JPEG_SUFFIXES:
@@ -123,12 +125,13 @@ class PngOrJpegFile:
     def __init__(self, source: Path) -> None:
         self.source = source
         try:
-            with Image.open(source) as image:
+            with Image.open(source, formats=_FORMATS) as image:
                 self.shape = image.height, image.width
         except UnidentifiedImageError as error:
             raise NotAnImage from error
         except Image.DecompressionBombError as error:
-            raise UndecodableFrame(0, "it has more pixels than any ultrasound image") from error
+            raise FrameTooLarge(get_decoding_limits().frame_bytes) from error
+        check_frame_bytes(*self.shape, samples=3, bits=8)
 
     def find_refusal(self) -> RefusalReason | None:
         if min(self.shape) < MINIMUM_SIDE_PX:
@@ -155,7 +158,7 @@ class PngOrJpegFile:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
     def _pixels(self) -> Frame:
-        with Image.open(self.source) as image:
+        with Image.open(self.source, formats=_FORMATS) as image:
             if image.mode not in _GRAYS:
                 return np.asarray(image.convert("RGB"))
             gray = np.asarray(image)

@@ -14,7 +14,9 @@ from dicom.images.ultrasound_image import build_ultrasound_image
 from models.phantom import make_phantom
 from models.predictor import Predictor
 from models.types import FramePrediction
+from tests.conftest import SetLimits
 from tests.dicom import making
+from tests.dicom.images import abuse
 from tests.workers.fake_images import (
     BENIGN,
     BENIGN_PROBABILITIES,
@@ -288,12 +290,32 @@ def test_damaged_image_files_are_refused(tmp_path: Path, predictor: FakePredicto
     assert codes == {"cut": "undecodable-frame", "text": "not-an-image", "tiny": "too-small"}
 
 
-def test_an_image_of_absurd_size_is_refused(
-    tmp_path: Path, predictor: FakePredictor, monkeypatch: pytest.MonkeyPatch
+def test_a_png_that_declares_an_absurd_size_is_refused(
+    tmp_path: Path, predictor: FakePredictor
+) -> None:
+    path = abuse.write_png_of_declared_size(tmp_path / "a.png", abuse.ABSURD)
+    assert code_of(analyze_image(path, predictor)) == "frame-too-large"
+
+
+def test_a_frame_larger_than_the_limit_is_refused(
+    tmp_path: Path, predictor: FakePredictor, decoding_limits: SetLimits
 ) -> None:
     Image.fromarray(draw_frame()).save(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    assert code_of(analyze_image(tmp_path / "a.png", predictor)) == "undecodable-frame"
+    paths = [tmp_path / "a.png", write_image(tmp_path / "a.dcm", draw_frame())]
+    decoding_limits(frame_bytes=3 * ROWS * COLUMNS)
+    assert [type(analyze_image(path, predictor)) for path in paths] == [AnalyzedImage] * 2
+    decoding_limits(frame_bytes=ROWS * COLUMNS - 1)
+    assert [code_of(analyze_image(path, predictor)) for path in paths] == ["frame-too-large"] * 2
+
+
+def test_a_cine_with_more_pixels_than_an_analysis_may_keep_is_refused(
+    tmp_path: Path, predictor: FakePredictor, decoding_limits: SetLimits
+) -> None:
+    path = write_image(tmp_path / "a.dcm", [draw_frame((100, 70, 20))] * 4)
+    decoding_limits(image_bytes=3 * 3 * ROWS * COLUMNS)
+    assert code_of(analyze_image(path, predictor)) == "image-too-large"
+    assert len(predictor.batches) == 0
+    assert isinstance(analyze_image(path, predictor, cine_frames=3), AnalyzedImage)
 
 
 def test_a_file_that_is_not_there_is_an_error_not_a_refusal(
