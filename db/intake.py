@@ -245,8 +245,10 @@ def record_conflict(
     return is_new
 
 
-def count_event(session: Session, sender: Sender, event: str, now: datetime) -> None:
-    """Increment the sender's counter for ``event``."""
+def count_event(
+    session: Session, sender: Sender, event: str, now: datetime, *, times: int = 1
+) -> None:
+    """Increase the sender's counter for ``event``."""
     query = (
         select(SenderCount)
         .where(
@@ -262,7 +264,7 @@ def count_event(session: Session, sender: Sender, event: str, now: datetime) -> 
             calling_ae=sender.calling_ae, address=sender.address, event=event, count=0, last_at=now
         )
         row = _add_or_find(session, row, query)
-    row.count, row.last_at = row.count + 1, now
+    row.count, row.last_at = row.count + times, now
     session.flush()
 
 

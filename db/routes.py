@@ -40,12 +40,19 @@ class Source(_Table):
     """Calling AE title; "*" matches any."""
     addresses: tuple[IPvAnyNetwork, ...] = LOOPBACK
     """Addresses or networks that it may connect from."""
+    certificate_subject: str = ""
+    """Subject of its TLS client certificate, as `openssl x509 -subject -nameopt RFC2253` prints it;
+    empty admits any."""
     stable_after_seconds: Annotated[float, Field(gt=0, le=86400)] = 15.0
     """A study is analyzed when none of its instances arrived for this long, in seconds."""
 
-    def admits(self, ae_title: str, address: IPv4Address | IPv6Address) -> bool:
-        return self.ae_title in (ANY_AE, ae_title) and any(
-            address in network for network in self.addresses
+    def admits(
+        self, ae_title: str, address: IPv4Address | IPv6Address, certificate_subject: str
+    ) -> bool:
+        return (
+            self.ae_title in (ANY_AE, ae_title)
+            and any(address in network for network in self.addresses)
+            and self.certificate_subject in ("", certificate_subject)
         )
 
 
@@ -117,17 +124,21 @@ class Routes(_Table):
                     raise ValueError(f"route {route.name!r} has an unknown destination: {name!r}")
         return self
 
-    def source_for(self, ae_title: str, address: str) -> Source | None:
-        """Return the first source that admits the caller; None if it must be refused."""
+    def source_for(
+        self, ae_title: str, address: str, certificate_subject: str = ""
+    ) -> Source | None:
+        """Return the first source that admits the caller; None if it must be refused.
+
+        Args:
+            certificate_subject: of the caller's TLS certificate; empty if it presented none.
+        """
         ip = ip_address(address)
         if isinstance(ip, IPv6Address):
             ip = ip.ipv4_mapped or ip
-        return next((source for source in self.source if source.admits(ae_title, ip)), None)
-
-    def has_destination(self, ae_title: str) -> bool:
-        """Return whether a destination has this AE title."""
-        titles = [str(entry.settings.get("ae_title", "")).strip() for entry in self.destination]
-        return ae_title in titles
+        return next(
+            (source for source in self.source if source.admits(ae_title, ip, certificate_subject)),
+            None,
+        )
 
     def route_for(self, source_ae: str, description: str) -> Route | None:
         """Return the first route that matches the study; None if its results are not sent."""

@@ -1,5 +1,8 @@
 """Errors of the listener. Their texts contain nothing that came from the network."""
 
+from pathlib import Path
+from traceback import extract_tb
+
 
 class ListenerError(Exception):
     """Base class of the errors of this package.
@@ -46,3 +49,9 @@ class CannotListen(ListenerError):
         )
         self.host = host
         self.port = port
+
+
+def locate(error: Exception) -> str:
+    """Return type and source line of an error without its text, which may quote the data set."""
+    frame = extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).name}:{frame.lineno}"

@@ -65,6 +65,7 @@ class OrphanRecovery:
                 outcomes[self._recover_file(path, now)] += 1
             except FileNotFoundError:  # another listener recovered it first
                 continue
+            self._events.flush()
         self._recovered_until = untouched_since.timestamp()
         return outcomes
 

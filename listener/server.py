@@ -1,51 +1,39 @@
-"""The listener: an application entity with its storage, handlers and server."""
+"""The listener: its sockets and threads over one database and one file store."""
 
 import logging
-import time
-from contextlib import ExitStack
-from threading import Thread
+import socket
+from threading import Event, Thread
 from typing import Final, Self
 
-from pynetdicom import _config
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.service_class import StorageServiceClass
-from pynetdicom.sop_class import register_uid
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import Database
-from db.errors import StoreFull
+from db.errors import SettingsError, StoreFull
+from db.routes import Routes
 from db.routes_file import RoutesFile
-from dicom.uids import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-from listener.chunk_files import ChunkFiles
-from listener.contexts import (
-    RETIRED_CLASSES,
-    STORAGE_CLASSES,
-    STORAGE_COMMITMENT,
-    TRANSFER_SYNTAXES,
-    VERIFICATION,
-)
-from listener.errors import CannotListen
+from dicom.files import suppress_value_logging
+from listener.acceptor import Acceptor
+from listener.allow_list import AllowList
 from listener.events import EventRecorder
 from listener.handlers import Handlers
+from listener.instance_files import InstanceFiles
+from listener.limits import Limits
 from listener.settings import ListenerSettings
 from listener.storage import InstanceStorage
-from listener.transport import AssociationServer, build_tls_context
+from listener.transport import build_tls_context, listen
 
 logger = logging.getLogger(__name__)
 
-_POLL_SECONDS: Final = 0.1
-_ABORT_SECONDS: Final = 2.0
-"""How long an aborted association may take to end before its connection is closed."""
+_RELEASE_SECONDS: Final = 2.0
+"""How long the peers may take to answer a release before their connections are closed."""
+_END_SECONDS: Final = 5.0
 
 
 class Listener:
     """A Verification and Storage SCP over one database and one file store.
 
     It is also an SCU of Storage Commitment for reports that a PACS sends on its own associations.
-
-    Run one listener in a process, and no other Storage SCP beside it: pynetdicom has one setting
-    for chunked receiving, and one temporary file class, for the whole process.
     """
 
     def __init__(self, settings: ListenerSettings) -> None:
@@ -55,73 +43,90 @@ class Listener:
             SettingsError: One of them is invalid.
         """
         self._settings = settings
-        self._tls_context = build_tls_context(settings)
+        tls_context = build_tls_context(settings)
         self.files = settings.file_store()
         self.database = Database(settings.effective_database_url)
         self.events = EventRecorder(self.database)
         self.storage = InstanceStorage(self.database, self.files)
-        self._chunk_files = ChunkFiles(self.files)
-        self._handlers = Handlers(
-            routes=RoutesFile(settings.effective_routes_file),
-            chunk_files=self._chunk_files,
-            storage=self.storage,
+        routes = RoutesFile(settings.effective_routes_file)
+        _check_certificate_subjects(routes.current(), settings)
+        self._allow_list = AllowList(routes)
+        self._limits = Limits(
+            pending=settings.dicom_max_pending_connections,
+            associations=settings.dicom_max_associations,
+            per_address=settings.dicom_max_associations_per_address,
+            per_sender=settings.dicom_max_associations_per_sender,
+        )
+        handlers = Handlers(
+            allow_list=self._allow_list,
+            incoming_files=InstanceFiles(self.files, self.storage),
             database=self.database,
             events=self.events,
             required_called_ae=settings.ae_title if settings.dicom_require_called_ae_title else "",
         )
-        self._open = ExitStack()
-        self._server: AssociationServer | None = None
-        self._thread: Thread | None = None
+        self._acceptor = Acceptor(
+            settings,
+            tls_context=tls_context,
+            limits=self._limits,
+            handlers=handlers,
+            events=self.events,
+        )
+        self._stop = Event()
+        self._socket: socket.socket | None = None
+        self._threads: list[Thread] = []
 
     @property
     def port(self) -> int:
         """The TCP port of a started listener."""
-        assert self._server is not None
-        return int(self._server.server_address[1])
+        assert self._socket is not None
+        return int(self._socket.getsockname()[1])
 
     def start(self) -> None:
-        """Listen in a separate thread.
+        """Listen in separate threads.
 
         Raises:
             CannotListen: The address or the port is not available.
         """
         self.files.prepare()
-        _configure_pynetdicom()
-        self._server = self._create_server()
-        self._open.enter_context(self._chunk_files.installed())
-        self._thread = Thread(
-            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="listener", daemon=True
-        )
-        self._thread.start()
+        _silence_libraries()
+        self._socket = listen(self._settings.dicom_host, self._settings.dicom_port)
+        self._acceptor.open()
+        self._threads = [
+            Thread(target=self._acceptor.serve, args=(self._socket,), name="listener"),
+            Thread(target=self.events.run, args=(self._stop,), name="events"),
+            Thread(target=self._allow_list.keep_resolved, args=(self._stop,), name="host names"),
+        ]
+        for thread in self._threads:
+            thread.daemon = True
+            thread.start()
         logger.info("listening as %s on port %d", self._settings.ae_title, self.port)
 
     def stop(self) -> None:
-        """Accept no new associations, wait for open ones, then abort those that remain."""
-        if self._server is None:
+        """Refuse new associations, wait for open ones, release and at last break off the others."""
+        if self._socket is None:
             return
-        self._server.stop()
-        self.join()
-        self._server.server_close()
-        self._wait_for_associations(self._settings.dicom_stop_grace_seconds)
-        for association in self._server.active_associations:
-            logger.warning("aborting an association because the listener stops")
-            association.abort(block=False)
-        self._wait_for_associations(_ABORT_SECONDS)
-        for association in self._server.active_associations:
-            if association.dul.socket is not None:
-                association.dul.socket.close()
-        self._open.close()
+        self._acceptor.refuse_new_associations()
+        if not self._limits.wait_for_associations(self._settings.dicom_stop_grace_seconds):
+            self._acceptor.release_associations()
+            self._limits.wait_for_associations(_RELEASE_SECONDS)
+        self._acceptor.close()
+        self._limits.shut_down_pending()
+        count = self._limits.shut_down_associations()
+        if count:
+            logger.warning("broke off %d associations because the listener stops", count)
+        self._limits.wait_for_all(_END_SECONDS)
+        self._stop.set()
+        self._allow_list.wake()
+        for thread in self._threads:
+            thread.join(_END_SECONDS)
+        self._socket.close()
+        self._acceptor.free()
         self.database.close()
-        self._server = None
-
-    def join(self) -> None:
-        """Wait until the listener has stopped."""
-        if self._thread is not None:
-            self._thread.join()
+        self._socket = None
 
     def ready(self) -> bool:
         """Whether the listener runs, its database answers, and the disk has enough free space."""
-        if self._thread is None or not self._thread.is_alive():
+        if self._socket is None:
             return False
         try:
             self.files.check_free_space()
@@ -138,63 +143,21 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _create_server(self) -> AssociationServer:
-        address = (self._settings.dicom_host, self._settings.dicom_port)
-        try:
-            server = self._create_application_entity().make_server(
-                address,
-                ssl_context=self._tls_context,
-                evt_handlers=self._handlers.bindings(),
-                server_class=AssociationServer,
-            )
-        except OSError as error:
-            raise CannotListen(*address, error.strerror or "") from error
-        assert isinstance(server, AssociationServer)
-        server.events = self.events
-        return server
 
-    def _create_application_entity(self) -> ApplicationEntity:
-        settings = self._settings
-        entity = ApplicationEntity(settings.ae_title)
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.maximum_associations = settings.dicom_max_associations
-        entity.maximum_pdu_size = settings.dicom_max_pdu_bytes
-        entity.network_timeout = settings.dicom_network_timeout_seconds
-        entity.acse_timeout = settings.dicom_acse_timeout_seconds
-        entity.dimse_timeout = settings.dicom_dimse_timeout_seconds
-        entity.add_supported_context(VERIFICATION)
-        # the roles are those of the requestor: the reporting PACS is the SCP (PS3.7 D.3.3.4)
-        entity.add_supported_context(STORAGE_COMMITMENT, scu_role=False, scp_role=True)
-        for sop_class in STORAGE_CLASSES:
-            entity.add_supported_context(sop_class, list(TRANSFER_SYNTAXES))
-        return entity
-
-    def _wait_for_associations(self, seconds: float) -> None:
-        assert self._server is not None
-        deadline = time.monotonic() + seconds
-        while self._server.active_associations and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
+def _check_certificate_subjects(routes: Routes, settings: ListenerSettings) -> None:
+    has_subject = any(source.certificate_subject for source in routes.source)
+    if has_subject and settings.dicom_tls_ca is None:
+        raise SettingsError(
+            "A source in the routes file has a certificate_subject, but no peer is asked for a"
+            " certificate: set SONOGATE_DICOM_TLS_CA"
+        )
 
 
-class _RemoveErrorTexts(logging.Filter):
-    """Reduces errors to their type: pynetdicom logs texts that may quote UIDs and values."""
+def _silence_libraries() -> None:
+    """Keep pynetdicom and pydicom from logging what they decode, in the whole process.
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        if error is not None:
-            record.msg, record.args, record.exc_info = type(error).__name__, (), None
-        return True
-
-
-_REMOVE_ERROR_TEXTS: Final = _RemoveErrorTexts()
-
-
-def _configure_pynetdicom() -> None:
-    """Apply settings for the whole process. Safe to call again."""
-    _config.LOG_HANDLER_LEVEL = "none"  # summaries of messages cost time and quote UIDs
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
-    for part in ("acse", "association", "dimse", "dul", "events", "fsm", "service-c"):
-        logging.getLogger(f"pynetdicom.{part}").addFilter(_REMOVE_ERROR_TEXTS)
-    for keyword, uid in RETIRED_CLASSES.items():
-        register_uid(uid, keyword, StorageServiceClass)
+    Their messages quote text of the peer without limit and partly unescaped. Safe to call again.
+    """
+    suppress_value_logging()
+    for name in ("pynetdicom", "pydicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

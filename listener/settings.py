@@ -27,14 +27,21 @@ class ListenerSettings(StoreSettings):
     """Reject associations with a called AE title other than `SONOGATE_AE_TITLE`."""
     dicom_max_associations: Annotated[int, Field(gt=0, le=10_000)] = 100
     """Maximum number of concurrent associations. Any more are rejected temporarily."""
+    dicom_max_associations_per_address: Annotated[int, Field(gt=0, le=10_000)] = 50
+    """Maximum number of concurrent associations from one address."""
+    dicom_max_associations_per_sender: Annotated[int, Field(gt=0, le=10_000)] = 25
+    """Maximum number of concurrent associations of one AE title at one address."""
+    dicom_max_pending_connections: Annotated[int, Field(gt=0, le=10_000)] = 100
+    """Maximum number of connections that have not requested an association yet. For any more, the
+    oldest one of the address that has most of them is closed."""
     dicom_max_pdu_bytes: Annotated[int, Field(ge=16_384, le=4_194_304)] = 131_072
     """Maximum PDU length that the listener accepts, in bytes."""
     dicom_network_timeout_seconds: Seconds = 60
     """Seconds without traffic after which an association is aborted."""
     dicom_acse_timeout_seconds: Seconds = 30
-    """Seconds that a peer may take to request an association once it is connected."""
-    dicom_dimse_timeout_seconds: Seconds = 30
-    """Seconds to wait for the response to a DIMSE request of the listener."""
+    """Seconds that a peer may take for the TLS handshake and the association request together."""
+    dicom_object_timeout_seconds: Annotated[float, Field(gt=0, le=86400)] = 1800
+    """Seconds that the transfer of one object may take, however often something of it arrives."""
     dicom_stop_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 10
     """Seconds that open associations may continue when the listener stops."""
     dicom_tls_certificate: FilePath | None = None

@@ -4,14 +4,11 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
 from db.errors import StoreFull
 from dicom.errors import DicomError, InvalidHeader
 from listener.errors import IdentityMismatch, NotAuthorized, UnknownTransaction
-
-_COMMENT_LENGTH: Final = 64  # VR LO
 
 
 class DimseStatus(enum.IntEnum):
@@ -21,6 +18,8 @@ class DimseStatus(enum.IntEnum):
     INVALID_ARGUMENT = 0x0115
     SOP_CLASS_NOT_SUPPORTED = 0x0122
     NOT_AUTHORIZED = 0x0124
+    UNRECOGNIZED_OPERATION = 0x0211
+    RESOURCE_LIMITATION = 0x0213
     DISK_FULL = 0xA700  # A7xx, out of resources: the sender may try again later
     DATABASE_DOWN = 0xA701
     MISMATCH = 0xA900  # A9xx: the data set does not match the SOP class or the request
@@ -35,16 +34,7 @@ class Response:
     code: str = ""
     comment: str = ""
 
-    def to_dataset(self) -> Dataset:
-        """Return Status (0000,0900) and, for a failure, Error Comment (0000,0902)."""
-        dataset = Dataset()
-        dataset.Status = int(self.status)
-        if self.comment:
-            dataset.ErrorComment = self.comment[:_COMMENT_LENGTH]
-        return dataset
 
-
-SUCCESS: Final = Response(DimseStatus.SUCCESS)
 UNEXPECTED: Final = Response(DimseStatus.PROCESSING_FAILURE, "unexpected", "Unexpected failure")
 
 _FAILURES: Final[tuple[tuple[type[Exception], Response], ...]] = (

@@ -57,6 +57,14 @@ def test_a_source_admits_by_title_and_network(routes: Routes) -> None:
     assert routes.source_for("modality", "10.1.2.3") is None
 
 
+def test_a_source_with_a_certificate_subject_needs_that_subject(tmp_path: Path) -> None:
+    source = '[[source]]\nae_title = "US1"\ncertificate_subject = "CN=US1,O=Clinic"\n'
+    routes = load(tmp_path, source)
+    assert routes.source_for("US1", "127.0.0.1", "CN=US1,O=Clinic")
+    assert routes.source_for("US1", "127.0.0.1", "CN=US2,O=Clinic") is None
+    assert routes.source_for("US1", "127.0.0.1") is None
+
+
 def test_the_first_route_that_matches_a_study_is_used(routes: Routes) -> None:
     def route_name(source_ae: str, description: str) -> str | None:
         route = routes.route_for(source_ae, description)
@@ -139,8 +147,6 @@ def test_a_destination_has_the_settings_of_its_kind(tmp_path: Path) -> None:
     pacs, archive = routes.destination
     assert (pacs.kind, archive.kind) == ("dimse", "folder")
     assert archive.settings == {"ae_title": "ARCHIVE", "port": 11112}
-    assert routes.has_destination("ARCHIVE")
-    assert not routes.has_destination("NOBODY")
 
 
 def test_results_are_not_checked_without_a_check(tmp_path: Path) -> None:

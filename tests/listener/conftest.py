@@ -45,6 +45,7 @@ class RunningListener:
         return list((self.files / "spool").iterdir())
 
     def counts(self) -> dict[str, int]:
+        self.server.events.flush()
         with self.database.read() as session:
             return {row.event: row.count for row in session.scalars(select(SenderCount))}
 
@@ -53,6 +54,7 @@ class RunningListener:
         peers.wait_until(lambda: self.counts() == counts, seconds=5, what=f"{counts}")
 
     def events(self, tag: str) -> list[dict[str, Any]]:
+        self.server.events.flush()
         with self.database.read() as session:
             query = select(AuditEvent).where(AuditEvent.tag == tag).order_by(AuditEvent.seq)
             return [json.loads(event.details) for event in session.scalars(query)]
@@ -99,8 +101,9 @@ def _close_sockets() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _restore_pynetdicom_log_level() -> Iterator[None]:
-    logger = logging.getLogger("pynetdicom")
-    level = logger.level
+def _restore_log_levels() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in ("pynetdicom", "pydicom")]
+    levels = [logger.level for logger in loggers]
     yield
-    logger.setLevel(level)
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)

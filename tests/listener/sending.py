@@ -24,6 +24,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 VERIFICATION = build_context("1.2.840.10008.1.1")
 ULTRASOUND = build_context(UltrasoundImageStorage, ExplicitVRLittleEndian)
 CALLER = "MODALITY"
+_FRAGMENT_BYTES = 16_384
 _sockets: list[socket.socket] = []
 _rejections: WeakKeyDictionary[Association, A_ASSOCIATE_RJ] = WeakKeyDictionary()
 
@@ -54,6 +55,15 @@ def get_rejection(association: Association) -> tuple[int | None, ...] | None:
     """
     pdu = _rejections.get(association)
     return (pdu.result, pdu.source, pdu.reason_diagnostic) if pdu else None
+
+
+def is_rejected_temporarily(port: int) -> bool:
+    """Whether a request for an association is rejected, and the sender may try again."""
+    opened = request(port)
+    if opened.is_established:
+        opened.release()
+    rejection = get_rejection(opened)
+    return rejection is not None and rejection[0] == 2
 
 
 def _record_rejection(event: evt.Event) -> None:
@@ -153,7 +163,8 @@ def send_half(opened: Association, dataset: Dataset) -> None:
     asked.DataSet = BytesIO(body)
     message = C_STORE_RQ()
     message.primitive_to_message(asked)
-    for fragment in islice(message.encode_msg(context.context_id, len(body) // 2), 2):
+    half = len(body) // 2 // _FRAGMENT_BYTES
+    for fragment in islice(message.encode_msg(context.context_id, _FRAGMENT_BYTES), half):
         opened.dul.send_pdu(fragment)
 
 

@@ -1,6 +1,5 @@
 """The listener as a process: killed, stopped, and its maintenance."""
 
-import gc
 import os
 import signal
 import subprocess
@@ -23,7 +22,13 @@ from listener.part10 import read_complete_header
 from tests import peers
 from tests.listener.conftest import RunningListener
 from tests.listener.images import image, save, sibling
-from tests.listener.sending import association, request, send, send_half
+from tests.listener.sending import (
+    association,
+    is_rejected_temporarily,
+    request,
+    send,
+    send_half,
+)
 
 PROGRAM = """
 from listener.main import run
@@ -100,7 +105,9 @@ def test_sigterm_lets_an_open_association_finish(
     with process(tmp_path, free_port, sqlite_database) as listener:
         with association(free_port) as opened:
             listener.send_signal(signal.SIGTERM)
-            peers.wait_until(lambda: not peers.is_listening(free_port), seconds=10, what="the stop")
+            peers.wait_until(
+                lambda: is_rejected_temporarily(free_port), seconds=10, what="the stop"
+            )
             assert opened.send_c_store(image()).Status == 0x0000
         assert listener.wait(10) == 0
     assert len(load_stored_uids(sqlite_database, FileStore(tmp_path / "files"))) == 1
@@ -116,9 +123,7 @@ def test_an_aborted_transfer_leaves_no_file(listener: RunningListener) -> None:
     send_half(opened, image(size_bytes=64 * 20_000))
     peers.wait_until(lambda: bool(listener.incoming_files()), seconds=5, what="the incoming file")
     opened.abort()
-    peers.wait_until(
-        lambda: gc.collect() >= 0 and not listener.incoming_files(), seconds=10, what="its end"
-    )
+    peers.wait_until(lambda: not listener.incoming_files(), seconds=10, what="its end")
 
 
 def test_a_file_left_by_a_killed_listener_is_removed_after_an_hour(

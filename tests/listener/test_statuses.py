@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from db.errors import StoreFull
 from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
 from listener.errors import IdentityMismatch, NotAuthorized
-from listener.statuses import SUCCESS, DimseStatus, build_store_failure
+from listener.statuses import DimseStatus, build_store_failure
 
 
 @pytest.mark.parametrize(
@@ -34,15 +34,6 @@ def test_each_error_has_its_status(error: Exception, status: int, code: str) -> 
 
 def test_every_status_is_one_of_the_storage_service() -> None:
     assert set(DimseStatus) <= set(STORAGE_SERVICE_CLASS_STATUS)
-
-
-def test_a_comment_fits_its_value_representation() -> None:
-    response = build_store_failure(InvalidHeader("StudyInstanceUID", "x" * 100))
-    assert len(response.to_dataset().ErrorComment) == 64
-
-
-def test_success_has_no_comment() -> None:
-    assert "ErrorComment" not in SUCCESS.to_dataset()
 
 
 def test_an_unexpected_failure_does_not_quote_the_error() -> None:

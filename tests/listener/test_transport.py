@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from pynetdicom.ae import ApplicationEntity
 
 from db.engine import Database
 from db.errors import SettingsError
-from listener.transport import build_tls_context
+from listener.transport import build_tls_context, format_subject
 from tests import peers
 from tests.listener.conftest import RunningListener, StartListener, settings_for
-from tests.listener.images import image
+from tests.listener.images import image, save
 from tests.listener.sending import ULTRASOUND, VERIFICATION, association, request, send
 
 
@@ -115,7 +115,7 @@ class Certificates:
     folder: Path
 
     def create(self) -> None:
-        self._openssl(
+        self.openssl(
             *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Test CA"),
             *("-addext", "keyUsage=critical,keyCertSign,cRLSign"),  # required by Python 3.13
             *("-keyout", "ca.key", "-out", "ca.pem", "-days", "2"),
@@ -143,18 +143,20 @@ class Certificates:
         (self.folder / "san").write_text(
             "subjectAltName=DNS:localhost\nauthorityKeyIdentifier=keyid\nsubjectKeyIdentifier=hash\n"
         )
-        self._openssl(
+        self.openssl(
             *("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}"),
             *("-keyout", f"{name}.key", "-out", f"{name}.csr"),
         )
-        self._openssl(
+        self.openssl(
             *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key"),
             *("-CAcreateserial", "-days", "2", "-extfile", "san", "-out", f"{name}.pem"),
         )
 
-    def _openssl(self, *arguments: str) -> None:
+    def openssl(self, *arguments: str) -> str:
+        """Run openssl in the folder and return its output."""
         command = [peers.find_program("openssl"), *arguments]
-        subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        done = subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
+        return done.stdout.decode()
 
 
 @pytest.fixture(scope="module")
@@ -221,6 +223,121 @@ def test_dcmtk_can_echo_over_tls(tls_listener: RunningListener, certificates: Ce
     tls = ["+tls", str(key), str(certificate), "+cf", str(authority)]
     echoscu = peers.find_program("echoscu")
     subprocess.run([echoscu, *tls, "127.0.0.1", str(tls_listener.port)], check=True)
+
+
+def limited_client(certificates: Certificates, ciphers: str) -> ssl.SSLContext:
+    """A client that speaks nothing newer than TLS 1.2, with these cipher suites only."""
+    context = certificates.client()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(ciphers)
+    return context
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "is_accepted"),
+    [
+        ("ECDHE-RSA-AES128-GCM-SHA256", True),  # mandatory in BCP 195
+        ("ECDHE-RSA-AES128-SHA256", False),  # no authenticated encryption
+        ("AES128-GCM-SHA256", False),  # no forward secrecy
+    ],
+)
+def test_tls_follows_bcp_195(
+    tls_listener: RunningListener, certificates: Certificates, ciphers: str, is_accepted: bool
+) -> None:
+    context = limited_client(certificates, ciphers)
+    assert stores_over_tls(tls_listener.port, context) == is_accepted
+    if not is_accepted:
+        tls_listener.wait_for_counts({"tls-handshake-failed": 1})
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_accepted"), [("CN=client", True), ("CN=another", False), ("", True)]
+)
+def test_a_source_is_admitted_with_its_certificate_only(
+    start_listener: StartListener,
+    sqlite_database: Database,
+    certificates: Certificates,
+    tmp_path: Path,
+    subject: str,
+    is_accepted: bool,
+) -> None:
+    (tmp_path / "routes.toml").write_text(
+        f'[[source]]\nae_title = "MODALITY"\ncertificate_subject = "{subject}"\n'
+    )
+    listener = start_listener(sqlite_database, **certificates.settings())
+    assert stores_over_tls(listener.port, certificates.client()) == is_accepted
+
+
+def test_a_subject_has_the_text_that_openssl_prints(certificates: Certificates) -> None:
+    name = "/C=DE/O=Clinic, Ltd + Sons/OU=#1 <US>/CN=US 1"
+    certificates.openssl(
+        *("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", name),
+        *("-keyout", "other.key", "-out", "other.pem", "-days", "2"),
+    )
+    printed = certificates.openssl(
+        *("x509", "-in", "other.pem", "-noout", "-subject", "-nameopt", "RFC2253")
+    )
+    decode = vars(ssl)["_ssl"]._test_decode_cert
+    decoded = decode(str(certificates.path("other.pem")))
+    assert f"subject={format_subject(decoded)}" == printed.strip()
+
+
+def test_a_handshake_that_trickles_is_closed_at_the_deadline(
+    start_listener: StartListener, sqlite_database: Database, certificates: Certificates
+) -> None:
+    listener = start_listener(
+        sqlite_database, dicom_acse_timeout_seconds=1, **certificates.settings()
+    )
+    with connected(listener.port) as slow:
+        slow.sendall(b"\x16\x03\x01\x02\x00")
+        slow.settimeout(0.05)
+        start = time.monotonic()
+        while not is_closed_after(slow, b"\x01"):
+            assert time.monotonic() - start < 20
+
+
+def is_closed_after(connection: socket.socket, data: bytes) -> bool:
+    try:
+        connection.sendall(data)
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except (BrokenPipeError, ConnectionResetError):
+        return True
+
+
+def test_a_pdu_above_the_negotiated_length_is_not_read_over_tls(
+    tls_listener: RunningListener, certificates: Certificates
+) -> None:
+    with (
+        connected(tls_listener.port) as plain,
+        certificates.client().wrap_socket(plain, server_hostname="localhost") as connection,
+    ):
+        connection.sendall(bytes.fromhex("01 00 FFFFFFF0"))
+        assert is_closed(connection)
+    tls_listener.wait_for_counts({"not-dicom": 1})
+
+
+def test_500_silent_connections_keep_no_sender_out_over_tls(
+    tls_listener: RunningListener, certificates: Certificates
+) -> None:
+    with ExitStack() as silent:
+        for _ in range(500):
+            silent.enter_context(connected(tls_listener.port)).sendall(b"\x16\x03\x01")
+        assert stores_over_tls(tls_listener.port, certificates.client())
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("profile", ["--profile-bcp195", "--profile-bcp195-nd"])
+def test_dcmtk_can_store_with_a_tls_profile(
+    tls_listener: RunningListener, certificates: Certificates, tmp_path: Path, profile: str
+) -> None:
+    key, certificate, authority = map(certificates.path, ("client.key", "client.pem", "ca.pem"))
+    tls = ["+tls", str(key), str(certificate), "+cf", str(authority), profile]
+    file = save(image(), tmp_path / "image.dcm")
+    command = [peers.find_program("storescu"), *tls, "127.0.0.1", str(tls_listener.port), str(file)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert len(tls_listener.instances()) == 1
 
 
 def test_a_key_that_does_not_match_its_certificate_names_the_variables(
