@@ -175,7 +175,7 @@ class Association:
             raise ProtocolError(
                 "a presentation context that was not accepted", AbortReason.INVALID_PARAMETER_VALUE
             )
-        if self._context not in (None, context):
+        if self._context is not None and self._context is not context:
             raise ProtocolError(
                 "fragments of two messages at a time", AbortReason.INVALID_PARAMETER_VALUE
             )
