@@ -18,6 +18,8 @@ class StoredFile:
     file: str
     sha256: str
     size_bytes: int
+    data_set_sha256: str | None = None
+    """Of a received file, without its file meta information."""
 
 
 class FileStore:

@@ -6,8 +6,8 @@ sort from the oldest to the newest file.
 """
 
 import os
+import re
 import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from uuid import UUID
 
 from db.files import FileStore
 
+_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9]{1,18}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -28,14 +29,14 @@ class IncomingName:
     size_bytes: int
 
     @classmethod
-    def parse(cls, name: str) -> Self | None:
-        """Return None for a name of another form, such as that of a file still being written."""
-        stem, dot, size = name.partition(".")
-        try:
-            parsed = cls(UUID(stem), int(size))
-        except ValueError:
-            return None
-        return parsed if dot and str(parsed) == name else None
+    def parse(cls, name: str) -> Self:
+        """Parse a name of `list_incoming`.
+
+        Raises:
+            ValueError: the name has another form.
+        """
+        stem, _, size = name.partition(".")
+        return cls(UUID(stem), int(size))
 
     def __str__(self) -> str:
         return f"{self.instance_id}.{self.size_bytes}"
@@ -57,6 +58,13 @@ class Backlog:
         """Return the age of the oldest file, 0 without files."""
         return max(0.0, (now - self.oldest_at).total_seconds()) if self.oldest_at else 0.0
 
+    def describe(self, now: datetime) -> str:
+        """Return the backlog in words."""
+        if not self.files:
+            return "no file waits"
+        waits = "1 file waits" if self.files == 1 else f"{self.files} files wait"
+        return f"{waits}, the oldest for {self.oldest_seconds(now):.0f} s"
+
 
 def new_instance_id(received_at: datetime) -> UUID:
     """Return a UUIDv7 (RFC 9562 5.7), whose first 60 bits are the time in units of 0.25 µs."""
@@ -72,13 +80,13 @@ def id_time(instance_id: UUID) -> datetime:
     return _EPOCH + timedelta(milliseconds=instance_id.int >> 80)
 
 
-def list_incoming(directory: Path) -> list[IncomingName]:
-    """Return the complete files in a directory, oldest first; none if it does not exist."""
+def list_incoming(directory: Path) -> list[str]:
+    """Return the names of the complete files in a directory, oldest first; none without it."""
     try:
         names = os.listdir(directory)  # noqa: PTH208  paths would take most of the time
     except FileNotFoundError:
         return []
-    return sorted(_parse_all(names))
+    return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 def measure_backlog(files: FileStore) -> Backlog:
@@ -89,8 +97,6 @@ def measure_backlog(files: FileStore) -> Backlog:
     """
     # the spool first: a file that moves on meanwhile is then counted in one of the two
     waiting = {*list_incoming(files.spool), *list_incoming(files.incoming)}
-    return Backlog(len(waiting), min(waiting).received_at if waiting else None)
-
-
-def _parse_all(names: Iterable[str]) -> Iterable[IncomingName]:
-    return (parsed for name in names if (parsed := IncomingName.parse(name)))
+    if not waiting:
+        return Backlog(0, None)
+    return Backlog(len(waiting), IncomingName.parse(min(waiting)).received_at)

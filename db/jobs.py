@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, Update, and_, not_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, Update, and_, not_, or_, select, true, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -56,21 +56,26 @@ def enqueue(
     due_at: datetime | None = None,
 ) -> Job | None:
     """Add a job in the caller's transaction. Return None if this kind and key exist already."""
-    job = Job(
-        kind=kind,
-        key=key,
-        subject_id=subject_id,
-        due_at=due_at or now,
-        created_at=now,
-        attempts=0,
-        fencing_token=0,
-    )
+    job = new_job(kind, key, subject_id, now=now, due_at=due_at or now)
     try:
         with session.begin_nested():
             session.add(job)
     except IntegrityError:
         return None
     return job
+
+
+def new_job(kind: JobKind, key: str, subject_id: UUID, *, now: datetime, due_at: datetime) -> Job:
+    """Return the row of a job that cannot exist yet, for a caller that adds many rows at once."""
+    return Job(
+        kind=kind,
+        key=key,
+        subject_id=subject_id,
+        due_at=due_at,
+        created_at=now,
+        attempts=0,
+        fencing_token=0,
+    )
 
 
 def reschedule(session: Session, kind: JobKind, key: str, due_at: datetime) -> bool:
@@ -90,17 +95,23 @@ def take_due(
     *,
     kinds: Collection[JobKind] = tuple(JobKind),
     redispatch_after: timedelta = REDISPATCH_AFTER,
+    indexed_until: datetime | None = None,
 ) -> Sequence[tuple[UUID, JobKind]]:
     """Return the jobs to dispatch. They are due again after `redispatch_after`, so that the next
     sweep skips them.
 
     A running job whose lease has expired is queued again. If that was its last attempt, it is left
     to `dead_letter_expired`.
+
+    Args:
+        indexed_until: when the oldest received file without a row arrived. A study that was due
+            later is not analyzed before the indexer has made that row, which may be its own.
     """
     due = session.scalars(
         select(Job)
         .where(Job.status.in_((JobStatus.QUEUED, JobStatus.RUNNING)))
         .where(Job.kind.in_(kinds), Job.due_at <= now, not_(_is_on_last_attempt()))
+        .where(_is_indexed(indexed_until))
         .order_by(Job.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -241,6 +252,13 @@ def _is_on_last_attempt() -> ColumnElement[bool]:
         and_(Job.kind == kind, Job.attempts >= attempts) for kind, attempts in MAX_ATTEMPTS.items()
     ]
     return and_(Job.status == JobStatus.RUNNING, or_(*used_up))
+
+
+def _is_indexed(until: datetime | None) -> ColumnElement[bool]:
+    """Whether each file that a job must see has its row: only ANALYZE jobs depend on files."""
+    if until is None:
+        return true()
+    return or_(Job.kind != JobKind.ANALYZE, Job.due_at < until)
 
 
 def _update_claimed(claim: Claim) -> Update:

@@ -12,6 +12,7 @@ from db.frames import ClassifiedFrame, ClassifiedFrames
 from db.types import (
     AeTitle,
     AnalysisId,
+    FileSize,
     Id,
     InstanceId,
     JsonDict,
@@ -182,7 +183,8 @@ class Instance(Base):
     laterality: Mapped[str] = mapped_column(String(16), default="")
     file: Mapped[RelativePath]
     sha256: Mapped[Sha256]
-    size_bytes: Mapped[int]
+    data_set_sha256: Mapped[Sha256 | None]  # without file meta; None: received by version 0.1
+    size_bytes: Mapped[FileSize]
     source_ae: Mapped[AeTitle]
     source_address: Mapped[ShortText]
     received_at: Mapped[datetime]
@@ -200,7 +202,8 @@ class Conflict(Base):
     instance_id: Mapped[InstanceId]
     file: Mapped[RelativePath]
     sha256: Mapped[Sha256]
-    size_bytes: Mapped[int]
+    data_set_sha256: Mapped[Sha256 | None]  # without file meta; None: received by version 0.1
+    size_bytes: Mapped[FileSize]
     source_ae: Mapped[AeTitle]
     source_address: Mapped[ShortText]
     received_at: Mapped[datetime]

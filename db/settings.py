@@ -48,7 +48,9 @@ class StoreSettings(BaseSettings):
     min_free_bytes: int = 1_000_000_000
     """Minimum free disk space, in bytes. With less, C-STORE is answered with status A700 (out of
     resources) and jobs that write files are postponed."""
-
+    backlog_warning_files: Annotated[int, Field(ge=1)] = 1000
+    """Number of received files without database rows from which the indexer, `sonogate doctor` and
+    the web pages warn that it is behind."""
     max_frame_bytes: Annotated[int, Field(gt=0)] = 256_000_000
     """Maximum size of a decoded frame, in bytes: rows x columns x samples x bits allocated / 8.
     Images with larger frames are stored, but neither analyzed nor displayed."""

@@ -4,7 +4,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, String, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Integer,
+    String,
+    TypeDecorator,
+)
 from sqlalchemy.orm import mapped_column
 
 
@@ -40,6 +49,8 @@ ShortText = Annotated[str, mapped_column(String(64))]
 LongText = Annotated[str, mapped_column(String(1024))]
 RelativePath = Annotated[str, mapped_column(String(255))]
 """A path relative to the root of the file store."""
+FileSize = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"))]
+"""In bytes. INTEGER of SQLite has 64 bits, that of PostgreSQL ends at 2 GB."""
 Sha256 = Annotated[str, mapped_column(String(64))]
 JsonList = Annotated[list[Any], mapped_column(JSON)]
 JsonDict = Annotated[dict[str, Any], mapped_column(JSON)]

@@ -1,1 +1,1 @@
-"""Verification and Storage SCP. Success means that the bytes are on disk and the row is committed."""
+"""Verification and Storage SCP, and the indexer that makes the rows of what it received."""

@@ -37,6 +37,15 @@ class UnknownTransaction(ListenerError):
         super().__init__("Sonogate requested no storage commitment with this Transaction UID.")
 
 
+class IndexerRunning(ListenerError):
+    """Raised when another process holds the lock of the indexer."""
+
+    permanent = False
+
+    def __init__(self) -> None:
+        super().__init__("An indexer works on this file store. Stop it first, with `sonogate up`.")
+
+
 class CannotListen(ListenerError):
     """Raised when the configured address and port are not available."""
 

@@ -5,9 +5,6 @@ import socket
 from threading import Event, Thread
 from typing import Final, Self
 
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
-
 from db.engine import Database
 from db.errors import SettingsError, StoreFull
 from db.routes import Routes
@@ -17,10 +14,9 @@ from listener.acceptor import Acceptor
 from listener.allow_list import AllowList
 from listener.events import EventRecorder
 from listener.handlers import Handlers
-from listener.instance_files import InstanceFiles
+from listener.incoming_files import IncomingFiles
 from listener.limits import Limits
 from listener.settings import ListenerSettings
-from listener.storage import InstanceStorage
 from listener.transport import build_tls_context, listen
 
 logger = logging.getLogger(__name__)
@@ -47,7 +43,6 @@ class Listener:
         self.files = settings.file_store()
         self.database = Database(settings.effective_database_url)
         self.events = EventRecorder(self.database)
-        self.storage = InstanceStorage(self.database, self.files)
         routes = RoutesFile(settings.effective_routes_file)
         _check_certificate_subjects(routes.current(), settings)
         self._allow_list = AllowList(routes)
@@ -59,7 +54,11 @@ class Listener:
         )
         handlers = Handlers(
             allow_list=self._allow_list,
-            incoming_files=InstanceFiles(self.files, self.storage),
+            incoming_files=IncomingFiles(
+                self.files,
+                max_backlog_files=settings.dicom_max_backlog_files,
+                max_inflated_bytes=settings.dicom_max_inflated_bytes,
+            ),
             database=self.database,
             events=self.events,
             required_called_ae=settings.ae_title if settings.dicom_require_called_ae_title else "",
@@ -125,14 +124,12 @@ class Listener:
         self._socket = None
 
     def ready(self) -> bool:
-        """Whether the listener runs, its database answers, and the disk has enough free space."""
+        """Whether the listener runs and the disk has enough free space. It needs no database."""
         if self._socket is None:
             return False
         try:
             self.files.check_free_space()
-            with self.database.read() as session:
-                session.execute(text("SELECT 1"))
-        except (StoreFull, OSError, SQLAlchemyError):
+        except (StoreFull, OSError):
             return False
         return True
 

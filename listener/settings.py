@@ -44,6 +44,11 @@ class ListenerSettings(StoreSettings):
     """Seconds that the transfer of one object may take, however often something of it arrives."""
     dicom_stop_grace_seconds: Annotated[float, Field(ge=0, le=3600)] = 10
     """Seconds that open associations may continue when the listener stops."""
+    dicom_max_backlog_files: Annotated[int, Field(ge=0)] = 1_000_000
+    """Number of received files without database rows from which C-STORE is answered with status
+    A700 (out of resources). 0 sets no limit: objects are then received until the disk is full."""
+    dicom_max_inflated_bytes: Annotated[int, Field(ge=1_048_576)] = 268_435_456
+    """Maximum size of a deflated data set once it is inflated, in bytes. A larger one is refused."""
     dicom_tls_certificate: FilePath | None = None
     """PEM file with the certificate chain of the listener. If set, the port accepts TLS only."""
     dicom_tls_key: FilePath | None = None

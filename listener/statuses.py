@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from db.errors import StoreFull
+from db.errors import BacklogTooLong, StoreFull
 from dicom.errors import DicomError, InvalidHeader
 from listener.errors import IdentityMismatch, NotAuthorized, UnknownTransaction
 
@@ -20,7 +20,7 @@ class DimseStatus(enum.IntEnum):
     NOT_AUTHORIZED = 0x0124
     UNRECOGNIZED_OPERATION = 0x0211
     RESOURCE_LIMITATION = 0x0213
-    DISK_FULL = 0xA700  # A7xx, out of resources: the sender may try again later
+    OUT_OF_RESOURCES = 0xA700  # A7xx, out of resources: the sender may try again later
     DATABASE_DOWN = 0xA701
     MISMATCH = 0xA900  # A9xx: the data set does not match the SOP class or the request
     CANNOT_UNDERSTAND = 0xC000
@@ -46,8 +46,17 @@ _FAILURES: Final[tuple[tuple[type[Exception], Response], ...]] = (
         IdentityMismatch,
         Response(DimseStatus.MISMATCH, "identity-mismatch", "Request and data set differ"),
     ),
-    (StoreFull, Response(DimseStatus.DISK_FULL, "disk-full", "Disk full, try again later")),
-    (OSError, Response(DimseStatus.DISK_FULL, "disk-failed", "Disk failed, try again later")),
+    (StoreFull, Response(DimseStatus.OUT_OF_RESOURCES, "disk-full", "Disk full, try again later")),
+    (
+        BacklogTooLong,
+        Response(
+            DimseStatus.OUT_OF_RESOURCES, "backlog-too-long", "Too many files wait, try again later"
+        ),
+    ),
+    (
+        OSError,
+        Response(DimseStatus.OUT_OF_RESOURCES, "disk-failed", "Disk failed, try again later"),
+    ),
     (
         SQLAlchemyError,
         Response(

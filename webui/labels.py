@@ -89,7 +89,7 @@ EVENT_LABELS: Final[Mapping[AuditTag, str]] = {
     AuditTag.INSTANCE_OTHER_PATIENT: "Image with different patient data received",
     AuditTag.INSTANCE_REFUSED: "Object refused",
     AuditTag.ORPHAN_SETTLED: "Orphaned file registered",
-    AuditTag.ORPHAN_SET_ASIDE: "Orphaned file quarantined",
+    AuditTag.ORPHAN_SET_ASIDE: "File without rows quarantined",
     AuditTag.LISTENER_COMMITMENT_ANSWERED: "Storage commitment report received",
     AuditTag.STUDY_ANALYZED: "Study analyzed",
     AuditTag.STUDY_REFUSED: "No image could be analyzed",

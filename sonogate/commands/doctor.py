@@ -23,8 +23,8 @@ COLORS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "red"}
 def command(only: tuple[str, ...], as_json: bool) -> None:
     """Check the installation and print remedies.
 
-    Checks settings, database, jobs, clock, disk, presets, Redis, listener, web interface, routes
-    file and destinations.
+    Checks settings, database, jobs, clock, disk, presets, Redis, listener, indexer, web interface,
+    routes file and destinations.
 
     Exits with 1 if a check fails. With --only, a warning also counts as a failure, so that a check
     can serve as the health check of one service.

@@ -5,7 +5,6 @@ import click
 from listener.main import run
 from listener.settings import ListenerSettings
 from sonogate import logs
-from sonogate.database import open_current_database
 from sonogate.settings import CliSettings
 
 
@@ -13,10 +12,8 @@ from sonogate.settings import CliSettings
 def command() -> None:
     """Run the DICOM listener.
 
-    It accepts C-STORE and C-ECHO from the senders in the routes file.
+    It accepts C-STORE and C-ECHO from the senders in the routes file. It needs no database to
+    receive; `sonogate indexer` makes the rows of what it received.
     """
     logs.configure(CliSettings.load())
-    settings = ListenerSettings.load()
-    with open_current_database(settings):
-        pass
-    run(settings)
+    run(ListenerSettings.load())

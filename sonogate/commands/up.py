@@ -20,7 +20,7 @@ from sonogate.services.up import LaunchPlan, RunningServices, run_services
 def command(workers: int) -> None:
     """Run all services on this machine until Ctrl-C.
 
-    Starts the listener, the workers, the web interface and a bundled Redis server, and restarts a
+    Starts the listener, the indexer, the workers, the web interface and a bundled Redis server, and restarts a
     service that exits. Creates or upgrades the database first. If SONOGATE_REDIS_URL is set, that
     server is used instead of the bundled one.
     """

@@ -17,6 +17,7 @@ CHECKS: dict[str, Callable[[Installation], Iterator[HealthCheckResult]]] = {
     "presets": storage.check_presets,
     "redis": services.check_redis,
     "listener": services.check_listener,
+    "indexer": services.check_indexer,
     "web": services.check_web,
     "routes": routing.check_routes,
     "destinations": routing.check_destinations,

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 
 from redis import Redis, RedisError
 
+from db.incoming import measure_backlog
 from db.routes import ANY_AE, Routes
+from db.types import now_utc
+from listener.index_service import is_running
 from sonogate.doctor import network
 from sonogate.doctor.result import HealthCheckResult, fail, ok, warn
 from sonogate.doctor.routing import load_routes_or_default
@@ -69,6 +72,24 @@ def _local_calling_ae(routes: Routes) -> str | None:
         if routes.source_for(ae_title, LOOPBACK) is not None:
             return ae_title
     return None
+
+
+def check_indexer(installation: Installation) -> Iterator[HealthCheckResult]:
+    """Check that an indexer works and how many files wait for it."""
+    files, limit = installation.cli.file_store(), installation.cli.backlog_warning_files
+    try:
+        backlog = measure_backlog(files)
+        running = is_running(files)
+    except OSError as error:
+        yield fail(f"the file store cannot be read: {error.strerror}", "repair the disk")
+        return
+    text = backlog.describe(now_utc())
+    if not running:
+        yield warn(f"not running, {text}", "run `sonogate up` or `sonogate indexer`")
+    elif backlog.files >= limit:
+        yield warn(f"running, but {text}", "check the database and the log of the indexer")
+    else:
+        yield ok(f"running, {text}")
 
 
 def check_web(installation: Installation) -> Iterator[HealthCheckResult]:

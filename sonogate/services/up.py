@@ -56,6 +56,7 @@ class LaunchPlan:
         environment = {**os.environ, **to_environment(self.overrides)}
         programs = [
             _service("listener", environment, self._listener),
+            _service("indexer", environment),
             *(_service("worker", environment, number=n) for n in range(1, workers + 1)),
             _service("web", environment, self._web),
         ]

@@ -8,17 +8,21 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from db import intake
+from db import audit, intake, jobs
 from db.engine import Database
 from db.files import StoredFile
 from db.intake import (
+    Arrival,
+    ConflictingInstance,
+    DuplicateInstance,
     InstanceAttributes,
     ReceivedInstance,
     Sender,
     SeriesAttributes,
+    StoredInstance,
     StudyAttributes,
 )
-from db.schema import AuditEvent, Instance, SenderCount, Study
+from db.schema import AuditEvent, Conflict, Instance, Job, SenderCount, Study
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SENDER = Sender("MODALITY", "10.0.0.7")
@@ -90,18 +94,96 @@ def test_an_instance_with_another_patient_id_is_an_audit_event(database: Databas
     assert counts == {"stored": 2, "other-patient": 1}
 
 
+def repeat(instance: Instance, stored: StoredFile | None) -> ConflictingInstance:
+    return ConflictingInstance(instance.id, uuid4(), SENDER, NOW, stored)
+
+
 def test_a_conflict_is_recorded_once_and_counted_each_time(database: Database) -> None:
     instance = record(database, received())
-    fresh = []
-    for _ in range(2):
-        with database.write() as session:
-            held = session.get_one(Instance, instance.id)
-            kept = StoredFile("conflicts/x.dcm", "c" * 64, 100)
-            fresh.append(intake.record_conflict(session, held, uuid4(), kept, SENDER, NOW))
-    assert fresh == [True, False]
+    kept = StoredFile("conflicts/x.dcm", "c" * 64, 100, "d" * 64)
+    with database.write() as session:
+        intake.record_arrivals(session, [repeat(instance, kept), repeat(instance, None)], NOW)
     with database.read() as session:
         counts = {row.event: row.count for row in session.scalars(select(SenderCount))}
+        assert session.scalars(select(Conflict)).one().data_set_sha256 == "d" * 64
+        tags = list(session.scalars(select(AuditEvent.tag)))
     assert counts == {"stored": 1, "conflict": 2}
+    assert tags.count("listener:instance:conflict") == 1
+
+
+def arrive(number: int, *, study: str = "1.2.3", after: float = 0, wait: float = 15) -> Arrival:
+    """An instance that is complete some seconds after NOW."""
+    complete_at = NOW + timedelta(seconds=after)
+    file = StoredFile(f"instances/{number}.dcm", f"{number:064}", 100)
+    return StoredInstance(
+        uuid4(), received(number, study), file, NOW, complete_at, timedelta(seconds=wait)
+    )
+
+
+def record_all(database: Database, *arrivals: Arrival, now: datetime = NOW) -> None:
+    with database.write() as session:
+        intake.record_arrivals(session, arrivals, now)
+
+
+def due_times(database: Database) -> list[float]:
+    with database.read() as session:
+        times = session.scalars(select(Job.due_at).order_by(Job.due_at)).all()
+    return [(due_at - NOW).total_seconds() for due_at in times]
+
+
+def test_a_batch_has_the_rows_and_events_of_its_files(database: Database) -> None:
+    record(database, received(1))
+    with database.read() as session:
+        first = session.scalars(select(Instance)).one()
+    again = DuplicateInstance(first.id, SENDER, NOW)
+    record_all(database, arrive(2), again, arrive(1, study="1.2.9"), arrive(2, study="1.2.9"))
+    with database.read() as session:
+        counts = {row.event: row.count for row in session.scalars(select(SenderCount))}
+        studies = {study.study_instance_uid: study for study in session.scalars(select(Study))}
+        instances = {uid: study.series[0].instances for uid, study in studies.items()}
+        assert {uid: len(rows) for uid, rows in instances.items()} == {"1.2.3": 2, "1.2.9": 2}
+        tags = list(session.scalars(select(AuditEvent.tag).order_by(AuditEvent.seq)))
+        assert audit.verify(session).intact
+    assert counts == {"stored": 4, "duplicate": 1}
+    assert [tag.rpartition(":")[2] for tag in tags] == [
+        "stored",
+        "stored",
+        "duplicate",
+        "stored",
+        "stored",
+    ]
+    assert due_times(database) == [15, 15]
+
+
+def test_an_instance_indexed_late_does_not_bring_the_analysis_forward(database: Database) -> None:
+    record_all(database, arrive(1, after=60))
+    record_all(database, arrive(2, after=2))
+    assert due_times(database) == [75]
+    with database.read() as session:
+        assert session.scalars(select(Study.last_instance_at)).one() == NOW + timedelta(seconds=60)
+
+
+def test_the_quiet_time_is_that_of_the_latest_instance(database: Database) -> None:
+    record_all(database, arrive(1, after=3, wait=100), arrive(2, after=5, wait=20))
+    assert due_times(database) == [25]
+
+
+def test_an_instance_indexed_after_the_claim_opens_the_next_revision(database: Database) -> None:
+    record_all(database, arrive(1))
+    with database.write() as session:
+        assert jobs.claim(session, session.scalars(select(Job.id)).one(), NOW)
+    record_all(database, arrive(2, after=1))
+    with database.read() as session:
+        assert session.scalars(select(Study.revision)).one() == 2
+
+
+def test_a_restored_file_changes_digest_and_size(database: Database) -> None:
+    instance = record(database, received())
+    restored = StoredFile(instance.file, "e" * 64, 101, "d" * 64)
+    record_all(database, DuplicateInstance(instance.id, SENDER, NOW, restored))
+    with database.read() as session:
+        row = session.get_one(Instance, instance.id)
+    assert (row.sha256, row.size_bytes, row.data_set_sha256) == ("e" * 64, 101, "d" * 64)
 
 
 def test_events_are_counted_per_sender(database: Database) -> None:

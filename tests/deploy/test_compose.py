@@ -16,7 +16,7 @@ from webui.settings import WebSettings
 from workers.settings import WorkerSettings
 
 TOP = Path(__file__).resolve().parents[2]
-DEFAULT_SELECTION = ("setup", "listener", "worker", "web")
+DEFAULT_SELECTION = ("setup", "listener", "indexer", "worker", "web")
 BEYOND_SETTINGS = {
     "SONOGATE_LOG_FORMAT",  # read by the command line
     "TZ",  # read by the C library

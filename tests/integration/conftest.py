@@ -16,7 +16,7 @@ from tests import peers
 
 @dataclass(frozen=True)
 class RunningServices:
-    """Listener, worker and web, each as a separate process, as in Docker Compose."""
+    """Listener, indexer, worker and web, each as a separate process, as in Docker Compose."""
 
     database: Database
     dicom_port: int
@@ -62,7 +62,7 @@ def run_services(
     database = Database(database_url)
     migrate.upgrade(database.engine)
     with ExitStack() as processes:
-        for service in ("listener", "worker", "web"):
+        for service in ("listener", "indexer", "worker", "web"):
             command = [sys.executable, "-m", "sonogate", service]
             log = home / f"{service}.log"
             processes.enter_context(peers.run_process(command, log=log, env=environment))

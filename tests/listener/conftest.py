@@ -12,16 +12,21 @@ import pytest
 from sqlalchemy import select
 
 from db.engine import Database
+from db.incoming import list_incoming
 from db.schema import AuditEvent, Instance, SenderCount
 from listener.server import Listener
 from listener.settings import ListenerSettings
 from tests import peers
 from tests.listener import sending
+from tests.listener.indexing import index_incoming
 
 
 @dataclass(frozen=True)
 class RunningListener:
-    """A started listener, with queries for what it stored and recorded."""
+    """A started listener, with queries for what it stored and recorded.
+
+    The queries make the rows of the received files first.
+    """
 
     server: Listener
     database: Database
@@ -34,17 +39,28 @@ class RunningListener:
     def files(self) -> Path:
         return self.server.files.root
 
+    def index(self) -> None:
+        """Make the rows of the files that were received up to now."""
+        published = self.files / "spool"
+        peers.wait_until(
+            lambda: not list_incoming(published), seconds=5, what="files to be published"
+        )
+        index_incoming(self.database, self.server.files)
+
     def instances(self) -> list[Instance]:
+        self.index()
         with self.database.read() as session:
             return list(session.scalars(select(Instance).order_by(Instance.received_at)))
 
     def stored_files(self) -> list[Path]:
+        self.index()
         return sorted((self.files / "instances").rglob("*.dcm"))
 
     def incoming_files(self) -> list[Path]:
         return list((self.files / "spool").iterdir())
 
     def counts(self) -> dict[str, int]:
+        self.index()
         self.server.events.flush()
         with self.database.read() as session:
             return {row.event: row.count for row in session.scalars(select(SenderCount))}
@@ -54,6 +70,7 @@ class RunningListener:
         peers.wait_until(lambda: self.counts() == counts, seconds=5, what=f"{counts}")
 
     def events(self, tag: str) -> list[dict[str, Any]]:
+        self.index()
         self.server.events.flush()
         with self.database.read() as session:
             query = select(AuditEvent).where(AuditEvent.tag == tag).order_by(AuditEvent.seq)

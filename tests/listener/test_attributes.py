@@ -17,7 +17,6 @@ from db.schema import Series, Study
 from db.worklist import WorklistFilter, WorklistOrder, load_page
 from dicom.images.header import InstanceHeader, PatientAttributes, read_header
 from listener.attributes import build_received, build_sender, to_printable
-from listener.part10 import read_complete_header
 from tests.dicom.images.test_header import NAMES, write_name
 from tests.listener.images import image, save
 
@@ -69,7 +68,7 @@ def test_both_databases_accept_a_hostile_header(database: Database) -> None:
 def test_names_in_every_script_are_not_changed(tmp_path: Path) -> None:
     name = "Yamada^Tarou=山田^太郎=やまだ^たろう"
     dataset = image(SpecificCharacterSet="ISO_IR 192", PatientName=name)
-    header = read_complete_header(save(dataset, tmp_path / "x.dcm"))
+    header = read_header(save(dataset, tmp_path / "x.dcm"))
     assert build_received(header, SENDER).study.patient_name == name
 
 

@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from db.errors import BacklogTooLong, StoreFull
 from db.files import FileStore
-from db.incoming import list_incoming
+from db.incoming import IncomingName, list_incoming
 from dicom.errors import InvalidHeader, LimitExceeded, TruncatedFile
 from dicom.images.header import read_header
 from listener.errors import IdentityMismatch
@@ -97,9 +97,9 @@ def test_an_object_becomes_a_file_that_says_where_it_came_from(
     incoming.publish()
     assert spooled(files) == []
     assert list_incoming(files.incoming) == [name]
-    path = files.incoming / str(name)
+    path = files.incoming / name
     content = path.read_bytes()
-    assert len(content) == name.size_bytes
+    assert len(content) == IncomingName.parse(name).size_bytes
     assert stat.S_IMODE(path.stat().st_mode) & 0o007 == 0  # no one else reads patient data
     meta = parse_file_meta(content)
     assert content[meta.data_set_offset :] == data_set(dataset)
@@ -161,7 +161,7 @@ def test_a_file_that_the_indexer_moved_first_is_no_error(files: FileStore) -> No
     incoming = receive(files, image())
     incoming.store()
     (name,) = list_incoming(files.spool)
-    (files.spool / str(name)).rename(files.incoming / str(name))
+    (files.spool / name).rename(files.incoming / name)
     incoming.publish()
     assert list_incoming(files.incoming) == [name]
 

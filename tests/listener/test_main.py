@@ -1,27 +1,25 @@
-"""The listener as a process: killed, stopped, and its maintenance."""
+"""The listener as a process: killed and stopped."""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 
-import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
 from db.engine import Database
 from db.files import FileStore, flush_and_digest
 from db.schema import Instance
-from listener.main import run_maintenance
-from listener.part10 import read_complete_header
+from dicom.images.header import read_header
 from tests import peers
 from tests.listener.conftest import RunningListener
-from tests.listener.images import image, save, sibling
+from tests.listener.images import image, sibling
+from tests.listener.indexing import index_everything
 from tests.listener.sending import (
     association,
     is_rejected_temporarily,
@@ -65,7 +63,8 @@ def send_until_cut(port: int, images: list[Dataset], acknowledged: set[str]) -> 
 
 
 def load_stored_uids(database: Database, files: FileStore) -> set[str]:
-    """Check the file of every instance and return the SOP Instance UIDs."""
+    """Index, check the file of every instance and return the SOP Instance UIDs."""
+    index_everything(database, files)
     with database.read() as session:
         rows = session.scalars(select(Instance)).all()
     for row in rows:
@@ -90,7 +89,7 @@ def test_a_kill_during_a_transfer_loses_no_acknowledged_image(
         sender.join(30)
     assert acknowledged <= load_stored_uids(sqlite_database, files)
     for path in (files.root / "instances").rglob("*.dcm"):
-        assert read_complete_header(path).rows == 64  # no partial file
+        assert read_header(path).rows == 64  # no partial file
 
     with process(tmp_path, free_port, sqlite_database):
         assert send(free_port, *images) == [0x0000] * len(images)
@@ -124,44 +123,3 @@ def test_an_aborted_transfer_leaves_no_file(listener: RunningListener) -> None:
     peers.wait_until(lambda: bool(listener.incoming_files()), seconds=5, what="the incoming file")
     opened.abort()
     peers.wait_until(lambda: not listener.incoming_files(), seconds=10, what="its end")
-
-
-def test_a_file_left_by_a_killed_listener_is_removed_after_an_hour(
-    listener: RunningListener,
-) -> None:
-    incoming = listener.files / "spool" / "left.part"
-    incoming.touch()
-    run_maintenance_once(listener)
-    assert incoming.exists()
-    os.utime(incoming, (time.time() - 4000,) * 2)
-    run_maintenance_once(listener)
-    assert not incoming.exists()
-
-
-def test_maintenance_is_postponed_while_the_database_is_down(
-    listener: RunningListener, caplog: pytest.LogCaptureFixture
-) -> None:
-    orphan = listener.files / "instances" / "aa" / "x.dcm"
-    orphan.parent.mkdir()
-    save(image(), orphan)
-    os.utime(orphan, (time.time() - 4000,) * 2)
-    with listener.database.write() as session:
-        session.connection().exec_driver_sql("ALTER TABLE instance RENAME TO elsewhere")
-    run_maintenance_once(listener)
-    assert "maintenance postponed: OperationalError" in caplog.text
-    assert orphan.exists()
-    with listener.database.write() as session:
-        session.connection().exec_driver_sql("ALTER TABLE elsewhere RENAME TO instance")
-    run_maintenance_once(listener)
-    assert len(listener.instances()) == 1
-
-
-def run_maintenance_once(listener: RunningListener) -> None:
-    """Run maintenance and stop it as soon as it waits."""
-
-    class StopAtFirstWait(Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            self.set()
-            return super().wait(timeout)
-
-    run_maintenance(listener.server, StopAtFirstWait())

@@ -153,9 +153,11 @@ def test_stable_after_seconds_are_those_of_the_sender(
     (tmp_path / "routes.toml").write_text(source)
     listener = start_listener(sqlite_database)
     send(listener.port, image())
+    (row,) = listener.instances()
     with sqlite_database.read() as session:
         job = session.scalars(select(Job)).one()
-    assert job.due_at - job.created_at == timedelta(seconds=120)
+    transfer = job.due_at - row.received_at - timedelta(seconds=120)
+    assert timedelta(0) <= transfer < timedelta(seconds=20)
 
 
 def test_simultaneous_associations_store_one_study(
@@ -447,16 +449,28 @@ def test_a_disk_that_fills_up_during_a_transfer_refuses_only_that_object(
     listener.server.stop()  # releases the disk
 
 
-def test_a_database_that_is_down_is_out_of_resources(
-    start_listener: StartListener, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_objects_are_stored_while_the_database_is_down(
+    start_listener: StartListener, sqlite_database: Database, tmp_path: Path
 ) -> None:
     broken = Database(f"sqlite:///{tmp_path / 'never-migrated.db'}")
-    listener = start_listener(broken)
-    assert send(listener.port, image()) == [0xA701]
-    assert not listener.stored_files()
-    assert not listener.incoming_files()
-    assert "database-down" in caplog.text
+    server = start_listener(broken).server
+    dataset = image()
+    assert send(server.port, dataset) == [0x0000]
+    assert server.ready()
     broken.close()
+    (row,) = RunningListener(server, sqlite_database).instances()
+    assert row.sop_instance_uid == dataset.SOPInstanceUID
+
+
+def test_a_backlog_that_is_too_long_is_out_of_resources(
+    start_listener: StartListener, sqlite_database: Database
+) -> None:
+    listener = start_listener(sqlite_database, dicom_max_backlog_files=2)
+    assert send(listener.port, image(), image()) == [0x0000] * 2
+    peers.wait_until(
+        lambda: send(listener.port, image()) == [0xA700], seconds=5, what="the next count"
+    )
+    assert listener.counts()["refused:backlog-too-long"] == 1
 
 
 def test_the_error_comment_explains_the_failure(

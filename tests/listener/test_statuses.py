@@ -6,8 +6,8 @@ import pytest
 from pynetdicom.status import STORAGE_SERVICE_CLASS_STATUS
 from sqlalchemy.exc import OperationalError
 
-from db.errors import StoreFull
-from dicom.errors import InvalidHeader, NotDicom, TruncatedFile
+from db.errors import BacklogTooLong, StoreFull
+from dicom.errors import InvalidHeader, LimitExceeded, NotDicom, TruncatedFile
 from listener.errors import IdentityMismatch, NotAuthorized
 from listener.statuses import DimseStatus, build_store_failure
 
@@ -16,6 +16,7 @@ from listener.statuses import DimseStatus, build_store_failure
     ("error", "status", "code"),
     [
         (StoreFull(1, 2), 0xA700, "disk-full"),
+        (BacklogTooLong(3, 2), 0xA700, "backlog-too-long"),
         (OSError(errno.ENOSPC, "No space left on device"), 0xA700, "disk-failed"),
         (OperationalError("", {}, Exception()), 0xA701, "database-down"),
         (IdentityMismatch("SOPInstanceUID"), 0xA900, "identity-mismatch"),
@@ -23,6 +24,7 @@ from listener.statuses import DimseStatus, build_store_failure
         (InvalidHeader("structure", "damaged"), 0xC000, "invalid-header"),
         (NotDicom(), 0xC000, "not-dicom"),
         (TruncatedFile(), 0xC000, "truncated-file"),
+        (LimitExceeded("data elements", 100), 0xC000, "limit-exceeded"),
         (NotAuthorized(), 0x0124, "not-authorized"),
         (KeyError("a programming error"), 0x0110, "unexpected"),
     ],

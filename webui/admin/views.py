@@ -8,9 +8,10 @@ from werkzeug.exceptions import BadRequest
 
 from db import dead_letters as queue
 from db import peer_statistics, users
+from db.incoming import measure_backlog
 from db.schema import Role
 from webui.access import allow
-from webui.context import now, reader, writer
+from webui.context import app_context, now, reader, writer
 from webui.identity import person
 
 blueprint = Blueprint("admin", __name__, template_folder="templates")
@@ -19,7 +20,14 @@ blueprint = Blueprint("admin", __name__, template_folder="templates")
 @blueprint.get("/admin/dead-letters")
 @allow(Role.ADMINISTRATOR)
 def dead_letters() -> ResponseReturnValue:
-    return render_template("admin/dead_letters.html", letters=queue.list_dead_letters(reader()))
+    context = app_context()
+    backlog = measure_backlog(context.files)
+    is_behind = backlog.files >= context.settings.backlog_warning_files
+    return render_template(
+        "admin/dead_letters.html",
+        letters=queue.list_dead_letters(reader()),
+        backlog=backlog.describe(now()) if is_behind else "",
+    )
 
 
 @blueprint.post("/admin/dead-letters/<uuid:job_id>/retry")
@@ -49,7 +57,11 @@ def retry_all() -> ResponseReturnValue:
 @allow(Role.ADMINISTRATOR)
 def senders() -> ResponseReturnValue:
     statistics = peer_statistics.load_sender_statistics(reader())
-    return render_template("admin/senders.html", senders=statistics)
+    return render_template(
+        "admin/senders.html",
+        senders=statistics,
+        backlog=measure_backlog(app_context().files).describe(now()),
+    )
 
 
 @blueprint.get("/admin/destinations")

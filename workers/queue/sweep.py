@@ -8,6 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from db import jobs
+from db.incoming import measure_backlog
 from db.schema import JobKind
 from db.types import now_utc
 from workers.errors import describe_error
@@ -79,12 +80,19 @@ class Sweep:
     def _take_due(self, now: datetime) -> list[tuple[UUID, JobKind]]:
         """Commit before the first dispatch: a worker may claim a job before this sweep ends."""
         due: list[tuple[UUID, JobKind]] = []
+        # after `now`, so that every file that was stored before a job was due is seen
+        indexed_until = measure_backlog(self._services.store).oldest_at
         redispatch_after = self._services.settings.redispatch_after
         with self._services.database.write() as session:
             for kinds, free in self._slots.free().items():
                 if free > 0:
                     due += jobs.take_due(
-                        session, now, free, kinds=kinds, redispatch_after=redispatch_after
+                        session,
+                        now,
+                        free,
+                        kinds=kinds,
+                        redispatch_after=redispatch_after,
+                        indexed_until=indexed_until,
                     )
         return due
 

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from db.incoming import IncomingName, new_instance_id
+from db.types import now_utc
+from listener.index_service import lock_store
 from sonogate.doctor import network
 from sonogate.services.ports import LOOPBACK
+from sonogate.settings import CliSettings
 from tests.sonogate.conftest import Run
 from tests.sonogate.doctor.conftest import run_single
 
@@ -38,3 +42,19 @@ def test_ports_that_other_programs_took_fail(
         result = run_single(run, name)
         assert result["status"] == "fail"
         assert f"port {taken} is used by" in result["message"]
+
+
+def test_a_missing_indexer_is_a_warning_and_a_running_one_tells_what_waits(
+    run: Run, installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run_single(run, "indexer")
+    assert result["status"] == "warn"
+    assert result["message"] == "not running, no file waits"
+    files = CliSettings.load().file_store()
+    (files.incoming / str(IncomingName(new_instance_id(now_utc()), 0))).touch()
+    with lock_store(files):
+        result = run_single(run, "indexer")
+        assert result["status"] == "ok"
+        assert "running, 1 file waits" in result["message"]
+        monkeypatch.setenv("SONOGATE_BACKLOG_WARNING_FILES", "1")
+        assert run_single(run, "indexer")["status"] == "warn"

@@ -68,7 +68,7 @@ def test_it_starts_all_services_restarts_a_killed_one_and_stops_them_all(
 ) -> None:
     log = tmp_path / "up.log"
     services = children(up.pid)
-    assert set(services) == {"redis", "listener", "worker", "web"}
+    assert set(services) == {"redis", "listener", "indexer", "worker", "web"}
     assert re.search(r"one-time password \S{20,}", log.read_text())
     assert f"http://{LOOPBACK}:{ports['SONOGATE_WEB_PORT']}/" in log.read_text()
 
@@ -76,7 +76,7 @@ def test_it_starts_all_services_restarts_a_killed_one_and_stops_them_all(
         sonogate("doctor", "--json"), env=environment, capture_output=True, timeout=60, check=True
     )
     results = {each["check"]: each for each in json.loads(done.stdout)}
-    for name in ("redis", "listener", "web"):
+    for name in ("redis", "listener", "indexer", "web"):
         assert results[name]["status"] == "ok", results[name]
     assert "answers C-ECHO" in results["listener"]["message"]
 
@@ -128,7 +128,7 @@ def test_all_programs_get_the_ports_and_the_home_directory_of_the_plan(
     monkeypatch.setenv("SONOGATE_HOME", "var")
     plan = LaunchPlan.load()
     programs = {program.name: program for program in plan.programs(2)}
-    assert list(programs) == ["redis", "listener", "worker", "worker-2", "web"]
+    assert list(programs) == ["redis", "listener", "indexer", "worker", "worker-2", "web"]
     web = programs["web"]
     assert web.port not in (None, 0)
     assert web.environment["SONOGATE_WEB_PORT"] == str(web.port)
@@ -143,5 +143,10 @@ def test_a_configured_redis_replaces_the_bundled_one(
 ) -> None:
     monkeypatch.setenv("SONOGATE_REDIS_URL", "redis://redis.example:6379/0")
     plan = LaunchPlan.load()
-    assert [program.name for program in plan.programs(1)] == ["listener", "worker", "web"]
+    assert [program.name for program in plan.programs(1)] == [
+        "listener",
+        "indexer",
+        "worker",
+        "web",
+    ]
     assert "redis_url" not in plan.run_file().settings  # it may hold a password

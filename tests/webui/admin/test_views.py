@@ -69,6 +69,7 @@ def test_senders_are_shown_with_their_events(visitor: Visitor, site: Site) -> No
     assert "Stored <b>1</b>" in page
     assert "STRANGER" in page
     assert "Association refused <b>1</b>" in page
+    assert "without database rows: no file waits" in page
 
 
 def test_destinations_are_shown_with_their_deliveries(visitor: Visitor, site: Site) -> None:

@@ -1,14 +1,28 @@
+from datetime import timedelta
 from pathlib import Path
 
 from db.engine import Database
+from db.incoming import IncomingName, new_instance_id
 from tests.webui.conftest import Visitor
+from tests.webui.seeding import Site
 from webui.app import create_app
 from webui.settings import WebSettings
 
 
 def test_a_process_with_a_database_is_ready(visitor: Visitor) -> None:
-    assert visitor.get("/healthz").json == {"status": "ok"}
+    backlog = {"files": 0, "oldest_seconds": 0}
+    assert visitor.get("/healthz").json == {"status": "ok", "backlog": backlog}
     assert visitor.get("/readyz").json == {"status": "ok"}
+
+
+def test_health_tells_how_many_files_wait_for_the_indexer(visitor: Visitor, site: Site) -> None:
+    name = IncomingName(new_instance_id(site.now - timedelta(seconds=90)), 1)
+    site.files.prepare()
+    (site.files.incoming / str(name)).touch()
+    answer = visitor.get("/healthz").json
+    assert answer
+    assert answer["backlog"]["files"] == 1
+    assert answer["backlog"]["oldest_seconds"] >= 90
 
 
 def test_without_its_database_the_process_is_alive_but_not_ready(

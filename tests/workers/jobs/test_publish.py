@@ -462,7 +462,8 @@ def by_button(session: Session, gateway: Gateway) -> None:
 
 def by_sending_again(session: Session, gateway: Gateway) -> None:
     held = session.scalars(select(Instance)).one()
-    intake.record_duplicate(session, held, SENDER, gateway.clock())
+    again = intake.DuplicateInstance(held.id, SENDER, gateway.clock())
+    intake.record_arrivals(session, [again], gateway.clock())
 
 
 @pytest.mark.parametrize("revive", [by_button, by_sending_again])

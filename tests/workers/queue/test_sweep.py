@@ -1,11 +1,14 @@
 import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
 
 from db import jobs
+from db.incoming import IncomingName, new_instance_id
 from db.schema import Job, JobKind, JobStatus, Study, StudyStatus
 from tests.workers.gateway import NOON, Gateway
 from workers.queue.broker import BrokerUnavailable
@@ -60,6 +63,42 @@ def queue(gateway: Gateway, kind: JobKind, count: int) -> list[UUID]:
 def test_it_dispatches_a_due_job_once(gateway: Gateway, sweep: Sweep, broker: FakeBroker) -> None:
     expected = queue(gateway, JobKind.SIGN, 1)
     sweep()
+    sweep()
+    assert broker.dispatched == expected
+
+
+def add_incoming(gateway: Gateway, folder: str, *, seconds_before_now: float) -> Path:
+    """Add a received file that the indexer has not seen, as if the indexer were stopped."""
+    files = gateway.services.store
+    received_at = gateway.clock() - timedelta(seconds=seconds_before_now)
+    path = files.root / folder / str(IncomingName(new_instance_id(received_at), 0))
+    path.touch()
+    return path
+
+
+@pytest.mark.parametrize("folder", ["incoming", "spool"])
+def test_no_study_closes_before_the_files_received_until_then_have_rows(
+    gateway: Gateway, sweep: Sweep, broker: FakeBroker, folder: str
+) -> None:
+    analysis, other = queue(gateway, JobKind.ANALYZE, 1) + queue(gateway, JobKind.SIGN, 1)
+    gateway.clock.skip(seconds=10)
+    waiting = add_incoming(gateway, folder, seconds_before_now=11)
+    sweep()
+    assert broker.dispatched == [other]
+    gateway.clock.skip(seconds=100)
+    sweep()
+    assert analysis not in broker.dispatched
+    waiting.unlink()
+    sweep()
+    assert analysis in broker.dispatched
+
+
+def test_a_file_received_after_a_study_was_due_does_not_hold_it_up(
+    gateway: Gateway, sweep: Sweep, broker: FakeBroker
+) -> None:
+    expected = queue(gateway, JobKind.ANALYZE, 1)
+    gateway.clock.skip(seconds=10)
+    add_incoming(gateway, "incoming", seconds_before_now=9)
     sweep()
     assert broker.dispatched == expected
 
