@@ -56,7 +56,10 @@ class WalkLimits:
 
 @dataclass(frozen=True)
 class RawValue:
-    """The encoded value of an attribute. ``vr`` is None if the encoding does not state it."""
+    """The encoded value of an attribute. ``vr`` is None if the encoding does not state it.
+
+    A sequence has its encoded items. A value above 64 kB is cut off, or left out if it is a sequence.
+    """
 
     vr: bytes | None
     value: bytes
@@ -173,16 +176,19 @@ class _Walk:
         """Walk through a value and return where it ends."""
         if depth == 0:
             self.found.pop(tag, None)  # of an element that occurs twice, the last one counts
-        if length == UNDEFINED_LENGTH:
-            if tag == _PIXEL_DATA or vr in _FRAGMENT_VRS:
-                return self._fragments(at)
-            return self._items(at, None, implicit=implicit or vr == b"UN", depth=depth + 1)
-        end = at + length
+        is_wanted = depth == 0 and tag in self._wanted
+        if length == UNDEFINED_LENGTH and (tag == _PIXEL_DATA or vr in _FRAGMENT_VRS):
+            return self._fragments(at)
+        end = None if length == UNDEFINED_LENGTH else at + length
         is_sequence = vr == b"SQ" or (vr in (None, b"UN") and _is_sequence(tag))
-        if length and is_sequence:
-            self._items(at, end, implicit=implicit or vr == b"UN", depth=depth + 1)
-        elif depth == 0 and tag in self._wanted:
-            self.found[tag] = RawValue(vr, self._bytes(at, min(length, _MAX_VALUE_BYTES)))
+        if end is not None and not (length and is_sequence):
+            if is_wanted:
+                self.found[tag] = RawValue(vr, self._bytes(at, min(length, _MAX_VALUE_BYTES)))
+            return end
+        start = self._read(at - 1, 1 + _MAX_VALUE_BYTES)[1:] if is_wanted else b""
+        end = self._items(at, end, implicit=implicit or vr == b"UN", depth=depth + 1)
+        if end - at <= len(start):
+            self.found[tag] = RawValue(vr, start[: end - at])
         return end
 
     def _items(self, at: int, end: int | None, *, implicit: bool, depth: int) -> int:

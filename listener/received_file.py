@@ -12,8 +12,7 @@ from db.files import StoredFile
 from db.intake import ReceivedInstance, Sender
 from db.routes import Source
 from dicom.errors import TruncatedFile
-from dicom.identity import read_identity
-from dicom.images.header import read_header
+from dicom.images.row_header import read_row_header
 from listener.attributes import build_received, build_sender
 from listener.incoming_files import data_set_reader
 from listener.origin import MAX_FILE_META_BYTES, Origin, parse_file_meta
@@ -71,7 +70,8 @@ def read_received_file(waiting: WaitingFile, now: datetime) -> ReceivedFile:
         if waiting.size_bytes not in (None, status.st_size):
             raise TruncatedFile
         meta = parse_file_meta(os.pread(descriptor, MAX_FILE_META_BYTES, 0))
-        read_identity(data_set_reader(descriptor, meta.data_set_offset), meta.transfer_syntax_uid)
+        read = data_set_reader(descriptor, meta.data_set_offset)
+        header = read_row_header(read, meta.transfer_syntax_uid)
         sha256, data_set_sha256 = _compute_digests(descriptor, meta.data_set_offset)
     finally:
         os.close(descriptor)
@@ -79,7 +79,7 @@ def read_received_file(waiting: WaitingFile, now: datetime) -> ReceivedFile:
     origin = meta.origin
     return ReceivedFile(
         waiting,
-        build_received(read_header(waiting.path), _build_sender(origin)),
+        build_received(header, _build_sender(origin)),
         StoredFile(waiting.file, sha256, status.st_size, data_set_sha256),
         received_at=origin.received_at if origin else complete_at,
         complete_at=complete_at,

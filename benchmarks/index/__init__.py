@@ -1,0 +1,1 @@
+"""How fast received files get their rows."""
