@@ -12,14 +12,28 @@ import numpy as np
 import pydicom
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from tests import peers
-from tests.viewers.programs import Started, Workplace, new_page, read_canvas, screenshot
-from tests.viewers.seen import Picture, Seen, Verdict, first_sentence, judge_picture
+from tests.viewers.programs import (
+    Started,
+    Workplace,
+    new_page,
+    read_canvas,
+    screenshot,
+    settled,
+)
+from tests.viewers.seen import (
+    Picture,
+    Seen,
+    Verdict,
+    first_sentence,
+    judge_picture,
+    share_of_white,
+)
 from tests.viewers.standard_studies import StandardStudy, has_pixels, read_frames, read_modality
 
-_SETTLED_MS = 1000
+_LEAST_PAPER = 0.1
 
 
 @contextmanager
@@ -47,17 +61,17 @@ def _orthanc(workplace: Workplace) -> Iterator[peers.Orthanc]:
 
 
 def _preview(browser: Browser, pacs: peers.Orthanc, study: StandardStudy, spec: str) -> Seen:
-    """Open the object's page and press the button that shows it, where the page has one."""
+    """Open the object's page and press the button that shows it."""
     path = study.files[spec]
     instance = _find(pacs, path)["ID"]
     with new_page(browser) as (page, _):
         page.goto(f"{pacs.url}/app/explorer.html#instance?uuid={instance}")
         page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(_SETTLED_MS)
         page.get_by_text("Preview the instance").click()
+        if read_modality(path) == "DOC":
+            return _judge_document(page, path)
         page.locator("#lbBottom").wait_for()  # it slides out when the picture has its size
-        page.wait_for_timeout(_SETTLED_MS)
-        picture = screenshot(page)
+        picture = settled(page)
         box = page.locator("#lbImage > div")
         width, height = box.evaluate("box => [box.offsetWidth, box.offsetHeight]")
         # between two pixels of the screen, there is some border on its left
@@ -69,6 +83,21 @@ def _preview(browser: Browser, pacs: peers.Orthanc, study: StandardStudy, spec: 
         return Seen(Verdict.NOT_SHOWN, f"another picture, {stamp.detail} with the stamp", picture)
     seen = judge_picture(shown, read_frames(path)[0], _verdict(path))
     return Seen(seen.verdict, seen.detail, picture)
+
+
+def _judge_document(page: Page, path: Path) -> Seen:
+    """The button leads the browser to the document: is it the same, and is it on the screen?"""
+    page.wait_for_url("**/pdf", wait_until="commit")
+    document = bytes(pydicom.dcmread(path).EncapsulatedDocument)
+    with urllib.request.urlopen(page.url, timeout=30) as answer:  # noqa: S310  loopback
+        same = answer.read().rstrip(b"\0") == document.rstrip(b"\0")
+    for _ in range(60):  # Chromium loads its reader of PDF files, which tells nothing of its state
+        picture = screenshot(page)
+        if share_of_white(picture) > _LEAST_PAPER:
+            verdict = Verdict.SHOWN if same else Verdict.WRONG
+            return Seen(verdict, "in the browser's reader of PDF", picture)
+        page.wait_for_timeout(500)
+    return Seen(Verdict.NOT_SHOWN, "the browser shows no page", picture)
 
 
 def _unsupported(pacs: peers.Orthanc) -> Picture:
@@ -83,12 +112,16 @@ def _view(browser: Browser, pacs: peers.Orthanc, study: StandardStudy, spec: str
     series = _find(pacs, path)["ParentSeries"]
     with new_page(browser) as (page, complaints):
         page.goto(f"{pacs.url}/web-viewer/app/viewer.html?series={series}")
-        page.wait_for_timeout(_SETTLED_MS)
-        picture = screenshot(page)
-        if complaints.dialogs:
-            return Seen(Verdict.NOT_SHOWN, first_sentence(complaints.dialogs[0]), picture)
-        canvas = read_canvas(page.locator("canvas").first)
-        seen = judge_picture(canvas, read_frames(path)[0], _verdict(path))
+        canvas = page.locator("canvas").first
+        for _ in range(60):  # until it says that it cannot show it, or shows it
+            page.wait_for_timeout(250)
+            if complaints.dialogs:
+                said = first_sentence(complaints.dialogs[0])
+                return Seen(Verdict.NOT_SHOWN, said, settled(page))
+            if canvas.count() and np.ptp(read_canvas(canvas)):
+                break
+        picture = settled(page)
+        seen = judge_picture(read_canvas(canvas), read_frames(path)[0], _verdict(path))
         return Seen(seen.verdict, seen.detail, picture)
 
 

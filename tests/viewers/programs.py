@@ -103,6 +103,18 @@ def screenshot(target: Page | Locator) -> Picture:
     return np.asarray(Image.open(BytesIO(target.screenshot())).convert("RGB"))
 
 
+def settled(page: Page) -> Picture:
+    """Return the page once two pictures of it, apart, are the same: however slow the machine is."""
+    before = screenshot(page)
+    for _ in range(60):
+        page.wait_for_timeout(250)
+        now = screenshot(page)
+        if np.array_equal(now, before):
+            break
+        before = now
+    return before
+
+
 def read_canvas(canvas: Locator) -> Picture:
     """Return what is drawn on a canvas, without the texts above it."""
     url: str = canvas.evaluate("canvas => canvas.toDataURL()")

@@ -131,6 +131,11 @@ def judge_picture(shown: Picture, expected: NDArray[np.generic], verdict: Verdic
     return Seen(Verdict.WRONG, f"correlation {correlation:.3f}")
 
 
+def share_of_white(picture: Picture) -> float:
+    """Return how much of a picture is white: the paper of a page, which viewers never show."""
+    return float((picture == 255).all(axis=-1).mean())
+
+
 def judge_values(read: NDArray[np.generic], expected: NDArray[np.generic]) -> Seen:
     """Judge the values that a program without a display read. A mask may be 0 and 255."""
     if read.shape != expected.shape:

@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
+from scipy import ndimage
 
 from dicom.files import write_dataset
 from dicom.results.catalogue import CATALOGUE, build_set
@@ -17,6 +18,7 @@ from dicom.results.result_kind import ResultSpec
 from dicom.results.segmentation_reader import read_back_segmentation
 from dicom.uids import derived_uid
 from models.phantom import Phantom, make_cine, make_phantom
+from models.types import FramePrediction
 from sonogate.destination_test.phantom_study import PhantomPredictor
 from tests.dicom import making
 from workers.pipeline.image import analyze_image
@@ -30,6 +32,7 @@ OVERLAYS: Final = ("SEG", "SR", "KO", "PR")
 """Modalities of objects that a viewer shows on the image that they refer to."""
 IN_SPACE: Final = "still in space"
 _SPACING_MM = 0.16
+_EDGE_PX = 2
 _PIXELS: Final = ("PixelData", "FloatPixelData")
 
 
@@ -37,7 +40,8 @@ _PIXELS: Final = ("PixelData", "FloatPixelData")
 class StandardStudy:
     """One image with its analysis, and the objects that were made of it.
 
-    Every image is calibrated and has one lesion: a cine on some of its frames. The cine's size is
+    Every image is calibrated and has one lesion, with a probability map: a cine on some of its
+    frames. The cine's size is
     odd, so that a frame of a binary segmentation does not end with a byte.
     """
 
@@ -71,6 +75,21 @@ class StandardStudy:
         """The frame with a lesion that the image's class was read from."""
         frame = self.image.frame_number or 1
         return frame if frame in self.masks else min(self.masks)
+
+
+class _ProbablePhantoms(PhantomPredictor):
+    """As networks do, returns how probable it is that a pixel is a lesion, with a soft edge."""
+
+    def predict(
+        self, frames: Sequence[NDArray[np.uint8]], *, batch_size: int = 8
+    ) -> list[FramePrediction]:
+        predictions = super().predict(frames, batch_size=batch_size)
+        return [replace(one, lesion_probability=_soften(one.mask)) for one in predictions]
+
+
+def _soften(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    soft = ndimage.gaussian_filter(255 * mask.astype(np.float32), _EDGE_PX)
+    return np.asarray(np.rint(soft), dtype=np.uint8)
 
 
 def applies(spec: str, study: StandardStudy) -> bool:
@@ -131,9 +150,9 @@ def _make_study(
         changes=changes,
     )
     result = build_study_result(
-        [analyze_image(source, PhantomPredictor(phantoms))],
+        [analyze_image(source, _ProbablePhantoms(phantoms))],
         analysis_id=derived_uid("viewers-analysis", name),
-        algorithm=algorithm_of(PhantomPredictor.info),
+        algorithm=algorithm_of(_ProbablePhantoms.info),
         produced_at=making.MOMENT,
     )
     specs = [ResultSpec(kind, variant) for kind in CATALOGUE.values() for variant in kind.variants]
