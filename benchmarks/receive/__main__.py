@@ -36,9 +36,11 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from db import migrate
 from db.engine import Database
+from db.files import FileStore
 from dicom.files import write_dataset
 from dicom.images.ultrasound_image import StudyContext, build_ultrasound_image
 from dicom.uids import derived_uid
+from listener.index_service import is_running
 from tests import peers
 
 SONOGATE: Final = "sonogate"
@@ -48,6 +50,10 @@ ENVIRONMENT: Final = {**os.environ, "TCP_NODELAY": "1", "SONOGATE_LOG_LEVEL": "W
 LISTENER: Final = (
     "from listener.main import run; from listener.settings import ListenerSettings;"
     " run(ListenerSettings.load())"
+)
+INDEXER: Final = (
+    "from listener.index_service import run; from db.settings import StoreSettings;"
+    " run(StoreSettings.load())"
 )
 WITHOUT_DIRECTORY: Final = (
     "import listener.incoming_files as f; f.flush_directory = lambda path: None; "
@@ -210,8 +216,14 @@ def sonogate(home: Path, changes: str = "") -> Iterator[Running]:
     migrate.upgrade(database.engine)
     database.close()
     command = [sys.executable, "-c", changes + LISTENER]
-    with _run_receiver(command, port, home, environment) as process_id:
-        yield Running(port, home / "files", process_id)
+    indexer = [sys.executable, "-c", INDEXER]
+    with (
+        peers.run_process(indexer, log=home / "indexer-log", env=environment),
+        _run_receiver(command, port, home, environment) as process_id,
+    ):
+        files = FileStore(home / "files")
+        peers.wait_until(lambda: is_running(files), seconds=60, what="the indexer")
+        yield Running(port, files.root, process_id)
 
 
 @contextmanager
