@@ -74,7 +74,7 @@ class IncomingFile:
 
     def __init__(self, files: FileStore, origin: Origin, limits: WalkLimits) -> None:
         self._files = files
-        self._origin = origin
+        self.origin = origin
         self._limits = limits
         self._id = new_instance_id(origin.received_at)
         self._path = files.spool / str(self._id)
@@ -158,10 +158,10 @@ class IncomingFile:
 
     def _check(self) -> None:
         read = data_set_reader(self._descriptor, self._file_meta_bytes)
-        identity = read_identity(read, self._origin.transfer_syntax_uid, self._limits)
+        identity = read_identity(read, self.origin.transfer_syntax_uid, self._limits)
         for keyword, actual, announced in (
-            ("SOPInstanceUID", identity.sop_instance_uid, self._origin.sop_instance_uid),
-            ("SOPClassUID", identity.sop_class_uid, self._origin.sop_class_uid),
+            ("SOPInstanceUID", identity.sop_instance_uid, self.origin.sop_instance_uid),
+            ("SOPClassUID", identity.sop_class_uid, self.origin.sop_class_uid),
         ):
             if actual != announced:
                 raise IdentityMismatch(keyword)
