@@ -191,7 +191,8 @@ def test_three_overlapping_lesions_on_a_calibrated_color_still(
     lesions = discs(EVEN, 3, spacing_mm=0.08)
     image = making.image_result(path, lesions, spacing_mm=(0.08, 0.08))
     opened = open_report(making.study_result(image))
-    labels = [f"Lesion {n}: malignant 80 % (AI, unverified), 4.9 x 4.9 mm" for n in (1, 2, 3)]
+    size = "4.9 x 4.9 mm, 18.1 mm²"
+    labels = [f"Lesion {n}: malignant 80 % (AI, unverified), {size}" for n in (1, 2, 3)]
     assert_outlines_are_shown(opened, labels)
     for measured, one in zip(opened.ohif.measurements(), lesions, strict=False):
         # OHIF's own area of any outline on a calibrated US image: pixels, with the unit cm²

@@ -19,7 +19,7 @@ _OUTLINED: Final = {
 
 def label_lesion(lesion: LesionResult, review: SignedReview | None) -> str:
     """Return the class of the networks unless a reader changed it, who outlined the lesion, and its
-    axes in mm: OHIF's own figures for outlines on calibrated ultrasound images are wrong.
+    axes and area in mm: OHIF's own area of outlines on calibrated ultrasound images is wrong.
     """
     if lesion.origin != "network" or (review is not None and review.decision == "modify"):
         said = _OUTLINED[lesion.origin]
@@ -28,8 +28,10 @@ def label_lesion(lesion: LesionResult, review: SignedReview | None) -> str:
     else:
         said = f"{_classification(lesion)} (AI, accepted by the reader)"
     size = lesion.measurements.size_mm
-    axes = f", {size.long_axis_mm:.1f} x {size.short_axis_mm:.1f} mm" if size else ""
-    return f"{lesion.tracking_id}: {said}{axes}"
+    if size:
+        axes = f"{size.long_axis_mm:.1f} x {size.short_axis_mm:.1f} mm"
+        said = f"{said}, {axes}, {size.area_mm2:.1f} mm²"
+    return f"{lesion.tracking_id}: {said}"
 
 
 def label_image(

@@ -105,31 +105,28 @@ def make_report(
     )
 
 
-def main(folder: Path) -> None:
-    still, cine = make_image(1), make_image(3)
+def make_groups(image: Dataset, name: str) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
     lesion = generate_uid()
+    if name == "two-frames":
+        return [make_outline(image, number, lesion, "Lesion 1") for number in (1, 3)]
+    outline = make_outline(image, None, lesion, "Lesion 1")
     whole_image = hd.sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(generate_uid(), "Image"),
         finding_type=codes.SCT.Lesion,
         source_images=[
-            hd.sr.SourceImageForMeasurementGroup(still.SOPClassUID, still.SOPInstanceUID)
+            hd.sr.SourceImageForMeasurementGroup(image.SOPClassUID, image.SOPInstanceUID)
         ],
     )
-    reports = {
-        "one-group": (still, [make_outline(still, None, lesion, "Lesion 1")]),
-        "group-without-scoord": (
-            still,
-            [whole_image, make_outline(still, None, lesion, "Lesion 1")],
-        ),
-        "two-frames": (cine, [make_outline(cine, n, lesion, "Lesion 1") for n in (1, 3)]),
-    }
-    for name, (image, groups) in reports.items():
+    return [whole_image, outline] if name == "group-without-scoord" else [outline]
+
+
+def main(folder: Path) -> None:
+    for name, frames in (("one-group", 1), ("group-without-scoord", 1), ("two-frames", 3)):
         study = folder / name
         study.mkdir(parents=True, exist_ok=True)
-        # a study of its own, so that one can be opened without the others
-        image.StudyInstanceUID = generate_uid()
+        image = make_image(frames)
         image.save_as(study / "image.dcm", enforce_file_format=True)
-        report = make_report(image, groups)
+        report = make_report(image, make_groups(image, name))
         report.save_as(study / "report.dcm", enforce_file_format=True)
         print(study)  # noqa: T201  what to open
 

@@ -24,7 +24,7 @@ STUDY = making.study_result(IMAGE, label="malignant", probabilities=(0.0, 0.003,
         (replace(LESION, undecided=True), None, "Lesion 1: undecided (AI, unverified)"),
         (LESION, ACCEPTED, "Lesion 1: malignant 80 % (AI, accepted by the reader)"),
         (LESION, MODIFIED, "Lesion 1: outlined by AI"),
-        (CALIBRATED, None, "Lesion 1: malignant 80 % (AI, unverified), 0.6 x 0.6 mm"),
+        (CALIBRATED, None, "Lesion 1: malignant 80 % (AI, unverified), 0.6 x 0.6 mm, 0.6 mm²"),
         (
             replace(LESION, origin="corrected"),
             MODIFIED,
