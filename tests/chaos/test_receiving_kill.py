@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.engine import make_url
 
 from db import audit
 from db.engine import Database
@@ -187,6 +188,60 @@ def test_no_acknowledged_object_is_lost_when_the_services_are_killed(
     tmp_path: Path, sqlite_database: Database, free_port: int
 ) -> None:
     assert run_rounds(tmp_path, sqlite_database, free_port, 20) > 20
+
+
+@contextmanager
+def database_away(database: Database) -> Iterator[None]:
+    """End every connection to a PostgreSQL database and refuse new ones during the block."""
+    url = make_url(database.url)
+    server = create_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    allow = text("UPDATE pg_database SET datallowconn = :allowed WHERE datname = :name")
+    end = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+    database.close()
+    with server.connect() as connection:
+        connection.execute(allow, {"allowed": False, "name": url.database})
+        connection.execute(end, {"name": url.database})
+        try:
+            yield
+        finally:
+            connection.execute(allow, {"allowed": True, "name": url.database})
+    server.dispose()
+
+
+def test_objects_are_received_while_the_database_is_away_and_services_are_killed(
+    tmp_path: Path, postgresql_database: Database, free_port: int
+) -> None:
+    peers.find_program("storescu")
+    services = start_services(tmp_path, postgresql_database, free_port)
+    files = FileStore(tmp_path / "files")
+    try:
+        with run_modalities(tmp_path / "sent", free_port) as modalities:
+
+            def wait_for_more(number: int) -> None:
+                goal = number + sum(len(one.acknowledged) for one in modalities)
+                peers.wait_until(
+                    lambda: sum(len(one.acknowledged) for one in modalities) >= goal,
+                    seconds=120,
+                    what=f"{number} answered objects",
+                )
+
+            wait_for_more(30)
+            with database_away(postgresql_database):
+                wait_for_more(30)
+                for name in PROGRAMS:
+                    services.kill(name)
+                    services.start(name)
+                wait_for_more(30)
+                assert measure_backlog(files).files >= 30
+            wait_for_more(30)
+        peers.wait_until(
+            lambda: not measure_backlog(files).files, seconds=120, what="an empty backlog"
+        )
+    finally:
+        for name in PROGRAMS:
+            services.kill(name)
+    acknowledged = {uid: pixels for one in modalities for uid, pixels in one.acknowledged.items()}
+    check_store(files, postgresql_database, acknowledged)
 
 
 @pytest.mark.long
