@@ -113,16 +113,18 @@ def _view(browser: Browser, pacs: peers.Orthanc, study: StandardStudy, spec: str
     with new_page(browser) as (page, complaints):
         page.goto(f"{pacs.url}/web-viewer/app/viewer.html?series={series}")
         canvas = page.locator("canvas").first
-        for _ in range(60):  # until it says that it cannot show it, or shows it
+        before = np.zeros((1, 1, 3), np.uint8)
+        for _ in range(60):  # the page itself never rests: something on it moves
             page.wait_for_timeout(250)
             if complaints.dialogs:
                 said = first_sentence(complaints.dialogs[0])
-                return Seen(Verdict.NOT_SHOWN, said, settled(page))
-            if canvas.count() and np.ptp(read_canvas(canvas)):
+                return Seen(Verdict.NOT_SHOWN, said, screenshot(page))
+            drawn = read_canvas(canvas) if canvas.count() else before
+            if drawn.any() and np.array_equal(drawn, before):
                 break
-        picture = settled(page)
-        seen = judge_picture(read_canvas(canvas), read_frames(path)[0], _verdict(path))
-        return Seen(seen.verdict, seen.detail, picture)
+            before = drawn
+        seen = judge_picture(before, read_frames(path)[0], _verdict(path))
+        return Seen(seen.verdict, seen.detail, screenshot(page))
 
 
 def _verdict(path: Path) -> Verdict:
