@@ -32,6 +32,9 @@ from sonogate.demo.ohif import study_url
 
 Mask = NDArray[np.bool_]
 LOAD_TIMEOUT_SECONDS: Final = 40.0
+SETTLE_MS: Final = 100
+"""What passes between two pictures, besides the frames that the browser draws meanwhile."""
+SETTLE_TRIES: Final = 60
 VISIBLE_DIFFERENCE: Final = 12
 """Of 255: what a color must change by to count as drawn."""
 SAMPLES: Final = 4
@@ -39,6 +42,8 @@ SAMPLES: Final = 4
 THUMBNAILS: Final = '[data-cy^="study-browser-thumbnail"]'
 DESCRIPTION: Final = '[data-cy="series-description-label"]'
 VIEWPORT: Final = "window.cornerstone?.getRenderingEngines?.()[0]?.getViewports()[0]"
+STOP_PLAYING: Final = f"cornerstoneTools.utilities.cine.stopClip({VIEWPORT}.element);"
+"""OHIF plays ultrasound cines by itself, sometimes only a while after it has shown them."""
 VISIBILITY: Final = "cornerstoneTools.segmentation.config.visibility"
 
 
@@ -94,9 +99,14 @@ def bounding_box(mask: Mask) -> tuple[int, int, int, int] | None:
 
 
 @contextmanager
-def open_ohif(browser: Browser, address: str) -> Iterator["Ohif"]:
-    """Open a window of 1600 x 900 pixels with the viewer at `address`, until the block ends."""
-    context = browser.new_context(viewport={"width": 1600, "height": 900})
+def open_ohif(
+    browser: Browser, address: str, *, width: int = 1600, height: int = 900
+) -> Iterator["Ohif"]:
+    """Open a window of this many pixels with the viewer at `address`, until the block ends.
+
+    A smaller window is drawn faster, because Chromium draws it without a graphics card.
+    """
+    context = browser.new_context(viewport={"width": width, "height": height})
     try:
         yield Ohif(context.new_page(), address)
     finally:
@@ -186,8 +196,10 @@ class Ohif:
         close = self.page.locator('[data-cy="cine-player-close"]')
         if close.is_visible():  # it covers part of the image
             close.click()
-        if not self._settled().any():
-            raise self._failure("the viewport is black")
+        for _ in range(20):  # some 5 s
+            if self._settled().any():
+                return
+        raise self._failure("the viewport is black")
 
     # ------------------------------------------------------------------------------ frames
 
@@ -199,7 +211,11 @@ class Ohif:
     def show_frame(self, number: int) -> None:
         """Show a frame of a cine, or an image of a series, counted from 1."""
         self.page.evaluate(
-            f"async n => {{ await {VIEWPORT}.setImageIdIndex(n - 1); {VIEWPORT}.render(); }}",
+            f"""async number => {{
+                {STOP_PLAYING}
+                await {VIEWPORT}.setImageIdIndex(number - 1);
+                {VIEWPORT}.render();
+            }}""",
             number,
         )
         self._wait_for(
@@ -246,7 +262,6 @@ class Ohif:
         again = self._settled()
         if segment is not None:
             self._show_segments()
-            self._settled()
         changed = _difference(shown, hidden) & _difference(again, hidden)
         return _to_image_pixels(255 * changed, shape) >= 128
 
@@ -369,20 +384,29 @@ class Ohif:
         )
 
     def _settled(self) -> NDArray[np.uint8]:
-        """Return the canvas as (height, width, 3) once two pictures of it, apart, are the same."""
-        before = b""
-        for _ in range(40):
-            self.page.wait_for_timeout(350)
-            now = self._canvas()
-            if now == before:
-                break
-            before = now
-        return np.asarray(Image.open(io.BytesIO(now)).convert("RGB"))
-
-    def _canvas(self) -> bytes:
-        """Return the canvas as PNG, without the texts and buttons that lie over it."""
-        url: str = self.page.evaluate(f"{VIEWPORT}.canvas.toDataURL('image/png')")
-        return base64.b64decode(url.partition(",")[2])
+        """Return the canvas as (height, width, 3) once two pictures of it and of the contours above
+        it, some animation frames apart, are the same. Texts and buttons over it are not in it.
+        """
+        url: str = self.page.evaluate(
+            f"""async ([pause, tries]) => {{
+                let before = '', url = '';
+                for (let number = 0; number < tries; number++) {{
+                    {STOP_PLAYING}
+                    for (let frame = 0; frame < 4; frame++)
+                        await new Promise(requestAnimationFrame);
+                    await new Promise(done => setTimeout(done, pause));
+                    url = {VIEWPORT}.canvas.toDataURL('image/png');
+                    const contours = [...document.querySelectorAll('svg.svg-layer')];
+                    const now = [url, ...contours.map(one => one.innerHTML)].join();
+                    if (now === before) break;
+                    before = now;
+                }}
+                return url;
+            }}""",
+            [SETTLE_MS, SETTLE_TRIES],
+        )
+        picture = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+        return np.asarray(picture.convert("RGB"))
 
     def _canvas_box(self) -> tuple[float, float, float, float]:
         left, top, width, height = self.page.evaluate(

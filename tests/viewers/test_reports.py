@@ -70,7 +70,7 @@ def study(request: pytest.FixtureRequest) -> StudyContext:
 @pytest.fixture(scope="module")
 def window(chromium: Browser, ohif_address: str) -> Iterator[Ohif]:
     """One window for all tests here: it need not fetch the viewer again."""
-    with open_ohif(chromium, ohif_address) as opened:
+    with open_ohif(chromium, ohif_address, width=1280, height=720) as opened:
         yield opened
 
 
@@ -204,7 +204,7 @@ def test_three_overlapping_lesions_on_a_calibrated_color_still(
 def test_each_frame_of_a_cine_shows_its_own_outlines(
     study: StudyContext, open_report: OpenReport, tmp_path: Path, screenshots: Path
 ) -> None:
-    frames = [making.color(*ODD, seed=seed) for seed in range(5)]
+    frames = [making.color(*ODD, seed=seed) for seed in range(4)]
     path = making.write_image(
         tmp_path / "cine.dcm", frames, study=study, transfer_syntax_uid=JPEGBaseline8Bit
     )
