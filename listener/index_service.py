@@ -18,15 +18,15 @@ from db.incoming import Backlog, measure_backlog
 from db.settings import StoreSettings
 from db.types import now_utc
 from listener.errors import IndexerRunning, locate
-from listener.indexer import MOVED, Indexer
+from listener.indexer import BATCH_FILES, MOVED, Indexer
 
 logger = logging.getLogger(__name__)
 
 LOCK_NAME: Final = "indexer.lock"
 _STANDBY_SECONDS: Final = 1.0
-_SHORTEST_WAIT_SECONDS: Final = 0.01
-_LONGEST_WAIT_SECONDS: Final = 0.25
-"""Between two looks at an empty directory."""
+_PAUSE_SECONDS: Final = 0.2
+"""Between two batches, unless one was full. The flushes of many small batches delay those of the
+listener, on which its senders wait."""
 _FIRST_BACKOFF_SECONDS: Final = 0.5
 _LONGEST_BACKOFF_SECONDS: Final = 15.0
 _UPKEEP_SECONDS: Final = 5.0
@@ -116,7 +116,6 @@ class IndexLoop:
         """Index until `stop` is set."""
         logger.info("indexing %s", self._files.root)
         backoff = _FIRST_BACKOFF_SECONDS
-        wait = _SHORTEST_WAIT_SECONDS
         is_failing = False
         self._without_row = self._indexer.index_files_without_row()
         while not stop.is_set():
@@ -132,15 +131,18 @@ class IndexLoop:
             if is_failing:
                 logger.info("indexing continues")
             is_failing, backoff = False, _FIRST_BACKOFF_SECONDS
-            wait = _SHORTEST_WAIT_SECONDS if is_busy else min(2 * wait, _LONGEST_WAIT_SECONDS)
-            stop.wait(wait)
+            if not is_busy:
+                stop.wait(_PAUSE_SECONDS)
 
     def _index(self, stop: Event) -> bool:
-        """Index what waits now, and some of the files without a row. Returns if there were any."""
+        """Index what waits now, and some of the files without a row.
+
+        Returns whether there is more to do at once.
+        """
         is_busy = False
         for outcomes in self._indexer.index_incoming():
             _log_outcomes(outcomes)
-            is_busy = True
+            is_busy = outcomes.total() == BATCH_FILES
             if stop.is_set():
                 return True
             self._watch_backlog()
