@@ -57,6 +57,12 @@ class StoreSettings(BaseSettings):
     max_image_bytes: Annotated[int, Field(gt=0)] = 2_000_000_000
     """Maximum size of the analyzed frames of an image together, in bytes, each decoded to RGB. Raise
     it together with `SONOGATE_MAX_CINE_FRAMES`."""
+    frame_timeout_seconds: Annotated[float, Field(gt=0)] = 15.0
+    """Seconds that decoding a compressed frame may take. The frame is then refused, and the process
+    that decodes it is replaced."""
+    decoder_memory_bytes: Annotated[int, Field(ge=100_000_000)] = 2_000_000_000
+    """Memory that a process that decodes compressed frames may take, in bytes, beside its programs.
+    A decoder takes several times the size of a frame."""
 
     @classmethod
     def settings_customise_sources(

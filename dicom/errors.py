@@ -63,6 +63,24 @@ class FrameSizeMismatch(UndecodableFrame):
         super().__init__(frame, "its size differs from the header")
 
 
+class FrameTimeout(UndecodableFrame):
+    """Raised when a frame is not decoded in time, for instance because its decoder hangs."""
+
+    code = "frame-timeout"
+
+    def __init__(self, frame: int) -> None:
+        super().__init__(frame, "it takes too long")
+
+
+class DecoderCrashed(UndecodableFrame):
+    """Raised when the process that decodes a frame dies."""
+
+    code = "decoder-crashed"
+
+    def __init__(self, frame: int) -> None:
+        super().__init__(frame, "its decoder crashed")
+
+
 class FrameTooLarge(DicomError):
     """Raised for an object whose frames are larger than the limit, before one is decoded."""
 

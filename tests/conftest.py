@@ -15,8 +15,10 @@ from sqlalchemy.engine import make_url
 
 from db import migrate
 from db.engine import Database
+from dicom.images import decoder_pool
 from dicom.images.limits import DecodingLimits, get_decoding_limits, set_decoding_limits
 from tests import browser, peers
+from tests.dicom.images.bad_decoder import PROGRAM as BAD_DECODER
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -39,6 +41,15 @@ def decoding_limits() -> Iterator[SetLimits]:
     former = get_decoding_limits()
     yield lambda **limits: set_decoding_limits(DecodingLimits(**limits))
     set_decoding_limits(former)
+
+
+@pytest.fixture
+def bad_decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compressed frames are decoded by `tests.dicom.images.bad_decoder`."""
+    decoder_pool.stop_idle_processes()
+    monkeypatch.setattr(decoder_pool, "PROGRAM", ["-c", BAD_DECODER])
+    yield
+    decoder_pool.stop_idle_processes()
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from db.errors import DbError, StoreFull
 from dicom.errors import (
+    DecoderCrashed,
     DicomError,
     FrameSizeMismatch,
+    FrameTimeout,
     FrameTooLarge,
     ImageTooLarge,
     InvalidHeader,
@@ -52,7 +54,9 @@ _DAMAGE: Final = (
     InvalidHeader,
     LimitExceeded,
     UndecodableFrame,
+    DecoderCrashed,
     FrameSizeMismatch,
+    FrameTimeout,
     FrameTooLarge,
     ImageTooLarge,
 )

@@ -1,6 +1,7 @@
 """Frames as displayed: 8-bit gray or RGB arrays, decoded one at a time."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +45,7 @@ from dicom.images.codestreams import (
     FrameSize,
     check_codestream,
 )
+from dicom.images.decoder_pool import decode_elsewhere
 from dicom.images.header import InstanceHeader, parse_header
 from dicom.images.limits import check_frame_bytes
 
@@ -95,12 +97,40 @@ def decode_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[
 
     A frame is (rows, columns) or (rows, columns, 3) RGB, uint8. Gray of more than 8 bits is
     displayed through its first VOI window, or without one from its minimum to its maximum. Only one
-    frame is in memory at a time.
+    frame is in memory at a time, and a second one if they are compressed: another process decodes
+    these (`dicom.images.decoder_pool`).
 
     Raises NotDicom, TruncatedFile, InvalidHeader, LimitExceeded, NoPixelData, FrameTooLarge and
-    UnsupportedTransferSyntax at the first frame, and UndecodableFrame or FrameSizeMismatch at the
-    frame that it names. A caller may then ask for the remaining frames.
+    UnsupportedTransferSyntax at the first frame, and UndecodableFrame, FrameSizeMismatch,
+    FrameTimeout or DecoderCrashed at the frame that it names. A caller may then ask for the
+    remaining frames. Raises OSError if the file cannot be read or no process can be started.
     """
+    image = _open_image(path)
+    wanted = _check_indices(image.header, indices)
+    if not wanted:
+        return
+    if _is_native(image.header):
+        yield from _decode(image, wanted)
+    else:
+        yield from decode_elsewhere(path, wanted, (image.header.rows, image.header.columns))
+
+
+def decode_here(path: Path, indices: Sequence[int]) -> Iterator[Frame]:
+    """As `decode_frames`, always in this process: without deadline and limit of memory."""
+    image = _open_image(path)
+    yield from _decode(image, _check_indices(image.header, indices))
+
+
+@dataclass(frozen=True)
+class _OpenImage:
+    path: Path
+    dataset: Dataset
+    header: InstanceHeader
+    offset: int
+    """Of the value of Pixel Data in the file."""
+
+
+def _open_image(path: Path) -> _OpenImage:
     dataset, offset = find_pixels(path)
     header = parse_header(dataset)
     syntax = header.transfer_syntax_uid
@@ -109,19 +139,34 @@ def decode_frames(path: Path, indices: Sequence[int] | None = None) -> Iterator[
     if syntax == JPEGExtended12Bit and header.bits_allocated > 8:
         raise UnsupportedTransferSyntax(syntax, "JPEG Extended with 12 bits")
     check_frame_size(header)
+    return _OpenImage(path, dataset, header, offset)
+
+
+def _check_indices(header: InstanceHeader, indices: Sequence[int] | None) -> Sequence[int]:
     count = header.number_of_frames
     wanted = range(count) if indices is None else indices
     for index in wanted:
         if not 0 <= index < count:
             raise UndecodableFrame(index, f"the object has only {count}")
-    if wanted:
-        if _PLUGINS[syntax]:
-            stored = _decode_codestreams(path, offset, dataset, header, wanted)
-        else:
-            # pydicom cannot seek in a deflated file: it needs the memory of the whole object
-            source = read_dataset(path) if syntax == DeflatedExplicitVRLittleEndian else path
-            stored = iter_pixels(source, indices=wanted)
-        yield from _to_display(stored, dataset, header, wanted)
+    return wanted
+
+
+def _is_native(header: InstanceHeader) -> bool:
+    """Whether frames can be read one by one, which takes no decoder."""
+    syntax = header.transfer_syntax_uid
+    return not _PLUGINS[syntax] and syntax != DeflatedExplicitVRLittleEndian
+
+
+def _decode(image: _OpenImage, indices: Sequence[int]) -> Iterator[Frame]:
+    syntax = image.header.transfer_syntax_uid
+    if _PLUGINS[syntax]:
+        stored = _decode_codestreams(image, indices)
+    else:
+        # pydicom cannot seek in a deflated file: it needs the memory of the whole object
+        is_deflated = syntax == DeflatedExplicitVRLittleEndian
+        source = read_dataset(image.path) if is_deflated else image.path
+        stored = iter_pixels(source, indices=indices)
+    yield from _to_display(stored, image.dataset, image.header, indices)
 
 
 def check_frame_size(header: InstanceHeader) -> None:
@@ -129,20 +174,19 @@ def check_frame_size(header: InstanceHeader) -> None:
     check_frame_bytes(header.rows, header.columns, header.samples_per_pixel, header.bits_allocated)
 
 
-def _decode_codestreams(
-    path: Path, offset: int, dataset: Dataset, header: InstanceHeader, indices: Sequence[int]
-) -> Iterator[NDArray[np.generic]]:
-    """Check and decode compressed frames, whose fragments begin at `offset` of the file."""
+def _decode_codestreams(image: _OpenImage, indices: Sequence[int]) -> Iterator[NDArray[np.generic]]:
+    """Check and decode compressed frames."""
+    header = image.header
     syntax = header.transfer_syntax_uid
     size = FrameSize(header.rows, header.columns, header.samples_per_pixel, header.bits_allocated)
     decoder = get_decoder(syntax)
-    options: dict[str, Any] = as_pixel_options(dataset)
+    options: dict[str, Any] = as_pixel_options(image.dataset)
     offsets = options.pop("extended_offsets", None)
     count = options["number_of_frames"]
     options |= {"number_of_frames": 1, "pixel_keyword": "PixelData"}
-    with path.open("rb") as stream:
+    with image.path.open("rb") as stream:
         for index in indices:
-            stream.seek(offset)
+            stream.seek(image.offset)
             codestream = get_frame(stream, index, extended_offsets=offsets, number_of_frames=count)
             check_codestream(codestream, syntax, size)
             pixels, _ = decoder.as_array(
@@ -172,6 +216,8 @@ def _to_display(
             raise FrameSizeMismatch(index) from error
         except CodestreamTooShort as error:
             raise UndecodableFrame(index, "it is too short for its size") from error
+        except MemoryError as error:
+            raise UndecodableFrame(index, "it needs too much memory") from error
         except Exception as error:  # decoders raise errors of any type
             raise UndecodableFrame(index) from error
         if frame.shape[:2] != (header.rows, header.columns):

@@ -17,6 +17,10 @@ class DecodingLimits:
     image_bytes: int = 2_000_000_000
     """Size of all frames of an image that are analyzed, as decoded to RGB. An analysis keeps as
     much of each: a mask, a heat map and the probability of lesions."""
+    frame_seconds: float = 15.0
+    """Time to decode a compressed frame."""
+    process_bytes: int = 2_000_000_000
+    """Memory of the process that decodes compressed frames, beside its programs."""
 
 
 _limits = DecodingLimits()

@@ -11,6 +11,8 @@ EVERY = (
     errors.NoPixelData(),
     errors.UndecodableFrame(3),
     errors.FrameSizeMismatch(3),
+    errors.FrameTimeout(3),
+    errors.DecoderCrashed(3),
     errors.FrameTooLarge(256_000_000),
     errors.ImageTooLarge(2_000_000_000),
     errors.UnsupportedTransferSyntax("1.2.840.10008.1.2.4.100"),

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 from pydicom.dataset import Dataset
 
-from dicom.errors import DicomError, FrameTooLarge, UndecodableFrame
+from dicom.errors import DicomError, FrameTimeout, FrameTooLarge, UndecodableFrame
 from dicom.files import read_without_pixels
 from dicom.images.frames import decode_frames
 from dicom.images.header import InstanceHeader, parse_header
@@ -25,6 +25,9 @@ from workers.pipeline.types import Frame
 
 PNG_OR_JPEG_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg"})
 _FORMATS: Final = ("PNG", "JPEG")
+_MAX_TIMEOUTS: Final = 3
+"""After as many frames that take too long, those left of the image are refused untried: an image
+must not occupy a worker for as many deadlines as it has frames."""
 _GRAYS: Final = frozenset({"1", "L", "I", "F", "I;16", "I;16B", "I;16L"})
 
 
@@ -102,12 +105,18 @@ class DicomImageFile:
 
     def decode_frames(self, indices: Sequence[int]) -> Iterator[tuple[int, Frame | RefusalReason]]:
         left = list(indices)
+        timeouts = 0
         while left:
             try:
                 for frame in decode_frames(self.source, tuple(left)):
                     yield left.pop(0), frame
             except UndecodableFrame as error:
                 yield left.pop(0), to_refusal_reason(error)
+                timeouts += isinstance(error, FrameTimeout)
+                if timeouts == _MAX_TIMEOUTS:
+                    for index in left:
+                        yield index, to_refusal_reason(FrameTimeout(index))
+                    return
 
     def find_region(self, frame: Frame) -> BModeRegion:
         return find_bmode_region(self.dataset, frame)

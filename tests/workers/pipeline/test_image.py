@@ -16,7 +16,7 @@ from models.predictor import Predictor
 from models.types import FramePrediction
 from tests.conftest import SetLimits
 from tests.dicom import making
-from tests.dicom.images import abuse
+from tests.dicom.images import abuse, bad_decoder
 from tests.workers.fake_images import (
     BENIGN,
     BENIGN_PROBABILITIES,
@@ -193,6 +193,35 @@ def test_a_damaged_frame_is_refused_and_the_others_are_analyzed(
     assert [(r.frame_number, r.reason.code) for r in image.refused_frames] == [
         (2, "undecodable-frame")
     ]
+
+
+@pytest.mark.usefixtures("bad_decoder")
+def test_frames_whose_decoder_hangs_or_crashes_are_refused_and_the_others_analyzed(
+    tmp_path: Path, predictor: FakePredictor, decoding_limits: SetLimits
+) -> None:
+    decoding_limits(frame_seconds=2)
+    frames = [draw_frame((100, 70, 20))] * 4
+    path = bad_decoder.write_cine(tmp_path / "a.dcm", {1: b"CRASH", 2: b"HANG"}, frames)
+    image = analyzed(path, predictor)
+    assert [frame.frame_number for frame in image.frames] == [1, 4]
+    assert [(r.frame_number, r.reason.code) for r in image.refused_frames] == [
+        (2, "decoder-crashed"),
+        (3, "frame-timeout"),
+    ]
+
+
+@pytest.mark.usefixtures("bad_decoder")
+def test_after_three_deadlines_the_frames_left_are_not_tried(
+    tmp_path: Path, predictor: FakePredictor, decoding_limits: SetLimits
+) -> None:
+    decoding_limits(frame_seconds=1)
+    frames = [draw_frame()] * 6
+    path = bad_decoder.write_cine(tmp_path / "a.dcm", dict.fromkeys((0, 1, 3), b"HANG"), frames)
+    image = analyzed(path, predictor)
+    assert [frame.frame_number for frame in image.frames] == [3]
+    assert {r.frame_number: r.reason.code for r in image.refused_frames} == dict.fromkeys(
+        (1, 2, 4, 5, 6), "frame-timeout"
+    )
 
 
 def test_black_frames_are_refused_and_do_not_set_the_region(
