@@ -117,9 +117,9 @@ def no_thread_fails(
     assert not [line for line in caplog.messages if ".py:" in line and "object refused" not in line]
 
 
-def fuzz(listener: RunningListener, count: int) -> None:
+def fuzz(listener: RunningListener, seeds: range) -> None:
     streams = build_streams()
-    for seed in range(count):
+    for seed in seeds:
         chance = random.Random(seed)
         send_stream(listener.port, mutate(chance.choice(streams), chance))
 
@@ -135,7 +135,7 @@ def test_2000_mutated_streams_leave_nothing_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with no_thread_fails(caplog, monkeypatch):
-        fuzz(quick_listener, 2000)
+        fuzz(quick_listener, range(2000))
     assert not quick_listener.incoming_files()
     assert send(quick_listener.port, image()) == [0x0000]
 
@@ -148,12 +148,12 @@ def test_100000_mutated_streams_take_no_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with no_thread_fails(caplog, monkeypatch):
-        fuzz(quick_listener, 5_000)
+        fuzz(quick_listener, range(5_000))
         caplog.clear()
         gc.collect()
         before_kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in range(19):
-            fuzz(quick_listener, 5_000)
+            fuzz(quick_listener, range(5_000))
             caplog.clear()
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kilobytes
     assert grown < 50_000
