@@ -10,8 +10,11 @@ response.
 
 The receivers give different guarantees. Sonogate returns Success after fsync, Orthanc after a commit
 to its index, and ``storescp +B`` without either. ``--guarantees`` adds the listener without its
-fsync of the directory, and without any, to show what they cost. ``--memory`` measures the listener
-alone: its peak memory while 8 senders send cines of 433 MB.
+fsync of the directory, and without any, to show what they cost, and with rows in PostgreSQL.
+``--memory`` measures the listener alone: its peak memory while 8 senders send cines of 433 MB.
+
+The indexer runs beside the listener. "Rows after" is the time from the start of the senders to the
+last row, in multiples of the time to the last Success: 1.00 when the indexer keeps up.
 """
 
 import argparse
@@ -165,6 +168,7 @@ def list_receivers(*, with_guarantees: bool) -> dict[str, Receiver]:
     if with_guarantees:
         receivers["without directory"] = partial(sonogate, changes=WITHOUT_DIRECTORY)
         receivers["without fsync"] = partial(sonogate, changes=WITHOUT_FSYNC)
+        receivers["rows in PostgreSQL"] = sonogate_with_postgresql
     return receivers
 
 
@@ -205,14 +209,17 @@ def write_files(folder: Path, size: Size, associations: int) -> Iterator[Path]:
 
 
 @contextmanager
-def sonogate(home: Path, changes: str = "") -> Iterator[Running]:
+def sonogate(home: Path, *, changes: str = "", database_url: str = "") -> Iterator[Running]:
+    """Start listener and indexer. `changes` is executed in the listener before it starts."""
     port = peers.free_port()
+    url = database_url or f"sqlite:///{home / 'sonogate.db'}"
     environment = ENVIRONMENT | {
         "SONOGATE_HOME": str(home),
+        "SONOGATE_DATABASE_URL": url,
         "SONOGATE_DICOM_PORT": str(port),
         "SONOGATE_MIN_FREE_BYTES": "0",
     }
-    database = Database(f"sqlite:///{home / 'sonogate.db'}")
+    database = Database(url)
     migrate.upgrade(database.engine)
     database.close()
     command = [sys.executable, "-c", changes + LISTENER]
@@ -224,6 +231,15 @@ def sonogate(home: Path, changes: str = "") -> Iterator[Running]:
         files = FileStore(home / "files")
         peers.wait_until(lambda: is_running(files), seconds=60, what="the indexer")
         yield Running(port, files.root, process_id)
+
+
+@contextmanager
+def sonogate_with_postgresql(home: Path) -> Iterator[Running]:
+    with (
+        peers.postgresql(home) as url,
+        sonogate(home, database_url=url) as running,
+    ):
+        yield running
 
 
 @contextmanager
@@ -320,7 +336,7 @@ def print_report(cells: Sequence[Cell]) -> None:
                 against += f" {orthanc_cells[load].median / cell.median:6.2f} x {ORTHANC}"
             if cell.indexed_seconds:
                 delay = statistics.median(cell.indexed_seconds) / cell.median
-                against += f"   with rows after {delay:.2f} x the time"
+                against += f"   rows after {delay:.2f} x the time"
             sys.stdout.write(
                 f"  {cell.receiver:18} {cell.objects / cell.median:8.1f} objects/s"
                 f" {cell.megabytes / cell.median:8.0f} MB/s   {against}\n"
