@@ -34,6 +34,7 @@ from highdicom.sr import (
 from numpy.typing import NDArray
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
+from pydicom.uid import UltrasoundImageStorage
 
 from dicom import codes as concepts
 from dicom.equipment import DISCLAIMER, MANUFACTURER
@@ -280,9 +281,9 @@ def _border(source: SourceImage) -> NDArray[np.float32]:
 
 
 def _region_source(source: SourceImage, frame_number: int) -> SourceImageForRegion:
-    header = source.header
+    """Return a reference that `name_true_classes` corrects: highdicom knows no retired classes."""
     return SourceImageForRegion(
-        header.sop_class_uid, header.sop_instance_uid, source.frames(frame_number)
+        UltrasoundImageStorage, source.header.sop_instance_uid, source.frames(frame_number)
     )
 
 

@@ -208,6 +208,16 @@ def test_refused_images_are_listed_with_their_reason(
     assert "Analyzed 1 of 2 images." in found.comments
 
 
+@pytest.mark.parametrize("retired", ["1.2.840.10008.5.1.4.1.1.6", "1.2.840.10008.5.1.4.1.1.3"])
+def test_a_refused_image_of_a_retired_class_is_named_with_it(tmp_path: Path, retired: str) -> None:
+    image = making.write_image(tmp_path / "image.dcm", changes={"SOPClassUID": retired})
+    result = making.study_result(refused(image))
+    report = report_of(result)
+    verify_report(write(report, tmp_path), result)
+    (group,) = measurement_groups(report)
+    assert retired in str(group)
+
+
 def test_a_study_of_refused_images_gets_a_report_that_lists_them(
     tmp_path: Path, dciodvfy: Validate, dsrdump: Validate
 ) -> None:
