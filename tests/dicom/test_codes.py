@@ -9,7 +9,7 @@ from dicom import codes as concepts
 from dicom.terms.birads import BIRADS_CATEGORIES
 from dicom.terms.classification import CLASSES
 
-NOT_IN_PYDICOM = {"99SONOGATE", "BI", "RFC5646", "UMLS"}
+NOT_IN_PYDICOM = {"99CS3D", "99SONOGATE", "BI", "RFC5646", "UMLS"}
 
 
 def every_code() -> list[Code]:
