@@ -178,21 +178,6 @@ def record_arrivals(session: Session, arrivals: Sequence[Arrival], now: datetime
         count_event(session, sender, count_as, now, times=times)
 
 
-def record_stored(
-    session: Session,
-    received: ReceivedInstance,
-    instance_id: UUID,
-    stored: StoredFile,
-    *,
-    stable_after: timedelta,
-    now: datetime,
-) -> Instance:
-    """Record one new instance that is complete now: see `record_arrivals`."""
-    arrival = StoredInstance(instance_id, received, stored, now, now, stable_after)
-    record_arrivals(session, [arrival], now)
-    return session.get_one(Instance, instance_id)
-
-
 def _add_instances(
     session: Session, arrivals: Sequence[StoredInstance], now: datetime
 ) -> dict[UUID, Study]:

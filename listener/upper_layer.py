@@ -111,10 +111,6 @@ class Connection:
         self._deadline: float | None = None
         self._timeout: float | None = None
 
-    @property
-    def has_deadline(self) -> bool:
-        return self._deadline is not None
-
     def set_idle_timeout(self, seconds: float) -> None:
         """Limit the time that the peer may send nothing."""
         self._idle_seconds = seconds

@@ -23,6 +23,7 @@ from db.intake import (
     StudyAttributes,
 )
 from db.schema import AuditEvent, Conflict, Instance, Job, SenderCount, Study
+from tests.intake import record_stored
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 SENDER = Sender("MODALITY", "10.0.0.7")
@@ -43,7 +44,7 @@ def record(database: Database, what: ReceivedInstance, digest: str = "a") -> Ins
     with database.write() as session:
         instance_id = uuid4()
         kept = StoredFile(f"instances/{instance_id}.dcm", digest * 64, 100)
-        return intake.record_stored(
+        return record_stored(
             session, what, instance_id, kept, stable_after=timedelta(seconds=15), now=NOW
         )
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from db import intake
 from db.engine import Database
 from db.files import StoredFile
 from db.intake import Sender
@@ -18,6 +17,7 @@ from db.worklist import WorklistFilter, WorklistOrder, load_page
 from dicom.images.header import InstanceHeader, PatientAttributes, read_header
 from listener.attributes import build_received, build_sender, to_printable
 from tests.dicom.images.test_header import NAMES, write_name
+from tests.intake import record_stored
 from tests.listener.images import image, save
 
 SENDER = Sender("MODALITY", "10.0.0.7")
@@ -57,7 +57,7 @@ def test_both_databases_accept_a_hostile_header(database: Database) -> None:
     received = build_received(hostile_header(), build_sender(NASTY, "fe80::1%eth0"))
     file = StoredFile("instances/aa/x.dcm", "0" * 64, 1)
     with database.write() as session:
-        intake.record_stored(session, received, uuid4(), file, stable_after=timedelta(1), now=NOW)
+        record_stored(session, received, uuid4(), file, stable_after=timedelta(1), now=NOW)
     with database.read() as session:
         study = session.scalars(select(Study)).one()
         assert len(study.patient_name) == 1024
@@ -94,7 +94,7 @@ def test_names_in_every_character_set_reach_the_worklist_and_are_found_there(
     received = build_received(header, SENDER)
     file = StoredFile("instances/1.dcm", "a" * 64, 1)
     with database.write() as session:
-        intake.record_stored(session, received, uuid4(), file, stable_after=timedelta(1), now=NOW)
+        record_stored(session, received, uuid4(), file, stable_after=timedelta(1), now=NOW)
     with database.read() as session:
         page = load_page(session, WorklistFilter(text=name.partition("^")[0]), WorklistOrder())
     assert [row.patient_name for row in page.rows] == [name]

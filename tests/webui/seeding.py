@@ -40,6 +40,7 @@ from dicom.terms.classification import Classification
 from dicom.uids import derived_uid
 from models.measure import find_lesions
 from models.phantom import Phantom, make_cine, make_phantom
+from tests.intake import record_stored
 from workers.pipeline.aggregation import classify, classify_study
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -208,7 +209,7 @@ class Site:
         written = write_dataset(dataset, path)
         stored = StoredFile(file, written.sha256, written.size_bytes)
         with self.database.write() as session:
-            intake.record_stored(
+            record_stored(
                 session,
                 _received(path, facts),
                 instance_id,

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import select
 
-from db import intake, jobs
+from db import jobs
 from db.engine import Database
 from db.files import instance_file
 from db.intake import (
@@ -21,6 +21,7 @@ from db.intake import (
 from db.schema import AuditEvent, Job, JobKind
 from dicom.images.header import InstanceHeader, read_header
 from dicom.results.catalogue import parse_spec
+from tests.intake import record_stored
 from workers.queue.runner import JobRunner, job_handlers
 from workers.queue.slots import ActiveLeases, ConcurrencySlots
 from workers.services import WorkerServices
@@ -82,7 +83,7 @@ class Gateway:
         kept = self.services.store.write(file, path.read_bytes())
         received = _received(read_header(path))
         with self.database.write() as session:
-            instance = intake.record_stored(
+            instance = record_stored(
                 session, received, instance_id, kept, stable_after=timedelta(0), now=self.clock()
             )
             return instance.series.study_id
