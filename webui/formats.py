@@ -4,6 +4,8 @@ from datetime import date, datetime
 
 from flask import Flask
 
+from dicom.terms.classification import format_probability
+
 
 def person_name(value: str) -> str:
     """Format a PN as "Family, Given Middle": its first group that is not empty (PS3.5 6.2.1.1)."""
@@ -36,12 +38,8 @@ def age_sex(birth: str, sex: str, on: str) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Format a probability; only exactly 0 and 1 become 0 % and 100 %."""
-    if value is None:
-        return ""
-    if 0.995 <= value < 1:
-        return "> 99 %"
-    return "< 1 %" if 0 < value < 0.005 else f"{100 * value:.0f} %"
+    """Format a probability; nothing for None."""
+    return "" if value is None else format_probability(value)
 
 
 def clock(value: datetime | None) -> str:

@@ -50,3 +50,10 @@ def suspicion(label: str, probabilities: Probabilities) -> tuple[int, float, flo
     """
     _, benign, malignant = probabilities
     return CLASSES.index(label), malignant, benign
+
+
+def format_probability(probability: float) -> str:
+    """Return whole percent for people; only exactly 0 and 1 become 0 % and 100 %."""
+    if 0.995 <= probability < 1:
+        return "> 99 %"
+    return "< 1 %" if 0 < probability < 0.005 else f"{100 * probability:.0f} %"

@@ -7,7 +7,7 @@ regions, each with its comment as label.
 from typing import Final
 
 from dicom.results.model import ImageResult, LesionResult, RefusalReason, SignedReview, StudyResult
-from dicom.terms.classification import CLASSES, UNDECIDED, Probabilities
+from dicom.terms.classification import CLASSES, UNDECIDED, format_probability
 
 _UNVERIFIED: Final = "AI, unverified"
 _OUTLINED: Final = {
@@ -65,13 +65,8 @@ def label_refusal(reason: RefusalReason, review: SignedReview | None) -> str:
 def _classification(classified: ImageResult | LesionResult | StudyResult) -> str:
     if classified.undecided or classified.label is None or classified.probabilities is None:
         return UNDECIDED
-    return f"{classified.label} {_percent(classified.label, classified.probabilities)}"
-
-
-def _percent(label: str, probabilities: Probabilities) -> str:
-    """Return a whole percentage; only exactly 1 becomes 100 %."""
-    probability = probabilities[CLASSES.index(label)]
-    return "> 99 %" if 0.995 <= probability < 1 else f"{100 * probability:.0f} %"
+    probability = classified.probabilities[CLASSES.index(classified.label)]
+    return f"{classified.label} {format_probability(probability)}"
 
 
 def _full_name(name: str) -> str:
